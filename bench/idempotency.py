@@ -23,18 +23,18 @@ from tests.integration.deployment import Deployment
 from tests.integration.real_market import real_market
 
 ORDERS: Final = "/orders/api/v1/"
-PATIENCE: Final = 60.0
+RESPONSE_TIMEOUT: Final = 60.0
 
 
 @frozen
-class Answered:
+class ReceivedResponse:
     status: int
     location: str
     body: bytes
 
 
 @frozen
-class Outcome:
+class DuplicateRequestsResult:
     """`orders` maps each key to the orders that its answers name; the rounds in `torn` did not get what they should."""
 
     rounds: int
@@ -65,16 +65,16 @@ class Connection:
         host, _, port = url.removeprefix("http://").partition(":")
         return cls(*await asyncio.open_connection(host, int(port)))
 
-    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answered:
+    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> ReceivedResponse:
         sent = {"Host": "localhost", "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
         head = "".join(f"{name}: {text}\r\n" for name, text in sent.items())
         self._writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(RESPONSE_TIMEOUT):
             answered = (await self._reader.readuntil(b"\r\n\r\n")).decode()
             length = re.search(r"^content-length: (\d+)", answered, re.MULTILINE | re.IGNORECASE)
             content = await self._reader.readexactly(int(length[1]) if length else 0)
         location = re.search(r"^location: (\S+)", answered, re.MULTILINE | re.IGNORECASE)
-        return Answered(int(answered.split(maxsplit=2)[1]), location[1] if location else "", content)
+        return ReceivedResponse(int(answered.split(maxsplit=2)[1]), location[1] if location else "", content)
 
     async def close(self) -> None:
         self._writer.close()
@@ -82,9 +82,9 @@ class Connection:
             await self._writer.wait_closed()
 
 
-async def sent_at_once(
+async def send_simultaneously(
     url: str, token: str, bodies: Sequence[bytes], *, rounds: int, twins: int, name: str, **headers: str
-) -> Outcome:
+) -> DuplicateRequestsResult:
     """Send each of `rounds` keys `twins` times at the same time, the bodies in turn.
 
     One body must win: its twins all get the same answer, and those of another body a 422.
@@ -113,7 +113,7 @@ async def sent_at_once(
     seconds = time.perf_counter() - begun
     for connection in connections:
         await connection.close()
-    return Outcome(rounds, seconds, statuses, orders, torn)
+    return DuplicateRequestsResult(rounds, seconds, statuses, orders, torn)
 
 
 def prepare(deployment: Deployment) -> tuple[str, list[bytes]]:
@@ -129,19 +129,19 @@ def prepare(deployment: Deployment) -> tuple[str, list[bytes]]:
     ]
 
 
-def run(deployment: Deployment, *, rounds: int, twins: int) -> dict[str, Outcome]:
+def run(deployment: Deployment, *, rounds: int, twins: int) -> dict[str, DuplicateRequestsResult]:
     """The same request, the same waiting for its verdict, and two requests that fight for one key."""
     token, bodies = prepare(deployment)
 
-    async def all_of_it() -> dict[str, Outcome]:
+    async def all_of_it() -> dict[str, DuplicateRequestsResult]:
         fewer = max(1, rounds // 10)
         shared: dict[str, Any] = {"url": deployment.url, "token": token, "twins": twins}
         return {
-            "one request": await sent_at_once(**shared, bodies=bodies[:1], rounds=rounds, name="one"),
-            "waiting for the verdict": await sent_at_once(
+            "one request": await send_simultaneously(**shared, bodies=bodies[:1], rounds=rounds, name="one"),
+            "waiting for the verdict": await send_simultaneously(
                 **shared, bodies=bodies[:1], rounds=fewer, name="verdict", Prefer="wait=30"
             ),
-            "two requests, one key": await sent_at_once(**shared, bodies=bodies, rounds=fewer, name="two"),
+            "two requests, one key": await send_simultaneously(**shared, bodies=bodies, rounds=fewer, name="two"),
         }
 
     return asyncio.run(all_of_it())

@@ -16,7 +16,7 @@ from rich.table import Table
 from adapters.embedded.postgres import DEFAULT_SETTINGS
 from bench.orders_load.checkout import THIS, Checkout, CheckoutUnusable
 from bench.orders_load.market import SERVER_SETTINGS
-from bench.orders_load.plan import Bench, Latency, Plan, Saturated, prepared
+from bench.orders_load.plan import Latency, OrderBench, OrderBenchOptions, Saturated, prepared
 from bench.orders_load.rush import Rush
 from bench.orders_load.saturation import WrkMissing, find_wrk
 
@@ -32,11 +32,11 @@ GOALS: Final = {
 
 def main() -> int:
     arguments = _parser().parse_args()
-    plan = Plan(runs=2, seconds=8, search_seconds=2) if arguments.quick else Plan()
-    plan = Plan(
-        runs=arguments.runs or plan.runs,
-        seconds=arguments.seconds or plan.seconds,
-        search_seconds=plan.search_seconds,
+    options = OrderBenchOptions(runs=2, seconds=8, search_seconds=2) if arguments.quick else OrderBenchOptions()
+    options = OrderBenchOptions(
+        runs=arguments.runs or options.runs,
+        seconds=arguments.seconds or options.seconds,
+        search_seconds=options.search_seconds,
         connections=arguments.connections,
         checkout=Checkout(arguments.engine.resolve()) if arguments.engine else THIS,
     )
@@ -46,8 +46,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         find_wrk()
-        plan.checkout.check()
-        report = _measured(plan, modes, console)
+        options.checkout.check()
+        report = _measured(options, modes, console)
     except (WrkMissing, CheckoutUnusable) as error:
         console.print(str(error), markup=False)
         return 1
@@ -76,19 +76,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measured(plan: Plan, modes: "tuple[str, ...] | list[str]", console: Console) -> dict[str, Any]:
+def _measured(options: OrderBenchOptions, modes: "tuple[str, ...] | list[str]", console: Console) -> dict[str, Any]:
     settings = {**DEFAULT_SETTINGS, **SERVER_SETTINGS}
-    console.print(f"Engine: {plan.checkout.version}, {plan.checkout.root}")
+    console.print(f"Engine: {options.checkout.version}, {options.checkout.root}")
     console.print(f"PostgreSQL, for both sides: {', '.join(f'{name}={value}' for name, value in settings.items())}")
-    console.print(f"Cores: {os.cpu_count()}; runs: {plan.runs} of {plan.seconds:g} s; connections: {plan.connections}")
-    with prepared(plan, lambda line: console.print(line, markup=False)) as bench:
+    console.print(
+        f"Cores: {os.cpu_count()}; runs: {options.runs} of {options.seconds:g} s; connections: {options.connections}"
+    )
+    with prepared(options, lambda line: console.print(line, markup=False)) as bench:
         saturated = {mode: bench.saturated(mode) for mode in ("uniform", "hot") if mode in modes}
         latencies = _latencies(bench, saturated) if "latency" in modes else []
         rush = bench.rush() if "rush" in modes else None
     return {
         "server": settings,
-        "engine": plan.checkout.version,
-        "plan": {**asdict(plan), "checkout": str(plan.checkout.root)},
+        "engine": options.checkout.version,
+        "plan": {**asdict(options), "checkout": str(options.checkout.root)},
         "saturated": [asdict(each) for each in saturated.values()],
         "latencies": [asdict(each) for each in latencies],
         "rush": None if rush is None else {**asdict(rush), "holds": rush.holds},
@@ -96,7 +98,7 @@ def _measured(plan: Plan, modes: "tuple[str, ...] | list[str]", console: Console
     }
 
 
-def _latencies(bench: Bench, saturated: dict[str, Saturated]) -> list[Latency]:
+def _latencies(bench: OrderBench, saturated: dict[str, Saturated]) -> list[Latency]:
     """Measure latencies at half of the saturating rate, which is measured first if it is not known."""
     modes = saturated or {mode: bench.saturated(mode) for mode in ("uniform", "hot")}
     return [bench.latency(mode, _decided(found) / 2) for mode, found in modes.items()]

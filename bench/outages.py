@@ -18,7 +18,7 @@ from attrs import define, field
 from adapters.db.migrate import upgrade
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
-from bench.idempotency import ORDERS, Answered, Connection, prepare
+from bench.idempotency import ORDERS, Connection, ReceivedResponse, prepare
 from tests.integration.deployment import Deployment
 
 CLIENTS: Final = 16
@@ -45,7 +45,7 @@ class Phase:
 
 
 @define
-class Report:
+class OutageReport:
     phases: list[Phase]
     acknowledged: set[int] = field(factory=set)
     lost: set[int] = field(factory=set)
@@ -86,7 +86,7 @@ class Load:
             except (OSError, EOFError, TimeoutError):
                 if connection is not None:
                     await connection.close()
-                connection, answer = None, Answered(0, "", b"")
+                connection, answer = None, ReceivedResponse(0, "", b"")
             phase = self.phase
             phase.slowest = max(phase.slowest, time.perf_counter() - begun)
             phase.answers[answer.status] += 1
@@ -100,10 +100,10 @@ class Load:
 
 async def outages(
     deployment: Deployment, postgres: EmbeddedPostgres, redis: EmbeddedRedis, *, calm: float, away: float, killed: float
-) -> Report:
+) -> OutageReport:
     load, stop = Load(deployment), asyncio.Event()
     buyers = [asyncio.create_task(load.buy(stop)) for _ in range(CLIENTS)]
-    report = Report([])
+    report = OutageReport([])
 
     async def phase(name: str, seconds: float) -> Phase:
         load.phase = Phase(name)
@@ -160,7 +160,7 @@ def _decided_up_to(database_url: str, last: int) -> bool:
     return bool(waiting == 0)
 
 
-def run(directory: Path, *, calm: float, away: float, killed: float) -> Report:
+def run(directory: Path, *, calm: float, away: float, killed: float) -> OutageReport:
     with EmbeddedPostgres(directory) as postgres, EmbeddedRedis(directory) as redis:
         upgrade(postgres.url)
         with Deployment(directory / "deployment", postgres.url, redis.url) as deployment:

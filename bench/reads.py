@@ -19,7 +19,16 @@ from bench.orders_load.checkout import THIS, Checkout, CheckoutUnusable
 from bench.orders_load.market import SERVER_SETTINGS
 from bench.orders_load.saturation import WrkMissing, find_wrk
 from bench.reads_load.market import Sizes
-from bench.reads_load.plan import EDITED_KINDS, KINDS, OPEN_KINDS, Plan, Round, Steady, prepared, with_edits
+from bench.reads_load.plan import (
+    EDITED_KINDS,
+    KINDS,
+    OPEN_KINDS,
+    ReadBenchOptions,
+    ReadRound,
+    Steady,
+    prepared,
+    with_edits,
+)
 
 GOALS: Final = {"detail_hot": 0.8, "detail_cold": 0.3}
 """Requests per second ÷ those of a Starlette endpoint that does nothing."""
@@ -31,27 +40,29 @@ def main() -> int:
     arguments = _parser().parse_args()
     quick = arguments.quick
     products = arguments.products or (100_000 if quick else Sizes().products)
-    plan = Plan(
+    options = ReadBenchOptions(
         sizes=Sizes(products, products // 2),
         kinds=[kind for kind in KINDS if not arguments.only or kind in arguments.only],
         open_kinds=[kind for kind in OPEN_KINDS if not arguments.only or kind in arguments.only],
-        rounds=arguments.rounds or (2 if quick else Plan().rounds),
-        seconds=arguments.seconds or (4 if quick else Plan().seconds),
+        rounds=arguments.rounds or (2 if quick else ReadBenchOptions().rounds),
+        seconds=arguments.seconds or (4 if quick else ReadBenchOptions().seconds),
         connections=arguments.connections,
-        open_seconds=10 if quick else Plan().open_seconds,
+        open_seconds=10 if quick else ReadBenchOptions().open_seconds,
         checkout=Checkout(arguments.engine.resolve()) if arguments.engine else THIS,
     )
     console = Console(stderr=True, highlight=False)
     # SIGTERM ends all processes in order, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = {**DEFAULT_SETTINGS, **SERVER_SETTINGS}
-    console.print(f"Engine: {plan.checkout.version}, {plan.checkout.root}")
+    console.print(f"Engine: {options.checkout.version}, {options.checkout.root}")
     console.print(f"PostgreSQL: {', '.join(f'{name}={value}' for name, value in settings.items())}")
-    console.print(f"Cores: {os.cpu_count()}; rounds: {plan.rounds} of {plan.seconds:g} s; wrk: {plan.connections}")
+    console.print(
+        f"Cores: {os.cpu_count()}; rounds: {options.rounds} of {options.seconds:g} s; wrk: {options.connections}"
+    )
     try:
         find_wrk()
-        plan.checkout.check()
-        with prepared(plan, lambda line: console.print(line, markup=False), arguments.keep) as bench:
+        options.checkout.check()
+        with prepared(options, lambda line: console.print(line, markup=False), arguments.keep) as bench:
             rounds = bench.rounds()
             steady = bench.steady()
     except (WrkMissing, CheckoutUnusable) as error:
@@ -60,13 +71,13 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("Interrupted; all processes have been ended.")
         return 130
-    names = [name for kind in plan.kinds for name in (kind, *([with_edits(kind)] if kind in EDITED_KINDS else []))]
+    names = [name for kind in options.kinds for name in (kind, *([with_edits(kind)] if kind in EDITED_KINDS else []))]
     figures = [_figures(name, [each for each in rounds if each.kind == name]) for name in names]
     if arguments.json:
         json.dump(
             {
-                "engine": plan.checkout.version,
-                "plan": {**asdict(plan), "checkout": str(plan.checkout.root)},
+                "engine": options.checkout.version,
+                "plan": {**asdict(options), "checkout": str(options.checkout.root)},
                 "rounds": [asdict(each) for each in rounds],
                 "figures": figures,
                 "steady": [asdict(each) for each in steady],
@@ -104,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _figures(kind: str, rounds: Sequence[Round]) -> dict[str, Any]:
+def _figures(kind: str, rounds: Sequence[ReadRound]) -> dict[str, Any]:
     ratios = [each.rate / each.starlette for each in rounds]
     return {
         "read": kind,

@@ -81,7 +81,7 @@ class AheadClock:
 
 
 @frozen
-class Turn:
+class SideResult:
     """What one side did."""
 
     rows: int
@@ -176,7 +176,7 @@ class _Bench:
         engine.dispose()
         return policy.id
 
-    def _ours(self, policy_id: PolicyId, clock: AheadClock) -> tuple[Run, Turn]:
+    def _ours(self, policy_id: PolicyId, clock: AheadClock) -> tuple[Run, SideResult]:
         workers = self._arguments.workers
         # Workers are there already when a run begins.
         context = multiprocessing.get_context("spawn")
@@ -207,9 +207,9 @@ class _Bench:
         if run.status is not RunStatus.DONE:
             raise SystemExit(run.note)
         hot, wal = counted
-        return run, Turn(run.written, seconds, hot, wal, used)
+        return run, SideResult(run.written, seconds, hot, wal, used)
 
-    def _bare(self, run_id: RunId) -> Turn:
+    def _bare(self, run_id: RunId) -> SideResult:
         self._connection.execute(MOVES, [run_id])
         self._settle()
         with self._counted("bare") as counted, psycopg.connect(plain(self._url), autocommit=True) as connection:
@@ -220,7 +220,7 @@ class _Bench:
             used = _spent_by(connection.info.backend_pid) - before
         self._connection.execute("DROP TABLE moves")
         hot, wal = counted
-        return Turn(rows, seconds, hot, wal, used)
+        return SideResult(rows, seconds, hot, wal, used)
 
     @contextmanager
     def _counted(self, table: str) -> Iterator[list[Any]]:
@@ -296,7 +296,7 @@ def one_row(cursor: "psycopg.Cursor[Any]") -> Any:
     return row
 
 
-def _tell(week: int, run: Run, phases: dict[str, float], ours: Turn, bare: Turn) -> None:
+def _tell(week: int, run: Run, phases: dict[str, float], ours: SideResult, bare: SideResult) -> None:
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
     of_processor = (bare.processor / bare.rows) / (ours.processor / ours.rows)
     print(

@@ -18,13 +18,13 @@ from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.system import SystemClock
-from bench.orders_load.engine import Engine, running_engine
+from bench.orders_load.engine import MeasuredEngine, running_engine
 from bench.orders_load.figures import window
 from bench.orders_load.market import (
     SELLERS,
     SERVER_SETTINGS,
     TEMPLATE,
-    Market,
+    MarketSize,
     access_tokens,
     plain,
     seed,
@@ -59,7 +59,7 @@ UNFINISHED: Final = "SELECT count(*) FROM pricing_runs WHERE status IN ('DECIDIN
 
 
 @frozen
-class Half:
+class LoadInterval:
     """One stretch of load."""
 
     accepted: float
@@ -77,7 +77,7 @@ def orders(products: int, rounds: int, seconds: float) -> None:
         EmbeddedPostgres(name, SERVER_SETTINGS) as server,
         EmbeddedRedis(name) as redis,
     ):
-        market = Market(products=products, buyers=BUYERS)
+        market = MarketSize(products=products, buyers=BUYERS)
         seed(server, market)
         url, secret = server.url_of(TEMPLATE), secrets.token_urlsafe(48)
         _execute(url, OLD, STOP)
@@ -85,7 +85,7 @@ def orders(products: int, rounds: int, seconds: float) -> None:
         tokens = access_tokens(secret, range(market.first_buyer, market.first_buyer + BUYERS))
         buyers = write_tokens(Path(name) / "tokens.txt", tokens)
         settings = {"DATABASE_URL": url, "REDIS_URL": redis.url, "JWT_SECRET": secret}
-        halves: dict[bool, list[Half]] = {False: [], True: []}
+        halves: dict[bool, list[LoadInterval]] = {False: [], True: []}
         with running_engine(Path(name), settings) as engine:
             _load(engine, url, buyers, products, WARM)
             for number in range(2 * rounds):
@@ -127,7 +127,7 @@ def _make_policies(url: str) -> None:
         raise SystemExit(str(made))
 
 
-def _load(engine: Engine, url: str, buyers: Path, products: int, seconds: float) -> Half:
+def _load(engine: MeasuredEngine, url: str, buyers: Path, products: int, seconds: float) -> LoadInterval:
     begun = datetime.now(UTC) + timedelta(seconds=WARM)
     saturate(engine, tokens=buyers, products=products, mode="uniform", connections=256, seconds=seconds + WARM + 1)
     ended = begun + timedelta(seconds=seconds)
@@ -135,7 +135,7 @@ def _load(engine: Engine, url: str, buyers: Path, products: int, seconds: float)
     with psycopg.connect(plain(url)) as connection:
         ((decided, written),) = connection.execute(REPRICED, {"begun": begun, "ended": ended}).fetchall()
         ((left,),) = connection.execute(UNFINISHED).fetchall()
-    return Half(
+    return LoadInterval(
         measured.accepted / seconds, measured.decided / seconds, (decided + written) / 2 / seconds, is_busy=bool(left)
     )
 

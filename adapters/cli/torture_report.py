@@ -70,9 +70,9 @@ class TortureReport:
     seconds: float
     done: Mapping[str, int]
     kills: Mapping[str, int]
-    seams_met: int
+    fail_points_reached: int
     """Number of fail-points at which a process died."""
-    seams_unmet: Sequence[str]
+    fail_points_not_reached: Sequence[str]
     """Armed fail-points that no process reached."""
     settling: Settling
     invariants: Sequence[Checked]
@@ -121,6 +121,8 @@ def settling_sentence(settling: Settling) -> str:
     )
 
 
-def seams_sentence(report: TortureReport) -> str:
-    unmet = f"; no process reached {', '.join(report.seams_unmet)}" if report.seams_unmet else ""
-    return f"Processes died at {report.seams_met} different fail-points{unmet}."
+def fail_points_sentence(report: TortureReport) -> str:
+    unmet = (
+        f"; no process reached {', '.join(report.fail_points_not_reached)}" if report.fail_points_not_reached else ""
+    )
+    return f"Processes died at {report.fail_points_reached} different fail-points{unmet}."

@@ -18,7 +18,7 @@ from adapters.cli.torture_report import (
     TortureProgress,
     TortureReport,
     as_json,
-    seams_sentence,
+    fail_points_sentence,
     settling_sentence,
     show_tables,
 )
@@ -106,7 +106,7 @@ def _or_default(given: T | None, default: T) -> T:
 def _show(report: TortureReport) -> None:
     show_tables(report)
     print_line(settling_sentence(report.settling))
-    print_line(seams_sentence(report))
+    print_line(fail_points_sentence(report))
     if report.holds:
         print_line("All invariants hold.")
     else:

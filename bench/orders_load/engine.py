@@ -28,7 +28,7 @@ class EngineFailed(Exception):
 
 
 @frozen
-class Engine:
+class MeasuredEngine:
     host: str
     port: int
     processes: Mapping[str, int]
@@ -40,7 +40,7 @@ class Engine:
 
 
 @contextmanager
-def running_engine(directory: Path, settings: Mapping[str, str], checkout: Checkout = THIS) -> Iterator[Engine]:
+def running_engine(directory: Path, settings: Mapping[str, str], checkout: Checkout = THIS) -> Iterator[MeasuredEngine]:
     """Run the engine of a checkout, from ready to drained.
 
     The benchmarks do not pay orders. Reservations last a day, so that no order expires while it is counted.
@@ -57,7 +57,9 @@ def running_engine(directory: Path, settings: Mapping[str, str], checkout: Check
         host, port = where["host"], int(where["port"])
         serve.wait_for(lambda _: api_answers(host, port))
         worker.wait_for(lambda log: " ready." in log)
-        yield Engine(host, port, {"serve": serve.process.pid, "worker": worker.process.pid, "beat": beat.process.pid})
+        yield MeasuredEngine(
+            host, port, {"serve": serve.process.pid, "worker": worker.process.pid, "beat": beat.process.pid}
+        )
 
 
 class _Command:

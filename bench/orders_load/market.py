@@ -68,7 +68,7 @@ _SEED: Final[Sequence[LiteralString]] = (
 
 
 @frozen
-class Market:
+class MarketSize:
     """The sizes of a market: `buyers` accounts from `first_buyer` on, and `products` from id 1 on."""
 
     products: int
@@ -80,7 +80,7 @@ class Market:
         return self.first_buyer + self.buyers - 1
 
 
-def seed(server: EmbeddedPostgres, market: Market, checkout: Checkout = THIS) -> None:
+def seed(server: EmbeddedPostgres, market: MarketSize, checkout: Checkout = THIS) -> None:
     """Make the template that `fresh_database` copies, for the engine of this checkout.
 
     All background work that new products cause (vocabulary, popularity, statistics) is done here. Otherwise the worker
@@ -107,7 +107,7 @@ def catch_up(url: str) -> None:
         engine.dispose()
 
 
-def fill(url: str, market: Market) -> None:
+def fill(url: str, market: MarketSize) -> None:
     """Insert sellers, buyers and products into a migrated database that has none."""
     with psycopg.connect(plain(url), autocommit=True) as connection:
         for statement in _SEED:

@@ -14,11 +14,11 @@ from attrs import frozen
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import THIS, Checkout
-from bench.orders_load.engine import Engine, running_engine
+from bench.orders_load.engine import MeasuredEngine, running_engine
 from bench.orders_load.figures import Window, percentiles, undecided, unnumbered, verdict_milliseconds, window
 from bench.orders_load.market import (
     SERVER_SETTINGS,
-    Market,
+    MarketSize,
     access_tokens,
     fresh_database,
     seed,
@@ -38,7 +38,7 @@ SETTLE_SECONDS: Final = 60.0
 
 
 @frozen
-class Plan:
+class OrderBenchOptions:
     runs: int = 5
     seconds: float = 30
     search_seconds: float = 5
@@ -52,7 +52,7 @@ class Plan:
 
 
 @frozen
-class Round:
+class OrderRound:
     """One run of each side, one after the other. Both windows are counted by the same query, in the same way."""
 
     transactions: float
@@ -71,7 +71,7 @@ class Round:
 class Saturated:
     mode: str
     clients: int
-    rounds: list[Round]
+    rounds: list[OrderRound]
 
 
 @frozen
@@ -90,22 +90,24 @@ class Latency:
     refused: int
 
 
-class Bench:
+class OrderBench:
     """Servers with a seeded market; created by `prepared`."""
 
-    def __init__(self, plan: Plan, server: EmbeddedPostgres, redis: EmbeddedRedis, directory: Path, say: Say) -> None:
-        self._plan = plan
+    def __init__(
+        self, options: OrderBenchOptions, server: EmbeddedPostgres, redis: EmbeddedRedis, directory: Path, say: Say
+    ) -> None:
+        self._options = options
         self._server = server
         self._redis = redis
         self._directory = directory
         self._say = say
         self._secret = secrets.token_urlsafe(48)
-        self._market = Market(products=plan.products, buyers=max(plan.buyers, plan.rush_buyers))
-        say(f"Seeding {plan.products:,} products …")
-        seed(server, self._market, plan.checkout)
+        self._market = MarketSize(products=options.products, buyers=max(options.buyers, options.rush_buyers))
+        say(f"Seeding {options.products:,} products …")
+        seed(server, self._market, options.checkout)
         first = self._market.first_buyer
         self._tokens = access_tokens(self._secret, range(first, first + self._market.buyers))
-        self._buyers = write_tokens(directory / "tokens.txt", self._tokens[: plan.buyers])
+        self._buyers = write_tokens(directory / "tokens.txt", self._tokens[: options.buyers])
 
     # --- saturated
 
@@ -114,9 +116,9 @@ class Bench:
         script = write_script(self._directory, self._market, mode, theirs)
         clients = self._best_clients(mode, theirs, script)
         rounds = []
-        for number in range(1, self._plan.runs + 1):
-            transactions = self._pgbench_run(theirs, script, clients, self._plan.seconds)
-            rounds.append(Round(transactions, *self._engine_run(mode, ours)))
+        for number in range(1, self._options.runs + 1):
+            transactions = self._pgbench_run(theirs, script, clients, self._options.seconds)
+            rounds.append(OrderRound(transactions, *self._engine_run(mode, ours)))
             measured, answers = rounds[-1].window, rounds[-1].answers
             self._say(
                 f"{mode} {number}: pgbench {transactions:,.0f}/s, engine {measured.decided_per_second:,.0f}/s decided, "
@@ -129,7 +131,7 @@ class Bench:
     def _best_clients(self, mode: str, url: str, script: Path) -> int:
         found = {}
         for clients in CLIENTS:
-            found[clients] = self._pgbench_run(url, script, clients, self._plan.search_seconds)
+            found[clients] = self._pgbench_run(url, script, clients, self._options.search_seconds)
         self._say(f"{mode}: pgbench with " + ", ".join(f"{n} clients {rate:,.0f}/s" for n, rate in found.items()))
         return max(found, key=lambda clients: found[clients])
 
@@ -148,18 +150,18 @@ class Bench:
             settle_database(url)
             # The window ends before the load does, so orders are decided while others arrive.
             begun = datetime.now(UTC) + timedelta(seconds=WARM_SECONDS)
-            answers = self._saturate(engine, mode, self._plan.seconds + WARM_SECONDS + 1)
+            answers = self._saturate(engine, mode, self._options.seconds + WARM_SECONDS + 1)
             waiting = unnumbered(url)
             self._settle(url)
-            return window(url, begun, begun + timedelta(seconds=self._plan.seconds)), answers, waiting
+            return window(url, begun, begun + timedelta(seconds=self._options.seconds)), answers, waiting
 
-    def _saturate(self, engine: Engine, mode: str, seconds: float) -> Answers:
+    def _saturate(self, engine: MeasuredEngine, mode: str, seconds: float) -> Answers:
         return saturate(
             engine,
             tokens=self._buyers,
-            products=self._plan.products,
+            products=self._options.products,
             mode=mode,
-            connections=self._plan.connections,
+            connections=self._options.connections,
             seconds=seconds,
         )
 
@@ -180,11 +182,11 @@ class Bench:
             settle_database(url)
             taken = steady_load(
                 engine,
-                tokens=self._tokens[: self._plan.buyers],
-                products=self._plan.products,
+                tokens=self._tokens[: self._options.buyers],
+                products=self._options.products,
                 mode=mode,
                 rate=rate,
-                seconds=self._plan.seconds,
+                seconds=self._options.seconds,
             )
             waiting = unnumbered(url)
             self._settle(url)
@@ -205,24 +207,24 @@ class Bench:
     def rush(self) -> Rush:
         url = fresh_database(self._server, "engine")
         with self._engine(url) as engine:
-            return rush(engine, url, self._tokens[: self._plan.rush_buyers], units=self._plan.rush_units)
+            return rush(engine, url, self._tokens[: self._options.rush_buyers], units=self._options.rush_units)
 
     @contextmanager
-    def _engine(self, url: str) -> Iterator[Engine]:
+    def _engine(self, url: str) -> Iterator[MeasuredEngine]:
         settings: Mapping[str, str] = {
             "DATABASE_URL": url,
             "REDIS_URL": self._redis.url,
             "JWT_SECRET": self._secret,
         }
-        with running_engine(self._directory, settings, self._plan.checkout) as engine:
+        with running_engine(self._directory, settings, self._options.checkout) as engine:
             yield engine
 
 
 @contextmanager
-def prepared(plan: Plan, say: Say) -> Iterator[Bench]:
+def prepared(options: OrderBenchOptions, say: Say) -> Iterator[OrderBench]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-orders-") as name,
         EmbeddedPostgres(name, SERVER_SETTINGS) as server,
         EmbeddedRedis(name) as redis,
     ):
-        yield Bench(plan, server, redis, Path(name), say)
+        yield OrderBench(options, server, redis, Path(name), say)

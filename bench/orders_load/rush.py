@@ -10,10 +10,10 @@ from typing import Final
 import psycopg
 from attrs import Factory, define, frozen
 
-from bench.orders_load.engine import Engine
+from bench.orders_load.engine import MeasuredEngine
 from bench.orders_load.figures import undecided
 from bench.orders_load.market import existing_column, plain
-from bench.orders_load.steady import Client, Taken, order_request
+from bench.orders_load.steady import SteadyClient, Taken, order_request
 
 PRODUCT: Final = 1
 SAMPLE_SECONDS: Final = 0.02
@@ -85,7 +85,7 @@ class Rush:
         )
 
 
-def rush(engine: Engine, url: str, tokens: Sequence[str], *, units: int, connections: int = 256) -> Rush:
+def rush(engine: MeasuredEngine, url: str, tokens: Sequence[str], *, units: int, connections: int = 256) -> Rush:
     """Let each buyer order one unit at the same time, and pay the accepted orders.
 
     Raises TimeoutError if orders stay undecided.
@@ -118,8 +118,8 @@ def rush(engine: Engine, url: str, tokens: Sequence[str], *, units: int, connect
         )
 
 
-async def _order(engine: Engine, tokens: Sequence[str], connections: int) -> Taken:
-    async with Client(engine, connections) as client:
+async def _order(engine: MeasuredEngine, tokens: Sequence[str], connections: int) -> Taken:
+    async with SteadyClient(engine, connections) as client:
         for token in tokens:
             client.send(order_request(engine, token, [PRODUCT]), time.perf_counter())
         await client.all_answered(SETTLE_SECONDS)
@@ -141,8 +141,8 @@ def _served(connection: "psycopg.Connection", tokens: Sequence[str]) -> list[tup
     return [(order, tokens[buyer - first]) for order, buyer in rows]
 
 
-async def _pay(engine: Engine, served: Sequence[tuple[int, str]]) -> None:
-    async with Client(engine, 16) as client:
+async def _pay(engine: MeasuredEngine, served: Sequence[tuple[int, str]]) -> None:
+    async with SteadyClient(engine, 16) as client:
         for order, token in served:
             request = (
                 f"POST /orders/api/v1/{order}/pay/ HTTP/1.1\r\nHost: {engine.host}:{engine.port}\r\n"

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from bench.orders_load.engine import Engine
+from bench.orders_load.engine import MeasuredEngine
 
 SCRIPT: Final = Path(__file__).with_name("order.lua")
 
@@ -39,7 +39,9 @@ def find_wrk() -> str:
     return program
 
 
-def saturate(engine: Engine, *, tokens: Path, products: int, mode: str, connections: int, seconds: float) -> Answers:
+def saturate(
+    engine: MeasuredEngine, *, tokens: Path, products: int, mode: str, connections: int, seconds: float
+) -> Answers:
     """Run a closed loop: each connection sends its next order when the previous one is answered."""
     output = subprocess.run(
         [

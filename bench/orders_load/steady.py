@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from attrs import Factory, define
 
-from bench.orders_load.engine import Engine
+from bench.orders_load.engine import MeasuredEngine
 
 CONNECTIONS: Final = 128
 _STATUS: Final = re.compile(rb"HTTP/1\.1 (\d{3})")
@@ -73,10 +73,10 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
-class Client:
+class SteadyClient:
     """`async with Client(engine, n)`: n persistent connections. Further requests wait, as part of their latency."""
 
-    def __init__(self, engine: Engine, connections: int = CONNECTIONS) -> None:
+    def __init__(self, engine: MeasuredEngine, connections: int = CONNECTIONS) -> None:
         self._engine = engine
         self._count = connections
         self._idle: deque[_Connection] = deque()
@@ -118,7 +118,7 @@ class Client:
                 await self._done.wait()
 
 
-def order_request(engine: Engine, token: str, products: Sequence[int]) -> Request:
+def order_request(engine: MeasuredEngine, token: str, products: Sequence[int]) -> Request:
     items = ",".join(f'{{"product":{product},"quantity":1}}' for product in products)
     body = f'{{"order_item":[{items}]}}'
     return (
@@ -128,7 +128,7 @@ def order_request(engine: Engine, token: str, products: Sequence[int]) -> Reques
 
 
 def steady_load(
-    engine: Engine, *, tokens: Sequence[str], products: int, mode: str, rate: float, seconds: float
+    engine: MeasuredEngine, *, tokens: Sequence[str], products: int, mode: str, rate: float, seconds: float
 ) -> Taken:
     """Send `rate` orders per second at random (Poisson) moments, as independent buyers do."""
     chance = random.Random(7)
@@ -145,12 +145,12 @@ def steady_load(
     return open_loop(engine, order, rate=rate, seconds=seconds)
 
 
-def open_loop(engine: Engine, request: Callable[[], Request], *, rate: float, seconds: float) -> Taken:
+def open_loop(engine: MeasuredEngine, request: Callable[[], Request], *, rate: float, seconds: float) -> Taken:
     """Send `rate` requests per second at random (Poisson) moments."""
     chance = random.Random(8)
 
     async def load() -> Taken:
-        async with Client(engine) as client:
+        async with SteadyClient(engine) as client:
             planned = time.perf_counter() + 0.1
             end = planned + seconds
             while planned < end:

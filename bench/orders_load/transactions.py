@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import make_url
 
-from bench.orders_load.market import SELLERS, Market, existing_column
+from bench.orders_load.market import SELLERS, MarketSize, existing_column
 
 CLIENTS: Final = (1, 2, 4, 8, 16, 32)
 
@@ -57,7 +57,7 @@ class PgbenchFailed(Exception):
     """pgbench ended with an error or with failed transactions; the message contains its output."""
 
 
-def write_script(directory: Path, market: Market, mode: str, url: str) -> Path:
+def write_script(directory: Path, market: MarketSize, mode: str, url: str) -> Path:
     """Write pgbench's script for this mode and the tables of the database at `url`; return its path."""
     text = (_PRODUCTS[mode] + _SCRIPT).format(
         products=market.products,

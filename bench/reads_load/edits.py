@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import define
 
-from bench.orders_load.engine import Engine
+from bench.orders_load.engine import MeasuredEngine
 
 EDITS_PER_SECOND: Final = 4
 _SECONDS: Final = 15.0
@@ -26,7 +26,7 @@ class Edits:
 
 
 @contextmanager
-def editing(engine: Engine, token: str, products: Sequence[int]) -> Iterator[Edits]:
+def editing(engine: MeasuredEngine, token: str, products: Sequence[int]) -> Iterator[Edits]:
     """Change the price of one product after the other, `EDITS_PER_SECOND` times a second, until the block ends.
 
     `token` is an access token of the seller of these products.

@@ -23,7 +23,7 @@ from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import ROOT as ROOT_DIRECTORY
 from bench.orders_load.checkout import THIS, Checkout
-from bench.orders_load.engine import Engine, running_engine
+from bench.orders_load.engine import MeasuredEngine, running_engine
 from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
 from bench.orders_load.saturation import Answers, find_wrk
 from bench.orders_load.steady import Request, Taken, open_loop
@@ -55,7 +55,7 @@ SEEDED: Final = "seeded"
 
 
 @frozen
-class Plan:
+class ReadBenchOptions:
     sizes: Sizes = Factory(Sizes)
     kinds: Sequence[str] = KINDS
     rounds: int = 5
@@ -70,7 +70,7 @@ class Plan:
 
 
 @frozen
-class Round:
+class ReadRound:
     """One run of each side. Rates are requests (or statements) per second.
 
     Costs are microseconds of processor time of the serving processes per request.
@@ -111,9 +111,9 @@ class Steady:
     failed_edits: int = 0
 
 
-class Bench:
-    def __init__(self, plan: Plan, url: str, redis_url: str, directory: Path, say: Say) -> None:
-        self._plan = plan
+class ReadBench:
+    def __init__(self, options: ReadBenchOptions, url: str, redis_url: str, directory: Path, say: Say) -> None:
+        self._options = options
         self.url = url
         self._redis_url = redis_url
         self._directory = directory
@@ -122,32 +122,32 @@ class Bench:
         self._words = Words()
         self._terms = self._words.pick(TERMS, seed=3)
         # Every tenth product belongs to the large seller.
-        self._edited = range(10, 10 * (min(EDITED, plan.sizes.products // 10) + 1), 10)
+        self._edited = range(10, 10 * (min(EDITED, options.sizes.products // 10) + 1), 10)
 
     @property
     def _seller_token(self) -> str:
         return access_tokens(self._secret, [LARGE_SELLER])[0]
 
-    def rounds(self) -> list[Round]:
-        plan = self._plan
-        if not plan.kinds:
+    def rounds(self) -> list[ReadRound]:
+        options = self._options
+        if not options.kinds:
             return []
         self._write()
         found = []
         with self.engine() as engine, ExitStack() as stack:
             yardsticks = {name: stack.enter_context(self._yardstick(name)) for name in YARDSTICKS}
-            for kind in plan.kinds:
+            for kind in options.kinds:
                 self._read(engine, kind, WARM_SECONDS)
             for name in YARDSTICKS:
                 self._read(yardsticks[name], name, WARM_SECONDS)
-            for number in range(1, plan.rounds + 1):
-                for kind in plan.kinds:
+            for number in range(1, options.rounds + 1):
+                for kind in options.kinds:
                     least = {name: self._measure(yardsticks[name], name) for name in YARDSTICKS}
                     answers, cost = self._measure(engine, kind)
                     statements = statements_per_second(
-                        self.url, self._script(kind), clients=plan.clients, seconds=plan.seconds
+                        self.url, self._script(kind), clients=options.clients, seconds=options.seconds
                     )
-                    made = Round(
+                    made = ReadRound(
                         kind,
                         answers,
                         cost,
@@ -164,7 +164,7 @@ class Bench:
                         self._report(number, found[-1])
         return found
 
-    def _round_with_edits(self, engine: Engine, without: Round) -> Round:
+    def _round_with_edits(self, engine: MeasuredEngine, without: ReadRound) -> ReadRound:
         """Measure the same read again while products are edited; the other sides were measured just before."""
         begun = time.monotonic()
         with editing(engine, self._seller_token, self._edited) as edits:
@@ -179,7 +179,7 @@ class Bench:
             failed_edits=edits.failed,
         )
 
-    def _report(self, number: int, made: Round) -> None:
+    def _report(self, number: int, made: ReadRound) -> None:
         self._say(
             f"{number} {made.kind}: {made.rate:,.0f}/s, {made.cost:.0f} µs, p99 {made.answers.p99:.1f} ms, "
             f"failed {made.answers.refused + made.answers.broken}; Granian {made.granian:,.0f}/s, "
@@ -189,15 +189,15 @@ class Bench:
         )
 
     def steady(self) -> list[Steady]:
-        plan = self._plan
-        if not plan.open_kinds:
+        options = self._options
+        if not options.open_kinds:
             return []
         self._write()
         found = []
         with self.engine() as engine:
-            for kind in plan.open_kinds:
+            for kind in options.open_kinds:
                 self._read(engine, kind, WARM_SECONDS)
-                rate = _rate(self._read(engine, kind, plan.seconds)) / 2
+                rate = _rate(self._read(engine, kind, options.seconds)) / 2
                 found.append(_steady(kind, rate, self._open_loop(engine, kind, rate)))
                 begun = time.monotonic()
                 with editing(engine, self._seller_token, self._edited) as edits:
@@ -211,23 +211,23 @@ class Bench:
                 )
         return found
 
-    def _open_loop(self, engine: Engine, kind: str, rate: float) -> Taken:
+    def _open_loop(self, engine: MeasuredEngine, kind: str, rate: float) -> Taken:
         paths = (self._directory / f"{kind}.txt").read_text().splitlines()
         # The engine first answers the requests that earlier load left behind.
         time.sleep(SETTLE_SECONDS)
         chance = random.Random(9)
         return open_loop(
-            engine, lambda: get_request(engine, chance.choice(paths)), rate=rate, seconds=self._plan.open_seconds
+            engine, lambda: get_request(engine, chance.choice(paths)), rate=rate, seconds=self._options.open_seconds
         )
 
     @contextmanager
-    def engine(self) -> Iterator[Engine]:
+    def engine(self) -> Iterator[MeasuredEngine]:
         settings = {"DATABASE_URL": self.url, "REDIS_URL": self._redis_url, "JWT_SECRET": self._secret}
-        with running_engine(self._directory, settings, self._plan.checkout) as engine:
+        with running_engine(self._directory, settings, self._options.checkout) as engine:
             yield engine
 
     @contextmanager
-    def _yardstick(self, name: str) -> Iterator[Engine]:
+    def _yardstick(self, name: str) -> Iterator[MeasuredEngine]:
         """Serve an endpoint that does nothing, as the engine is served."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -243,7 +243,7 @@ class Bench:
                 start_new_session=True,
             )
         try:
-            engine = Engine("127.0.0.1", port, {name: process.pid})
+            engine = MeasuredEngine("127.0.0.1", port, {name: process.pid})
             deadline = time.monotonic() + 30
             while not api_answers(engine.host, engine.port, PATH):
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -254,26 +254,26 @@ class Bench:
             process.terminate()
             process.wait(30)
 
-    def _measure(self, engine: Engine, kind: str) -> tuple[Answers, float]:
+    def _measure(self, engine: MeasuredEngine, kind: str) -> tuple[Answers, float]:
         """Run one read; return its answers and the processor time of the API per answer, in microseconds."""
         process = engine.processes.get("serve") or engine.processes[kind]
         before = processor_seconds(process)
-        answers = self._read(engine, kind, self._plan.seconds)
+        answers = self._read(engine, kind, self._options.seconds)
         return answers, (processor_seconds(process) - before) / max(1, answers.requests) * 1e6
 
-    def _read(self, engine: Engine, kind: str, seconds: float) -> Answers:
+    def _read(self, engine: MeasuredEngine, kind: str, seconds: float) -> Answers:
         host = f"{engine.host}:{engine.port}"
         if kind == "detail_hot":
             given = ["ids", "1", str(HOT), host]
         elif kind == "detail_cold":
-            given = ["ids", "1", str(self._plan.sizes.products), host]
+            given = ["ids", "1", str(self._options.sizes.products), host]
         else:
             given = ["paths", str(self._directory / f"{kind}.txt"), host]
         if kind == "seller_stats":
             given.append(self._seller_token)
         output = subprocess.run(
             [
-                find_wrk(), "--threads", "1", "--connections", str(self._plan.connections),
+                find_wrk(), "--threads", "1", "--connections", str(self._options.connections),
                 "--duration", f"{round(seconds)}s", "--timeout", "10s",
                 "--script", str(Path(__file__).with_name("read.lua")), engine.url, "--", *given,
             ],
@@ -300,7 +300,7 @@ class Bench:
         }
         for kind, lines in paths.items():
             (self._directory / f"{kind}.txt").write_text("\n".join(lines) + "\n")
-        write_scripts(self._directory, self.url, products=self._plan.sizes.products, hot=HOT, terms=len(self._terms))
+        write_scripts(self._directory, self.url, products=self._options.sizes.products, hot=HOT, terms=len(self._terms))
         with psycopg.connect(plain(self.url), autocommit=True) as connection:
             connection.execute("DROP TABLE IF EXISTS bench_terms")
             connection.execute("CREATE TABLE bench_terms (n integer PRIMARY KEY, word text)")
@@ -314,7 +314,7 @@ class Bench:
         return self._directory / f"{kind}.pgbench"
 
 
-def get_request(engine: Engine, path: str) -> Request:
+def get_request(engine: MeasuredEngine, path: str) -> Request:
     return f"GET {path} HTTP/1.1\r\nHost: {engine.host}:{engine.port}\r\n\r\n".encode()
 
 
@@ -335,7 +335,7 @@ def _steady(kind: str, rate: float, taken: Taken) -> Steady:
 
 
 @contextmanager
-def prepared(plan: Plan, say: Say, keep: Path | None = None) -> Iterator[Bench]:
+def prepared(options: ReadBenchOptions, say: Say, keep: Path | None = None) -> Iterator[ReadBench]:
     """Start the servers. A catalog that an earlier run has kept in `keep` is used again; else a new one is seeded.
 
     Without `keep`, everything is deleted at the end.
@@ -348,10 +348,10 @@ def prepared(plan: Plan, say: Say, keep: Path | None = None) -> Iterator[Bench]:
         mark = directory / SEEDED
         if not mark.exists():
             begun = time.monotonic()
-            say(f"Seeding {plan.sizes.products:,} products and {plan.sizes.orders:,} orders …")
-            seed(server.url, plan.sizes, Words(), say)
+            say(f"Seeding {options.sizes.products:,} products and {options.sizes.orders:,} orders …")
+            seed(server.url, options.sizes, Words(), say)
             say(f"Seeded in {time.monotonic() - begun:,.0f} s.")
             mark.touch()
-        plan.checkout.migrate(server.url)
+        options.checkout.migrate(server.url)
         into_memory(server.url)
-        yield Bench(plan, server.url, redis.url, directory, say)
+        yield ReadBench(options, server.url, redis.url, directory, say)

@@ -52,8 +52,8 @@ class RequestedRefund:
 class FeedReader:
     """The numbers of the events that one account has received, and the position up to which it has read."""
 
-    place: int = 0
-    shown: list[int] = field(factory=list)
+    position: int = 0
+    received: list[int] = field(factory=list)
 
 
 @define
@@ -89,16 +89,16 @@ class ClientLog:
         with self._lock:
             self.done[what] += times
 
-    def record_order(self, told: AcknowledgedOrder) -> None:
+    def record_order(self, order: AcknowledgedOrder) -> None:
         """Record an acknowledged order, and every contradiction to earlier answers."""
         with self._lock:
-            known = self.orders.setdefault(told.id, told)
-            if (known.buyer, known.lines, known.total) != (told.buyer, told.lines, told.total):
-                self._contradict(f"order {told.id} was returned as {known} and as {told}")
-            if known.key != told.key:
-                self._contradict(f"keys {known.key} and {told.key} made one order, {told.id}")
-            if told.key is not None and self.keys.setdefault((told.buyer, told.key), told.id) != told.id:
-                self._contradict(f"key {told.key} made orders {self.keys[told.buyer, told.key]} and {told.id}")
+            known = self.orders.setdefault(order.id, order)
+            if (known.buyer, known.lines, known.total) != (order.buyer, order.lines, order.total):
+                self._contradict(f"order {order.id} was returned as {known} and as {order}")
+            if known.key != order.key:
+                self._contradict(f"keys {known.key} and {order.key} made one order, {order.id}")
+            if order.key is not None and self.keys.setdefault((order.buyer, order.key), order.id) != order.id:
+                self._contradict(f"key {order.key} made orders {self.keys[order.buyer, order.key]} and {order.id}")
 
     def record_contradiction(self, sentence: str) -> None:
         with self._lock:

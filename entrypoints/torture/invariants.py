@@ -68,12 +68,12 @@ class Invariants:
         }
 
         def broken() -> Iterator[str]:
-            for told in self._log.orders.values():
-                kept = found.get(told.id)
-                if kept is None:
-                    yield f"order {told.id} of buyer {told.buyer} is missing"
-                elif (kept.buyer, kept.lines, kept.total) != (told.buyer, told.lines, told.total):
-                    yield f"order {told.id} was returned as {told}, and is stored as {kept}"
+            for returned in self._log.orders.values():
+                stored = found.get(returned.id)
+                if stored is None:
+                    yield f"order {returned.id} of buyer {returned.buyer} is missing"
+                elif (stored.buyer, stored.lines, stored.total) != (returned.buyer, returned.lines, returned.total):
+                    yield f"order {returned.id} was returned as {returned}, and is stored as {stored}"
 
         return check_invariant("every acknowledged order exists as it was returned", len(self._log.orders), broken())
 
@@ -92,9 +92,9 @@ class Invariants:
 
         def broken() -> Iterator[str]:
             for id_, buyer, lines in rows:
-                asked = buyer, tuple((product, quantity) for product, quantity in lines)
-                if explained[asked]:
-                    explained[asked] -= 1
+                request = buyer, tuple((product, quantity) for product, quantity in lines)
+                if explained[request]:
+                    explained[request] -= 1
                 else:
                     yield f"order {id_} of buyer {buyer}: no request explains it, so a request created two orders"
 
@@ -107,10 +107,10 @@ class Invariants:
         )
 
     def _statuses(self) -> Checked:
-        told = [(self._log.paid, ["PAID", "REFUNDED"]), (self._log.cancelled, ["CANCELLED"])]
+        confirmed = [(self._log.paid, ["PAID", "REFUNDED"]), (self._log.cancelled, ["CANCELLED"])]
 
         def broken() -> Iterator[str]:
-            for orders, allowed in told:
+            for orders, allowed in confirmed:
                 for id_, status in self._rows(
                     "SELECT id, status FROM orders WHERE id = ANY (%s) AND status <> ALL (%s)", list(orders), allowed
                 ):
@@ -131,7 +131,7 @@ class Invariants:
         return check_invariant(
             "stock on hand is the sum of its ledger",
             self._total("SELECT count(*) FROM stock"),
-            (f"product {product}: {on_hand} on hand, {moved} by its ledger" for product, on_hand, moved in rows),
+            (f"product {product}: {on_hand} on hand, but its ledger has {moved}" for product, on_hand, moved in rows),
         )
 
     def _reservations(self) -> Checked:
@@ -149,7 +149,7 @@ class Invariants:
             "reserved stock is the sum of pending orders",
             self._total("SELECT count(*) FROM stock"),
             (
-                f"product {product}: {reserved} of {on_hand} reserved, {promised} promised"
+                f"product {product}: {reserved} of {on_hand} reserved, but pending orders have {promised}"
                 for product, reserved, promised, on_hand in rows
             ),
         )
@@ -175,7 +175,7 @@ class Invariants:
             "every paid line left the stock exactly once",
             self._total("SELECT count(*) FROM stock_movements WHERE kind = 'sale'"),
             (
-                f"order {order}, product {product}: {sold} sold, {moved} taken in {entries} entries"
+                f"order {order}, product {product}: {sold} sold, but {entries} entries of the ledger have {moved}"
                 for order, product, sold, moved, entries in rows
             ),
         )
@@ -195,13 +195,13 @@ class Invariants:
         )
 
         def broken() -> Iterator[str]:
-            doubtful = self._log.unconfirmed_opening_stock.copy()
+            unconfirmed = self._log.unconfirmed_opening_stock.copy()
             for product in sorted(opening_stock.keys() | self._log.opening_stock.keys()):
-                told, kept = self._log.opening_stock.get(product), opening_stock.get(product, 0)
-                if told is None and doubtful[kept]:
-                    doubtful[kept] -= 1
-                elif told != kept:
-                    yield f"product {product} opened with {told}, and {kept} are in its ledger"
+                confirmed, stored = self._log.opening_stock.get(product), opening_stock.get(product, 0)
+                if confirmed is None and unconfirmed[stored]:
+                    unconfirmed[stored] -= 1
+                elif confirmed != stored:
+                    yield f"product {product} was listed with {confirmed} units, and its ledger opens with {stored}"
             yield from _differing(made, self._log.adjusted, self._log.unconfirmed_adjustments, "adjustment")
 
         return check_invariant(
@@ -232,7 +232,7 @@ class Invariants:
         def broken() -> Iterator[str]:
             yield from _differing(made, self._log.refunded, self._log.unconfirmed_refunds, "refund")
             for order, refunded, moved in returned:
-                yield f"order {order}: {refunded} units refunded with restock, {moved} came back"
+                yield f"order {order}: {refunded} units refunded with restock, but the ledger has {moved} returned"
 
         return check_invariant("each refund was made once, and restocked as requested", made.total(), broken())
 
@@ -252,7 +252,7 @@ class Invariants:
                OR (l.refunded < l.quantity AND o.status = 'REFUNDED')
             """
         )
-        told = self._rows(
+        events = self._rows(
             """
             SELECT coalesce(r.order_id, e.order_id), coalesce(r.amount, 0), coalesce(e.amount, 0)
             FROM (SELECT order_id, sum(amount) AS amount FROM refunds GROUP BY order_id) r
@@ -271,8 +271,8 @@ class Invariants:
                     f"order {order} line {position} ({status}): {refunded} of {quantity} at {price} refunded,"
                     f" but its refunds are {units} for {amount}"
                 )
-            for order, amount, of_events in told:
-                yield f"order {order}: {amount} were refunded, {of_events} by its events"
+            for order, amount, of_events in events:
+                yield f"order {order}: {amount} refunded, {of_events} according to its events"
 
         paid = self._total("SELECT count(*) FROM orders WHERE status IN ('PAID', 'REFUNDED')")
         return check_invariant("money is conserved to the cent", paid, broken())
@@ -368,22 +368,22 @@ class Invariants:
             WHERE p.price IS DISTINCT FROM last.price
             """
         )
-        told = self._rows(
+        events_of_changes = self._rows(
             """
-            SELECT product_id, changes - 1, coalesce(told, 0) FROM
+            SELECT product_id, changes - 1, coalesce(events, 0) FROM
             (SELECT product_id, count(*) AS changes FROM price_history GROUP BY product_id) h
             LEFT JOIN (
-                SELECT (payload->>'product_id')::bigint AS product_id, count(*) AS told
+                SELECT (payload->>'product_id')::bigint AS product_id, count(*) AS events
                 FROM events WHERE topic = 'price.changed' GROUP BY 1
             ) e USING (product_id)
-            WHERE changes - 1 <> coalesce(told, 0)
+            WHERE changes - 1 <> coalesce(events, 0)
             """
         )
 
         def broken() -> Iterator[str]:
             for product, price, last in rows:
-                yield f"product {product} costs {price}, {last} by its history"
-            for product, changes, events in told:
+                yield f"product {product} costs {price}, but the last price of its history is {last}"
+            for product, changes, events in events_of_changes:
                 yield f"product {product}: {changes} price changes, {events} events about them"
 
         changes = self._total("SELECT count(*) FROM price_history")
@@ -393,19 +393,19 @@ class Invariants:
         """The events of each order are those of one valid path of transitions, each exactly once."""
         rows = self._rows(
             """
-            SELECT o.id, o.status, told.topics FROM orders o LEFT JOIN LATERAL (
+            SELECT o.id, o.status, transitions.topics FROM orders o LEFT JOIN LATERAL (
                 SELECT coalesce(array_agg(replace(t.topic, 'order.', '') ORDER BY t.topic), '{}') AS topics
                 FROM events t
                 WHERE t.topic LIKE 'order.%%' AND t.topic <> 'order.refunded'
                   AND (t.payload->>'order_id')::bigint = o.id
-            ) told ON true
+            ) transitions ON true
             WHERE NOT CASE o.status
-                WHEN 'CREATED' THEN told.topics = '{placed}'
-                WHEN 'PENDING' THEN told.topics = '{placed,reserved}'
-                WHEN 'REJECTED' THEN told.topics = '{placed,rejected}'
-                WHEN 'CANCELLED' THEN told.topics IN
+                WHEN 'CREATED' THEN transitions.topics = '{placed}'
+                WHEN 'PENDING' THEN transitions.topics = '{placed,reserved}'
+                WHEN 'REJECTED' THEN transitions.topics = '{placed,rejected}'
+                WHEN 'CANCELLED' THEN transitions.topics IN
                     ('{cancelled,placed}', '{cancelled,placed,reserved}', '{expired,placed,reserved}')
-                ELSE told.topics = '{paid,placed,reserved}'
+                ELSE transitions.topics = '{paid,placed,reserved}'
             END
             """
         )
@@ -427,7 +427,7 @@ class Invariants:
 
         def broken() -> Iterator[str]:
             if (first, highest, count) != (forgotten + 1, last, last - forgotten):
-                yield f"numbers {first} to {highest} are kept, {count} of them; {forgotten + 1} to {last} were expected"
+                yield f"numbers {first} to {highest} are stored ({count}); {forgotten + 1} to {last} were expected"
 
         return check_invariant("events are numbered without a gap", count, broken())
 
@@ -436,20 +436,20 @@ class Invariants:
 
         def broken() -> Iterator[str]:
             for account, feed in self._log.feeds.items():
-                kept = [
+                stored = [
                     seq
                     for (seq,) in self._rows(
                         "SELECT seq FROM events WHERE audience @> ARRAY[%s::bigint] AND seq <= %s ORDER BY seq",
                         account,
-                        feed.place,
+                        feed.position,
                     )
                 ]
-                if kept != feed.shown:
-                    differing = sorted(set(kept) ^ set(feed.shown))[:5]
-                    yield f"account {account} read up to {feed.place}, but not events {differing} exactly once"
+                if stored != feed.received:
+                    differing = sorted(set(stored) ^ set(feed.received))[:5]
+                    yield f"account {account} read up to {feed.position}, but not events {differing} exactly once"
 
-        shown = sum(len(feed.shown) for feed in self._log.feeds.values())
-        return check_invariant("readers of the feed received every event once", shown, broken())
+        received = sum(len(feed.received) for feed in self._log.feeds.values())
+        return check_invariant("readers of the feed received every event once", received, broken())
 
     def _webhooks(self) -> Checked:
         """Each event for a subscriber has arrived at least once."""
@@ -520,10 +520,10 @@ def check_recorded(log: ClientLog, violations: Sequence[str], samples: int, dead
     ]
 
 
-def _differing(made: Counter[Any], told: Counter[Any], doubtful: Counter[Any], what: str) -> Iterator[str]:
-    for missing in (told - made).elements():
+def _differing(made: Counter[Any], confirmed: Counter[Any], unconfirmed: Counter[Any], what: str) -> Iterator[str]:
+    for missing in (confirmed - made).elements():
         yield f"{what} {missing} was confirmed, but is missing"
-    for unknown in (made - told - doubtful).elements():
+    for unknown in (made - confirmed - unconfirmed).elements():
         yield f"{what} {unknown} was made without a request that explains it"
 
 

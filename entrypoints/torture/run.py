@@ -233,8 +233,8 @@ class _Run:
             seconds=seconds,
             done=dict(sorted({**self._log.done, **messages.sent}.items())),
             kills=dict(sorted(self._killed.items())),
-            seams_met=len(self._killer.reached_fail_points),
-            seams_unmet=sorted(self._killer.armed - self._killer.reached_fail_points),
+            fail_points_reached=len(self._killer.reached_fail_points),
+            fail_points_not_reached=sorted(self._killer.armed - self._killer.reached_fail_points),
             settling=Settling(
                 times=len(monitor.seen.settled),
                 median=statistics.median(settled.seconds for settled in monitor.seen.settled) if longest else 0.0,

@@ -182,11 +182,11 @@ class Buyer(Shopper):
     def read_feed(self) -> None:
         feed = self.log.feeds.setdefault(self.account, FeedReader())
         answer = self.client.send_until_final(
-            "GET", f"{EVENTS}?after={feed.place}&limit=50", give_up=self.is_past_deadline
+            "GET", f"{EVENTS}?after={feed.position}&limit=50", give_up=self.is_past_deadline
         ).answer
         if answer is not None and answer.status == HTTPStatus.OK:
-            feed.shown += [event["seq"] for event in answer.body["results"]]
-            feed.place = answer.body["next_after"]
+            feed.received += [event["seq"] for event in answer.body["results"]]
+            feed.position = answer.body["next_after"]
             self.log.count("pages of the feed read")
 
     def change_account(self) -> None:
@@ -225,11 +225,11 @@ class Buyer(Shopper):
     def _record(self, result: RequestResult, key: str | None, body: dict[str, Any]) -> None:
         answer = result.answer
         if answer is not None and answer.status in {HTTPStatus.ACCEPTED, HTTPStatus.CREATED}:
-            told = AcknowledgedOrder.of(answer.body, key)
-            self.log.record_order(told)
+            order = AcknowledgedOrder.of(answer.body, key)
+            self.log.record_order(order)
             self.log.count("orders acknowledged")
-            self._check_promises(told, body)
-            self._remember(told.id, key, body)
+            self._check_promises(order, body)
+            self._remember(order.id, key, body)
             return
         if answer is not None:
             self.log.count(f"orders refused ({answer.code or answer.status})")
@@ -253,13 +253,13 @@ class Buyer(Shopper):
             self._sent.append((key, body))
             del self._sent[:-REMEMBERED]
 
-    def _check_promises(self, told: AcknowledgedOrder, body: dict[str, Any]) -> None:
+    def _check_promises(self, order: AcknowledgedOrder, body: dict[str, Any]) -> None:
         promised = {
             line["product"]: minor_units(line["price"], CURRENCY) for line in body["order_item"] if "price" in line
         }
-        for product, _, price in told.lines:
+        for product, _, price in order.lines:
             if price > promised.get(product, price):
-                self.log.record_contradiction(f"order {told.id}: product {product} was promised for less than {price}")
+                self.log.record_contradiction(f"order {order.id}: product {product} was promised for less than {price}")
 
     def _finish_order(self, action: str, status: str, confirmed: set[int], body: object = None) -> None:
         if not self._open:

@@ -267,7 +267,7 @@ class WebhookDelivery:
 class WebhookSecret:
     """An encrypted secret; the current one has no `valid_until`."""
 
-    sealed: str = field(repr=False)
+    encrypted: str = field(repr=False)
     valid_until: datetime | None = None
 
 
@@ -304,7 +304,7 @@ class WebhookEndpoint:
         id: EndpointId,  # noqa: A002 - the field's name
         owner_id: AccountId,
         url: str,
-        sealed: str,
+        encrypted_secret: str,
         now: datetime,
         topics: Sequence[str] = (),
         description: str = "",
@@ -314,7 +314,9 @@ class WebhookEndpoint:
         """A new endpoint; raise `Invalid` naming the fields."""
         description = normal_text(description)
         _check(url, topics, description, allow_loopback=allow_loopback)
-        return cls(id, owner_id, url, now, _in_order(topics), description, all_events, (WebhookSecret(sealed),))
+        return cls(
+            id, owner_id, url, now, _in_order(topics), description, all_events, (WebhookSecret(encrypted_secret),)
+        )
 
     def edit(
         self,
@@ -355,19 +357,19 @@ class WebhookEndpoint:
         if expected is not None and expected != self.version:
             raise VersionMismatch(f"Webhook endpoint {self.id} was edited: its version is {self.version} now.")
 
-    def rotate(self, sealed: str, now: datetime) -> None:
+    def rotate(self, encrypted_secret: str, now: datetime) -> None:
         """Add a new secret; the old ones sign for `SECRET_OVERLAP` more."""
         kept = [
             evolve(secret, valid_until=min(secret.valid_until or now + SECRET_OVERLAP, now + SECRET_OVERLAP))
             for secret in self.secrets
             if secret.valid_until is None or secret.valid_until > now
         ]
-        self.secrets = (WebhookSecret(sealed), *kept[: MAX_SECRETS - 1])
+        self.secrets = (WebhookSecret(encrypted_secret), *kept[: MAX_SECRETS - 1])
         self.version += 1
 
-    def sealed_secrets(self, now: datetime) -> tuple[str, ...]:
+    def encrypted_secrets(self, now: datetime) -> tuple[str, ...]:
         """The encrypted secrets that sign now, newest first."""
-        return tuple(s.sealed for s in self.secrets if s.valid_until is None or s.valid_until > now)
+        return tuple(s.encrypted for s in self.secrets if s.valid_until is None or s.valid_until > now)
 
     def delete(self, now: datetime) -> None:
         """Delete the endpoint for its owner, with its secrets; its log is purged later."""

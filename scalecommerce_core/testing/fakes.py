@@ -57,12 +57,12 @@ class ReversingCipher:
     """`ports.SecretCipher` for tests: reverses the bytes, which protects nothing."""
 
     def encrypt(self, content: bytes) -> str:
-        return f"sealed:{content[::-1].hex()}"
+        return f"encrypted:{content[::-1].hex()}"
 
     def decrypt(self, encrypted: str) -> bytes:
-        if not encrypted.startswith("sealed:"):
+        if not encrypted.startswith("encrypted:"):
             raise DecryptionFailed
-        return bytes.fromhex(encrypted.removeprefix("sealed:"))[::-1]
+        return bytes.fromhex(encrypted.removeprefix("encrypted:"))[::-1]
 
 
 OK_ANSWER = WebhookAnswer(timedelta(milliseconds=5), status=200, body=b"thanks")

@@ -100,7 +100,7 @@ def fail(choice: random.Random, probability: float) -> None:
         raise IntentionalRollback
 
 
-class Market:
+class RandomSellers:
     """Sellers who list products in transactions that take their time, and of which a part is rolled back."""
 
     def __init__(self, store: PostgresStore, seed: int) -> None:
@@ -136,7 +136,7 @@ class Market:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nobody_misses_an_event_whatever_commits_late_or_never(engine: Engine, store: PostgresStore, seed: int) -> None:
-    market = Market(store, seed)
+    market = RandomSellers(store, seed)
     sellers = list(market.committed)
     everything, own = Follower(engine, None), Follower(engine, sellers[0])
     consumer = Consumer(store, random.Random(seed))

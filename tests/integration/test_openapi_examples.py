@@ -31,7 +31,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 
 
 @frozen
-class Step:
+class ExampleRequest:
     method: str
     path: str
     described: Any
@@ -41,10 +41,10 @@ class Step:
         return str(self.described["operationId"])
 
 
-def steps(document: Any) -> list[Step]:
+def steps(document: Any) -> list[ExampleRequest]:
     """In the order of the page: by tags, deletions last."""
     found = [
-        Step(method.upper(), path, described)
+        ExampleRequest(method.upper(), path, described)
         for path, methods in document["paths"].items()
         for method, described in methods.items()
     ]
@@ -69,7 +69,7 @@ class Reader:
     bodies: dict[str, Any] = field(factory=dict)
     """By operation, where a link has filled one in."""
 
-    def execute(self, step: Step) -> httpx2.Response:
+    def execute(self, step: ExampleRequest) -> httpx2.Response:
         described = step.described
         given = {each["name"]: each["example"] for each in described["parameters"] if "example" in each}
         path = re.sub(r"{(\w+)}", lambda match: str(given[match[1]]), step.path)
@@ -91,7 +91,7 @@ class Reader:
             self.client.headers["Authorization"] = f"Bearer {response.json()['access']}"
 
 
-def unfit(step: Step, response: httpx2.Response, document: Any) -> list[str]:
+def unfit(step: ExampleRequest, response: httpx2.Response, document: Any) -> list[str]:
     """What of a response is not as documented."""
     promised = step.described["responses"].get(str(response.status_code))
     if promised is None or not response.is_success:
@@ -115,7 +115,7 @@ def test_every_example_works_as_it_stands_in_the_order_of_the_page(demo: EngineP
     assert failures == {}
 
 
-def _wait_for_the_background(client: httpx2.Client, step: Step) -> None:
+def _wait_for_the_background(client: httpx2.Client, step: ExampleRequest) -> None:
     """What people have meanwhile: the first run has written its prices, and a message was sent for the first time."""
     if step.name == "rollBackPricingRun":
         run = f"/pricing/api/v1/runs/{demo_market.RUN}/"

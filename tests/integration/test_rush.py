@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.engine import running_engine
-from bench.orders_load.market import Market, access_tokens, fill
+from bench.orders_load.market import MarketSize, access_tokens, fill
 from bench.orders_load.rush import rush
 
 BUYERS = 600
@@ -14,7 +14,7 @@ UNITS = 40
 
 
 def test_a_rush_sells_every_unit_once_and_keeps_the_books(tmp_path: Path, make_database: Callable[[], str]) -> None:
-    url, secret, market = make_database(), secrets.token_urlsafe(48), Market(products=3, buyers=BUYERS)
+    url, secret, market = make_database(), secrets.token_urlsafe(48), MarketSize(products=3, buyers=BUYERS)
     fill(url, market)
     tokens = access_tokens(secret, range(market.first_buyer, market.last_buyer + 1))
     with EmbeddedRedis(tmp_path) as redis_server:

@@ -54,7 +54,7 @@ def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
 
 
 @frozen
-class Plan:
+class QueryPlan:
     nodes: list[dict[str, Any]]
 
     @property
@@ -80,7 +80,7 @@ class Plan:
         return int(self.nodes[0]["Shared Hit Blocks"] + self.nodes[0]["Shared Read Blocks"])
 
 
-def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[Plan]:
+def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[QueryPlan]:
     """Return the plans of all statements of a query, from a second execution."""
     seen: list[tuple[str, Any]] = []
 
@@ -104,7 +104,7 @@ def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[Pl
             )
             (found,) = explained.fetchone()
             found = json.loads(found) if isinstance(found, str) else found
-            plans.append(Plan(list(_nodes(found[0]["Plan"]))))
+            plans.append(QueryPlan(list(_nodes(found[0]["Plan"]))))
     return plans
 
 

@@ -222,6 +222,9 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
             "plan_of",
             "report_of",
             "rows_of",
+            "seams_met",
+            "seams_sentence",
+            "seams_unmet",
             "shown_time",
         }
     ),
@@ -377,6 +380,8 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
             "probable",
             "put_off",
             "reread",
+            "sealed",
+            "sealed_secrets",
             "send_back",
             "slice_of",
             "target_of",

@@ -54,25 +54,25 @@ class Line(NamedTuple):
     is_return: bool
 
 
-class Refused(NamedTuple):
+class RefusedLine(NamedTuple):
     number: int
     why: Refusal
     code: str = ""
 
 
-def read_lines(rows: Iterable[Row | BadRow]) -> Iterator[Line | Refused]:
+def read_lines(rows: Iterable[Row | BadRow]) -> Iterator[Line | RefusedLine]:
     """Every row becomes exactly one `Line` or `Refused`, in order."""
     for row in rows:
-        yield Refused(row.line, Refusal.UNREADABLE) if isinstance(row, BadRow) else _read(row.line, row.cells)
+        yield RefusedLine(row.line, Refusal.UNREADABLE) if isinstance(row, BadRow) else _read(row.line, row.cells)
 
 
-def _read(number: int, row: list[str]) -> Line | Refused:
+def _read(number: int, row: list[str]) -> Line | RefusedLine:
     if len(row) != FIELDS:
-        return Refused(number, Refusal.MISSING_FIELD if len(row) < FIELDS else Refusal.UNREADABLE)
+        return RefusedLine(number, Refusal.MISSING_FIELD if len(row) < FIELDS else Refusal.UNREADABLE)
     invoice, code = _identifier(row[0]), _identifier(row[1])
     quantity, at, price, customer = _quantity(row[3]), _moment(row[4]), _price(row[5]), _customer(row[6])
     if isinstance(code, Refusal):
-        return Refused(number, code)
+        return RefusedLine(number, code)
     if (
         isinstance(invoice, Refusal)
         or isinstance(quantity, Refusal)
@@ -81,10 +81,10 @@ def _read(number: int, row: list[str]) -> Line | Refused:
         or isinstance(customer, Refusal)
     ):
         wrong = (value for value in (invoice, quantity, at, price, customer) if isinstance(value, Refusal))
-        return Refused(number, next(wrong), code)
+        return RefusedLine(number, next(wrong), code)
     is_return = invoice[0] in "Cc"
     if why := _refusal(quantity, price, is_return=is_return):
-        return Refused(number, why, code)
+        return RefusedLine(number, why, code)
     return Line(number, invoice, code, row[2].strip(), abs(quantity), at, price, customer, row[7].strip(), is_return)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from adapters.cli.online_retail.categories import category_of
-from adapters.cli.online_retail.lines import CURRENCY, GUEST, Line, Refusal, Refused
+from adapters.cli.online_retail.lines import CURRENCY, GUEST, Line, Refusal, RefusedLine
 from adapters.cli.online_retail.prices import daily_modes, price_history
 from adapters.cli.online_retail.returns import Matched, Purchase, match_returns
 from scalecommerce_core.domain.money import Money
@@ -58,7 +58,7 @@ class ReplayPlan:
         return sum(line.quantity * line.price for purchase in self.purchases for line in purchase.lines)
 
 
-def build_plan(read_lines: Iterable[Line | Refused]) -> ReplayPlan:
+def build_plan(read_lines: Iterable[Line | RefusedLine]) -> ReplayPlan:
     """Build the plan. Raise `CannotPlan` if a product's opening stock exceeds `MAX_STOCK`."""
     sorted_out = _SortedOut()
     for read in read_lines:
@@ -100,11 +100,11 @@ class _SortedOut:
     returns: list[Line] = field(factory=list)
     refused: defaultdict[Refusal, list[int]] = field(factory=lambda: defaultdict(list))
 
-    def take(self, line: Line | Refused) -> None:
+    def take(self, line: Line | RefusedLine) -> None:
         self.lines_read += 1
         if line.code:
             self.codes.add(line.code)
-        if isinstance(line, Refused):
+        if isinstance(line, RefusedLine):
             self.refuse(line.number, line.why)
             return
         if line.is_return:

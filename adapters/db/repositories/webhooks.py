@@ -100,7 +100,7 @@ class PostgresWebhookRepository:
 
 def _endpoint_row(endpoint: WebhookEndpoint, columns: Sequence[str]) -> tuple[Any, ...]:
     secrets = [
-        [secret.sealed, None if secret.valid_until is None else secret.valid_until.isoformat()]
+        [secret.encrypted, None if secret.valid_until is None else secret.valid_until.isoformat()]
         for secret in endpoint.secrets
     ]
     special: dict[str, Any] = {"topics": list(endpoint.topics), "secrets": secrets}
@@ -111,8 +111,8 @@ def _endpoint(row: Sequence[Any]) -> WebhookEndpoint:
     values = dict(zip(_ENDPOINT, row, strict=True))
     values["topics"] = tuple(values["topics"])
     values["secrets"] = tuple(
-        WebhookSecret(sealed, None if until is None else datetime.fromisoformat(until))
-        for sealed, until in values["secrets"]
+        WebhookSecret(encrypted, None if until is None else datetime.fromisoformat(until))
+        for encrypted, until in values["secrets"]
     )
     return WebhookEndpoint(**values)
 

@@ -32,7 +32,7 @@ from adapters.http.schemas.products import (
     CategorySchema,
     PriceHistorySchema,
     PriceIntervalSchema,
-    Product,
+    ProductSchema,
     ReductionSchema,
     SellerSchema,
     TopProductSchema,
@@ -44,7 +44,7 @@ from scalecommerce_core.queries import Facet
 _NOT_YOURS: Final = Forbidden("Only its seller may change this product.")
 _APPLIANCES: Final = CategoryRefSchema(HOME_APPLIANCES, "home_appliances")
 
-_TOASTER: Final = Product(
+_TOASTER: Final = ProductSchema(
     id=PRODUCT,
     name="Robust Toaster 915",
     brand="Ridgeway",
@@ -93,7 +93,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body=_TEAPOT,
         alternatives={"Only what is required": {name: _TEAPOT[name] for name in ("name", "category_id", "price")}},
         responses={
-            201: Product(
+            201: ProductSchema(
                 id=NEW_PRODUCT,
                 name="Blue teapot",
                 brand="Kara",

@@ -6,7 +6,7 @@ from typing import Final
 from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SELLER, STAFF, STAFF_ID
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
-from adapters.http.resources.users import EXAMPLE, Nothing, Tokens, User
+from adapters.http.resources.users import EXAMPLE, Nothing, TokensSchema, UserSchema
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.accounts import LOGIN_REFUSED
 
@@ -14,8 +14,8 @@ NEW_PASSWORD: Final = "nine small teapots"  # noqa: S105 - an example
 TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"  # noqa: S105 - an example
 REFRESH: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
 
-_STAFF: Final = User(STAFF_ID, "Omar", "Sexton", STAFF, "")
-_EDITED: Final = User(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.")
+_STAFF: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "")
+_EDITED: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.")
 _GONE: Final = NotFound("account", STAFF_ID)
 _SESSION_OVER: Final = TokenNotValid("The session is over: log in again.")
 
@@ -28,12 +28,12 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "After the example of changePassword": {"email": STAFF, "password": NEW_PASSWORD},
             "The account that the example of signUp creates": {"email": "kara@example.com", "password": EXAMPLE},
         },
-        responses={200: Tokens(TOKEN, REFRESH)},
+        responses={200: TokensSchema(TOKEN, REFRESH)},
         problems=[NotAuthenticated(LOGIN_REFUSED)],
     ),
     "refreshToken": Example(
         body={"refresh": REFRESH},
-        responses={200: Tokens(TOKEN, REFRESH)},
+        responses={200: TokensSchema(TOKEN, REFRESH)},
         problems=[_SESSION_OVER],
     ),
     "verifyToken": Example(
@@ -46,7 +46,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             200: PageSchema(
                 next=f"{ROOT}/users/api/v1/?cursor={CURSOR}",
                 previous=None,
-                results=[User(1, "Karl", "Lopez", SELLER, ""), _STAFF],
+                results=[UserSchema(1, "Karl", "Lopez", SELLER, ""), _STAFF],
             )
         },
     ),
@@ -59,7 +59,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "signUp": Example(
         body={"email": "kara@example.com", "password": EXAMPLE, "first_name": "Kara", "bio": "Sells tea."},
-        responses={201: User(11, "Kara", "", "kara@example.com", "Sells tea.")},
+        responses={201: UserSchema(11, "Kara", "", "kara@example.com", "Sells tea.")},
         problems=[Invalid.field("email", "An account with this e-mail address exists already.")],
     ),
     "changePassword": Example(

@@ -102,7 +102,10 @@ CONVENTIONS: Final = (
 COMPONENT_NAMES: Final[Mapping[str, str]] = {
     "DecisionOutcome": "Outcome",
     "PageSchema": "PageAnswer",
+    "ProductSchema": "Product",
     "SortOrder": "Ordering",
+    "TokensSchema": "Tokens",
+    "UserSchema": "User",
 }
 """Names of components by the names of their classes, where they differ in more than `Schema` and `Document`."""
 

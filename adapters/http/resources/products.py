@@ -21,7 +21,7 @@ from adapters.http.resources.product_access import load_visible_product
 from adapters.http.schemas.products import (
     CategoryRefSchema,
     PriceHistorySchema,
-    Product,
+    ProductSchema,
     may_see_private_fields,
     product_etag,
     to_created_product_schema,
@@ -113,7 +113,7 @@ class ProductResource:
         path=ROOT,
         name="listProduct",
         summary="List a product for sale",
-        responses={201: ResponseSpec(Product, "The product.", [LOCATION, ETAG], LINKS)},
+        responses={201: ResponseSpec(ProductSchema, "The product.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
         access=Access.ACCOUNT,
         idempotent=True,
@@ -149,7 +149,7 @@ class ProductResource:
         )
         outcome = await self._dependencies.list_product.submit(command)
         if isinstance(outcome, Replayed):
-            content, product = outcome.body, msgspec.json.decode(outcome.body, type=Product)
+            content, product = outcome.body, msgspec.json.decode(outcome.body, type=ProductSchema)
         else:
             product = to_created_product_schema(outcome, category, seller)
             content = _ENCODER.encode(product)
@@ -162,7 +162,7 @@ class ProductResource:
         name="readProduct",
         summary="Read a product; counts a view",
         responses={
-            200: ResponseSpec(Product, "The product.", [ETAG]),
+            200: ResponseSpec(ProductSchema, "The product.", [ETAG]),
             304: ResponseSpec(None, "The product is unchanged.", [ETAG]),
         },
         tag=TAG,
@@ -198,7 +198,7 @@ class ProductResource:
         name="putProduct",
         summary="Replace the required fields of a product",
         description="Optional fields that the request omits keep their values.",
-        responses={200: ResponseSpec(Product, "The product.", [ETAG])},
+        responses={200: ResponseSpec(ProductSchema, "The product.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
         conditional=True,
@@ -212,7 +212,7 @@ class ProductResource:
         path=PRODUCT,
         name="patchProduct",
         summary="Edit some fields of a product",
-        responses={200: ResponseSpec(Product, "The product.", [ETAG])},
+        responses={200: ResponseSpec(ProductSchema, "The product.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
         conditional=True,

@@ -17,7 +17,7 @@ from adapters.http.framework.pagination import PageQuery
 from adapters.http.framework.problems import invalid_fields
 from adapters.http.framework.text_fields import ANY_TEXT
 from adapters.http.resources.products import ROOT, TAG
-from adapters.http.schemas.products import Product, to_product_schema
+from adapters.http.schemas.products import ProductSchema, to_product_schema
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.ranges import check_ranges
@@ -94,7 +94,7 @@ class ProductPage(msgspec.Struct):
 
     next: str | None
     previous: str | None
-    results: list[Product]
+    results: list[ProductSchema]
     total: int
     total_is_exact: bool
     did_you_mean: str | UnsetType = UNSET

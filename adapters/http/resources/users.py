@@ -41,7 +41,7 @@ TOKEN_LINKS: Final = (
 )
 
 
-class User(msgspec.Struct):
+class UserSchema(msgspec.Struct):
     id: int
     first_name: str
     last_name: str
@@ -70,7 +70,7 @@ class VerifyBody(Confidential):
     token: Token
 
 
-class Tokens(Confidential):
+class TokensSchema(Confidential):
     access: str
     refresh: str
 
@@ -92,8 +92,8 @@ class PasswordBody(Confidential):
     new_password: NewPassword
 
 
-def to_user_schema(account: Account | AccountView) -> User:
-    return User(account.id, account.first_name, account.last_name, account.email, account.bio)
+def to_user_schema(account: Account | AccountView) -> UserSchema:
+    return UserSchema(account.id, account.first_name, account.last_name, account.email, account.bio)
 
 
 class UserResource:
@@ -109,7 +109,7 @@ class UserResource:
         path=f"{ROOT}token/",
         name="logIn",
         summary="Log in",
-        responses={200: ResponseSpec(Tokens, "An access and a refresh token.", links=TOKEN_LINKS)},
+        responses={200: ResponseSpec(TokensSchema, "An access and a refresh token.", links=TOKEN_LINKS)},
         tag=TAG,
         errors=(NotAuthenticated, TooManyAttempts),
     )
@@ -118,7 +118,7 @@ class UserResource:
         pair = await self._dependencies.run_in_hasher(
             self._accounts.log_in, call.body.email, call.body.password, address=address
         )
-        return json_response(Tokens(pair.access, pair.refresh))
+        return json_response(TokensSchema(pair.access, pair.refresh))
 
     @OperationSpec(
         method="POST",
@@ -127,13 +127,13 @@ class UserResource:
         summary="Exchange a refresh token for a new pair",
         description="A refresh token can be exchanged once. A second exchange within the grace period (10 seconds by"
         " default) returns the same pair; a later one ends the session.",
-        responses={200: ResponseSpec(Tokens, "The new pair.", links=TOKEN_LINKS)},
+        responses={200: ResponseSpec(TokensSchema, "The new pair.", links=TOKEN_LINKS)},
         tag=TAG,
         errors=(TokenNotValid,),
     )
     async def refresh_token(self, call: Call[RefreshBody, None]) -> Response:
         pair = await self._dependencies.run_in_thread(self._accounts.refresh, call.body.refresh)
-        return json_response(Tokens(pair.access, pair.refresh))
+        return json_response(TokensSchema(pair.access, pair.refresh))
 
     @OperationSpec(
         method="POST",
@@ -153,7 +153,7 @@ class UserResource:
         path=ROOT,
         name="listUsers",
         summary="List all active accounts",
-        responses={200: ResponseSpec(PageSchema[User], "Accounts by id.")},
+        responses={200: ResponseSpec(PageSchema[UserSchema], "Accounts by id.")},
         tag=TAG,
         access=Access.STAFF,
     )
@@ -167,7 +167,7 @@ class UserResource:
         path=f"{ROOT}me/",
         name="readProfile",
         summary="Read the caller's profile",
-        responses={200: ResponseSpec(User, "The profile.")},
+        responses={200: ResponseSpec(UserSchema, "The profile.")},
         tag=TAG,
         access=Access.ACCOUNT,
         errors=(NotFound,),
@@ -183,7 +183,7 @@ class UserResource:
         path=f"{ROOT}me/",
         name="editProfile",
         summary="Edit the caller's profile",
-        responses={200: ResponseSpec(User, "The profile.")},
+        responses={200: ResponseSpec(UserSchema, "The profile.")},
         tag=TAG,
         access=Access.ACCOUNT,
         errors=(NotFound,),
@@ -201,7 +201,7 @@ class UserResource:
         name="signUp",
         summary="Create an account",
         description="E-mail addresses are unique regardless of case.",
-        responses={201: ResponseSpec(User, "The account.", [LOCATION])},
+        responses={201: ResponseSpec(UserSchema, "The account.", [LOCATION])},
         tag=TAG,
     )
     async def sign_up(self, call: Call[SignUpBody, None]) -> Response:

@@ -33,7 +33,7 @@ class SellerSchema(msgspec.Struct):
     email: str
 
 
-class Product(msgspec.Struct):
+class ProductSchema(msgspec.Struct):
     """`stock` is the available stock. Only the seller and staff receive `sku`, `cost`, `min_price` and `max_price`."""
 
     id: int
@@ -118,8 +118,8 @@ def may_see_private_fields(view: ProductView, identity: Identity | None) -> bool
     return identity is not None and (identity.is_staff or identity.account_id == view.seller.id)
 
 
-def to_product_schema(view: ProductView, identity: Identity | None = None) -> Product:
-    product = Product(
+def to_product_schema(view: ProductView, identity: Identity | None = None) -> ProductSchema:
+    product = ProductSchema(
         id=view.id,
         name=view.name,
         brand=view.brand,
@@ -141,7 +141,7 @@ def to_product_schema(view: ProductView, identity: Identity | None = None) -> Pr
     return product
 
 
-def product_etag(version: int, product: Product) -> str:
+def product_etag(version: int, product: ProductSchema) -> str:
     """The entity tag of a product as one caller sees it.
 
     It identifies the version, the price (which pricing runs change without a new version), the names of seller and
@@ -157,10 +157,10 @@ def product_etag(version: int, product: Product) -> str:
 
 def to_created_product_schema(
     shelved: ProductWithStock, category: CategoryRefSchema, seller: AccountView | None
-) -> Product:
+) -> ProductSchema:
     """The product that was just created, as its seller sees it."""
     product = shelved.product
-    return Product(
+    return ProductSchema(
         id=product.id,
         name=product.name,
         brand=product.brand,

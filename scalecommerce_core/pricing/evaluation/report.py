@@ -55,7 +55,7 @@ class Forecast:
 
 
 @frozen
-class Report:
+class EvaluationReport:
     rows: int
     cells: int
     groups: int
@@ -101,7 +101,7 @@ class Report:
 
 def evaluate_panel(
     lines: SalesLines, *, periods_in_one: int = 1, held_back: float = 0.2, cold_periods: int = 8
-) -> Report:
+) -> EvaluationReport:
     """Evaluate sales: train on the first periods, test on the last ones (`held_back` is their share).
 
     `lines.period` has the finest available resolution, days for order lines; the model combines `periods_in_one` of
@@ -147,7 +147,7 @@ def evaluate_panel(
             "Prices vary too little compared with sales: no elasticity can be distinguished from random variation."
         )
     low, median, high = np.percentile(slopes, [25, 50, 75]).tolist() if found else [0.0] * 3
-    return Report(
+    return EvaluationReport(
         rows=len(panel), cells=int(trained.known.sum()), groups=len(trained.group_mean), periods=periods, span=span,
         elasticity_median=median if found else None, elasticity_quartiles=(low, high) if found else None,
         negative_share=negative,

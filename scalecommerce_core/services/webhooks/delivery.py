@@ -94,7 +94,7 @@ class Deliveries(WebhooksBase):
 
     def _signed(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, now: datetime) -> OutgoingWebhook:
         body = delivery.body.encode()
-        secrets = self._decrypted_secrets(endpoint.sealed_secrets(now))
+        secrets = self._decrypted_secrets(endpoint.encrypted_secrets(now))
         headers = {"content-type": "application/json", **signed_headers(secrets, delivery.message_id, now, body)}
         return OutgoingWebhook(endpoint.url, headers, body)
 

@@ -106,7 +106,7 @@ class Endpoints(WebhooksBase):
                 id=endpoint_id,
                 owner_id=command.owner,
                 url=command.url,
-                sealed=self._cipher.encrypt(secret.encode()),
+                encrypted_secret=self._cipher.encrypt(secret.encode()),
                 now=now,
                 topics=command.topics,
                 description=command.description,

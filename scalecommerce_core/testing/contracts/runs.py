@@ -19,7 +19,7 @@ PRICE: Final = 10_00
 NEW_PRICE: Final = 10_40
 
 
-class Pricing:
+class SellerWithRuns:
     """A seller with products at `PRICE`, and runs of a policy that move them to `NEW_PRICE`."""
 
     def __init__(self, store: Store, products: int = 2) -> None:
@@ -99,7 +99,7 @@ class Pricing:
 
 class RunsContract:
     def test_a_policy_has_one_run_in_progress(self, store: Store) -> None:
-        pricing = Pricing(store)
+        pricing = SellerWithRuns(store)
         with store.begin() as tx:
             assert tx.runs.active_run(pricing.policy.id) is None
         run = pricing.begin()
@@ -114,7 +114,7 @@ class RunsContract:
             assert tx.runs.lock_shared(run.id) == run
 
     def test_ranges_are_claimed_in_order_by_their_status(self, store: Store) -> None:
-        pricing = Pricing(store)
+        pricing = SellerWithRuns(store)
         run = pricing.begin()
         with store.begin() as tx:
             assert [part.number for part in tx.runs.ranges(run.id)] == [0, 1]
@@ -131,7 +131,7 @@ class RunsContract:
             assert following.number == 1
 
     def test_staged_state_is_stored(self, store: Store) -> None:
-        pricing = Pricing(store)
+        pricing = SellerWithRuns(store)
         part, result = pricing.stage_range(pricing.begin())
         with store.begin() as tx:
             state, parameters = tx.runs.staged_state(part)
@@ -140,7 +140,7 @@ class RunsContract:
             assert tx.runs.ranges(part.run_id)[0] == part
 
     def test_staged_prices_are_applied_and_reverted(self, store: Store) -> None:
-        pricing = Pricing(store, products=1)
+        pricing = SellerWithRuns(store, products=1)
         (product,) = pricing.products
         run = pricing.begin()
         part, _ = pricing.stage_range(run)
@@ -155,7 +155,7 @@ class RunsContract:
             assert {change.price for change in promised} == {usd(PRICE)}
 
     def test_a_price_that_was_edited_meanwhile_stays(self, store: Store) -> None:
-        pricing = Pricing(store)
+        pricing = SellerWithRuns(store)
         edited, untouched = pricing.products
         run = pricing.begin()
         first, _ = pricing.stage_range(run)
@@ -168,7 +168,7 @@ class RunsContract:
         assert (pricing.price(edited), pricing.price(untouched)) == (12_00, 13_00)
 
     def test_finished_runs_are_purged_range_by_range(self, store: Store) -> None:
-        pricing = Pricing(store)
+        pricing = SellerWithRuns(store)
         run = pricing.begin()
         pricing.stage_range(run)
         with store.begin() as tx:
@@ -187,13 +187,13 @@ class RunsContract:
 
 class RunListsContract:
     def test_policies_are_listed_by_owner(self, store: Store, queries: Queries) -> None:
-        pricing, other = Pricing(store), Pricing(store)
+        pricing, other = SellerWithRuns(store), SellerWithRuns(store)
         assert queries.policy(pricing.policy.id) == pricing.policy
         assert queries.policies(pricing.seller, PageRequest()).rows == (pricing.policy,)
         assert queries.policies(None, PageRequest()).rows == (pricing.policy, other.policy)
 
     def test_runs_are_listed_newest_first(self, store: Store, queries: Queries) -> None:
-        pricing, other = Pricing(store), Pricing(store)
+        pricing, other = SellerWithRuns(store), SellerWithRuns(store)
         old = pricing.begin()
         pricing.finish(old)
         new, of_other = pricing.begin(), other.begin()
@@ -203,7 +203,7 @@ class RunListsContract:
         assert queries.runs(other.seller, PageRequest(), policy_id=pricing.policy.id).rows == ()
 
     def test_decisions_show_what_became_of_them(self, store: Store, queries: Queries) -> None:
-        pricing = Pricing(store)
+        pricing = SellerWithRuns(store)
         first, second = pricing.products
         run = pricing.begin()
         parts = [pricing.stage_range(run) for _ in pricing.products]

@@ -25,7 +25,7 @@ BAD = WebhookAnswer(7 * MILLISECOND, status=500, body=b"\x00 oh, \xff")
 
 def endpoint(store: Store, owner: AccountId | None = None, **facts: Any) -> WebhookEndpoint:
     owner = Stage(store).account() if owner is None else owner
-    values = {"url": "https://example.com/hooks", "created_at": NOW, "secrets": (WebhookSecret("sealed"),), **facts}
+    values = {"url": "https://example.com/hooks", "created_at": NOW, "secrets": (WebhookSecret("encrypted"),), **facts}
     with store.begin() as tx:
         (id_,) = tx.webhooks.next_ids(1)
         made = WebhookEndpoint(id=id_, owner_id=owner, **values)

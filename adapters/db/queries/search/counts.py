@@ -9,7 +9,7 @@ from sqlalchemy import text
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery, QueryShape
-from adapters.db.queries.search.statements import Selection, count_statement, ids_statement
+from adapters.db.queries.search.statements import ProductSelection, count_statement, ids_statement
 from adapters.db.queries.search.ttl_cache import TtlCache
 from scalecommerce_core.domain.popularity import TOP_TIER, tier_size
 
@@ -81,7 +81,7 @@ class ProductCounts:
         return found
 
     def _estimate(self, shape: QueryShape, values: Mapping[str, object]) -> int:
-        selection = Selection(shape)
+        selection = ProductSelection(shape)
         key = selection, tuple(values.items())
         found = self._estimates.get(key)
         if found is None:

@@ -15,7 +15,7 @@ from adapters.db.queries.search.counts import COUNT_STALENESS_SECONDS
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SamplePlan, SearchPlanner
 from adapters.db.queries.search.query_shape import STATEMENT_CACHE_SIZE
-from adapters.db.queries.search.statements import Selection
+from adapters.db.queries.search.statements import ProductSelection
 from adapters.db.queries.search.ttl_cache import TtlCache
 from adapters.db.queries.search.understanding import SearchInterpreter
 from adapters.db.schema import categories, products
@@ -96,7 +96,7 @@ class FacetCounter:
 
 
 @lru_cache(STATEMENT_CACHE_SIZE)
-def _facets_statement(selection: Selection, facets: Sequence[Facet], size: int) -> Select[Any]:
+def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size: int) -> Select[Any]:
     matching = selection.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
     counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
     parts = [_FACETS[facet][0](counted) for facet in facets]

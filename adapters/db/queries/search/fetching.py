@@ -8,7 +8,7 @@ from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import build_page, cursor_params, encode_key
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.planning import RANKED, UNRANKED, RankedPlan, SortedPlan
-from adapters.db.queries.search.statements import Selection, ranked_slice, unranked_slice
+from adapters.db.queries.search.statements import ProductSelection, ranked_slice, unranked_slice
 from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.queries import Key
 
@@ -90,7 +90,7 @@ class PageFetcher:
                 plan_each_time = plan.ranking.plan_each_time
             elif plan.tier > 0:
                 # A cursor is below the tier. With both as upper bounds, the index scan would start at the looser one.
-                below = Selection(selection.shape, below_tier=None if cursor and not backwards else plan.tier)
+                below = ProductSelection(selection.shape, below_tier=None if cursor and not backwards else plan.tier)
                 statement = unranked_slice(below, has_cursor=bool(cursor), backwards=backwards)
             else:
                 break

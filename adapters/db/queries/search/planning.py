@@ -16,7 +16,7 @@ from adapters.db.queries.keyset import cursor_mismatch, decode_key
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery
-from adapters.db.queries.search.statements import NARROW_TABLE_ORDERS, Ranking, Selection, sorted_slice
+from adapters.db.queries.search.statements import NARROW_TABLE_ORDERS, ProductSelection, Ranking, sorted_slice
 from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.queries import Key, PageRequest, SortOrder
 
@@ -61,7 +61,7 @@ class SamplePlan:
     The sample holds all matches if `is_unrestricted` and fewer than `size` are found.
     """
 
-    selection: Selection
+    selection: ProductSelection
     values: Mapping[str, object]
     size: int
     total: int
@@ -69,7 +69,7 @@ class SamplePlan:
 
     def without_tier(self) -> "SamplePlan":
         """Return the plan to count the first matches that are found, of any tier."""
-        return evolve(self, selection=Selection(self.selection.shape), is_unrestricted=True)
+        return evolve(self, selection=ProductSelection(self.selection.shape), is_unrestricted=True)
 
 
 class SearchPlanner:
@@ -98,7 +98,7 @@ class SearchPlanner:
         tier, total = 0, self._counts.estimate(query)
         if total > limit and query.shape.has_required_terms:
             tier = self._counts.lowest_tier(total, limit)
-        return SamplePlan(Selection(query.shape, tier), query.values, limit + 1, total, tier == 0)
+        return SamplePlan(ProductSelection(query.shape, tier), query.values, limit + 1, total, tier == 0)
 
     def _plan_ranked(self, query: BoundQuery, request: PageRequest) -> RankedPlan:
         key = request.before if request.before is not None else request.after
@@ -121,7 +121,7 @@ class SearchPlanner:
             shape.has_filters or shape.text_count > MAX_TEXTS_OF_SHARED_PLAN or self._counts.is_catalog_small
         )
         # The highest tier is small: its candidates need no bound.
-        return Ranking(Selection(shape, tier), None if tier == TOP_TIER else max_candidates, plan_each_time)
+        return Ranking(ProductSelection(shape, tier), None if tier == TOP_TIER else max_candidates, plan_each_time)
 
 
 def _plan_sorted(query: BoundQuery, request: PageRequest, *, select_first: bool) -> SortedPlan:

@@ -47,7 +47,7 @@ NARROW_TABLE_ORDERS: Final = PRICE_ORDERS | {SortOrder.VIEWED_DESC}
 
 
 @frozen(cache_hash=True)
-class Selection:
+class ProductSelection:
     """The products that match a query shape, limited to popularity tiers from `min_tier` on and below `below_tier`."""
 
     shape: QueryShape
@@ -69,13 +69,13 @@ class Selection:
 
 
 @lru_cache(STATEMENT_CACHE_SIZE)
-def ids_statement(selection: Selection) -> Select[tuple[int]]:
+def ids_statement(selection: ProductSelection) -> Select[tuple[int]]:
     return selection.select(products.c.id)
 
 
 @lru_cache(STATEMENT_CACHE_SIZE)
 def count_statement(shape: QueryShape) -> Select[int]:
-    return select(func.count()).select_from(ids_statement(Selection(shape)).subquery())
+    return select(func.count()).select_from(ids_statement(ProductSelection(shape)).subquery())
 
 
 def _source_and_conditions(shape: QueryShape, *, plan_each_time: bool) -> tuple[FromClause, list[ColumnElement[bool]]]:
@@ -126,7 +126,7 @@ def sorted_slice(
         keyset, statement = _sorted_selection(shape)
     else:
         keyset = _index_keyset(shape.sort_order)
-        statement = Selection(shape).select(*keyset.columns)
+        statement = ProductSelection(shape).select(*keyset.columns)
     return keyset, keyset.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
 
 
@@ -145,7 +145,7 @@ def _sorted_selection(shape: QueryShape) -> tuple[Keyset, Select[*tuple[Any, ...
     """The keyset and the statement of an order of `NARROW_TABLE_ORDERS`, over a subquery of all matches."""
     product = products.c
     chosen = (
-        Selection(evolve(shape, sort_order=SortOrder.RELEVANCE))
+        ProductSelection(evolve(shape, sort_order=SortOrder.RELEVANCE))
         .select(product.price, product.id)
         # OFFSET 0 keeps the planner from flattening the subquery and walking along the index after all.
         .offset(literal_column("0"))
@@ -173,7 +173,7 @@ class Ranking:
     The statement counts the candidates, and reads at most one more than `max_candidates`.
     """
 
-    selection: Selection
+    selection: ProductSelection
     max_candidates: int | None = None
     plan_each_time: bool = True
 
@@ -201,7 +201,7 @@ def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> Sele
 
 
 @lru_cache(STATEMENT_CACHE_SIZE)
-def unranked_slice(selection: Selection, *, has_cursor: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
+def unranked_slice(selection: ProductSelection, *, has_cursor: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
     """Return the statement of rows (popularity tier, id) of matches below the ranked tiers, in this order."""
     statement = selection.select(*_UNRANKED_KEYSET.columns)
     return _UNRANKED_KEYSET.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)

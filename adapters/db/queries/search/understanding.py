@@ -46,7 +46,7 @@ class SearchInterpreter:
 
     def __init__(self, executor: QueryExecutor, planner: SearchPlanner, fetcher: PageFetcher) -> None:
         self._executor = executor
-        self._vocabulary = Vocabulary(executor)
+        self._vocabulary = StoredVocabulary(executor)
         self._planner = planner
         self._fetcher = fetcher
 
@@ -214,7 +214,7 @@ _SIMILAR: Final = text(
 )
 
 
-class Vocabulary:
+class StoredVocabulary:
     """Words of the names and brands of active products, with the number of products that have each."""
 
     def __init__(self, executor: QueryExecutor) -> None:

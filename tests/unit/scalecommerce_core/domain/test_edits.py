@@ -39,7 +39,7 @@ def endpoint() -> WebhookEndpoint:
         id=EndpointId(1),
         owner_id=AccountId(1),
         url="https://example.com/hooks",
-        sealed="sealed",
+        encrypted_secret="encrypted",
         now=NOW,
         topics=["order.paid", "order.reserved"],
     )

@@ -207,7 +207,7 @@ def test_redelivery_begins_the_schedule_again() -> None:
 
 def endpoint(**facts: object) -> WebhookEndpoint:
     made = WebhookEndpoint.registered(
-        id=EndpointId(1), owner_id=AccountId(5), url="https://example.com/", sealed="first", now=NOW
+        id=EndpointId(1), owner_id=AccountId(5), url="https://example.com/", encrypted_secret="first", now=NOW
     )
     for name, value in facts.items():
         setattr(made, name, value)
@@ -243,14 +243,14 @@ def test_an_edit_with_an_outdated_version_is_refused() -> None:
 def test_secrets_rotate() -> None:
     made = endpoint()
     made.rotate("second", NOW)
-    assert made.sealed_secrets(NOW) == ("second", "first")
-    assert made.sealed_secrets(NOW + SECRET_OVERLAP - SECOND) == ("second", "first")
-    assert made.sealed_secrets(NOW + SECRET_OVERLAP) == ("second",)
+    assert made.encrypted_secrets(NOW) == ("second", "first")
+    assert made.encrypted_secrets(NOW + SECRET_OVERLAP - SECOND) == ("second", "first")
+    assert made.encrypted_secrets(NOW + SECRET_OVERLAP) == ("second",)
     made.rotate("third", NOW + HOUR)
-    assert made.sealed_secrets(NOW + HOUR) == ("third", "second", "first")
-    assert made.sealed_secrets(NOW + SECRET_OVERLAP) == ("third", "second")
+    assert made.encrypted_secrets(NOW + HOUR) == ("third", "second", "first")
+    assert made.encrypted_secrets(NOW + SECRET_OVERLAP) == ("third", "second")
     made.rotate("fourth", NOW + 2 * HOUR)
-    assert made.sealed_secrets(NOW + 2 * HOUR) == ("fourth", "third", "second")
+    assert made.encrypted_secrets(NOW + 2 * HOUR) == ("fourth", "third", "second")
 
 
 def test_secrets_are_not_in_the_repr() -> None:

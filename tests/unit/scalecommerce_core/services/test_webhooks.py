@@ -300,7 +300,7 @@ def test_both_secrets_sign_while_they_change(post: Post, shop: Shop, seller: Acc
 def test_a_secret_that_cannot_be_read_is_a_failure_with_a_reason(post: Post, shop: Shop, seller: Account) -> None:
     made = post.create(seller)
     stored = post.endpoint(made)
-    stored.secrets = (type(stored.secrets[0])("sealed with a key that was thrown away"),)
+    stored.secrets = (type(stored.secrets[0])("encrypted with a lost key"),)
     with shop.store.begin() as tx:
         tx.webhooks.save([stored])
     shop.list(seller)
@@ -396,7 +396,7 @@ def test_an_account_has_at_most_max_endpoints(post: Post, seller: Account) -> No
     post.create(seller)
 
 
-def test_a_repeated_creation_gives_the_same_secret_which_is_stored_sealed(
+def test_a_repeated_creation_gives_the_same_secret_which_is_stored_encrypted(
     post: Post, shop: Shop, seller: Account
 ) -> None:
     def command() -> CreateEndpoint:
@@ -411,7 +411,7 @@ def test_a_repeated_creation_gives_the_same_secret_which_is_stored_sealed(
     assert made.secret not in repr(post.endpoint(made))
     assert made.secret not in repr(made)
     with shop.store.begin() as tx:
-        tx.idempotency.store({(seller.id, "k"): b"sealed with a key that was thrown away"})
+        tx.idempotency.store({(seller.id, "k"): b"encrypted with a lost key"})
     (outcome,) = post.webhooks.create([command()])
     assert isinstance(outcome, Conflict)
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from adapters.cli.csv_files import Row
-from adapters.cli.online_retail.lines import Line, Refused, read_lines
+from adapters.cli.online_retail.lines import Line, RefusedLine, read_lines
 from adapters.cli.online_retail.plan import ReplayPlan, build_plan
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
@@ -22,7 +22,7 @@ def row(
     return [invoice, code, description, str(quantity), at, price, customer, "United Kingdom"]
 
 
-def read(*rows: list[str]) -> list[Line | Refused]:
+def read(*rows: list[str]) -> list[Line | RefusedLine]:
     return list(read_lines(Row(line, cells) for line, cells in enumerate(rows, 2)))
 
 

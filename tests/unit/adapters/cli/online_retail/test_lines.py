@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.cli.online_retail.lines import GUEST, Line, Refusal, Refused
+from adapters.cli.online_retail.lines import GUEST, Line, Refusal, RefusedLine
 from tests.unit.adapters.cli.online_retail.builders import moment, read, row
 
 
@@ -75,5 +75,5 @@ def test_descriptions_are_kept_unchanged() -> None:
 )
 def test_invalid_lines_are_refused_with_a_reason(fields: list[str], why: Refusal) -> None:
     (refused,) = read(fields)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedLine)
     assert (refused.number, refused.why) == (2, why)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.cli.csv_files import BadRow, UnreadableFile
-from adapters.cli.online_retail.lines import Refusal, Refused, read_lines
+from adapters.cli.online_retail.lines import Refusal, RefusedLine, read_lines
 from adapters.cli.online_retail.source import open_rows
 from tests.unit.adapters.cli.online_retail.builders import HEADER, row
 
@@ -53,7 +53,7 @@ def test_bad_rows_are_refused_and_the_others_are_read(tmp_path: Path) -> None:
     path.write_bytes((HEADER + LINE + stray + LINE).encode() + foreign + b",,,,,,,\n" + LINE.encode())
     with open_rows(path) as rows:
         read = list(read_lines(rows))
-    refused = [(line.number, line.why) for line in read if isinstance(line, Refused)]
+    refused = [(line.number, line.why) for line in read if isinstance(line, RefusedLine)]
     assert refused == [(3, Refusal.UNREADABLE), (5, Refusal.UNREADABLE)]
     assert [line.number for line in read] == [2, 3, 4, 5, 7]
     path.write_text(HEADER.replace(",", ";") + LINE.replace(",", ";"))

@@ -6,7 +6,7 @@ import pytest
 
 from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
 from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines
-from scalecommerce_core.pricing.evaluation.report import Report, evaluate_panel
+from scalecommerce_core.pricing.evaluation.report import EvaluationReport, evaluate_panel
 
 COLUMNS = ("cell", "group", "period", "units", "price")
 
@@ -30,7 +30,7 @@ def panel(
     return SalesLines(cell, group[cell], week, units, price), true
 
 
-def report(lines: SalesLines, **more: Any) -> Report:
+def report(lines: SalesLines, **more: Any) -> EvaluationReport:
     return evaluate_panel(lines, **more)
 
 
