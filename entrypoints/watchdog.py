@@ -151,5 +151,7 @@ class Watchdog:
 
     @property
     def _current_limit(self) -> float:
-        """Seconds, doubled by each restart in a row, so that restarts without effect become rare."""
+        """The timeout in seconds. Each consecutive restart doubles it, so that restarts that do not help become
+        rare.
+        """
         return float(self._detector.timeout * 2 ** min(self._restarts or 0, MAX_DOUBLINGS))

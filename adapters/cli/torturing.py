@@ -48,7 +48,8 @@ def torture(
     ] = None,
     buyers: Annotated[int | None, typer.Option("--buyers", min=1, max=200, help="Number of concurrent buyers.")] = None,
     products: Annotated[
-        int | None, typer.Option("--products", min=4, max=2_000, help="Number of products; every fourth is scarce.")
+        int | None,
+        typer.Option("--products", min=4, max=2_000, help="Number of products; every fourth has little stock."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help=f"Short test: {QUICK_KILLS} kills within {QUICK_SECONDS:.0f} s.")

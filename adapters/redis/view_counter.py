@@ -87,8 +87,8 @@ PendingView = tuple[str, int, str]
 class RedisViewCounter:
     """`ports.ViewCounter`. While Redis is away, up to `MAX_UNPUSHED` views wait in the process.
 
-    Redis holds a viewer only as a keyed hash of client and product, for one `window`, with another key each day.
-    If `window` is zero, every view counts. `now` returns seconds since the epoch.
+    Redis stores a viewer only as a keyed hash of client and product, for one `window`; the key of the hash changes
+    daily. If `window` is zero, every view counts. `now` returns seconds since the epoch.
     """
 
     def __init__(self, redis: Redis, *, secret: bytes, window: timedelta, now: Callable[[], float] = time.time) -> None:

@@ -83,7 +83,9 @@ class EngineUnderTest:
             child.send_settings(self._given)
 
     def supervise(self) -> list[str]:
-        """Restart processes and servers that have ended; return messages about ends and errors. Raises CannotRun."""
+        """Restart processes and servers that have ended; return messages about these ends and about errors. Raise
+        `CannotRun`.
+        """
         for server in self.servers.stopped_servers():
             attempt = self._restarts.get(server)
             if attempt is None or not attempt.is_alive():

@@ -195,7 +195,7 @@ class VersionMismatch(Conflict):
 
 
 class PaymentInProgress(Conflict):
-    """A payment attempt of the order is open: until then the order can be neither paid again nor cancelled."""
+    """A payment attempt of the order is open: until it ends, the order can be neither paid again nor cancelled."""
 
     code = "payment_in_progress"
 

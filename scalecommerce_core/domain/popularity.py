@@ -1,7 +1,8 @@
 """Popularity tiers: a product has one of a few levels by its views and orders.
 
-They order `-count_viewed` lists and rank search results of common words, which have too many matches to rank each.
-Tiers are coarse, so that a product changes its tier rarely.
+A tier raises the relevance of a product. In a search for common words, which have too many matches to rank each, only
+the matches of the highest tiers are ranked. Tiers are coarse, so that a product changes its tier rarely.
+`-count_viewed` lists do not use tiers: they are in the order of the views themselves.
 """
 
 from collections.abc import Iterable

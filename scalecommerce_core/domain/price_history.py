@@ -35,7 +35,7 @@ class Reduction:
 
 
 def lowest_price_30d(changes: Sequence[PriceChange], now: datetime) -> Money:
-    """The lowest price of the 30 days before the price in force began; a price that is 30 days old counts itself.
+    """The lowest price of the 30 days before the current price began; the current price itself if it is 30 days old.
 
     The price that was already in force when those 30 days began counts too (CJEU C-330/23).
     """

@@ -156,8 +156,10 @@ def _with_vowel(base: str) -> Iterator[str]:
 
 
 def _like_verbs(base: str) -> Iterator[str]:
-    """Forms of a noun whose end the stemmer takes for a verb's in some of them: магнит, магнитом; альбом, альбомы."""
+    """Forms of a noun that ends like a verb, which the stemmer therefore stems in two ways: магнит, магнитом; альбом,
+    альбомы.
+    """
     if len(base) > _SHORTEST_BASE and base.endswith(_VERB_ENDINGS):
         yield base
-        # Together with the end of the base, these endings are not a verb's or an adjective's.
+        # The base with one of these endings does not end like a verb or an adjective.
         yield f"{base}ы" if base.endswith("м") else f"{base}у"

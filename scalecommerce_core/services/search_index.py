@@ -42,7 +42,7 @@ class SearchIndex:
     def refresh_popularity(self, limit: int = POPULARITY_BATCH) -> int:
         """Recompute popularity tiers and store up to `limit` that changed; return how many.
 
-        Tiers order search results and `-count_viewed` lists (`domain.popularity`).
+        Tiers are a part of the relevance of search results (`domain.popularity`).
         """
         changed = self._outdated_popularity(limit)
         ids = sorted(changed)

@@ -125,7 +125,8 @@ def _webhook(body: dict[str, Any]) -> None:
 
 
 def _policy(body: dict[str, Any]) -> None:
-    """Kinds, and settings that each has; nothing may move prices of the products that orders name."""
+    """Replace strategies and settings by valid ones, and deactivate the policy: no generated policy may change prices
+    of the products that orders name."""
     if "policy" in body or "parameters" in body:
         body["policy"] = "hill_climb"
     for settings, known in (("parameters", "step"), ("guardrails", "step")):

@@ -65,7 +65,7 @@ def test_a_lost_connection_closes_with_an_unacknowledged_message(
     with suppress(Exception):
         lost.collect(socket_timeout=1)  # type: ignore[no-untyped-call]
     ignore_errors(lost, lost.close)  # type: ignore[no-untyped-call]
-    # The task ends after the connection.
+    # The task ends after the connection has been lost.
     message.ack_log_error(logger, lost.connection_errors)
     assert not message.acknowledged
 

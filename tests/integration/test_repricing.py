@@ -34,7 +34,7 @@ PRODUCTS = 30
 
 
 class Shelf:
-    """Thirty products that have been looked at for a month, and a policy for them; ranges of eight."""
+    """A seller with thirty products that have had views for a month; runs have ranges of eight products."""
 
     def __init__(self, market: Market, clock: SettableClock) -> None:
         self.market, self.clock = market, clock
@@ -50,7 +50,7 @@ class Shelf:
         self.ids = CountingIds()
 
     def look(self, products: Sequence[ProductId]) -> None:
-        """Four hundred times at each."""
+        """Record four hundred views of each product."""
         views = {(product, self.clock.now()): 400 for product in products}
         self.market.catalog.record_views(ViewBatch(f"to {products[0]}", views))
 

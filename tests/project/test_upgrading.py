@@ -1,4 +1,4 @@
-"""The version is one, and docs/upgrading.md knows every migration."""
+"""The version is the same everywhere, and docs/upgrading.md describes every migration."""
 
 import re
 import tomllib

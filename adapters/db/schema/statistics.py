@@ -34,6 +34,7 @@ product_views: Final = Table(
     Column("listing_state", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint("past_views BETWEEN 0 AND views", name="past_views_range"),
     CheckConstraint("listing_state BETWEEN 0 AND 2", name="listing_state_known"),
+    # The order of `-count_viewed` lists.
     Index("product_views_most_idx", "views", "product_id"),
     postgresql_with={"fillfactor": "50"},
 )

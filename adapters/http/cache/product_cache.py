@@ -1,4 +1,4 @@
-"""Cache of product pages as strangers see them, encoded and with their headers."""
+"""Cache of the public responses of products, encoded and with their headers."""
 
 import asyncio
 import time

@@ -97,8 +97,8 @@ async def wait_for_in_flight(
 ) -> Response:
     """Call the handler again while another request with the same key is in flight.
 
-    A handler that raises `IdempotencyKeyInFlight` has written nothing, so calling it again is safe. After the last
-    pause the error is raised, a 409.
+    A handler that raises `IdempotencyKeyInFlight` has written nothing, so calling it again is safe. If the request is
+    still in flight after the last pause, the error is raised (409).
     """
     for pause in POLL_SECONDS:
         try:

@@ -46,7 +46,9 @@ class Amount(Decimal):
         return amount
 
     def as_text(self) -> str:
-        """The text with all decimals of the request, of which trailing zeros may be too many for a currency."""
+        """The amount with all decimals of the request, including trailing zeros, which may exceed the decimals of a
+        currency.
+        """
         return f"{self:.{self.decimals}f}"
 
     def to_minor_units(self, currency: str) -> int:

@@ -259,7 +259,9 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         return lambda view: (-ranks[view], -view.id)
 
     def _corrected(self, text: SearchText) -> tuple[SearchText, str | None]:
-        """The search with unknown words corrected, and the suggestion to show; the same search and None without one."""
+        """The search with unknown words corrected, and the suggestion to show; if no word is corrected, the search
+        itself and None.
+        """
         views = self._active()
         unknown = {
             place: folded(term.word)

@@ -486,7 +486,7 @@ class World:
         while hours < 12 or any(d.status is DeliveryStatus.PENDING for d in self.memory.tables.deliveries.all()):
             assert hours < LONGEST_BACKLOG, "webhooks are under way for ever"
             if hours == 3:
-                # Their orders have given up waiting by now.
+                # The orders of these charges have expired by now.
                 self.gateway.arrive()
             for task in TASKS:
                 self.workers[0].do(partial(_work, task))

@@ -105,7 +105,7 @@ def test_the_examples_of_the_directives_guidance_hold() -> None:
         # The price in force when the 30 days began counts; one that ended before does not.
         ([(100, 900), (40, 1000), (10, 800)], (10, 1000, 10, 1000)),
         ([(100, 900), (39, 1000), (10, 800)], (10, 900, 10, 900)),
-        # In steps, quickly and slowly: each step has its own prior price, all of them that of the first.
+        # A reduction in steps, fast or slow: the prior price of the last step, and the prior price of the first step.
         ([(60, 1000), (20, 900), (10, 800), (0, 700)], (0, 800, 20, 1000)),
         ([(300, 1000), (200, 900), (100, 800)], (100, 900, 200, 1000)),
         # A raise begins anew.

@@ -172,7 +172,7 @@ def test_no_transaction_is_open_while_the_gateway_works(
 ) -> None:
     def meanwhile(_request: ChargeRequest) -> None:
         shop.gateway.before = lambda _request: None
-        # The in-memory store lets nobody begin a transaction inside of another.
+        # The in-memory store raises an error if a transaction begins inside of another.
         shop.buy(buyer, line(tea))
 
     shop.gateway.before = meanwhile
