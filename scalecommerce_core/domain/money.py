@@ -13,7 +13,7 @@ from scalecommerce_core.domain.numbers import NotNumber, parse_decimal
 
 MIN_PRICE: Final = 1
 MAX_PRICE: Final = 9_999_999_999
-"""Bounds of a price in minor units, whatever the currency: 0.01 to 99,999,999.99 of one with two decimals."""
+"""Bounds of a price in minor units of any currency: 0.01 to 99,999,999.99 in a currency with two decimals."""
 
 _EXACT: Final = Context(prec=40, traps=[Inexact])
 """Arithmetic context that raises `Inexact` instead of rounding; the caller's context may round."""

@@ -27,7 +27,7 @@ from scalecommerce_core.domain.stock import MAX_STOCK, Stock
 MAX_LINES: Final = 100
 """Lines of a placed order; imported orders may have more."""
 MAX_QUANTITY: Final = 900_000_000
-"""Units of a line: times the highest price it fits into 8 bytes, as refunds and statistics need it."""
+"""Most units of a line: multiplied by the highest price it fits into 8 bytes, which refunds and statistics require."""
 LINE_ID_SPAN: Final = 10_000
 """Line ids are `order_id * LINE_ID_SPAN + position`: unique, and computed without the database."""
 DECIDE_ATTEMPTS: Final = 5
@@ -250,7 +250,7 @@ class Order:
     ) -> list[Refund]:
         """Refund units at their lines' prices; the order becomes REFUNDED when no unit is left.
 
-        Raise `TransitionNotAllowed`, or `Invalid` naming the line if it asks for more units than are refundable.
+        Raise `TransitionNotAllowed`, or `Invalid` naming the refund line if fewer units are left to refund.
         """
         if (self.status, Action.REFUND) not in TRANSITIONS:
             raise TransitionNotAllowed(self.id, self.status, Action.REFUND)

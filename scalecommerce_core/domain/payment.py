@@ -23,7 +23,7 @@ MAX_AMOUNT: Final = 10**AMOUNT_DIGITS - 1
 MAX_TEXT: Final = 255
 """Longest method, reference and reason, in characters."""
 DEFAULT_METHOD: Final = "default"
-"""The buyer's usual payment method, which the gateway knows."""
+"""The buyer's default payment method, which is stored at the gateway."""
 
 FIRST_PAUSE: Final = timedelta(seconds=2)
 """Delay after the first look-up or refund without a result."""
@@ -87,13 +87,14 @@ class PaymentStatus(StrEnum):
     """Charged, and the order became PAID."""
     DECLINED = "DECLINED"
     ABANDONED = "ABANDONED"
-    """Past its deadline and unknown to the gateway: the order is free again. The charge is still looked up."""
+    """Past its deadline and unknown to the gateway: the order can be paid or cancelled again. The charge is still
+    looked up."""
     TOO_LATE = "TOO_LATE"
     """Charged when the order could not be paid any more: all of the money is refunded."""
 
 
 class Finding(StrEnum):
-    """What was found out about an attempt."""
+    """The outcome of an attempt, as reported by the gateway."""
 
     CHARGED = "charged"
     CHARGED_TOO_LATE = "charged too late"

@@ -7,11 +7,11 @@ weights of its terms, plus `PHRASE_WEIGHT`.
 from typing import Final
 
 NAME_WEIGHT: Final = 1_000
-"""Points of a term that occurs in the name,"""
+"""Points of a term that occurs in the name."""
 BRAND_WEIGHT: Final = 400
-"""of one that occurs in the brand, or across name and brand, but not in the name,"""
+"""Points of a term that occurs in the brand, or across name and brand, but not in the name."""
 DESCRIPTION_WEIGHT: Final = 100
-"""of one that occurs only in the description."""
+"""Points of a term that occurs only in the description."""
 PHRASE_WEIGHT: Final = 500
 """Points if all required terms occur next to each other, in the order of the search."""
 TIER_PERCENT: Final = 10

@@ -121,9 +121,9 @@ def parse_search(search: str) -> SearchText:
 MAX_UNKNOWN_WORDS: Final = 8
 """A search with more unknown words than this is not corrected."""
 FEW_MATCHES: Final = 3
-"""If fewer products match, more frequent words are looked for."""
+"""If fewer products match, the search looks for more frequent words to suggest."""
 FREQUENCY_RATIO: Final = 20
-"""A more frequent word must occur in so many times as many products."""
+"""A more frequent word must occur in at least this many times as many products as the rare word."""
 
 
 def corrected_search(

@@ -109,7 +109,7 @@ def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
 def check_address(address: Address, *, loopback: bool = False) -> None:
     """Raise `UnsafeAddress` unless the address is public; for a `loopback` target, unless it is a loopback address."""
     if not (address.is_loopback if loopback else is_public(address)):
-        # Without the address: the log of deliveries must not reveal addresses that only our resolver knows.
+        # The message omits the address, because the log of deliveries must not reveal private addresses.
         raise UnsafeAddress(f"The host's address is not {'loopback' if loopback else 'public'}.")
 
 

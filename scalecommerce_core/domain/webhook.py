@@ -122,7 +122,9 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def signed_headers(secrets: Sequence[str], message_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """The headers of a message, with one signature per secret, so that receivers verify while secrets change."""
+    """The headers of a message, with one signature per secret, so that receivers can verify it while a secret is
+    replaced.
+    """
     timestamp = int(now.timestamp())
     return {
         "webhook-id": message_id,

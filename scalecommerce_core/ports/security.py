@@ -34,7 +34,9 @@ class Passwords(Protocol):
         ...
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password matches the hash. A hash of None takes as long, so that response reveals no accounts."""
+        """Whether the password matches the hash. A hash of None takes the same time, so that response times do not
+        reveal which accounts exist.
+        """
         ...
 
     def find_violations(self, password: str, *, about: Iterable[str]) -> list[str]:
@@ -45,7 +47,7 @@ class Passwords(Protocol):
 
 
 class TokenKind(StrEnum):
-    """What a token may be used for."""
+    """The purpose of a token."""
 
     ACCESS = "access"
     REFRESH = "refresh"
@@ -79,7 +81,7 @@ class LoginLimiter(Protocol):
     """Counts failed log-ins in a sliding window, per key: one of the account, one of the client's address."""
 
     def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
-        """Return the time until all keys allow another attempt; None: they do now."""
+        """Return the time until all keys allow another attempt; None if they allow it now."""
         ...
 
     def record_failure(self, keys: Collection[str], now: datetime) -> None:
@@ -87,5 +89,5 @@ class LoginLimiter(Protocol):
         ...
 
     def reset(self, keys: Collection[str]) -> None:
-        """Forget the failures of these keys."""
+        """Reset the failures of these keys."""
         ...

@@ -261,7 +261,9 @@ def _check_category(tx: Transaction, policy: PricingPolicy) -> None:
 
 
 def _state_basis(policy: PricingPolicy) -> tuple[object, ...]:
-    """What the numbers of the policy state refer to: the strategy, and its list parameters, which index the state."""
+    """The strategy and its list parameters, on which the meaning of the policy state depends: the lists index the
+    state.
+    """
     lists = {name: tuple(value) for name, value in policy.parameters.items() if isinstance(value, list | tuple)}
     return policy.policy, tuple(sorted(lists.items()))
 

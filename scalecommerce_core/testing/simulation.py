@@ -168,7 +168,7 @@ class Life(FailPoints):
 
 
 class Process(Generic[M]):
-    """Runs work on what `start` returned; after a death, the next work starts a new life."""
+    """Calls functions with the object that `start` returned; the first call after a crash starts the process again."""
 
     def __init__(self, simulation: Simulation, name: str, start: Callable[[Life], M]) -> None:
         self._simulation = simulation

@@ -27,12 +27,13 @@ from tests.integration.real_market import real_market
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
 UNGUESSABLE: Final = 10**12
-"""Where the ids of products begin that every order may want: no generated request edits or withdraws them."""
+"""The first id of the products that all orders use. Generated requests do not contain such large ids, so none edits or
+withdraws these products."""
 
 
 @frozen
 class Target:
-    """A deployment with something on sale, and the token of a member of staff who sells and buys."""
+    """A deployment with products, and the log-in of a member of staff who sells and buys."""
 
     url: str
     email: str
@@ -42,7 +43,7 @@ class Target:
 
 @frozen
 class Result:
-    """What Schemathesis reports; `text` is its own account of it."""
+    """The results of Schemathesis; `text` is its output."""
 
     cases: int
     failures: list[dict[str, Any]]
@@ -72,7 +73,7 @@ def prepare(deployment: Deployment) -> Target:
 
 
 def _reprice(database_url: str, staff: httpx2.Client, products: list[int]) -> None:
-    """A run to look at, which leaves prices alone."""
+    """Make a shadow run, which changes no price, so that requests for runs have one."""
     wanted = {"name": "Only looks", "assigned_only": True, "is_shadow": True}
     policy = staff.post("/pricing/api/v1/policies/", json=wanted).raise_for_status().json()["id"]
     for product in products:
@@ -91,7 +92,7 @@ def _listed(seller: httpx2.Client, name: str) -> int:
 
 
 def attack(target: Target, directory: Path, *options: str, patience: float) -> Result:
-    """Run Schemathesis with all of its checks; `options` say how long and how deep."""
+    """Run Schemathesis with all of its checks; `options` limit its time and the number of examples."""
     report = directory / "report.json"
     done = subprocess.run(
         [

@@ -1,6 +1,5 @@
-"""Makes requests that fit the schema fit the market too: ids that exist, names that are free.
-
-Requests that are meant to be wrong are left as they are.
+"""Changes generated requests that fit the schema so that they fit the market too: ids that exist, names that are free.
+Requests that are intended to be invalid are not changed.
 """
 
 import os
@@ -16,19 +15,19 @@ from schemathesis import Case, GenerationMode, HookContext, Response
 from schemathesis.generation.meta import TestPhase
 
 PRODUCTS: Final = [int(number) for number in os.environ.get("FUZZ_PRODUCTS", "").split(",") if number]
-"""On sale all the time, with plenty of stock; their ids are too large to be guessed."""
+"""Ids of products that stay active, with much stock; generated ids are never this large."""
 CATEGORIES: Final = 20
 MANY: Final = 10**6
 FEW: Final = 1_000
 ORDERS: Final = 30
-"""So many orders there will soon be."""
+"""The number of orders that exist soon after the start."""
 CREDENTIALS: Final = {"email": os.environ.get("FUZZ_EMAIL", ""), "password": os.environ.get("FUZZ_PASSWORD", "")}
 NOWHERE: Final = 10**15
 HOST_LENGTH: Final = 253
 TIFINAGH: Final = [chr(number) for number in range(0x2D30, 0x2D66)]
 
 tokens: Final[dict[str, str]] = {}
-"""The newest pair that was given out, by `access` and `refresh`."""
+"""The newest pair of tokens, by `access` and `refresh`."""
 
 
 @schemathesis.hook
@@ -39,29 +38,29 @@ def after_call(_context: HookContext, case: Case[Any], response: Response) -> No
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _arguments: Mapping[str, Any]) -> None:
-    # Found in a list, they would be withdrawn.
+    # Requests may contain ids from responses: do not edit or withdraw the products that orders use.
     if case.method in {"PUT", "PATCH", "DELETE"} and case.path_parameters.get("id") in PRODUCTS:
         case.path_parameters["id"] = NOWHERE
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
-    # A cursor is signed, and good for its list only.
+    # A generated cursor has no valid signature.
     case.query.pop("cursor", None)
     if case.query.get("category"):
-        # The catalogue's filter may be repeated; that of a preview is one id.
+        # The filter of the catalog may be repeated; the filter of a preview is one id.
         case.query["category"] = ["5", "shoes"] if _name(case) == "searchProducts" else "5"
-    # A place that the feed has not reached is refused.
+    # A position that the feed has not reached is rejected.
     if "after" in case.query:
         case.query["after"] = 0
-    # Editions are numbered, so hardly any tag is one that we gave out.
+    # A generated entity tag hardly ever equals one of a response.
     if case.headers.get("If-Match") not in {None, '"v1"'}:
         del case.headers["If-Match"]
-    # Keys that are easily generated are soon used up; some may stay, to come with another request.
+    # Short generated keys repeat, and a key of another request is rejected, so most keys are replaced by unique ones.
     if "Idempotency-Key" in case.headers and random.random() < 0.8:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
-    # Links lead to orders that exist; random numbers hardly ever do.
+    # Ids from links are those of existing orders; random ids hardly ever are.
     if case.meta.phase.name is TestPhase.FUZZING and case.path.startswith("/orders/") and "id" in case.path_parameters:
         case.path_parameters["id"] = int(case.path_parameters["id"]) % ORDERS + 1
-    # There is one run.
+    # The only run has this id.
     if case.meta.phase.name is TestPhase.FUZZING and "/runs/{id}/" in case.path:
         case.path_parameters["id"] = 1
     name = _name(case)
@@ -78,7 +77,7 @@ def _log_in(body: dict[str, Any]) -> None:
 
 
 def _refresh(body: dict[str, Any]) -> None:
-    # Once: to use it again would end the session.
+    # Use each refresh token once: a second use would end the session.
     body["refresh"] = tokens.pop("refresh", body["refresh"])
 
 
@@ -88,7 +87,7 @@ def _verify(body: dict[str, Any]) -> None:
 
 def _sign_up(body: dict[str, Any]) -> None:
     body["email"] = f"{uuid.uuid4().hex[:12]}@example.com"
-    # Neither common nor like an address or a name, whatever that is.
+    # A password in letters of another script is neither common nor similar to the account's texts.
     body["password"] = "".join(random.choices(TIFINAGH, k=16))
 
 
@@ -97,7 +96,7 @@ def _product(body: dict[str, Any]) -> None:
         body["category_id"] = int(body["category_id"]) % CATEGORIES + 1
     if body.get("sku") is not None:
         body["sku"] = uuid.uuid4().hex
-    # What is reserved leaves less room than the bound.
+    # Reserved units lower the limit of the stock below the limit of the schema.
     if "stock" in body:
         body["stock"] = min(body["stock"], MANY)
     bounds = [body[name] for name in ("min_price", "max_price") if body.get(name) is not None]
@@ -108,7 +107,7 @@ def _product(body: dict[str, Any]) -> None:
 def _order(body: dict[str, Any]) -> None:
     for item in body["order_item"]:
         item["product"] = PRODUCTS[int(item["product"]) % len(PRODUCTS)]
-        # The same product twice is summed, and the stock has to last.
+        # Lines of one product are summed, and the stock must suffice for all orders.
         item["quantity"] = min(item["quantity"], FEW)
         if item.get("price") is not None:
             item["price"] = "9.00"
@@ -119,7 +118,7 @@ def _category(body: dict[str, Any]) -> None:
 
 
 def _webhook(body: dict[str, Any]) -> None:
-    # Names of hosts are shorter than addresses may be.
+    # A host name may be shorter than the schema allows for a URL.
     if len(urlsplit(body.get("url") or "").hostname or "") > HOST_LENGTH:
         body["url"] = "https://example.com/hooks"
 
@@ -141,7 +140,7 @@ def _policy(body: dict[str, Any]) -> None:
 
 
 def _assignment(body: dict[str, Any]) -> None:
-    # Only a policy of the product's own seller would do.
+    # Only a policy of the product's seller would be accepted.
     body["policy"] = None
 
 

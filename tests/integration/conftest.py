@@ -35,7 +35,7 @@ def postgres(server_directory: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def postgres_url(postgres: EmbeddedPostgres) -> str:
-    """A server for the whole session; its database is empty, and nobody's own."""
+    """A server for the whole session, with an empty database that all tests share."""
     return postgres.url
 
 
@@ -99,7 +99,7 @@ def redis_server(server_directory: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(scope="session")
 def deployment(server_directory: Path, make_database: Callable[[], str]) -> Iterator[Deployment]:
-    """API, worker and beat on servers of their own: other tests empty theirs."""
+    """API, worker and beat with a separate Redis and database, because other tests empty the shared Redis."""
     directory = server_directory / "deployment"
     directory.mkdir()
     with EmbeddedRedis(directory) as redis_server, Deployment(directory, make_database(), redis_server.url) as running:

@@ -1,4 +1,4 @@
-"""The engine over a real database, with doubles for all that is not the database."""
+"""The engine on a real database, with test doubles of all other ports."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ from scalecommerce_core.testing import (
 def real_market(
     url: str, clock: Clock | None = None, changed: Callable[[CatalogChange], None] = lambda _: None
 ) -> Iterator[Market]:
-    """`changed` is told of changes of the catalogue."""
+    """`changed` is called with each change of the catalog."""
     database, clock = database_engine(url), clock or SettableClock()
     store, queries = PostgresStore(database, changed), PostgresQueries(database)
     try:

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine, which answers as it is told."""
+"""A receiver of webhooks on this machine with configurable responses."""
 
 import ssl
 import threading
@@ -50,7 +50,7 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         request_queue_size = 128
 
         def handle_error(self, *_: Any) -> None:
-            """Clients that hang up in the middle of TLS are what some of these tests are about."""
+            """Print nothing: in some tests, clients end the connection during the TLS handshake."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         if context is not None:

@@ -44,7 +44,7 @@ def connection(broker: EmbeddedRedis) -> Iterator[tuple[Connection, Any]]:
     consumer.consume()
     request_decisions(app)
     connection.drain_events(timeout=10)
-    # Shorter than BRPOP's timeout: the connection is lost while Redis still owes the reply.
+    # Shorter than BRPOP's timeout: the connection is lost before Redis has replied.
     with suppress(socket.timeout):
         connection.drain_events(timeout=0.1)
     (message,) = messages
@@ -72,7 +72,7 @@ def test_a_lost_connection_closes_with_an_unacknowledged_message(
 
 def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:
     with (
-        # More processes than wait for the lock, so that the worker still consumes messages.
+        # The worker has more processes than tasks that wait for the lock, so it still consumes messages.
         Deployment(tmp_path / "deployment", database, broker.url, WORKER_CONCURRENCY="6") as deployment,
         psycopg.connect(database.replace("+psycopg", "")) as other,
         psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as watching,

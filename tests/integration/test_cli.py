@@ -21,7 +21,7 @@ FEW = ["--users", "8", "--products", "20", "--orders", "60"]
 
 @pytest.fixture
 def shop(database: str, redis_url: str) -> dict[str, str]:
-    """What a deployment sets."""
+    """The settings of a deployment."""
     return {"DATABASE_URL": database, "REDIS_URL": redis_url, "JWT_SECRET": SECRET}
 
 
@@ -104,7 +104,7 @@ def test_no_server_at_all(tmp_path: Path) -> None:
 def test_settings_are_checked_at_the_start(tmp_path: Path, command: str) -> None:
     done = run(command, cwd=tmp_path, DATABASE_URL=NOBODY, JWT_SECRET="short")
     assert (done.returncode, done.stdout) == (2, "")
-    # One line of the log, for whoever collects it; a terminal shows the sentences themselves.
+    # The output is one line of the JSON log; on a terminal it would be sentences.
     line = json.loads(done.stderr)
     assert (line["level"], line["process"]) == ("critical", command)
     problems = line["event"].splitlines()

@@ -1,4 +1,4 @@
-"""The feed under fire: writers that commit late or never, relays that die, readers who must not miss a thing."""
+"""The event feed with writers that commit late or roll back and relays that fail: readers miss no event."""
 
 import random
 import re
@@ -39,7 +39,7 @@ def store(engine: Engine) -> PostgresStore:
 
 
 def listed(tx: Transaction, seller: AccountId, count: int) -> list[ProductId]:
-    """Products, each with its event."""
+    """Add products, each with its event; return their ids."""
     ids = list(tx.products.next_ids(count))
     tx.products.add(
         [
@@ -54,7 +54,7 @@ def listed(tx: Transaction, seller: AccountId, count: int) -> list[ProductId]:
 
 
 class Follower:
-    """Reads page by page, as a client does, and trusts the feed: it never looks back."""
+    """Reads the feed page by page, as a client does, and never reads an earlier position again."""
 
     def __init__(self, engine: Engine, account: AccountId | None) -> None:
         self._queries = PostgresQueries(engine)
@@ -74,7 +74,7 @@ class Follower:
 
 
 class Consumer:
-    """Reads in order inside transactions, some of which fail after the work."""
+    """Reads events in transactions, some of which fail after the position was advanced."""
 
     def __init__(self, store: PostgresStore, choice: random.Random) -> None:
         self._store = store
@@ -90,7 +90,7 @@ class Consumer:
             if seen:
                 tx.events.advance("test", seen[-1])
             fail(self._choice, 0.2)
-            # Nothing below can fail but the commit.
+            # From here on, only the commit can fail.
             self.numbers += seen
         return bool(seen)
 
@@ -101,7 +101,7 @@ def fail(choice: random.Random, probability: float) -> None:
 
 
 class RandomSellers:
-    """Sellers who list products in transactions that take their time, and of which a part is rolled back."""
+    """Sellers who list products in slow transactions, some of which are rolled back."""
 
     def __init__(self, store: PostgresStore, seed: int) -> None:
         stage = Stage(store)
@@ -116,13 +116,13 @@ class RandomSellers:
             with suppress(IntentionalRollback):
                 with self._store.begin() as tx:
                     ids = listed(tx, seller, choice.randint(1, 4))
-                    # Its events are older than those of others that commit before it.
+                    # During this pause, transactions that began later commit first.
                     time.sleep(choice.random() * 0.02)
                     fail(choice, 0.3)
                 self.committed[seller] += ids
 
     def number(self, name: str) -> None:
-        """A relay that dies now and then."""
+        """Run a relay whose transactions sometimes fail."""
         choice = random.Random(f"{self._seed} {name}")
         while not self.closed.is_set():
             with suppress(IntentionalRollback), self._store.begin() as tx:
@@ -220,7 +220,7 @@ BUSY, OLD, NEW, NOBODY = (AccountId(number) for number in (1, 2, 3, 4))
 
 @pytest.fixture(scope="module")
 def crowded(make_database: Callable[[], str]) -> Iterator[Engine]:
-    """Two fifths of all events are one account's; another has the first three, a third one the last."""
+    """One account has two fifths of all events, a second the first three events, a third the last event."""
     engine = database_engine(make_database())
     with engine.begin() as connection:
         connection.execute(
@@ -258,7 +258,7 @@ REGIMES: dict[str, tuple[int | None, AccountId | None, int]] = {
 def test_a_page_reads_what_it_shows_whoever_asks(
     crowded: Engine, subtests: pytest.Subtests, known: str, plan: str
 ) -> None:
-    """A plan for any parameters must be as good as one for these: connections keep the statement prepared."""
+    """The generic plan must be as good as the plan for these parameters, because the statement stays prepared."""
     if known == "statistics":
         with crowded.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
@@ -274,7 +274,7 @@ def test_a_page_reads_what_it_shows_whoever_asks(
 
 
 def _scans(engine: Engine, statement: str, parameters: dict[str, Any], plan: str) -> Iterator[tuple[str, str, int]]:
-    """(kind, table, rows that were looked at) of each scan, under a plan of this sort."""
+    """(kind, table, number of rows read) of each scan in a plan of the kind `plan`."""
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""A real process dies where the setting says, and PostgreSQL has what it had got by then."""
+"""A real process dies at the fail-point of the setting, and PostgreSQL has exactly what was committed before."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The fixtures that the other tests here stand on."""
+"""The fixtures of the integration tests."""
 
 import psycopg
 import pytest

@@ -86,7 +86,7 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     refund = {"lines": [{"product": phone["id"], "quantity": 1}], "restock": True}
     refunded = answer(seller.post(f"{ORDERS}{order['id']}/refunds/", json=refund), 201)
     assert refunded["order_items"][0]["refunded"] == 1
-    # A copy may be shown for a moment after the worker has changed the stock.
+    # A cached response may be returned for a moment after the worker has changed the stock.
     becomes(buyer, page, lambda shown: shown["stock"] == 9)
     # The form that was read before the sale is sent back.
     sent_back = answer(seller.put(page, json=form, headers={"If-Match": own.headers["etag"]}))
@@ -100,11 +100,11 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     assert [interval["price"] for interval in history["intervals"]] == ["899.00", "999.00"]
     assert history["lowest_price_30d"] == "999.00"
 
-    # Views are counted in Redis, each client's once, and written by the worker.
+    # Redis counts views, one per client, and the worker writes them to PostgreSQL.
     for agent in ("Firefox", "Safari", "Safari", "Googlebot"):
         answer(deployment.visitor().get(page, headers={"User-Agent": agent}))
     becomes(seller, page, lambda shown: int(str(shown["count_viewed"])) >= 3)
-    # Statistics are added up by the worker.
+    # The worker adds the sale to the statistics.
     becomes(seller, STATS, lambda shown: shown["total_revenue"] == "999.00" and int(str(shown["total_views"])) >= 3)
     stats = answer(seller.get(STATS))
     assert (stats["total_revenue"], stats["totat_sold"], stats["units_sold"]) == ("999.00", 999.0, 1)
@@ -123,7 +123,7 @@ def test_the_tour_of_the_readme_can_be_pasted(deployment: Deployment) -> None:
         .partition("\n## ")[0]
     )
     (pasted,) = re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
-    # Statistics are waited for below, and not for a time that a busy machine may exceed.
+    # The test waits for the statistics below instead of sleeping, because a busy machine may need longer.
     pasted = re.sub(r"^S=.*$", f"S={deployment.url}", pasted, flags=re.MULTILINE)
     pasted = re.sub(r"^sleep .*\n", "", pasted, flags=re.MULTILINE)
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", pasted], capture_output=True, text=True, check=False)
@@ -245,7 +245,7 @@ def test_many_buyers_of_few_units_get_exactly_those(
 
     def order(index: int) -> Any:
         lines = [(scarce["id"], 1), (plenty["id"], 2)]
-        # Both ways round: locks are taken in one order, whatever the lines'.
+        # Half of the orders have their lines in reverse: stock is locked in one order regardless.
         return answer(buyer.post(ORDERS, json=wanted(*lines[:: 1 - 2 * (index % 2)]), headers=WAIT), 201)
 
     orders = together(32, order)
@@ -269,7 +269,7 @@ def test_paying_and_cancelling_at_once_does_one_of_them(seller: httpx2.Client, b
     final = answer(buyer.get(f"{ORDERS}{order['id']}/"))["status"]
     paying, cancelling = Counter(statuses[::2]), Counter(statuses[1::2])
     if final == "PAID":
-        # Twins of the payment that won were told that somebody is at it.
+        # Payments that were sent while the successful one was in progress got a 409.
         assert cancelling == {409: 4}
         assert paying[200] >= 1
         assert paying[200] + paying[409] == 4
@@ -317,7 +317,7 @@ def test_an_id_that_no_sequence_reaches_is_a_404(seller: httpx2.Client, number: 
 
 
 def test_a_token_may_outlive_its_account(deployment: Deployment, seller: httpx2.Client) -> None:
-    """When the database is put back to an earlier state."""
+    """This happens when the database is restored from a backup."""
     made = listed(seller)
     ghost = deployment.person("ghost")
     forget(deployment, answer(ghost.get(USERS + "me/"))["email"])
@@ -409,7 +409,7 @@ def test_without_redis_orders_are_taken_in_and_decided_later(fragile: Fragile) -
 
 
 def test_sigterm_lets_requests_in_flight_end(tmp_path: Path, redis_url: str, database: str) -> None:
-    """Without a worker nothing is decided, so the request stays in flight for as long as it asks to."""
+    """Without a worker no order is decided, so the request stays in flight for the time in `Prefer: wait`."""
     api = Deployment(tmp_path, database, redis_url)
     command = api.start("serve")
     try:

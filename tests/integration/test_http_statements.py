@@ -33,7 +33,7 @@ ROWS = 110
 
 @pytest.fixture(scope="module")
 def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
-    """A member of staff who sells and buys more than a page of everything."""
+    """A member of staff with more than a page of products, orders and all other kinds of rows."""
     with real_market(make_database(), SystemClock()) as market:
         staff = _filled(market)
         dependencies = Dependencies(
@@ -66,7 +66,8 @@ def _filled(market: Market) -> Account:
 
 
 def _reprice(market: Market, seller: AccountId, products: Sequence[ProductId]) -> None:
-    """A run over all products, and as many over the first of them, as there are rows."""
+    """Make one run over all products, and so many runs over the first product that the list of runs is as long as the
+    others."""
     now = datetime.now(UTC)
     with market.store.begin() as tx:
         first, *_, last = ids = tx.policies.next_ids(MAX_POLICIES_PER_SELLER)
@@ -87,7 +88,7 @@ def counted() -> Iterator[list[str]]:
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        # What vouches for kept lists is read again after a moment, whoever asks.
+        # The cache reads the visibility horizon periodically, independently of the request.
         if "pg_snapshot_xmin" not in statement:
             statements.append(statement)
 
@@ -102,7 +103,7 @@ FILTERS = {
     "/products/api/v1/": ["", "&search=tea&facets=brand&facets=category&facets=price&category=shoes", "&ordering=price"]
 }
 MOST = {"/webhooks/api/v1/": MAX_ENDPOINTS, "/pricing/api/v1/policies/": MAX_POLICIES_PER_SELLER}
-"""Rows of lists that do not get longer."""
+"""Most rows of lists whose length is limited."""
 
 
 def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(client: httpx2.Client) -> None:
@@ -117,7 +118,7 @@ def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(client: h
         for filters in FILTERS.get(path, [""]):
             costs = {}
             most = MOST.get(path, 100)
-            # What the planner expects is asked once.
+            # Cache the row estimate before the statements are counted.
             client.get(f"{path.format(id=1)}?page_size=2{filters}").raise_for_status()
             for rows in (1, most):
                 with counted() as statements:

@@ -45,7 +45,7 @@ def leaky(empty_database: str, administrator: psycopg.Connection) -> Iterator[st
 
 
 class Outputs:
-    """Whatever processes wrote, and what must not be in it."""
+    """The outputs of the processes, and the secrets that they must not contain."""
 
     def __init__(self, *secrets: str) -> None:
         self.secrets = [*secrets, PASSWORD, DATABASE_PASSWORD, *",".join(SECRETS.values()).split(","), "$argon2"]
@@ -55,7 +55,7 @@ class Outputs:
         self.texts[name] = text
 
     def shown(self) -> list[str]:
-        """Which secrets are shown where, in whichever spelling."""
+        """The secrets that outputs contain, plain or encoded."""
         return [
             f"{name}: {secret}"
             for name, text in self.texts.items()
@@ -83,7 +83,7 @@ KARA = {"email": "kara@example.com", "password": PASSWORD, "first_name": "Kara"}
 
 
 class Site:
-    """A deployment, and what is done to it."""
+    """A deployment, and methods that make its parts fail."""
 
     def __init__(self, directory: Path, url: str, redis: EmbeddedRedis, administrator_url: str) -> None:
         self.outputs = Outputs(str(make_url(redis.url).password))
@@ -114,7 +114,8 @@ class Site:
         self._says("worker", r"ready\.")
 
     def fails_unexpectedly(self) -> None:
-        """A use case, the decision on an order, and a task: the texts of the driver's errors quote the row."""
+        """Make a use case, the decision on an order, and a task fail with errors of the driver whose texts contain the
+        row."""
         self._execute("ALTER TABLE accounts ADD CONSTRAINT no_kara CHECK (first_name <> 'Kara')")
         assert self._client.post(SIGN_UP, json=KARA).status_code == 500
         self._execute("ALTER TABLE orders ADD CONSTRAINT none_decided CHECK (status = 'CREATED')")
@@ -191,13 +192,13 @@ def test_no_command_shows_a_secret_whatever_fails(tmp_path: Path, leaky: str, em
     assert "run `scalecommerce migrate`" in command("stock", "verify", code=1)
     command("settings", code=0)
     command("migrate", code=0, LOG_LEVEL="DEBUG")
-    # Settings that are wrong, on processes whose log is read by a program
+    # Invalid settings of a process whose standard error is not a terminal
     (line,) = command("worker", code=2, JWT_SECRET=PASSWORD[:20], DATABASE_POOL_SIZE="none").splitlines()
     assert json.loads(line)["level"] == "critical"
     assert "JWT_SECRET: " in json.loads(line)["event"]
     outputs.secrets.append(PASSWORD[:20])
     assert "cannot be reached" in command("up", "--port", "0", code=3)
-    # An unexpected error with the password in a variable, and in the text of the driver's error its hash
+    # An unexpected error: a variable contains the password, the text of the driver's error its hash
     execute(empty_database, "ALTER TABLE accounts ADD CONSTRAINT no_staff CHECK (NOT is_staff)")
     staff = ("createsuperuser", "--email", "staff@example.com", "--password-stdin")
     lines = [json.loads(line) for line in command(*staff, code=1).splitlines()]

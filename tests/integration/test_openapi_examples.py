@@ -1,7 +1,6 @@
-"""What `/docs` offers to execute works as it stands: every operation's own example, in order, on a demo market.
-
-The test does what the page does: it sends the example as the document has it, with the token of the first log-in, and
-fills in bodies where a link of an earlier response says so.
+"""The examples in `/docs` work unchanged: every operation is executed with its example, in the order of the page, on a
+demo market. The test does the same as the page: it sends the example of the document with the token of the first
+log-in, and fills in bodies by the links of earlier responses.
 """
 
 import re
@@ -21,7 +20,7 @@ JSON = "application/json"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """With its visitors, as people start it."""
+    """A demo with its simulated visitors."""
     engine = EngineProcess(tmp_path_factory.mktemp("examples"), "--demo")
     try:
         assert engine.url
@@ -42,7 +41,7 @@ class ExampleRequest:
 
 
 def steps(document: Any) -> list[ExampleRequest]:
-    """In the order of the page: by tags, deletions last."""
+    """The operations in the order of the page: by tags, deletions last."""
     found = [
         ExampleRequest(method.upper(), path, described)
         for path, methods in document["paths"].items()
@@ -62,12 +61,12 @@ def at(expression: str, response: Any) -> Any:
 
 @define
 class Reader:
-    """Somebody who executes operation after operation and changes nothing."""
+    """Executes one operation after the other with its unchanged example."""
 
     client: httpx2.Client
     document: Any
     bodies: dict[str, Any] = field(factory=dict)
-    """By operation, where a link has filled one in."""
+    """Request bodies that links have filled in, by operation."""
 
     def execute(self, step: ExampleRequest) -> httpx2.Response:
         described = step.described
@@ -92,7 +91,7 @@ class Reader:
 
 
 def unfit(step: ExampleRequest, response: httpx2.Response, document: Any) -> list[str]:
-    """What of a response is not as documented."""
+    """The differences between a response and its documentation."""
     promised = step.described["responses"].get(str(response.status_code))
     if promised is None or not response.is_success:
         return [f"{response.status_code} {response.text}"]
@@ -116,7 +115,8 @@ def test_every_example_works_as_it_stands_in_the_order_of_the_page(demo: EngineP
 
 
 def _wait_for_the_background(client: httpx2.Client, step: ExampleRequest) -> None:
-    """What people have meanwhile: the first run has written its prices, and a message was sent for the first time."""
+    """Wait for the background work that the step needs: the first run has written its prices, or the first message was
+    sent."""
     if step.name == "rollBackPricingRun":
         run = f"/pricing/api/v1/runs/{demo_market.RUN}/"
         eventually(lambda: client.get(run).json().get("status") == "DONE", "the end of the first run")

@@ -11,7 +11,7 @@ from tests.integration.engine_process import eventually
 
 
 def test_intake_lives_through_redis_and_nothing_acknowledged_dies_with_postgresql(tmp_path: Path) -> None:
-    """PostgreSQL is killed, and keeps what it has said it keeps."""
+    """PostgreSQL is killed and keeps every transaction that it has confirmed."""
     report = run(tmp_path, calm=1.5, away=3, killed=2)
     _calm, away, _back, killed, _again = report.phases
     assert report.is_clean, str(report)
@@ -30,7 +30,7 @@ def test_beyond_the_queue_it_says_503_at_once(tmp_path: Path, database: str, red
             psycopg.connect(database.replace("+psycopg", "")) as other,
             ThreadPoolExecutor(30) as pool,
         ):
-            # Nothing is taken in while this is held; what is in hand, and three more, wait for it.
+            # The lock stops intake: the batch in progress and three more commands wait for it.
             other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
             sent = [pool.submit(buyer.post, "/orders/api/v1/", json=body) for _ in range(30)]
             eventually(lambda: sum(each.done() for each in sent) >= 20, "answers beyond the queue")

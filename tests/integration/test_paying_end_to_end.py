@@ -1,4 +1,4 @@
-"""A payment whose API is killed while the gateway answers: worker and beat find out what became of it."""
+"""A payment whose API is killed while the gateway answers: worker and beat find its result."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def answer(response: httpx2.Response, status: int = 200) -> Any:
 
 
 def total(engine: Engine, table: str) -> int:
-    """What the sandbox's books say."""
+    """The sum of the amounts in a table of the sandbox gateway."""
     with engine.connect() as connection:
         return int(connection.scalar(text(f"SELECT coalesce(sum(amount), 0) FROM {table}")) or 0)  # noqa: S608 - ours
 
@@ -66,7 +66,7 @@ def test_a_kill_in_the_middle_of_a_charge_loses_neither_money_nor_order(deployme
     eventually(lambda: total(engine, "sandbox_charges") == 30_00, "the charge")
     os.killpg(deployment.commands["serve"].process.pid, signal.SIGKILL)
     paying.join(60)
-    # The gateway has the money, and nobody was told.
+    # The gateway has the money, and its answer was lost.
     assert len(failures) == 1
     assert total(engine, "sandbox_charges") == 30_00
 

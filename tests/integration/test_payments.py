@@ -1,4 +1,4 @@
-"""Paying on real PostgreSQL, with threads that want different things of the same orders."""
+"""Payments on real PostgreSQL, with threads that act on the same orders at the same time."""
 
 import random
 import threading
@@ -32,7 +32,7 @@ from scalecommerce_core.testing.contracts.stage import NOW, Stage
 
 @frozen
 class Shop:
-    """One product at 10.00, many orders of it; time stands still unless a test moves it."""
+    """A product at 10.00 with many orders; the time is constant unless a test advances it."""
 
     engine: Engine
     store: PostgresStore
@@ -63,7 +63,7 @@ class Shop:
             return tx.orders.lock([order_id])[order_id].status
 
     def settle(self) -> None:
-        """Let the sweeps go on until nothing is open or watched any more."""
+        """Run sweeps until no attempt and no refund is open."""
         for _ in range(30):
             self.clock.advance(hours=1)
             while self.payments.reconcile() + self.payments.send_refunds():
@@ -71,7 +71,8 @@ class Shop:
             self.ordering.expire()
 
     def sums(self) -> tuple[int, int, int, int]:
-        """Kept by the gateway; of PAID orders less refunds; attempts that are open; refunds that are."""
+        """The gateway's balance; the totals of orders less refunds; the number of open attempts; the number of open
+        refunds."""
         with self.engine.connect() as connection:
             row = connection.execute(
                 text(
@@ -110,7 +111,7 @@ def shop(database: str) -> Iterator[Shop]:
 
 @pytest.fixture(autouse=True)
 def everything_settles(shop: Shop) -> Iterator[None]:
-    """Whatever a test has done: in the end the money and the stock are where they belong."""
+    """After each test, the figures of money and stock are consistent."""
     yield
     shop.settle()
     kept, earned, watched, unsent = shop.sums()
@@ -119,7 +120,7 @@ def everything_settles(shop: Shop) -> Iterator[None]:
 
 
 def at_once(*jobs: Callable[[], object]) -> list[object]:
-    """What the jobs return, each begun when all are ready."""
+    """Start the jobs at the same time; return their results."""
     start = threading.Barrier(len(jobs))
 
     def run(job: Callable[[], object]) -> object:
@@ -160,7 +161,7 @@ def test_paying_cancelling_and_expiring_at_once_does_one_of_them(shop: Shop) -> 
 
 
 def test_an_attempt_that_is_opened_while_expiry_waits_for_nothing_keeps_its_order(shop: Shop) -> None:
-    """The claim skips an order that is locked, and one whose attempt was committed a moment ago."""
+    """The claim skips an order that is locked, and an order whose attempt was committed just before."""
     order_id = shop.order()
     shop.clock.advance(minutes=15)
     with shop.store.begin() as tx:
@@ -209,7 +210,8 @@ def test_refunds_are_sent_once_by_many_sweeps(shop: Shop) -> None:
 
 
 def test_a_busy_shop_keeps_its_books(shop: Shop) -> None:
-    """Buyers, cancels, refunds, expiry, sweeps, lost replies, refusals and processes that die between the steps."""
+    """Concurrent payments, cancellations, refunds, expiry, sweeps, lost replies, declined charges and crashes between
+    the steps."""
     orders = [shop.order(quantity=3) for _ in range(60)]
     stop = threading.Event()
 
@@ -223,7 +225,7 @@ def test_a_busy_shop_keeps_its_books(shop: Shop) -> None:
                 case 2:
                     shop.pay(order_id, choice.choice(["sandbox-declined", "sandbox-lost-reply"]))
                 case 3:
-                    # Dies: before the charge, or before the record.
+                    # The process dies before the charge, or before its answer is recorded.
                     (opened,) = shop.payments.open([PayOrder(order_id, shop.buyer)])
                     if isinstance(opened, Payment) and choice.random() < 0.7:
                         shop.payments.charge(opened)
@@ -317,7 +319,7 @@ def test_methods_do_what_their_names_say(shop: Shop) -> None:
 
 
 def test_a_slow_charge_stands_before_its_answer(shop: Shop) -> None:
-    """So a process that is killed while it waits has charged: what a sweep must find out."""
+    """A process that is killed while it waits has therefore charged, and a sweep finds the charge."""
     charge = charge_request(1_00, "sandbox-slow")
     seen: list[Charged | Declined | None] = []
     SandboxGateway(shop.engine, wait=lambda _seconds: seen.append(shop.gateway.find(charge.key))).charge(charge)

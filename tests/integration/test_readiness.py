@@ -1,4 +1,4 @@
-"""What processes and commands say when a server is away, refuses them, or has the tables of another release."""
+"""The messages of processes and commands when a server is away, refuses them, or has the tables of another release."""
 
 import logging
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ MIGRATE = "The database has no tables yet: run `scalecommerce migrate`."
 
 
 def variants(url: str) -> dict[str, tuple[str, str]]:
-    """URLs that cannot work, made of one that does, and what is to be said of each."""
+    """Faulty variants of a working URL, with the expected message of each."""
     parsed = make_url(url)
-    # Over TCP, where hosts and ports mean something.
+    # Connect by TCP, because a socket has no host and port.
     query = {name: text for name, text in parsed.query.items() if name not in {"host", "port"}}
     port = int(str(parsed.query.get("port", parsed.port)))
     over_tcp = parsed.set(host="127.0.0.1", port=port, query=query)
@@ -120,7 +120,7 @@ def test_no_endpoint_answers_500_without_tables(
 
 
 def token() -> str:
-    """Of nobody; an access token is believed without asking the database."""
+    """An access token of an account that does not exist; access tokens are verified without the database."""
     now = SystemClock().now()
     tokens = JwtTokens(secret_key(SECRET), [], issuer="scalecommerce", audience="scalecommerce")
     claims = Claims(

@@ -1,4 +1,4 @@
-"""Runs of pricing policies on PostgreSQL: whole, killed, raced and taken back."""
+"""Runs of pricing policies on PostgreSQL: complete, interrupted, concurrent and rolled back."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -215,7 +215,7 @@ def test_an_edit_between_reading_and_writing_wins(shelf: Shelf) -> None:
     run = shelf.repricing.begin(shelf.policy())
     while shelf.repricing.get_run(run.id).status is RunStatus.DECIDING:
         shelf.repricing.step(run.id)
-    # There and back again: the price is the one that was seen, but it began later.
+    # After two edits the second product has the price that the run has read, but its price interval began later.
     shelf.edit(shelf.products[0], 4200)
     shelf.edit(shelf.products[1], 1100)
     shelf.edit(shelf.products[1], 1000)
@@ -232,7 +232,7 @@ def test_a_killed_run_goes_on_where_it_was(shelf: Shelf, monkeypatch: pytest.Mon
     for _ in range(100):
         step = RunStep.WORKED
         with monkeypatch.context() as patch:
-            # The last thing that a range does; whoever dies there leaves nothing of it.
+            # The commit is the last action of a range: a process that dies before it writes nothing of the range.
             broken = RuntimeError("killed")
             patch.setattr(type(shelf.market.store), "begin", dying(type(shelf.market.store).begin, broken))
             with pytest.raises(RuntimeError):
@@ -284,7 +284,7 @@ def test_a_run_is_taken_back_as_one_and_only_where_its_prices_are(shelf: Shelf) 
     assert shelf.prices() == {product: 4200 if product == moved[0] else 1000 for product in shelf.products}
     assert shelf.repricing.rollback(run.id) == undone
     assert outcomes(shelf, run.id).count(DecisionOutcome.ROLLED_BACK) == len(moved) - 1
-    # Automation leaves them alone for an epoch, and nobody may insist on what was taken back.
+    # Policies keep restored prices for an epoch, and the prices that were rolled back are not promised.
     with shelf.market.store.begin() as tx:
         promised = tx.products.prices_since(moved[1:2], shelf.clock.now())
     assert [change.price.minor for change in promised[moved[1]]] == [1000]
@@ -293,7 +293,7 @@ def test_a_run_is_taken_back_as_one_and_only_where_its_prices_are(shelf: Shelf) 
 
 
 def order(shelf: Shelf, product: ProductId, price: int) -> Order | MarketError:
-    """Of somebody who saw the product at that price."""
+    """Place an order of a new buyer who saw the product at `price`."""
     buyer = unwrap_single(
         shelf.market.accounts.sign_up([SignUp(f"{shelf.ids.command()}@example.com", "a long password")])
     )
@@ -313,7 +313,7 @@ def test_who_saw_a_price_before_a_run_gets_it_and_what_was_taken_back_promises_n
     run = shelf.repricing.begin(policy)
     while shelf.repricing.get_run(run.id).status is not RunStatus.WRITING:
         shelf.repricing.step(run.id)
-    # In the middle: some prices are in force by now, and all orders go through.
+    # The run is half written: some new prices are in force, and all orders are accepted.
     shelf.repricing.step(run.id)
     shelf.clock.advance(minutes=1)
     for product in (shelf.products[0], shelf.products[-1]):

@@ -27,7 +27,7 @@ from tests.integration.real_market import real_market
 
 RAILS = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0, "least_views": 0, "least_history_days": 0}
 MANY = 13_000
-"""More than two ranges."""
+"""The number of products of more than two ranges."""
 
 
 SHELF = """
@@ -50,7 +50,7 @@ SHELF = """
 
 
 def shelf(url: str, *, products: int) -> tuple[AccountId, list[ProductId]]:
-    """A seller's products, a month old, some seen by more people than others."""
+    """A seller with products that are a month old and have different numbers of views."""
     with real_market(url, SystemClock()) as market, looking(url) as connection:
         seller = unwrap_single(
             market.accounts.sign_up([SignUp(f"seller-of-{products}@example.com", "a long password")])
@@ -82,7 +82,8 @@ def prices(connection: Connection, ids: Sequence[ProductId]) -> Mapping[int, int
 
 
 def check_books(connection: Connection) -> None:
-    """History, feed and log agree with each other and with the prices; intervals do not overlap, nothing is twice."""
+    """Price history, event feed and decisions agree with each other and with the prices; price intervals do not
+    overlap, and no event or decision exists twice."""
     for claim, statement in {
         "a price is the last of its history": """
             SELECT id FROM products JOIN LATERAL (
@@ -157,7 +158,7 @@ def test_ctrl_c_keeps_what_is_whole_and_says_how_to_go_on(database: str, tmp_pat
     with real_market(database, SystemClock()) as market:
         policy(market, seller)
     with looking(database) as blocker:
-        # Somebody edits the last product: the run has to wait for them.
+        # Another transaction locks the last product, so the run waits for it.
         blocker.execute(text("SELECT FROM products ORDER BY id DESC LIMIT 1 FOR UPDATE"))
         process = subprocess.Popen(
             [*TOGETHER, "reprice"],
@@ -249,7 +250,7 @@ class Broken(Stateless):
 
 
 def test_policies_of_a_user_are_chosen_over_http_and_run_by_a_worker(database: str, tmp_path: Path) -> None:
-    """One that works, one that fails and one that no process knows, of three sellers."""
+    """Policies of three sellers: with a valid strategy, a failing one, and one that no process has."""
     (tmp_path / "mine.py").write_text(MINE)
     unknown, _ = shelf(database, products=5)
     with real_market(database, SystemClock()) as market, looking(database) as connection:

@@ -1,4 +1,4 @@
-"""Many buyers for few units, over HTTP: the benchmark's rush, smaller."""
+"""Many buyers order few units over HTTP: a smaller version of the benchmark's rush."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Seeding a real database: what came in by COPY is as consistent as what came in by orders."""
+"""Seeding a real database: rows written by COPY are as consistent as rows written by use cases."""
 
 from collections.abc import Callable, Iterator
 

@@ -53,7 +53,7 @@ def test_many_signals_end_the_server_like_one(api: Deployment) -> None:
 
 
 def test_a_signal_right_after_the_start_ends_the_server(tmp_path: Path, redis_url: str, database: str) -> None:
-    """The workers still import their modules then."""
+    """At that time, the workers still import their modules."""
     api = Deployment(tmp_path, database, redis_url)
     command = api.start("serve")
     eventually(lambda: children(command.process.pid), "a worker")

@@ -168,7 +168,7 @@ def test_a_killed_engine_leaves_no_process_and_recovers(start: Any) -> None:
     eventually(lambda: not engine.processes(), "the end of what the killed engine had started")
 
     again = start("shop", "--demo", "--no-traffic")
-    status, found = again.request(f"{ORDERS}{before['id']}/", token=token[1])  # the token of before, too
+    status, found = again.request(f"{ORDERS}{before['id']}/", token=token[1])  # a token from before the kill
     assert (status, found["total_amount"]) == (200, before["total_amount"])
     assert paste(again)["status"] == "PENDING"
 

@@ -41,7 +41,7 @@ def clock() -> SettableClock:
 
 @pytest.fixture
 def counters(redis: Redis, clock: SettableClock, monkeypatch: pytest.MonkeyPatch) -> Counters:
-    # Only the tests push.
+    # Views are pushed to Redis only by the tests.
     monkeypatch.setattr(view_counter, "PUSH_SECONDS", 3_600)
     return lambda window: RedisViewCounter(redis, secret=SECRET, window=window, now=lambda: clock.now().timestamp())
 

@@ -39,7 +39,7 @@ def market(database: str) -> Iterator[Market]:
 
 
 def seller_with_products(market: Market, count: int) -> AccountId:
-    """An endpoint that hears of these products."""
+    """Add a seller with an endpoint and `count` products."""
     seller = unwrap_single(market.accounts.sign_up([SignUp("sam@example.com", "a long password")])).id
     unwrap_single(market.webhooks.create([CreateEndpoint(seller, URL)]))
     price = Money.of("1.00", "USD")
@@ -75,7 +75,7 @@ def test_concurrent_claims_share_what_is_due(market: Market) -> None:
             claimed.extend(delivery.id for delivery in mine)
             holding.wait(30)
 
-    # Whoever comes second finds the first ten held, and no others among the first ten.
+    # The second claim skips the first ten deliveries, which the first claim has locked, and gets none.
     run_in_threads(claim, claim)
     assert len(claimed) == len(set(claimed)) == 10
 
@@ -119,7 +119,7 @@ def test_a_worker_that_is_killed_after_sending_sends_again_under_the_same_id(
         eventually((armed / "webhook_sender.send:after.struck").exists, "the death of a worker's process")
         assert len(receiver.received) == 1
 
-        # What would take a minute: its lease on the delivery ends, and its turn.
+        # Without waiting a minute, end the lease of the delivery and the worker lock.
         url = running.database_url.replace("+psycopg", "")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("UPDATE webhook_deliveries SET try_at = now() WHERE try_at IS NOT NULL")

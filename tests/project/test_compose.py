@@ -1,4 +1,4 @@
-"""What the image and the Compose file promise, since no container runs in these tests."""
+"""Checks of the Dockerfile and the Compose file without running containers."""
 
 import json
 import re
@@ -18,7 +18,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 
-# From the Compose specification: what we use of it, and nothing besides.
+# The keys of the Compose specification that the file may use.
 SERVICE_KEYS = {
     *("image", "build", "command", "environment", "ports", "volumes", "depends_on", "healthcheck", "restart"),
     *("read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period", "shm_size"),
@@ -105,4 +105,4 @@ def test_the_command_line_has_the_commands_with_these_options(command: list[str]
     group = command_tree()
     name, *arguments = command
     assert name in group.commands
-    group.commands[name].make_context(name, arguments)  # parses and checks them, and runs nothing
+    group.commands[name].make_context(name, arguments)  # parses and checks the arguments without running the command

@@ -48,7 +48,7 @@ def test_the_readme_lists_all_commands() -> None:
     named = {name for cell in re.findall(r"^\| (.*?) \| ", table, re.MULTILINE) for name in re.findall(r"`(\w+)", cell)}
     command = command_tree()
     assert isinstance(command, TyperGroup)
-    # `settings` is described with the others that it belongs to.
+    # `settings` is described in another section.
     assert named | {"settings"} == set(command.commands)
 
 
@@ -85,7 +85,7 @@ def _check_command(words: list[str], text: str) -> None:
 
 @pytest.mark.parametrize("document", PAGES)
 def test_no_command_is_split_over_the_rows_of_a_table(document: str) -> None:
-    """A cell of a column of commands begins a command; the rest of one below it cannot be copied."""
+    """Each cell in a column of commands holds a whole command, so that it can be copied."""
     for table in re.findall(r"(?:^\|.*\n)+", (ROOT / document).read_text(), re.MULTILINE):
         head, _, *rows = table.splitlines()
         if head.split("|")[1].strip() == "command":
@@ -211,7 +211,7 @@ RETIRED_MODULES = re.compile(
     """,
     re.VERBOSE,
 )
-"""Names of modules that said less than their present ones; docs/glossary.md has the words that replace them."""
+"""Former names of modules, which must not be used again; docs/glossary.md has the words that replaced them."""
 
 
 def test_retired_names_of_modules_do_not_come_back() -> None:

@@ -34,7 +34,7 @@ def test_every_migration_since_the_first_release_is_described() -> None:
 
 
 def test_a_migration_that_writes_to_policies_says_so() -> None:
-    """A migration that changes what its owner has set is to be found on the page in bold."""
+    """A migration that changes policies of sellers must be described in bold."""
     for file in VERSIONS.glob("[0-9]*.py"):
         if re.search(r"UPDATE pricing_policies|INSERT INTO pricing_policies", file.read_text()):
             (row,) = re.findall(rf"^\| {file.name[:4]} \|.*$", TABLE, re.MULTILINE)

@@ -25,7 +25,8 @@ quantity (quantity discounts)."""
 SURE: Final = 3.0
 """Standard errors from 0 at which the slope of price on quantity counts as significant."""
 _SPARSE_RATIO: Final = 50
-"""Periods in the span per period with rows; a larger ratio suggests that periods are neither days nor weeks."""
+"""Largest usual ratio of all periods to periods with rows; a larger ratio suggests that periods are neither days nor
+weeks."""
 
 
 @frozen

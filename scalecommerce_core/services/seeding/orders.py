@@ -216,7 +216,7 @@ def _deliver(
 def _settle(
     order: Order, fate: Fate, stock: Mapping[ProductId, Stock], base: datetime, wait: timedelta
 ) -> datetime | None:
-    """Decide a placed order and bring it to its fate; return when it was paid, or None."""
+    """Decide a placed order and bring it to its final status; return the time of its payment, or None."""
     decided_at = order.created_at + DECIDED_AFTER
     order.decide(stock, decided_at, base + DEADLINE if fate is Fate.PENDING else decided_at + RESERVATION)
     match fate:

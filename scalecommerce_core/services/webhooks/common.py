@@ -1,4 +1,4 @@
-"""What the use cases of endpoints, fan-out and delivery share: rules, dependencies and small helpers."""
+"""Rules, dependencies and helpers that the use cases of endpoints, fan-out and delivery share."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

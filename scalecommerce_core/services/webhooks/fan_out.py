@@ -33,7 +33,7 @@ class FanOut(WebhooksBase):
 
     @retry_on(TransactionAborted, ConnectionLost)
     def fan_out(self, limit: int = 500) -> FanOutResult:
-        """Make deliveries of up to `limit` numbered events; nothing while another transaction does."""
+        """Make deliveries of up to `limit` numbered events; return at once while another transaction does so."""
         now = self._clock.now()
         with self._store.begin() as tx:
             after = tx.events.claim(WEBHOOKS_CONSUMER)
@@ -94,5 +94,5 @@ class FanOut(WebhooksBase):
 
 
 def _reader(endpoint: WebhookEndpoint) -> AccountId | None:
-    """The account whose view of the feed the endpoint receives; None for that of staff."""
+    """The account whose visible events and fields the endpoint receives; None for those of staff."""
     return None if endpoint.all_events else endpoint.owner_id

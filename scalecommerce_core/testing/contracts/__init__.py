@@ -7,7 +7,7 @@
 
     class TestMyQueries(QueriesContract):  # `store`, and `queries` that read what it wrote
 
-They need pytest, and speak to the adapter through the ports alone.
+They need pytest, and use an adapter only through its ports.
 """
 
 import pytest

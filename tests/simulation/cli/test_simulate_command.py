@@ -1,4 +1,4 @@
-"""`simulate` and `pricing evaluate`: what they print, and how they end."""
+"""The output and the exit codes of `simulate` and `pricing evaluate`."""
 
 import gzip
 import itertools
@@ -98,7 +98,7 @@ def test_a_short_simulation_of_the_linear_market_has_figures(cli: Cli) -> None:
 
 
 def test_the_share_of_a_seasonal_bound_never_exceeds_100_percent(cli: Cli) -> None:
-    """A season of any length, also one that ends before the stock does: nobody earns more than the fluid bound."""
+    """No strategy earns more than the fluid bound, in a season of any length, even if stock is left at its end."""
     for epochs in (3, 12, 26):
         ended = cli("simulate", "limited-stock", "--worlds", "200", "--epochs", str(epochs), "--json")
         assert all(figure["ours"] < 100 for figure in json.loads(ended.out)["figures"])

@@ -196,7 +196,8 @@ def check_statistics(world: World) -> None:
     assert MemoryQueries(world.memory).statistics_discrepancies() == []
     counted = sum(tables.views.all())
     assert counted <= world.viewed
-    # A process may die with some. What Redis was given is lost with Redis alone, and never counted twice.
+    # Views that a crashed process had not pushed are lost. Pushed views are lost only with Redis, and never counted
+    # twice.
     assert counted == world.views_handed_over - world.redis.views_lost, "views got lost, or were counted twice"
     for key, views in (("product_hours", counted), ("price_sales", counted), ("seller_hours", counted)):
         assert sum(count for (rollup, *_), count in tables.viewed.items() if rollup == key) == views, key

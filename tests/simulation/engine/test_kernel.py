@@ -15,7 +15,7 @@ def only(crash: float = 0, aborted: float = 0, connection_lost: float = 0, inter
 
 
 class Memory:
-    """What a process works with: a list in memory, and a store."""
+    """The objects of a process: a list in memory, and a store."""
 
     def __init__(self, life: Life) -> None:
         self.life = life

@@ -99,7 +99,7 @@ def test_a_crash_at_any_seam_of_an_order_s_life_loses_nothing() -> None:
             break
     for seam in wanted:
         ((seed, _),) = visits[seam].most_common(1)
-        # Not each time at first, so that something gets done; then the first to come by, as the same run brings them.
+        # First crash at 40 % of the passes, so that work continues; then at the first pass, which the same run reaches.
         traces = (_trace(seed, Faults(crash, 0, 0, only_at=seam)) for crash in (0.4, 1))
         assert any(line.endswith(f"dies at {seam}") for trace in traces for line in trace), seam
 

@@ -273,7 +273,7 @@ class World:
 
     def buyer_asks_again(self) -> None:
         again = [request for request in self.requests if request.key is not None and not request.answers]
-        # Now and then although they were answered: the answer has to be the same.
+        # If all requests were answered, repeat an answered one: its answer must be the same.
         if again or self.requests:
             request = self.random.choice(again or self.requests)
             if request.key is not None:
@@ -339,7 +339,7 @@ class World:
         known = self.known_orders()
         if not known:
             return []
-        # The latest are those that something can still be done with.
+        # Prefer recent orders, which still allow actions.
         some = [known[-1 - min(int(self.random.expovariate(0.3)), len(known) - 1)] for _ in range(2)]
         try:
             outcomes = self.random.choice(self.apis).do(lambda api: act(api, some))
@@ -381,7 +381,8 @@ class World:
             (outcome,) = self.random.choice(self.apis).do(lambda api: api.market.ordering.refund([command]))
         except (ProcessDied, Unavailable):
             return
-        # An answer that got lost is asked for again, and a refusal of a refund that was made would be one too many.
+        # In one case of ten the answer is lost and the request repeated; a refund that was granted must not be rejected
+        # then.
         if self.random.random() < 0.9:
             assert refund.made in {None, not isinstance(outcome, MarketError)}
             refund.made = not isinstance(outcome, MarketError)
@@ -435,7 +436,7 @@ class World:
         try:
             self.random.choice(self.workers).do(partial(_work, task))
         except (ProcessDied, Unavailable):
-            # Acknowledged late: another gets it.
+            # Messages are acknowledged late, so another process receives this one.
             self.messages.publish(message)
 
     def time_passes(self) -> None:
@@ -490,7 +491,7 @@ class World:
                 self.gateway.arrive()
             for task in TASKS:
                 self.workers[0].do(partial(_work, task))
-            # Long enough for whatever waits to be tried again, and short of what is forgotten after a day.
+            # Longer than most delays before a retry, and shorter than a day, after which idempotency keys are purged.
             self.simulation.clock.advance(hours=3)
             hours += 3
         self.reader_reads_all()

@@ -46,7 +46,7 @@ def test_a_market_depends_on_its_seed_and_no_strategy_exceeds_the_optimum(made: 
 @pytest.mark.parametrize("demand", DEMANDS)
 @pytest.mark.parametrize("drifting", [False, True])
 def test_the_best_prices_of_a_marketplace_maximize_profit(demand: str, drifting: bool) -> None:
-    """Against a search over all prices that sellers allow."""
+    """Compared with a search over all prices that sellers allow."""
     for share in np.linspace(LOWEST, HIGHEST, 61).tolist():
         market = Marketplace(demand=demand, drifting=drifting, seed=2, products=200)
         wished = share * market.signals().reference.astype(np.float64)
@@ -61,7 +61,7 @@ def test_signals_of_a_marketplace_equal_its_sales() -> None:
     seen = market.signals()
     assert seen.price.tolist() == dear.tolist()
     assert seen.since_change.tolist() == [7.0] * 2_000
-    # At a price 20 % up, an elasticity of -2.4 leaves 0.62 of 2.5 %.
+    # A price rise of 20 % at an elasticity of -2.4 leaves 62 % of the conversion rate of 2.5 %.
     assert 0.012 < seen.units.sum() / seen.views.sum() < 0.022
     market.sell(dear)
     assert market.signals().since_change.tolist() == [14.0] * 2_000
@@ -93,7 +93,8 @@ def test_elasticity_learning_exceeds_hill_climb_and_both_exceed_fixed_prices() -
 
 
 def test_elasticity_learning_needs_the_drift_of_its_filter() -> None:
-    """Closed-loop confounding: a belief that only ever grows surer follows a drifting world less well."""
+    """Without drift, the variance of the belief only decreases, and the estimate follows a drifting demand less
+    well."""
 
     def share(policy: Any) -> float:
         return run(policy, Marketplace(demand="semi-log", drifting=True, seed=6, products=500, epochs=156)).share(104)

@@ -1,4 +1,4 @@
-"""The command where only the library is installed."""
+"""The command if only the library is installed."""
 
 import importlib.util
 import subprocess
@@ -28,7 +28,7 @@ def test_the_command_without_the_server_extra_names_it(
 
 
 def test_it_gets_so_far_with_the_standard_library_alone() -> None:
-    # -S leaves out everything that is installed.
+    # With -S, Python does not find installed packages.
     done = subprocess.run(
         [sys.executable, "-S", "-m", "entrypoints.cli", "up"], capture_output=True, text=True, check=False
     )

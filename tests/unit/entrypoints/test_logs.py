@@ -1,4 +1,4 @@
-"""The log: one line per event, whoever writes it, without secrets and without the values of variables."""
+"""The log: one line per event of any logger, without secrets and without the values of variables."""
 
 import asyncio
 import json
@@ -123,7 +123,8 @@ def test_database_errors_quote_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
-    """Lines that were written since; whatever `configure` has changed is put back."""
+    """A function that returns the lines logged since its last call; the changes of `configure` are undone at the
+    end."""
     root = logging.getLogger()
     handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
     for hook in ("excepthook", "unraisablehook"):
@@ -188,7 +189,7 @@ def test_for_people_there_are_no_variables_either(log: Any, capsys: pytest.Captu
     assert "it broke" in err
     assert "ValueError: sorry" in err
     assert "locals" not in err
-    assert err.count("the value of a variable") <= 1  # in the line of code
+    assert err.count("the value of a variable") <= 1  # the traceback shows the line of code with this text
     assert log() == []
 
 

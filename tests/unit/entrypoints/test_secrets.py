@@ -1,4 +1,4 @@
-"""Types that hold secrets show none of them."""
+"""The `repr` of types that hold secrets does not show them."""
 
 import importlib
 import pkgutil
@@ -19,10 +19,10 @@ from scalecommerce_core.services.accounts import SignUp
 PACKAGES = (adapters, entrypoints, scalecommerce_core)
 NAMES = re.compile(r"(^|_)(password|passwords|password_hash|secret|secrets|token|access|refresh|settings|\w+_url)$")
 NO_SECRETS = {
-    # Durations, an adapter and a level of access
+    # These fields are durations, adapters or access levels.
     "Lifetimes.access", "Lifetimes.refresh", "OpenMarket.passwords", "Engine.passwords", "Operation.access",
     "OperationSpec.access",
-    # Holds `Secret`s
+    # Its fields are of the type `Secret`.
     "Engine.settings", "_Target.settings",
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ def kinds() -> Iterator[type]:
     """Every class that the packages define."""
     for package in PACKAGES:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            # Alembic alone can run migrations, and pictures need an extra.
+            # Migrations can be imported only by Alembic, and `drawing` needs an extra.
             if ".migrations." not in module.name and not module.name.endswith(".drawing"):
                 content = vars(importlib.import_module(module.name)).values()
                 yield from (each for each in content if isinstance(each, type) and each.__module__ == module.name)

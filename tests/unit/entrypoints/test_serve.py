@@ -23,7 +23,7 @@ def interrupted() -> Iterator[_WakeUp]:
 
 
 def test_a_signal_may_come_at_any_moment(interrupted: _WakeUp) -> None:
-    """A `threading.Event` in its place hangs here."""
+    """This test hangs with a `threading.Event` instead."""
     for _ in range(5_000):
         interrupted.wait()
         interrupted.set()

@@ -105,6 +105,6 @@ def test_all_missing_variables_are_reported_at_once() -> None:
 def test_a_wrong_value_is_reported_without_secrets(variable: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable}: ") as caught:
         load(GOOD | {variable: text})
-    # In the advice on making one, `secrets` is the name of a module.
+    # The message may name Python's module `secrets`, which generates keys.
     assert "secret@" not in str(caught.value)
     assert "'secret'" not in str(caught.value)

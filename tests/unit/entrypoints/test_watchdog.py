@@ -122,7 +122,7 @@ def test_a_lock_of_another_session_is_reported_once(bench: WatchdogBench, caplog
 
 
 def test_a_lock_that_a_child_holds_for_too_long_ends_the_worker(bench: WatchdogBench) -> None:
-    """One child is stuck in its transaction, the others find no turn."""
+    """One child is stuck in its transaction, so the others cannot get the decider's lock."""
     held = LockHolder(4711, NAME, timedelta(minutes=5))
     assert bench.check(*[of(7, begun=number, turn=held) for number in range(7)]) == 1
 

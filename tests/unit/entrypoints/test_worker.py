@@ -19,7 +19,7 @@ ENVIRONMENT = {
 
 
 class Ended(BaseException):
-    """In place of the end of this process."""
+    """Raised instead of ending the process."""
 
 
 @pytest.fixture
@@ -62,9 +62,8 @@ def test_a_worker_without_a_pool_ends(killed: list[int]) -> None:
 def test_the_exit_status_distinguishes_a_failure_from_a_signal(
     monkeypatch: pytest.MonkeyPatch, asked: list[str], celery_says: int | None, status: int | None
 ) -> None:
-    """Celery returns after what it cannot recover from; a supervisor would take that for success.
-
-    It says 1 after Ctrl-C as well, which asks for an orderly (warm) end.
+    """Celery returns normally after an unrecoverable error, which a supervisor would treat as success. Its exit code is
+    also 1 after Ctrl-C, which requests a warm shutdown.
     """
     shutting_down = Signal(name="worker_shutting_down")
 

@@ -1,4 +1,4 @@
-"""Stores that misbehave on purpose, for what cannot be provoked from outside."""
+"""Stores with injected faults, for errors that tests cannot cause otherwise."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,8 @@ def with_repository(tx: Transaction, repository: str, **methods: object) -> Tran
 
 
 class TamperedStore:
-    """Calls `before` ahead of each transaction, `after` behind its commit; use cases see what `tamper` makes of it."""
+    """Calls `before` before each transaction and `after` after its commit; use cases get the transaction that `tamper`
+    returns."""
 
     def __init__(
         self,

@@ -20,11 +20,11 @@ from tests.unit.support.command_tree import command_tree
 
 
 class ServerAway(Exception):
-    """Something that only the processes behind the commands can explain."""
+    """An error that `MemoryRuntime` raises and the commands do not handle."""
 
 
 class MemoryRuntime:
-    """`adapters.cli.runtime.Runtime`; remembers what it was told to run."""
+    """`adapters.cli.runtime.Runtime` in memory; records the processes that it would run."""
 
     def __init__(self) -> None:
         self.clock = SettableClock()
@@ -128,13 +128,13 @@ def runtime() -> MemoryRuntime:
 
 @pytest.fixture
 def cli(runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setattr("adapters.cli.vocabulary.vocabulary", lambda _rng_seed: PLAIN)  # Faker takes its time
+    monkeypatch.setattr("adapters.cli.vocabulary.vocabulary", lambda _rng_seed: PLAIN)  # Faker is slow
     return Cli(runtime)
 
 
 @pytest.fixture
 def somebody(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Call it to have somebody at the terminal, who answers questions."""
+    """A function that makes the terminal interactive, so that commands ask questions."""
 
     def sit_down() -> None:
         for module in (administration, seeding, stock):

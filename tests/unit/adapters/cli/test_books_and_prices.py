@@ -1,4 +1,4 @@
-"""`stock verify` and `reprice`: what they print, and how they end."""
+"""The output and the exit codes of `stock verify` and `reprice`."""
 
 import json
 import re
@@ -28,7 +28,7 @@ CALM = {"least_views": 0}
 
 @pytest.fixture
 def shop(runtime: MemoryRuntime) -> ProductId:
-    """A product that sells out sooner than its policy wants it to."""
+    """A product whose stock will not last for the days that its policy requires."""
     market = runtime.market
     seller, buyer = (
         unwrap_single(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer")
@@ -78,7 +78,7 @@ def test_stock_differences_are_a_table_and_exit_1(cli: Cli, runtime: MemoryRunti
 
 
 def unpromised(runtime: MemoryRuntime, product: ProductId) -> None:
-    """As if a reservation had been forgotten to be given back, and two units had come out of nowhere."""
+    """Falsify the stock: a reservation too many, and two units on hand that the ledger does not contain."""
     with runtime.market.store.begin() as tx:
         stock = tx.stock.lock([product])[product]
         stock.reserved, stock.on_hand = 3, stock.on_hand + 2

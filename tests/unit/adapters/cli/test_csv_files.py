@@ -1,4 +1,4 @@
-"""The one reader of CSV files: whatever spreadsheets write is read, and a bad place ends no file."""
+"""The reader of CSV files: it reads all dialects of spreadsheets, and continues after a bad row."""
 
 import csv
 import gzip
@@ -37,7 +37,7 @@ def test_files_of_the_csv_module_are_read_like_the_csv_module_does(
     rows: list[list[str]], separator: str, ending: str, quote_all: bool
 ) -> None:
     text = io.StringIO(newline="")
-    # The writer puts no quotes around the line break that is not its own.
+    # The csv module quotes only its own line ending, not other line breaks.
     quote_all = quote_all or any({"\r", "\n"} & set(cell) for row in rows for cell in row)
     writer = csv.writer(
         text, delimiter=separator, lineterminator=ending, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL

@@ -1,4 +1,4 @@
-"""What holds for every command, found by walking the tree of commands: help, wrong usage, JSON, 80 columns."""
+"""Rules for every command in the tree of commands: help, wrong usage, JSON, 80 columns."""
 
 import json
 import re
@@ -28,16 +28,16 @@ from tests.unit.adapters.cli.test_help import ALL
 from tests.unit.support.command_tree import command_tree
 
 HOSTILE = "[/red] :tea: [bold]" + "very " * 12 + "long"
-"""A name that is no markup, and wider than its column."""
+"""A name that looks like markup and is wider than its column."""
 ADDRESS = "https://receiver.example.com/" + "hooks/" * 8
 SAMPLE = str(Path(online_retail.__file__).with_name("sample.csv"))
 SELLER = "seller@example.com"
 WIDTH = 80
 
 WITHOUT_DATA = {"up", "serve", "worker", "beat"}
-"""They run until a signal."""
+"""Commands that run until a signal and print no data."""
 FILES = {"export products", "export orders"}
-"""What they write is the file itself, in a format that --format names."""
+"""Commands whose output is a file, in the format of `--format`."""
 
 RIGHT: Mapping[str, Sequence[str]] = {
     "migrate": [],
@@ -66,12 +66,12 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "statistics verify": [],
     "statistics rebuild": ["--seller", "1"],
 }
-"""Each command with right arguments, on the shop below."""
+"""Valid arguments of each command, for the shop below."""
 
 
 @pytest.fixture
 def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryRuntime:
-    """A shop in which everything that commands show is there, under names that users may choose."""
+    """A shop with data for every command, and with the most difficult names that users may choose."""
     sender = RecordingSender()
     market = runtime.market = in_memory_market(runtime.clock, sender=sender)
     seller, buyer = (
@@ -103,7 +103,7 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def strict(text: str) -> Any:
-    """The document, or one for each line."""
+    """Parse a JSON document, or one document per line."""
     try:
         return json.loads(text, parse_constant=pytest.fail)
     except ValueError:

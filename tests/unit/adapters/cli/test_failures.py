@@ -1,4 +1,4 @@
-"""Whatever goes wrong ends in a sentence and an exit code that scripts can trust."""
+"""Every failure prints a sentence and has a documented exit code."""
 
 import errno
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Times and text of strangers, as all commands print them."""
+"""The output of times and of untrusted text."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Every command explains itself."""
+"""Every command has a complete help text."""
 
 from collections.abc import Iterator
 from typing import Any

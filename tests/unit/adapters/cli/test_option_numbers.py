@@ -1,4 +1,4 @@
-"""Numbers on the command line follow the rule of files and HTTP, whichever command reads them."""
+"""Every command reads numbers by the same rule as files and HTTP."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from tests.unit.support.command_tree import command_tree
 
 
 def numbers(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every parameter of a number, with the words of its command."""
+    """Every numeric parameter, with the words of its command."""
     for name, each in getattr(command, "commands", {}).items():
         yield from numbers(each, (*path, name))
     for parameter in command.params:

@@ -1,4 +1,4 @@
-"""Products in and out of files: by sku, with every line's fate told."""
+"""Import and export of products: matching by SKU, and the report about each line."""
 
 import csv
 import io
@@ -234,7 +234,7 @@ def test_an_untouched_export_changes_nothing(names: list[str]) -> None:
 
 
 def meanwhile(market: Market, seller: AccountId) -> None:
-    """Of each product one unit is sold, its price moves, and its seller edits the rest."""
+    """Sell one unit of each product, change its price by a policy, and edit its other fields."""
     buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
     products = [view for view in market.queries.iter_products() if view.stock and view.is_active]
     market.ordering.place(

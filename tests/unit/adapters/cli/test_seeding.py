@@ -1,4 +1,4 @@
-"""`seed`: which step it takes, what it asks, what it prints."""
+"""`seed`: its steps, questions and output."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_seed_prints_a_table(cli: Cli) -> None:
 
 def test_each_seed_step_runs_separately(cli: Cli) -> None:
     assert json.loads(cli("seed", "users", "--users", "6", "--json").out)["users"] == 6
-    assert json.loads(cli("seed", "categories", "--json").out)["categories"] == 0  # they are there from the start
+    assert json.loads(cli("seed", "categories", "--json").out)["categories"] == 0  # categories exist from the start
     assert json.loads(cli("seed", "products", "--products", "8", "--json").out)["products"] == 8
     assert json.loads(cli("seed", "orders", "--orders", "5", "--json").out)["orders"] == 5
 

@@ -1,4 +1,4 @@
-"""Accounts as options name them."""
+"""Options that take an account."""
 
 import pytest
 

@@ -16,7 +16,7 @@ from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 
 @pytest.fixture
 def sold(runtime: MemoryRuntime) -> None:
-    """One tea pot, counted in; and as if it was forgotten."""
+    """A sold tea pot whose sale is removed from the rollups."""
     market = runtime.market
     sam, bea = (
         unwrap_single(market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password")])).id

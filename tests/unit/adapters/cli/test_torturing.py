@@ -1,4 +1,4 @@
-"""How `torture` reads its options, and what it makes of the report."""
+"""The options of `torture`, and its output of the report."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`webhooks`: what the commands show, and what they send again."""
+"""The output of the `webhooks` commands, and the deliveries that they send again."""
 
 import json
 from datetime import timedelta
@@ -31,7 +31,7 @@ class Post:
         return made.endpoint.id
 
     def ping(self, endpoint: EndpointId, answer: WebhookAnswer | None = None) -> int:
-        """The number of a delivery that was answered so."""
+        """Send a ping that is answered by `answer`; return the number of its delivery."""
         made = unwrap_single(self.webhooks.ping([ActOnEndpoint(endpoint, self.owner)]))
         if answer is not None:
             self.sender.answer = lambda _message: answer
@@ -122,7 +122,7 @@ def test_a_time_range_that_ends_before_its_start_is_refused(cli: Cli, post: Post
     # The same moment in another zone.
     assert cli(*again, "--since", "2026-01-01T02:00:00+02:00", "--until", "2026-01-01T00:00:00Z").code == 0
     assert cli(*again, "--until", "0001-01-01").code == 2
-    # A day before, without --since.
+    # Without --since, the range begins a day before --until.
     assert cli(*again, "--until", "2020-01-01").code == 0
 
 

@@ -1,4 +1,4 @@
-"""What `up` tells people to type, they can type."""
+"""The commands that `up` prints can be pasted into a shell."""
 
 import sys
 from pathlib import Path

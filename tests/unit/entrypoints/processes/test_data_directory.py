@@ -1,4 +1,4 @@
-"""What commands find of an engine that runs, and what they do not believe."""
+"""The information file of a running engine: when commands use it, and when they ignore it."""
 
 import stat
 from pathlib import Path

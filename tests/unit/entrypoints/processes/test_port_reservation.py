@@ -1,4 +1,4 @@
-"""Holding a port against everybody but our own server."""
+"""A reserved port can be used only by the server that it is reserved for."""
 
 import socket
 
@@ -15,7 +15,7 @@ def test_our_own_server_may_listen_and_nobody_else_does() -> None:
             pass
         with socket.create_server(place, reuse_port=True), pytest.raises(CannotRun), reserve_port(*place):
             pass
-    with socket.create_server(place):  # it is given back
+    with socket.create_server(place):  # the port is free again
         pass
 
 

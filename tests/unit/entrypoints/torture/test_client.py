@@ -1,4 +1,4 @@
-"""When a request is over, and when nobody knows."""
+"""Requests whose result is final, and requests whose result is unknown."""
 
 import random
 from typing import Any
@@ -9,7 +9,7 @@ from entrypoints.torture.client import Answer, Client
 
 
 class Scripted(Client):
-    """Answers from a list instead of from a network."""
+    """Returns prepared responses instead of using the network."""
 
     def __init__(self, *answers: Answer | None) -> None:
         super().__init__([], "kara@shop.example", random.Random(1), lambda _sentence: None)

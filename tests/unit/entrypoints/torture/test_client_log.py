@@ -1,4 +1,4 @@
-"""What clients were told is noted, and contradictions with it."""
+"""The client log records responses, and contradictions between them."""
 
 from typing import Any
 

@@ -95,7 +95,7 @@ def test_a_policy_with_equal_values_is_not_edited() -> None:
 
 def test_an_endpoint_with_equal_values_is_not_edited() -> None:
     edited = endpoint()
-    # Its failures are not forgotten either: what is paused stays so.
+    # An edit without a change does not reset the failures either, so a pause continues.
     edited.record_results([WebhookAnswer(timedelta(seconds=1), status=500)], NOW)
     failing_since = edited.failing_since
     edited.edit(url="https://example.com/hooks", topics=["order.reserved", "order.paid"], is_active=True)

@@ -36,7 +36,7 @@ def shelves(tea: int = 10, cup: int = 10, milk: int = 10) -> Shelves:
 
 
 def order(*lines: tuple[ProductId, int, int]) -> Order:
-    """Of (product, quantity, price)."""
+    """A new order with lines of (product, quantity, price)."""
     return Order.placed(
         id=OrderId(1),
         command_id=CommandId(UUID(int=1)),
@@ -105,7 +105,7 @@ FIGURES: dict[OrderStatus, tuple[int, int]] = {
     OrderStatus.CANCELLED: (10, 0),
     OrderStatus.REFUNDED: (10, 0),
 }
-"""What an order of 2 units out of 10 leaves on hand and reserved."""
+"""By status of an order of 2 units: the units on hand, of 10, and the reserved units."""
 
 
 @pytest.mark.parametrize("action", Action)

@@ -64,7 +64,7 @@ def learn(payment: Payment, finding: Finding) -> None:
 
 
 HARMLESS = {
-    # A refusal may be heard twice; what is settled may be missed.
+    # A decline may be recorded twice, and a settled attempt may be unknown to the gateway.
     (PaymentStatus.DECLINED, Finding.DECLINED),
     *((status, Finding.UNKNOWN) for status in PaymentStatus),
 }

@@ -19,7 +19,7 @@ ANNOUNCING = Path(__file__).parents[4] / "docs/announcing-reductions.md"
 
 
 def changes(*prices: tuple[int, int]) -> list[PriceChange]:
-    """Of (days ago, cents), oldest first."""
+    """Price changes given as (days ago, cents), oldest first."""
     return [
         PriceChange(ProductId(1), Money(cents, "USD"), NOW - timedelta(days=days), PriceCause.MANUAL)
         for days, cents in prices
@@ -147,7 +147,7 @@ def test_the_example_of_the_documentation() -> None:
 
 
 def test_reductions_equal_brute_force_in_random_histories() -> None:
-    """Hour by hour: the price of each hour of 30 days, and hours back to the last raise."""
+    """The expected values are computed hour by hour: over the 30 days, and back to the last increase."""
     random = Random(2)
     announced = in_steps = 0
     for _ in range(1_500):

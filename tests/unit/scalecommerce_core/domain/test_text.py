@@ -1,4 +1,4 @@
-"""What text fields, e-mail addresses and category names may hold."""
+"""The characters that text fields, e-mail addresses and category names may contain."""
 
 import re
 
@@ -46,7 +46,7 @@ def test_checked_returns_the_text_or_names_its_field(text: str) -> None:
         assert checked("name", text, at_most=8, at_least=1) == text
 
 
-# Characters that change what they stand beside, or are only seen there.
+# Characters that change their neighbours, or are visible only beside certain neighbours.
 _TRICKY = st.text(
     st.one_of(
         st.characters(),
@@ -62,7 +62,7 @@ _TRICKY = st.text(
 @pytest.mark.parametrize(
     "text",
     [
-        # A mark that is taken out parted marks, which are put in order then.
+        # A removed character separated combining marks, which are reordered then.
         "क\u0301\u034f\u094d\u200d\u0937",
         "#\u200b\u0301\u115f\u034f\u094d\u200d\u1161",
     ],

@@ -111,7 +111,7 @@ def test_development_allows_no_other_private_addresses(url: str) -> None:
     [
         "1.1.1.1", "8.8.8.8", "93.184.216.34", "172.15.255.255", "172.32.0.1", "100.63.255.255", "100.128.0.1",
         "2606:4700::1111", "2a00:1450:4001::1",
-        # Of a public address: what it leads to counts.
+        # Addresses that embed a public IPv4 address.
         "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
     ],
 )  # fmt: skip

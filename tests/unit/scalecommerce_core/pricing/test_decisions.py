@@ -132,7 +132,7 @@ def test_every_motive_has_a_sentence(motive: Motive) -> None:
 
 
 def wishing(prices: Any) -> Any:
-    """Rules that want these prices, whatever they see."""
+    """A strategy that proposes these prices for any signals."""
     rules = create_autospec(ElasticityLearning, instance=True)
     rules.propose.return_value = Proposal(prices)
     return rules
@@ -179,7 +179,7 @@ def test_the_circuit_breaker_trips_on_large_shares_and_means(moves: list[float],
 
 @pytest.mark.parametrize(("prices", "tripped"), [(1, False), (49, False), (50, True)])
 def test_the_circuit_breaker_ignores_runs_with_few_prices(prices: int, tripped: bool) -> None:
-    """A seller of one product would never see its price move: each move is the mean of all."""
+    """The breaker does not apply to a single product: its change alone is the mean of all changes."""
     _, decisions = run_of(*[0.04] * prices)
     assert check_breaker(policy(), [decisions]).tripped == tripped
 

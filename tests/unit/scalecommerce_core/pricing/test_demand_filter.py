@@ -12,7 +12,7 @@ def belief(*values: float) -> Belief:
 
 
 def scalar(state: list[float], x: float, views: float, units: float, weeks: float) -> list[float]:
-    """The filter as PRICING tells it, for one product."""
+    """The filter for one product, by the formulas of docs/pricing.md."""
     a, b, c00, c01, c11 = state
     c00 += 0.005 * weeks
     c11 += 0.0005 * weeks
@@ -84,7 +84,8 @@ def test_a_rebased_belief_predicts_the_same_demand() -> None:
 
 
 def test_a_swapped_prior_equals_learning_with_that_prior() -> None:
-    """For a linear Gaussian observer, in closed form: the information of the prior is exchanged."""
+    """The expected result is that of a linear Gaussian filter in closed form, with the information of the prior
+    replaced."""
     c = np.array([[0.2, -0.05], [-0.05, 0.3]])
     m = np.array([-3.0, -2.0])
     swap = np.diag([0.0, 1 / 0.5 - 1 / 0.81])

@@ -66,15 +66,15 @@ def test_all_reasons_for_a_freeze_are_named() -> None:
         (105_00, {"median_90d": 79_50}, 103_35, ("ceiling",)),
         # cost 78.00 + 10 % fee + 10 % margin: 78 / 0.9 / 0.9 = 96.296…, rounded up
         (95_00, {"cost": 78_00, "fee": 1_000, "rails": Guardrails(least_margin=0.1)}, 96_30, ("floor",)),
-        # The floor beats the ceiling.
+        # The floor takes precedence over the ceiling.
         (100_00, {"min_price": 104_00, "max_price": 98_00}, 104_00, ("floor",)),
-        # Outside its bounds: towards them by one step.
+        # A price outside its bounds moves towards them by one step.
         (100_00, {"min_price": 150_00}, 105_00, ("floor", "step")),
         (100_00, {"max_price": 50_00}, 95_00, ("ceiling", "step")),
         # An unknown cost confines prices to 20 % around the reference.
         (105_00, {"cost": -1, "reference": 86_00}, 103_20, ("ceiling",)),
         (95_00, {"cost": -1, "reference": 121_00}, 96_80, ("floor",)),
-        # A day's moves, and a month's: up from the lowest, down from the highest.
+        # Limits per day and per month: upwards from the lowest price, downwards from the highest.
         (105_00, {"lowest_1d": 98_00, "highest_1d": 100_00}, 102_90, ("day_limit",)),
         (95_00, {"highest_1d": 102_00, "lowest_1d": 100_00}, 96_90, ("day_limit",)),
         (105_00, {"lowest_30d": 85_00, "highest_30d": 100_00}, 102_00, ("month_limit",)),
@@ -100,15 +100,16 @@ def test_each_guardrail_changes_the_price_and_is_named(
         ("whole", 103_50, {}, 103_00),
         ("whole", 103_51, {}, 104_00),
         ("99", 96_60, {}, 96_99),
-        # Below the floor, above the ceiling, beyond the step, within the dead band: the ending on the other side.
+        # The nearest ending is below the floor, above the ceiling, beyond the step or within the dead band, so the next
+        # one on the other side is used.
         ("99", 97_20, {"min_price": 97_10}, 97_99),
         ("99", 103_80, {"max_price": 103_90}, 102_99),
         ("99", 104_99.6, {}, 104_99),
         ("99", 102_10, {}, 102_99),
-        # No ending fits: the price as it is.
+        # If no price with the ending is allowed, the price has another ending.
         ("99", 103_40, {"min_price": 103_10, "max_price": 103_50}, 103_40),
         ("whole", 2_10, {"price": 2_00, "reference": 2_00, "cost": 1_00}, 2_10),
-        # Yen: each price is a whole one.
+        # Every price in yen is a whole amount.
         ("99", 103_40, {"minor_per_unit": 1}, 102_99),
     ],
 )
@@ -150,7 +151,7 @@ def test_guardrail_durations_scale_with_the_epoch() -> None:
 
 
 def slow(wanted: float, row: dict[str, Any], rails: Guardrails) -> tuple[int, tuple[str, ...]]:
-    """The guardrails for one product with exact fractions, as PRICING tells them."""
+    """The guardrails for one product in exact fractions, by the rules of docs/pricing.md."""
     old, acted = row["price"], []
     for name, holds in (
         ("few_views", row["views_ever"] < rails.least_views),
@@ -220,7 +221,7 @@ def slow(wanted: float, row: dict[str, Any], rails: Guardrails) -> tuple[int, tu
 
 
 def wishes(seen: Signals, seed: int) -> Any:
-    """Prices near the old ones, mad ones, and none."""
+    """Proposals: prices near the old ones, extreme prices, and NaN."""
     rng = np.random.default_rng(seed)
     wanted = seen.price * np.exp(rng.normal(0, 0.08, len(seen)))
     mad = np.array([np.nan, np.inf, -np.inf, -5.0, 0.0, 1e300])
@@ -240,7 +241,7 @@ def test_guardrails_equal_a_scalar_reference_implementation(rails: Guardrails) -
 
 @pytest.mark.parametrize("which", range(len(SETTINGS)))
 def test_guardrails_hold_for_random_signals(which: int) -> None:
-    """Laws that hold for each decision whatever else is true, in whole numbers and without looking at the code."""
+    """Check the rules that every decision must satisfy, in whole numbers and independently of the implementation."""
     rails, size = SETTINGS[which], DECISIONS // len(SETTINGS)
     seen = chaos(size, seed=which)
     new, acted = apply_guardrails(wishes(seen, which), seen, rails, epoch_days=7.0)
@@ -263,7 +264,7 @@ def test_guardrails_hold_for_random_signals(which: int) -> None:
         assert not was["promoted"]
         assert was["since_change"] >= rails.cooldown_days
         assert old * band <= abs(n - old) * 100 <= old * step
-        # The seller's floor and the costs: never left downwards. With a margin of 10 %, kept is 9,000.
+        # No reduction goes below the seller's minimum or the cost. `kept` is 9,000 for a margin of 10 %.
         floors = [
             was["min_price"],
             -(-cost * 10**8 // ((10_000 - was["fee"]) * kept)) if cost >= 0 else -(-reference * 4 // 5),
@@ -275,7 +276,7 @@ def test_guardrails_hold_for_random_signals(which: int) -> None:
         else:
             assert n * 100 <= was["lowest_1d"] * (100 + day)
             assert n * 100 <= was["lowest_30d"] * (100 + month)
-            # Above a ceiling only because the floor is.
+            # A price exceeds a ceiling only if the floor does.
             over = round(10 * rails.over_median)
             assert was["max_price"] < 0 or n <= max(was["max_price"], *floors)
             assert was["median_90d"] < 0 or n * 10 <= max(was["median_90d"] * (10 + over), *(10 * f for f in floors))
@@ -285,7 +286,7 @@ def test_guardrails_hold_for_random_signals(which: int) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_guarded_price_does_not_depend_on_other_products(ending: str) -> None:
-    """The neighbours in a batch make no difference."""
+    """A decision does not depend on the other products of the batch."""
     seen, rails = chaos(500, seed=9), Guardrails(ending=ending)
     wanted = wishes(seen, 9)
     new, acted = apply_guardrails(wanted, seen, rails, epoch_days=7.0)

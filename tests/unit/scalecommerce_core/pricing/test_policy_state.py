@@ -1,4 +1,4 @@
-"""What is remembered of products, as blocks that are put together and taken apart again."""
+"""Policy state: serializing, merging and dividing blocks."""
 
 import numpy as np
 

@@ -20,7 +20,7 @@ def test_random_numbers_depend_only_on_product_epoch_seed_and_use() -> None:
 
 
 def test_random_bits_never_change_between_releases() -> None:
-    """Decisions of the past must replay."""
+    """Stored decisions must stay repeatable."""
     assert seeded_random.bits(np.array([0, 1, 2**40]), 3, seed=9).tolist() == [
         12500903044532837710, 2365351649404816727, 6402906646453614150,
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the policies that come along want, one product at a time."""
+"""The proposals of the built-in strategies, for one product at a time."""
 
 from functools import cache
 from math import exp, sqrt
@@ -101,7 +101,7 @@ def test_controlled_variance_keeps_a_distance_from_the_mean_without_random_numbe
     for _ in range(9):
         state = policy.update(state, seen)
     apart = 0.04 * sqrt(10 / 9 * (10**0.51 - 9**0.51))
-    # 60 + 100 / 2.4 is 101.67, nearer to the mean of 100 than it may be.
+    # The optimal price 60 + 100 / 2.4 = 101.67 is closer to the mean of 100 than the minimum distance.
     assert apart > 0.0167 - 0.01
     price, motive = wanted(policy, state, seen)
     assert price == pytest.approx(max(60_00 + 100_00 / 2.4, 100_00 * (1 + apart)))
@@ -117,7 +117,7 @@ def test_controlled_variance_keeps_a_distance_from_the_mean_without_random_numbe
         (1e9, 28, None),
         (float("inf"), 28, None),
         (50, float("inf"), None),
-        # 4,000 views until then buy 100 at 100.00, and 50 at the price where exp(-2.4 x) is a half.
+        # The 4,000 views in 28 days give 100 sales at 100.00, and 50 at the price at which exp(-2.4 x) is one half.
         (50, 28, 100_00 * (1 + np.log(2) / 2.4)),
     ],
 )
@@ -168,7 +168,7 @@ def test_hill_climb_holds_a_price_until_enough_units_or_weeks() -> None:
 def test_hill_climb_continues_while_profit_per_view_rises_and_turns_when_it_falls() -> None:
     climber = Climber()
     climber.week(100_00, 30)
-    # 45 · 28.5 is more than 40 · 30.5; 50.25 · 25.5 / … is more again; at 115.76, fewer buy.
+    # Profit rises from 40 · 30.5 to 45 · 28.5, and again at 110.25; at 115.76 it falls.
     assert climber.week(105_00, 28) == (pytest.approx(110_25), Motive.PROFIT_ROSE)
     assert climber.week(110_25, 27) == (115_76, Motive.PROFIT_ROSE)
     assert climber.week(115_76, 25, views=2_000) == (109_98, Motive.PROFIT_FELL)
@@ -186,7 +186,7 @@ def test_hill_climb_raises_prices_of_short_stock_and_lowers_them_again() -> None
     plenty = {"stock": 10_000.0, "days_left": 28.0}
     for _ in range(20):
         climber.week(100_00, 70, **plenty)
-    # Ten a day, 28 days to go: 140 units last half as long as they should.
+    # At ten sales a day, 140 units last for 14 of the 28 days.
     price, motive = climber.week(100_00, 70, stock=140.0, days_left=28.0)
     assert motive is Motive.STOCK_SHORT
     assert price == pytest.approx(100_00 * 1.1)
@@ -282,7 +282,7 @@ OTHER: dict[tuple[str, str], Any] = {
 
 
 def varied() -> list[tuple[str, str, Any]]:
-    """Each parameter of each policy with another value than its default."""
+    """Each parameter of each strategy with a value other than its default."""
     cases = []
     for cls in BUILT_IN:
         for attribute in attrs.fields(cls):

@@ -1,4 +1,4 @@
-"""Whatever a policy of a user's does wrong is told by its name, and moves no price."""
+"""An error of a user-defined strategy is reported with the strategy's name and changes no price."""
 
 import asyncio
 import re
@@ -33,7 +33,7 @@ def failing(_signals: Any) -> Any:
 
 
 class Mute(Exception):
-    """An error that cannot even say what it is."""
+    """An error whose `str` raises another error."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")

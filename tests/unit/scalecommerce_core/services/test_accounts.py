@@ -196,7 +196,7 @@ def test_a_token_used_twice_within_the_grace_gets_the_same_pair(shop: Shop, toke
     shop.clock.advance(seconds=9.9)
     assert shop.accounts.refresh(tokens.refresh) == first
     assert identity(shop, first) == identity(shop, tokens)
-    # The session goes on from there, and the grace is of the last exchange alone.
+    # The session continues with the new pair, and the grace period applies only to the last exchange.
     second = shop.accounts.refresh(first.refresh)
     assert shop.accounts.refresh(first.refresh) == second
     assert refused(shop.accounts.refresh, tokens.refresh)

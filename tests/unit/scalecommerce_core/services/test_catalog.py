@@ -41,7 +41,7 @@ STAFF = AccountId(500)
 
 
 def named(outcome: object) -> set[str]:
-    """The fields that an outcome complains about."""
+    """The fields that an error names."""
     assert isinstance(outcome, Invalid), outcome
     return set(outcome.errors)
 

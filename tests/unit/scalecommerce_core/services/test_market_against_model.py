@@ -96,7 +96,7 @@ class Purchase:
 
 @frozen
 class Wish:
-    """What somebody orders: (product, quantity) by number; `seen` is the price that the first line is held to."""
+    """An order request with lines of (product number, quantity); `seen` is the price that its first line states."""
 
     buyer: int
     wanted: list[tuple[int, int]]
@@ -143,7 +143,7 @@ class MarketMachine(RuleBasedStateMachine):
         self.products = list(self.shelves)
         self.orders: dict[OrderId, Purchase] = {}
         self.keys: dict[tuple[AccountId, str], tuple[bytes, OrderId, datetime]] = {}
-        # From here on prices may move by themselves, and there is an order to begin with.
+        # Products are old enough for repricing now, and one order exists.
         self.shop.clock.advance(days=28)
         self.buy(0, 0, 1)
 
@@ -263,7 +263,7 @@ class MarketMachine(RuleBasedStateMachine):
     def pay(self, numbers: list[int], by: str, method: str) -> None:
         picked = [self._pick(number) for number in numbers]
         commands = [PayOrder(id_, each.buyer if by == "buyer" else AccountId(999), method) for id_, each in picked]
-        # Attempts are written before any of them is made: the second of one order meets the first.
+        # All attempts of a batch are stored before the first charge, so a second attempt of an order finds the first.
         before = [each.status for _, each in picked]
         tried: set[OrderId] = set()
         for (order_id, purchase), was, outcome in zip(picked, before, self.shop.payments.pay(commands), strict=True):

@@ -123,7 +123,7 @@ def test_a_deferred_order_is_retried_with_growing_delays_and_then_parked(
     assert shop.queries.oldest_undecided() is None
     shop.clock.advance(days=1)
     assert shop.ordering.decide() == DecisionSummary()
-    # Its buyer need not wait for the operator.
+    # The buyer can cancel a parked order.
     assert unwrap_single(shop.ordering.cancel([CancelOrder(order.id, buyer.id)])).status is OrderStatus.CANCELLED
 
 

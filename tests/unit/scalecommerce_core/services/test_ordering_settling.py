@@ -135,7 +135,7 @@ def test_an_expiry_that_fails_does_not_block_others(
     assert {shop.order(order.id).status for order in good} == {OrderStatus.CANCELLED}
     assert shop.order(bad.id).status is OrderStatus.PENDING
     assert shop.stock(tea).reserved == 1
-    # Once its books are right, it expires as well.
+    # After the stock figures are corrected, the order expires as well.
     shop.tables.stock.put(cup, Stock(cup, lost.on_hand, 1))
     shop.tables.stock.commit()
     shop.clock.advance(minutes=6)

@@ -278,7 +278,7 @@ def test_a_lost_reply_is_found_soon(shop: Shop, order: Order) -> None:
     assert isinstance(unknown, GatewayUnavailable)
     assert status(shop, order) is OrderStatus.PENDING
     assert isinstance(pay(shop, order), PaymentInProgress)
-    # Long before the deadline: that nobody knows is known.
+    # The look-up comes long before the deadline, because the process recorded that the answer was lost.
     shop.clock.advance(seconds=2)
     assert shop.payments.reconcile() == 1
     assert status(shop, order) is OrderStatus.PAID
@@ -401,7 +401,7 @@ def test_recording_twice_is_harmless(shop: Shop, buyer: Account, order: Order, t
     for _ in range(2):
         outcomes = shop.payments.record([taken, refused, taken])
         assert [type(outcome) for outcome in outcomes] == [Order, PaymentDeclined, Order]
-        # Nor do sweeps that come behind change anything.
+        # The late results of sweeps change nothing either.
         shop.payments.record([evolve(taken, answer=answer) for answer in (UnknownCharge(), NoAnswer())])
     assert shop.stock(tea).on_hand == 6
     assert [event.topic for event in shop.tables.events.rows].count("order.paid") == 1
@@ -429,7 +429,7 @@ def test_sweeps_beside_each_other_share_the_work(
     find = shop.gateway.find
 
     def nested(key: PaymentId) -> Charged | Declined | None:
-        # Each sweep begins another one before its first question; the innermost finds nothing left.
+        # Each sweep starts another one before its first look-up; the last one finds no attempt left.
         asked.append(key)
         if len(asked) <= 3:
             counts.append(shop.payments.reconcile(2))

@@ -207,7 +207,7 @@ def test_a_category_that_does_not_exist_is_not_found(shop: Shop, make: Make) -> 
 
 
 def seen(shop: Shop, policy: PricingPolicy, product: ProductId) -> tuple[dict[str, Any], dict[str, str]]:
-    """Of the next run: the signals that it stores, and how they are told."""
+    """The signals that the next run stores, and the sentences that describe them."""
     run = shop.market.repricing.run(policy.id)
     (stored,) = shop.queries.product_decisions(product, PageRequest(1)).rows
     assert stored.run_id == run.id

@@ -60,7 +60,7 @@ def price(shop: Shop, product: ProductId) -> int:
 
 @pytest.fixture
 def products(shop: Shop, seller: Account) -> tuple[ProductId, ProductId]:
-    """One for each of two policies, by category."""
+    """Two products in different categories, each covered by another policy."""
     first = shop.list(seller, cost=usd("8.00"))
     second = shop.list(seller, cost=usd("8.00"), name="Cup")
     shop.edit(second, category_id=CategoryId(2))
@@ -136,7 +136,7 @@ def test_a_policy_that_fails_to_learn_across_products_fails_its_run_and_tries_ag
 
 @pytest.fixture
 def forgotten(shop: Shop, seller: Account) -> tuple[PricingPolicy, PricingPolicy]:
-    """A policy whose package is gone, and one of the same seller whose rules are there."""
+    """A policy whose strategy is not installed any more, and a policy of the same seller with a built-in strategy."""
     return make(shop, seller, "markup", category_id=1), make(shop, seller, "elasticity_learning", category_id=2)
 
 

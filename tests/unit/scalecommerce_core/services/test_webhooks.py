@@ -58,7 +58,7 @@ class Post:
             cipher=self.cipher,
             sender=self.sender,
         )
-        # The fan-out begins with what comes after its first look.
+        # The fan-out begins with the events after its first claim.
         self.webhooks.fan_out()
 
     def create(self, owner: Account, url: str = "https://example.com/hooks", **more: Any) -> EndpointWithSecret:
@@ -70,7 +70,7 @@ class Post:
         return self.webhooks.fan_out().deliveries
 
     def deliver(self) -> list[OutgoingWebhook]:
-        """What arrives now."""
+        """Send the due deliveries; return the messages that were sent."""
         before = len(self.sender.sent)
         self.webhooks.deliver()
         return self.sender.sent[before:]
@@ -222,7 +222,7 @@ def test_a_crash_between_sending_and_recording_repeats_the_message(post: Post, s
     with pytest.raises(KeyboardInterrupt):
         post.webhooks.deliver()
     post.answering(GOOD)
-    # Somebody may still be at it.
+    # The lease has not ended: the first sender may still be working.
     assert post.deliver() == []
     shop.clock.advance(seconds=61)
     post.deliver()

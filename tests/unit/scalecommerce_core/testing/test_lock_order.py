@@ -1,4 +1,4 @@
-"""The check of the lock order can fail, and the table of locks fits the ports."""
+"""The check of the lock order detects violations, and `LOCKS` names existing methods of the ports."""
 
 from typing import get_type_hints
 

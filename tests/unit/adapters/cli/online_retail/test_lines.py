@@ -1,4 +1,4 @@
-"""Every line of a file is a sale, a return, or refused for one reason."""
+"""Every line of a file is a sale, a return, or rejected for one reason."""
 
 import pytest
 

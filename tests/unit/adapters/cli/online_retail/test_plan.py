@@ -1,4 +1,4 @@
-"""What is recorded of a file: prices, stock, returns, and that no line is lost."""
+"""The plan made from a file: prices, stock and returns; no line is lost."""
 
 from datetime import date
 
@@ -87,7 +87,7 @@ def test_categories_follow_words_of_the_name(code: str, name: str, category: str
 
 
 def returned(plan: ReplayPlan) -> list[list[tuple[int, int]]]:
-    """(price, units) that each purchase gets back."""
+    """(price, units) of the returns of each purchase."""
     return [[(r.price, r.quantity) for r in purchase.returned] for purchase in plan.purchases]
 
 

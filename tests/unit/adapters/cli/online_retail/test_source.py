@@ -1,4 +1,4 @@
-"""A bad file is told by what is wrong with it."""
+"""The message about a bad file says what is wrong with it."""
 
 import gzip
 from pathlib import Path

@@ -30,7 +30,7 @@ def wares(seller: Person, count: int = 1, **fields: Any) -> list[Any]:
 
 
 def wanting(place: Marketplace, seller: Person, **fields: Any) -> Any:
-    """An active policy that wants another price: learning's prior does, at once."""
+    """An active policy that proposes another price in its first epoch, by the prior of `elasticity_learning`."""
     made = create(seller, guardrails=EAGER, **fields)
     place.clock.advance(minutes=1)
     return made

@@ -1,4 +1,4 @@
-"""The demo's demand is what it says of itself."""
+"""The simulated demand of the demo equals its description."""
 
 import pytest
 

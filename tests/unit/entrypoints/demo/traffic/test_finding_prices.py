@@ -1,4 +1,4 @@
-"""The demo's policy, guarded as it is, finds its products' prices within minutes: on paper, epoch by epoch."""
+"""The demo's policy with its guardrails finds the best prices within minutes, in a calculation epoch by epoch."""
 
 from datetime import UTC, datetime
 
@@ -15,11 +15,11 @@ from scalecommerce_core.pricing.signals import Signals
 MINUTES = 6
 DAY = EPOCH_SECONDS / 86_400
 MONTH, QUARTER = 5, 13
-"""Epochs, when one stands for a week."""
+"""Numbers of epochs; an epoch represents a week."""
 
 
 def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Of each product at the end of each epoch."""
+    """The price of each product at the end of each epoch."""
     chance = np.random.default_rng(seed)
     policy = PricingPolicy.from_document(
         {

@@ -1,4 +1,4 @@
-"""Visitors' pace, on a clock that stands until it is moved."""
+"""The times of visits, on a clock that the test advances."""
 
 import random
 
@@ -35,7 +35,7 @@ def test_their_intervals_vary_as_by_chance(clock: Hands) -> None:
         pauses.append(pacer.next_delay())
         clock.now += pauses[-1]
     mean = sum(pauses) / len(pauses)
-    # Of an exponential distribution both are the mean.
+    # The standard deviation of an exponential distribution equals its mean.
     assert (sum((pause - mean) ** 2 for pause in pauses) / len(pauses)) ** 0.5 == pytest.approx(mean, rel=0.1)
 
 

@@ -1,4 +1,4 @@
-"""Visitors against an API of a few lines."""
+"""Simulated visitors against a minimal API."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ from scalecommerce_core.testing import MemoryViewCounter
 
 
 class Api(HTTPServer):
-    """Notes requests; answers what `answers` says for a path, by turns, the last one for ever."""
+    """Records requests. Responds to a path with its `answers` in order, and repeats the last one."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

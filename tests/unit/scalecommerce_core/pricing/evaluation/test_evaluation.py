@@ -55,7 +55,7 @@ def test_a_good_panel_supports_learning() -> None:
 
 
 def test_shrinkage_improves_predictions_after_few_periods() -> None:
-    """Few weeks in which all shops share a price: each shop alone is misled."""
+    """All shops have the same price for few weeks, so the estimate of each single shop is wrong."""
     lines, _ = panel(shared=True, spread=0.06, seed=2)
     cold = report(lines, cold_periods=3).cold_start
     assert cold is not None
@@ -130,7 +130,8 @@ def test_lines_are_summed_and_lines_without_sales_are_left_out() -> None:
 
 
 def test_panel_memory_is_bounded_by_rows_for_any_numbers() -> None:
-    """The same sales by other numbers: the same report, but for the span, and no array as long as the numbers."""
+    """Cells, groups and periods with large numbers give the same report, except for the span, and need no large
+    arrays."""
     lines, _ = panel(shops=5)
     plain = report(lines)
     far = SalesLines(lines.cell * 10**12 - 5, lines.group * 10**15, lines.period * 10**16, lines.units, lines.price)

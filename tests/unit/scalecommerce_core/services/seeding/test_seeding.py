@@ -1,4 +1,4 @@
-"""Seeded markets obey the rules that real ones obey; checked on what is stored, not on how it was made."""
+"""Seeded markets follow the same rules as real ones; the tests check the stored rows."""
 
 from bisect import bisect_right
 from collections import Counter, defaultdict

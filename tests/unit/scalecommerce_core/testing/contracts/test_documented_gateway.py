@@ -1,4 +1,4 @@
-"""The gateway of docs/library.md, against a provider as it is imagined there, judged by the suite for gateways."""
+"""The gateway of docs/library.md passes the contract suite for gateways, with a simulated provider."""
 
 import json
 import re
