@@ -1,8 +1,8 @@
 """Ends a worker that runs but decides no orders, so that its supervisor restarts it.
 
-The measure is the age of the oldest undecided order: a process that exists, is connected and answers pings may have
-stopped consuming all the same. A cause that a restart cannot remove (a server is away, another session holds the lock)
-is logged only. The interval between repeated restarts doubles.
+The measure is the age of the oldest undecided order: a process that exists, is connected and answers pings may
+nevertheless have stopped consuming. A cause that a restart cannot remove (a server is away, another session holds the
+lock) is logged only. The interval between repeated restarts doubles.
 """
 
 import logging
@@ -65,7 +65,7 @@ class StallDetector:
     _last_start_at: float = 0.0
 
     def reset(self) -> None:
-        """Start over, because a server did not answer: the waiting orders wait for it."""
+        """Start measuring again, because a server did not answer and orders could not be decided without it."""
         self._oldest_order = None
 
     def has_progress(self, state: WorkerState) -> bool:

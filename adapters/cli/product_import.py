@@ -200,7 +200,7 @@ class ProductImport:
         if wanted.sku in by_sku:
             return views.get(by_sku[wanted.sku])
         view = None if wanted.product is None else views.get(wanted.product)
-        # A line may set the code of a product without one; a line with another code is another product.
+        # A line may set the SKU of a product that has none; a line with another SKU is another product.
         return view if view is not None and (not wanted.sku or view.sku is None) else None
 
     def _read(self, row: Row | BadRow, header: Sequence[str]) -> _ImportLine | None:

@@ -44,7 +44,7 @@ def print_table(
     styles: Sequence[str] = (),
     total: Sequence[Cell] | None = None,
 ) -> None:
-    """Print rows to standard output as wide as the terminal: in a frame, without one, or as records.
+    """Print rows to standard output as wide as the terminal: in a frame, without a frame, or as records.
 
     Cells are plain text: markup is not interpreted, and control characters are escaped. `styles` has a style per row,
     `total` is a last row below a rule. Without rows, the sentence `nothing` is printed.

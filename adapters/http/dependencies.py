@@ -40,8 +40,8 @@ READER_THREADS = 4
 """Threads for lists and searches, so the number of such statements that a process runs at once. A search uses the
 interpreter as much as the database; more threads would only contend for the GIL."""
 MAX_PENDING_READS = 2000
-"""Limit on waiting and running calls in the reader threads; a call beyond it is a 503, since its client would probably
-time out."""
+"""Limit on waiting and running calls in the reader threads; a call beyond it is answered with a 503, since its client
+would probably time out."""
 HASHER_THREADS = 2
 """Threads for password hashing, which is slow by design and must not delay reads."""
 

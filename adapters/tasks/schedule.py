@@ -24,7 +24,8 @@ class ScheduledTask:
 DECIDE: Final = "scalecommerce.decide_orders"
 _PURGE_KEYS: Final = "scalecommerce.forget_idempotency_keys"
 
-# A purge deletes `MAX_BATCHES` batches per run, so its interval must be short enough to delete faster than rows come.
+# A purge deletes `MAX_BATCHES` batches per run, so its interval must be short enough to delete rows faster than they
+# are added.
 TASKS: Final = (
     # The sweep: it decides orders whose message was lost.
     ScheduledTask(DECIDE, BackgroundTasks.decide_orders, timedelta(seconds=1)),

@@ -21,7 +21,7 @@ from scalecommerce_core.services.repricing import RunStep, StrategyUnknown
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE: Final = 500
-"""Rows per transaction, for tasks without a size of their own."""
+"""Rows per transaction, for tasks that define no other size."""
 EVENT_BATCH_SIZE: Final = 2_000
 """Events are small, and one statement numbers a whole batch."""
 KEY_BATCH_SIZE: Final = 2_000

@@ -149,7 +149,7 @@ def _find_or_create_policy(engine: Engine, owner: AccountId) -> PolicyId:
 
 
 def _find_orderable_product(engine: Engine) -> ProductView | None:
-    """Return the seeded product with the most stock; None without one."""
+    """Return the seeded product with the most stock; None if there is no product."""
     found = engine.market.queries.search(ProductFilter(in_stock=True), PageRequest(100)).rows
     seeded = [product for product in found if is_seeded(product.seller.email)]
     return max(seeded, key=lambda product: product.stock, default=None)

@@ -41,7 +41,7 @@ _PLACEHOLDERS: Final = {
     "REDIS_URL": "redis://embedded",
     "JWT_SECRET": "*" * settings.MIN_SECRET_BYTES,
 }
-"""Stand in for the settings that are generated later, so that all others can be checked at once."""
+"""Placeholders for the settings that are generated later, so that all others can be checked at once."""
 
 
 @frozen
@@ -207,7 +207,9 @@ class LocalEngine:
             self._warn(error)
 
     def _drain(self) -> None:
-        """Stop the visitors first, then the API, so that it accepts no order that is not decided today."""
+        """Stop the visitors first, then the API, then the worker, so that the worker can still decide all accepted
+        orders.
+        """
         groups = [
             [child for child in self._children if child.name == "traffic"],
             [child for child in self._children if child.name == "api"],

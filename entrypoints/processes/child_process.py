@@ -22,7 +22,8 @@ CRASH_LOOP_EXITS: Final = 5
 MAX_RESTART_DELAY: Final = 8.0
 READY: Final = b"ready"
 _LEFTOVER_SIGNALS: Final = ((0, 3.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
-"""For a process of a killed engine. At first it gets time, since its parent-death signal has made it drain."""
+"""Signals to a process that a killed engine has left, and the seconds to wait after each. At first (0) it gets no
+signal, since the parent-death signal has already made it drain."""
 
 
 class ChildProcess:
@@ -101,7 +102,7 @@ class ChildProcess:
             return False
 
     def restart_if_dead(self) -> str | None:
-        """Restart the process if it has ended, after a delay that doubles each time; return a message at each end.
+        """Restart the process if it has ended, after a delay that doubles each time; return a message if it has ended.
 
         Raises CannotRun when the process has ended `CRASH_LOOP_EXITS` times within `CRASH_LOOP_SECONDS`.
         """

@@ -17,7 +17,7 @@ from entrypoints.torture.engine_under_test import EngineUnderTest, children_of
 
 
 class Victim(StrEnum):
-    """What is killed, as named in the report; by SIGKILL unless the name says otherwise."""
+    """The target of a kill, as named in the report; it gets SIGKILL unless the name says otherwise."""
 
     API_SERVER = "API: the server process"
     API_WORKER = "API: the process that answers"

@@ -35,7 +35,7 @@ class Answer:
 
 @define
 class RequestResult:
-    """A request after all attempts: the final answer, if any, and the number of attempts without one."""
+    """A request after all attempts: the final answer, if any, and the number of attempts without a final answer."""
 
     answer: Answer | None = None
     unanswered_attempts: int = 0

@@ -24,7 +24,8 @@ APIS: Final = 2
 RESTART_SECONDS: Final = 25.0
 START_ATTEMPTS: Final = 5
 EXPECTED_STATUSES: Final = frozenset({-signal.SIGKILL, 1})
-"""Killed, or status 1: the HTTP server exits with it when its children are killed twice within seconds."""
+"""Exit statuses of kills: that of SIGKILL, and 1, with which the HTTP server exits when its children are killed twice
+within seconds."""
 SHORT_DURATIONS: Final[Mapping[str, str]] = {
     "RESERVATION_SECONDS": "6",
     "PRICE_PROMISE_SECONDS": "10",

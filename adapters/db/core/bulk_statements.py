@@ -208,7 +208,7 @@ def text_array(texts: Iterable[object]) -> str:
 
 def equals_any(column: ColumnElement[Any], parameter: str = "ids") -> ColumnElement[bool]:
     """`column = ANY(:parameter)`, for a parameter made by `id_array` or `text_array`."""
-    # The widest type of the kind, so that a value too large for the column is not found instead of being an error.
+    # The widest type of the kind: a value too large for the column then matches no row instead of causing an error.
     kind = (
         Text() if isinstance(column.type, String) else BigInteger() if isinstance(column.type, Integer) else column.type
     )

@@ -51,7 +51,7 @@ _HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
 
 class PendingChanges:
-    """What a transaction has changed so far: products, sellers, and other `lists` such as categories."""
+    """The changes of a transaction so far: products, sellers, and other `lists` such as categories."""
 
     def __init__(self) -> None:
         self.products: set[ProductId] = set()

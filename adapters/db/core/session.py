@@ -117,7 +117,7 @@ class SqlSession:
         return [number for (number,) in self.fetch_all(statement, {"count": count})] if count else []
 
     def commit(self) -> CatalogChange | None:
-        """Send buffered writes with a COMMIT; without any, leave the commit to the caller.
+        """Send buffered writes with a COMMIT; if there are none, leave the commit to the caller.
 
         Return the catalog change that other processes are notified of, or None.
         """
@@ -146,7 +146,9 @@ class SqlSession:
             self._send_pipeline()
 
     def _send_pipeline(self, *, commit: bool = False) -> int:
-        """Send buffered writes; return the first column of the last statement's result as a number, 0 without one."""
+        """Send buffered writes; return the first column of the last statement's result as a number; 0 if it has no
+        rows.
+        """
         driver, waiting = self._driver_connection(), self._pending_writes
         self._pending_writes = []
         with translate_errors():

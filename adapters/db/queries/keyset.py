@@ -35,7 +35,7 @@ class Keyset:
     def page_statement(self, statement: Select[*tuple[Any, ...]], request: PageRequest) -> Select[*tuple[Any, ...]]:
         """Return the statement of a page; for `before`, it returns the rows in reverse.
 
-        It fetches one row more than the page holds: that row exists if the list goes on.
+        It fetches one row more than the page holds: that row exists if the list continues after the page.
         """
         backwards = request.before is not None
         has_cursor = backwards or request.after is not None

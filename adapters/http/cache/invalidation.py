@@ -98,7 +98,7 @@ class CacheValidity:
             self._floor_xid = max(self._floor_xid, *self._product_xids.values())
             self._product_xids.clear()
         if len(self.seller_xids) > MAX_TRACKED:
-            # `ProductCache.get_valid` compares entries with `seller_xids` only, so they must go.
+            # `ProductCache.get_valid` compares entries with `seller_xids` only, so all entries must be removed.
             self._floor_xid = max(self._floor_xid, *self.seller_xids.values())
             self.seller_xids.clear()
             return True

@@ -24,7 +24,8 @@ RunInThread = Callable[..., Awaitable[Any]]
 REVALIDATE_HEADERS: Final = {"Cache-Control": "public, no-cache"}
 ADMISSION_KEYS: Final = 10_000
 SNAPSHOT_REUSE_SECONDS: Final = 0.05
-"""Loads within this time share one read of the visibility horizon. An older horizon is safe: it vouches for less."""
+"""Loads within this time share one read of the visibility horizon. An older horizon is safe: it includes fewer
+changes."""
 
 
 class ListCacheEntry:
@@ -142,7 +143,7 @@ class ListCache:
                 )
                 if self._is_valid(entry):
                     return entry
-        # Before the content is read: `snapshot_xid` must not vouch for later changes.
+        # Read before the content, so that the content includes every change before `snapshot_xid`.
         snapshot_xid = await self._current_snapshot_xid()
         response = await load()
         if response.status_code != 200:

@@ -14,7 +14,7 @@ class SharedCache(Protocol):
     """
 
     def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
-        """Return the value of each key, in order; None for a key without one."""
+        """Return the value of each key, in order; None for a key that is not stored."""
         ...
 
     def put(self, entries: Mapping[str, bytes]) -> None: ...

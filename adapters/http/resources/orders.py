@@ -58,7 +58,7 @@ class NewOrderItem(msgspec.Struct, omit_defaults=True):
     price: Annotated[
         Price | None,
         msgspec.Meta(
-            description="The price that the buyer saw. It applies during the price promise; a later change is a 409."
+            description="The price that the buyer saw; a 409 if it is neither current nor promised any more."
         ),
     ] = None
 

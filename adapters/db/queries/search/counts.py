@@ -30,7 +30,7 @@ _CATALOG_SIZE: Final = text(
 
 @frozen
 class CatalogSize:
-    """`products` comes from PostgreSQL's statistics, and is 1 until there are any; `size` is in bytes."""
+    """`products` comes from PostgreSQL's statistics, and is 1 until they exist; `size` is in bytes."""
 
     products: int
     size: int

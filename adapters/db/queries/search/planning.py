@@ -41,7 +41,9 @@ class SortedPlan:
 
 @frozen
 class RankedPlan:
-    """A page by relevance. It begins in `section` after `cursor`, a (sort value, id); without one, at its start."""
+    """A page by relevance. It begins in `section` after `cursor`, a (sort value, id), or at the start of the
+    section.
+    """
 
     query: BoundQuery
     request: PageRequest
@@ -56,7 +58,7 @@ class RankedPlan:
 
 @frozen
 class SamplePlan:
-    """Count facets over at most `size` products of `selection`, which stand for `total` expected matches.
+    """Count facets over at most `size` products of `selection`, which represent `total` expected matches.
 
     The sample holds all matches if `is_unrestricted` and fewer than `size` are found.
     """

@@ -211,7 +211,9 @@ _UNRANKED_KEYSET: Final = Keyset((products.c.prominence, products.c.id), descend
 
 
 def _text_scores(ranking: Ranking) -> Any:
-    """Candidates with their score but for the factor of stock: the look-up of stock costs more than all the rest."""
+    """Candidates with their score before the stock factor: the look-up of stock costs more than the rest of the
+    score.
+    """
     product = products.c
     chosen = (
         ranking.selection.select(
@@ -238,8 +240,8 @@ def _text_scores(ranking: Ranking) -> Any:
 def _page_bounds(weighed: Any, *, has_cursor: bool, backwards: bool) -> Sequence[ColumnElement[bool]]:
     """Conditions that keep the candidates that may be on the page, whatever their stock, to save look-ups of stock.
 
-    Take the `limit` best candidates that lie behind the cursor even with the factor of stock on hand. None of them
-    sorts behind the last of them with the factor of sold-out products: that is a bound for all other candidates.
+    Consider the `limit` best candidates that follow the cursor even if they are in stock. The score of the last of
+    them, if it is sold out, is a bound: candidates that sort after it even if they are in stock are not on the page.
     """
     cursor = bindparam("key_0", type_=Integer)
     most, least = weighed.c.points * _IN_STOCK_FACTOR, weighed.c.points * _SOLD_OUT_FACTOR

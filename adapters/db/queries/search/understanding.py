@@ -34,7 +34,7 @@ from scalecommerce_core.queries import PageRequest, ProductFilter
 MAX_TEXT_LENGTH: Final = 10_000
 """Characters of a search text, a brand or a category that are accepted; it bounds the work of PostgreSQL's parser."""
 MAX_PENDING_CHANGES: Final = 1_000
-"""Changes of words that wait for the task that merges them and that a search for similar words reads, newest first."""
+"""Most pending changes of the vocabulary, newest first, that a search for similar words reads."""
 
 _CATEGORY_IDS: Final = select(categories.c.id).where(
     equals_any(categories.c.slug, "given") | equals_any(cast(categories.c.id, Text), "given")
@@ -232,7 +232,7 @@ class StoredVocabulary:
     def find_unknown(self, parsed: SearchText) -> Mapping[int, str]:
         """Return folded words by position that no active product has in any form.
 
-        The vocabulary lacks the words of descriptions: words that it lacks are searched for among the products.
+        The vocabulary has no words of descriptions, so words that it does not have are looked up in the products.
         """
         return {
             position: next(word for is_typed, word in rows if is_typed)
