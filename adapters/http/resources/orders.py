@@ -57,9 +57,7 @@ class NewOrderItem(msgspec.Struct, omit_defaults=True):
     quantity: Quantity
     price: Annotated[
         Price | None,
-        msgspec.Meta(
-            description="The price that the buyer saw; a 409 if it is neither current nor promised any more."
-        ),
+        msgspec.Meta(description="The price that the buyer saw; a 409 if it is neither current nor promised any more."),
     ] = None
 
 
