@@ -199,7 +199,7 @@ class Settings:
         validator=_positive,
     )
     event_retention_days: int = _setting(
-        30, "How long the event feed keeps events; a reader that asks for older ones gets 410.", validator=_days
+        30, "How long the event feed keeps events; a request for older ones is answered with 410.", validator=_days
     )
     decision_retention_days: int = _setting(
         90, "How long runs of pricing policies and their decisions are kept.", validator=_days

@@ -45,8 +45,8 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         list[str] | None,
         typer.Option(
             metavar="MODULE",
-            help="Load strategies of your own from a module (my_shop.policies), a class in it (my_shop.policies:Markup)"
-            " or a file (markup.py), also in the working directory. May be repeated.",
+            help="Load your own strategies from a module (my_shop.policies), a class in it (my_shop.policies:Markup) or"
+            " a file (markup.py). The working directory is searched too. May be repeated.",
             show_default=False,
         ),
     ] = None,

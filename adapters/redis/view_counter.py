@@ -35,7 +35,7 @@ PUSH_BATCH_SIZE: Final = 500
 MAX_UNPUSHED: Final = 100_000
 """Views that a process holds, some 20 MB; it drops further ones."""
 MAX_REMEMBERED: Final = 100_000
-"""Viewers per generation (two) that a process remembers, to skip repeated views without a request to Redis."""
+"""Viewers that a process stores in each of two generations, to skip repeated views without a request to Redis."""
 MAX_UNFLUSHED: Final = 100_000
 """Sums in each of the two hashes in Redis; beyond it, further views wait in their processes."""
 DAY_SECONDS: Final = 86_400

@@ -16,7 +16,8 @@ from scalecommerce_core.domain.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 NOTIFICATION_KEY: Final = "scalecommerce:wakeup"
-"""Set in Redis from the message until a worker acknowledges it; no process sends another message meanwhile."""
+"""A key that is set in Redis when a message is sent and deleted when a worker acknowledges it. While it is set, no
+process sends another message."""
 NOTIFICATION_TTL_MS: Final = 1_000
 """A message without an acknowledgement counts as lost after this time (milliseconds); the next order sends another."""
 MIN_INTERVAL_SECONDS: Final = 0.05

@@ -110,7 +110,7 @@ class OrderLine:
 
 @frozen
 class Shortfall:
-    """A line that stock did not suffice for: `wanted` units were ordered, `available` units existed."""
+    """A line that exceeds the stock: `wanted` units were ordered, `available` units existed."""
 
     product_id: ProductId
     wanted: int

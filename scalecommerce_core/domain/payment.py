@@ -30,7 +30,8 @@ FIRST_PAUSE: Final = timedelta(seconds=2)
 LONGEST_PAUSE: Final = timedelta(hours=1)
 """Longest delay between two look-ups or refunds."""
 LATE_CHARGE_WINDOW: Final = timedelta(hours=24)
-"""An attempt that the gateway does not know is looked up this long after its deadline: its charge may arrive late."""
+"""An attempt without a charge at the gateway is still looked up this long after its deadline: its charge may arrive
+late."""
 
 
 def retry_delay(tries: int) -> timedelta:
@@ -163,7 +164,7 @@ class Payment:
     method: str = field(on_setattr=setters.frozen)
     created_at: datetime = field(on_setattr=setters.frozen)
     deadline: datetime = field(on_setattr=setters.frozen)
-    """The charge is not sent after this time; a charge that the gateway does not know then is abandoned."""
+    """The charge is not sent after this time; if the gateway has no charge then, the attempt is abandoned."""
     updated_at: datetime
     check_at: datetime | None
     """When the charge is looked up at the gateway; None if the attempt is settled."""
@@ -226,7 +227,7 @@ class Payment:
             self.reason = _storable_text(declined.reason)
 
     def record_unknown(self, now: datetime) -> None:
-        """Record that the gateway does not know the charge: past the deadline the attempt is abandoned.
+        """Record that the gateway has no such charge: past the deadline the attempt is abandoned.
 
         An abandoned attempt is looked up for `LATE_CHARGE_WINDOW` more.
         """

@@ -12,7 +12,8 @@ ViewCounts = Mapping[tuple[ProductId, datetime], int]
 """Views by product and time slice."""
 
 TIME_SLICE: Final = timedelta(seconds=5)
-"""Resolution of the times of views: fine enough to tell hours and price intervals apart, coarse enough for few rows."""
+"""Resolution of the times of views: fine enough to distinguish hours and price intervals, coarse enough for few
+rows."""
 
 DEDUP_RETENTION: Final = timedelta(days=1)
 """How long the id of an applied batch is stored: a batch that is handed over again within this time is not applied."""

@@ -90,7 +90,7 @@ def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
     loopback = host.lower() == "localhost" or (literal is not None and literal.is_loopback)
     if loopback and allow_loopback:
         if port == 0:
-            raise UnsafeAddress("Port 0 is not a port.")
+            raise UnsafeAddress("Port 0 is not allowed.")
         default = HTTPS_PORT if scheme == "https" else 80
         return Target(scheme, host.lower(), port or default, _path(parts.path, parts.query), is_loopback=True)
     if scheme != "https":

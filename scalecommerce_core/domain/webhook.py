@@ -158,7 +158,7 @@ class WebhookAnswer:
 
     @property
     def requested_delay(self) -> timedelta:
-        """The delay that the receiver asked for by `Retry-After`; 0 if none."""
+        """The delay that the receiver requested by `Retry-After`; 0 if none."""
         if self.status not in RETRY_AFTER_STATUSES or self.retry_after is None:
             return timedelta(0)
         return min(max(self.retry_after, timedelta(0)), LONGEST_RETRY_AFTER)
@@ -183,8 +183,8 @@ class WebhookAttempt:
 def retry_at(attempts: int, now: datetime, fraction: float, wait: timedelta = timedelta(0)) -> datetime | None:
     """Time of the next attempt after `attempts` failures, the last of them at `now`; None if there is none.
 
-    `fraction`, from 0 to 1, selects a point within the jitter. The delay is at least `wait`, which the receiver asked
-    for.
+    `fraction`, from 0 to 1, selects a point within the jitter. The delay is at least `wait`, which the receiver
+    requested.
     """
     if attempts >= len(RETRY_DELAYS):
         return None

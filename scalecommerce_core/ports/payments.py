@@ -64,7 +64,7 @@ class PaymentGateway(Protocol):
         ...
 
     def find(self, key: PaymentId) -> Charged | Declined | None:
-        """The outcome of a charge; None if the gateway does not know it (yet)."""
+        """The outcome of a charge; None if the gateway has no charge with this key (yet)."""
         ...
 
     def refund(self, request: RefundRequest) -> None:

@@ -145,7 +145,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     StatisticsRepository.begin_stockouts: LockRank.ROLLUP,
     StatisticsRepository.rebuild: LockRank.ROLLUP,
 }
-"""The methods that lock rows which other transactions may want to lock, with the rank of those rows.
+"""The methods that lock rows which other transactions may lock too, with the rank of those rows.
 
 `add` and `save` are not among them: the former writes new rows, the latter rows that were locked before. Methods named
 `purge` skip locked rows, except that of runs.

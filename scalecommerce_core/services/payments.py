@@ -206,8 +206,9 @@ class Payments:
     def reconcile(self, limit: int = 100) -> int:
         """Look up at the gateway up to `limit` attempts that are past their deadline; return how many were claimed.
 
-        An attempt that the gateway does not know is ABANDONED, which frees its order. It is looked up again for
-        `domain.payment.LATE_CHARGE_WINDOW`, because a charge may still arrive. Any number of sweeps may run at once.
+        An attempt without a charge at the gateway becomes ABANDONED; its order can be paid or cancelled again. It is
+        looked up again for `domain.payment.LATE_CHARGE_WINDOW`, because a charge may still arrive. Any number of sweeps
+        may run at once.
         """
         claimed = self._claim_payments(limit)
         results = []

@@ -42,7 +42,7 @@ _STEP: Final = ParameterSchema(
     minimum=0.001,
     maximum=0.5,
     choices=[],
-    description="How far a price moves at once; many larger moves trip the breaker.",
+    description="Relative size of a price change; larger values can trip the circuit breaker.",
 )
 _LIMIT: Final = replace(_STEP, default=0.05, description="Largest relative change in an epoch.")
 _NEW: Final = {

@@ -206,7 +206,7 @@ def _exceed_stock(lines: dict[int, OrderLine], stock: Mapping[ProductId, Stock])
 def _deliver(
     lines: Mapping[int, OrderLine], stock: Mapping[ProductId, Stock], sold: Sequence[int], at: datetime
 ) -> None:
-    """Replenish the stock of lines that it does not suffice for."""
+    """Replenish the stock of products whose lines exceed it."""
     for product, line in lines.items():
         product_stock = stock[line.product_id]
         if product_stock.available < line.quantity:

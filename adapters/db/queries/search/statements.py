@@ -86,7 +86,8 @@ def _source_and_conditions(shape: QueryShape, *, plan_each_time: bool) -> tuple[
     by_price = shape.sort_order in PRICE_ORDERS
     price: ColumnElement[int] = product.price
     if by_price or (not shape.has_required_terms and not shape.filters.isdisjoint({"price_min", "price_max"})):
-        # This price is indexed. With required words the index on texts is used, and `products` has the price too.
+        # `product_prices` has an index on the price. With required words, the index on texts is used instead, and the
+        # price is read from `products`.
         source = source.join(product_prices, product_prices.c.product_id == product.id)
         price = product_prices.c.price
     if shape.sort_order is SortOrder.VIEWED_DESC:

@@ -31,7 +31,7 @@ class Order(msgspec.Struct):
 
     def __post_init__(self) -> None:
         if self.gift and self.note is msgspec.UNSET:
-            raise Invalid.field("note", "A gift wants a note.")
+            raise Invalid.field("note", "A gift requires a note.")
 
 
 class Search(msgspec.Struct):
@@ -98,7 +98,7 @@ def test_the_length_of_a_list_is_checked(body: bytes, message: str) -> None:
 
 def test_an_invalid_combination_of_fields_is_rejected() -> None:
     assert errors_of(b'{"order_item": [{"product": 1, "quantity": 2}], "gift": true}') == {
-        "note": ["A gift wants a note."]
+        "note": ["A gift requires a note."]
     }
 
 
