@@ -7,7 +7,9 @@ from adapters.embedded.launch import die_with_parent
 
 
 def bind_forks_to_parent(number: int) -> None:
-    """Let every process that this one forks from now on receive signal `number` when this one dies (Linux only)."""
+    """From now on, each process that this process forks receives signal `number` when this process ends (Linux
+    only).
+    """
     owner = os.getpid()
 
     def bind() -> None:

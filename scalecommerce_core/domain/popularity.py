@@ -19,7 +19,7 @@ TOP_TIER_SIZE: Final = 4_000
 one.
 """
 VIEWS_PER_ORDER: Final = 20
-"""An order counts as many views in the score."""
+"""The score counts an order like this many views."""
 
 
 @frozen

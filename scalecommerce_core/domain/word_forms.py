@@ -29,7 +29,7 @@ _PLURAL_IN_VES: Final = (
     "calf", "dwarf", "half", "hoof", "kerchief", "knife", "leaf", "life", "loaf", "scarf", "self", "sheaf", "shelf",
     "thief", "wharf", "wife", "wolf",
 )  # fmt: skip
-"""Also endings of compounds, such as bookshelf."""
+"""Nouns with a plural in -ves; a compound such as bookshelf may end in one of them."""
 _ENGLISH: Final = (
     ("antenna", "antennae"), ("analysis", "analyses"), ("bacterium", "bacteria"), ("bus", "buses"),
     ("cactus", "cacti"), ("canvas", "canvases"), ("child", "children"), ("criterion", "criteria"), ("elf", "elves"),
@@ -55,7 +55,7 @@ _ENDINGS: Final = (
     "ами", "ями", "ах", "ях", "ам", "ям", "ой", "ою", "ей", "ею", "ом", "ем", "ов", "ев", "а", "я", "о", "е", "ы", "и",
     "у", "ю", "ь",
 )  # fmt: skip
-"""Of nouns, longest first."""
+"""Endings of nouns, longest first."""
 _VERB_ENDINGS: Final = ("ал", "ял", "ан", "ян", "ил", "ыл", "ен", "ит", "ят", "ыт", "им", "ем", "ом")
 _SHORTEST_BASE: Final = 3
 _YOUNG: Final = ("онок", "енок"), ("ата", "ята")

@@ -19,7 +19,7 @@ class CategoryRepository(Protocol):
         ...
 
     def existing(self, ids: Collection[CategoryId]) -> frozenset[CategoryId]:
-        """Those of `ids` that exist."""
+        """Return those of `ids` that exist."""
         ...
 
     def all(self) -> Sequence[Category]:

@@ -47,7 +47,7 @@ def administrator(postgres_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session")
 def make_database(postgres: EmbeddedPostgres, administrator: psycopg.Connection) -> Iterator[Callable[[], str]]:
-    """Makes a migrated database per call, for suites that keep one longer than a test; returns its URL."""
+    """Makes a migrated database per call and returns its URL, for databases that several tests share."""
     from adapters.db.migrate import upgrade
 
     template = "migrated"

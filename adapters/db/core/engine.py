@@ -48,7 +48,7 @@ def database_engine(
         "lock_timeout": _milliseconds(lock_timeout),
         # JIT compilation takes longer than the queries.
         "jit": "off",
-        # So does starting parallel workers, which would also take processors from other sessions.
+        # Starting parallel workers takes longer too, and they would take processors from other sessions.
         "max_parallel_workers_per_gather": "0",
         # Enough for the bitmap of rows that the most common words match. A bitmap that does not fit becomes lossy: it
         # keeps pages instead of rows, and rechecking their rows triples the time of a search.

@@ -15,7 +15,8 @@ class SearchLimits:
     rank_all: int = 500
     """Up to this many expected matches are all ranked by relevance."""
     target_candidates: int = 500
-    """Of more matches, those in a popularity tier and above are ranked: the lowest tier that leaves about this many."""
+    """If more products match, those in a popularity tier and above are ranked: the lowest tier that leaves about this
+    many."""
     max_candidates: int = 2_000
     """With more candidates than this, because the planner's estimate was too low, the next higher tier is ranked."""
     sort_all: int = 5_000
