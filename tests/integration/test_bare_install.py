@@ -77,7 +77,7 @@ def in_bare_python(bare: Path, program: str, *arguments: str | Path) -> list[str
     return succeed(bare / "venv/bin/python", "-I", "-c", program, *arguments, cwd=bare).split()
 
 
-def test_the_core_is_all_that_is_installed(bare: Path) -> None:
+def test_the_bare_package_installs_only_the_core(bare: Path) -> None:
     tools = {"pip", "setuptools", "wheel"}
     assert set(in_bare_python(bare, LIST)) - tools == {"attrs", "numpy", "scalecommerce"}
     assert in_bare_python(bare, FIND, "attrs", "numpy", *SERVERS) == ["attrs", "numpy"]

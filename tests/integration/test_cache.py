@@ -18,22 +18,19 @@ from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.redis.shared_cache import PREFIX, RedisSharedCache
-from adapters.system import RandomIds
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
-from scalecommerce_core.domain.order import Order, RefundLine
+from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.ports import CatalogChange
-from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
-from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
-from tests.integration.test_repricing import Shelf
+from tests.integration.test_repricing import PricedMarket
 from tests.unit.support.shared_cache import SharedCacheContract, SharedCaches
+from tests.unit.support.shop import line, usd
 
 PRODUCTS = "/products/api/v1/"
 
@@ -93,15 +90,15 @@ def feed(engine: Engine, heard: Heard) -> Iterator[PostgresCatalogFeed]:
 def test_a_remote_change_is_notified_before_the_heartbeat_that_covers_it(
     engine: Engine, feed: PostgresCatalogFeed, heard: Heard
 ) -> None:
-    told: list[CatalogChange] = []
-    stage = Stage(PostgresStore(engine, told.append))
+    notified: list[CatalogChange] = []
+    stage = Stage(PostgresStore(engine, notified.append))
     product = stage.product()
     for price in range(100, 120):
         stage.reprice(product, price, NOW + SECOND * price)
     heard.all_until(time.monotonic(), feed)
-    assert heard.changes == told
-    assert len(told) == 21
-    assert all(change.number >= heard.begins[0] for change in told)
+    assert heard.changes == notified
+    assert len(notified) == 21
+    assert all(change.number >= heard.begins[0] for change in notified)
     assert heard.here == []
 
 
@@ -126,8 +123,8 @@ def test_many_products_are_notified_in_parts_and_very_many_as_everything(
             tx.products._sql.pending_changes.products |= wanted  # type: ignore[attr-defined]  # as so many products would
         heard.all_until(time.monotonic(), feed)
         assert len(heard.changes) >= parts
-        told = {product for change in heard.changes for product in change.products}
-        assert told == (wanted if parts > 1 else set())
+        notified = {product for change in heard.changes for product in change.products}
+        assert notified == (wanted if parts > 1 else set())
         assert [change.everything for change in heard.changes] == [parts == 1] * len(heard.changes)
         assert len({change.number for change in heard.changes}) == 1
         heard.changes.clear()
@@ -184,13 +181,13 @@ def test_without_readers_the_feed_sends_no_heartbeats_and_still_notifies(
 
 
 def test_a_transaction_in_flight_holds_the_horizon_back(engine: Engine) -> None:
-    queries, told = PostgresQueries(engine), list[CatalogChange]()
-    stage = Stage(PostgresStore(engine, told.append))
+    queries, notified = PostgresQueries(engine), list[CatalogChange]()
+    stage = Stage(PostgresStore(engine, notified.append))
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE busy ()")  # takes a number
         stage.product()
-        assert told[0].number >= queries.visibility_horizon()
-    assert told[0].number < queries.visibility_horizon()
+        assert notified[0].number >= queries.visibility_horizon()
+    assert notified[0].number < queries.visibility_horizon()
 
 
 # The writes per transaction, recorded by triggers.
@@ -213,33 +210,28 @@ CREATE TRIGGER see AFTER INSERT OR UPDATE ON stock FOR EACH ROW EXECUTE FUNCTION
 def test_every_use_case_notifies_the_products_that_it_changes(engine: Engine, database: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(WATCH)
-    told: list[CatalogChange] = []
+    notified: list[CatalogChange] = []
     clock = SettableClock()
-    with real_market(database, clock, told.append) as market:
-        shelf = Shelf(market, clock)
-        run = shelf.repricing.run(shelf.policy())
+    with real_market(database, clock, notified.append) as market:
+        priced = PricedMarket(market, clock)
+        run = priced.repricing.run(priced.policy())
         assert run.written
-        shelf.repricing.rollback(run.id)
-        (one_, other), seller = shelf.products[:2], shelf.seller.id
-        shelf.edit(one_, 77_00)
-        market.catalog.adjust_stock([AdjustStock(one_, seller, available=50)])
-        buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", "a long password")])).id
-        places = [
-            PlaceOrder(RandomIds().command(), buyer, [OrderLineRequest(product, 1)]) for product in (one_, other, one_)
-        ]
-        orders = [placed for placed in market.ordering.place(places) if isinstance(placed, Order)]
-        assert len(orders) == 3
+        priced.repricing.rollback(run.id)
+        (edited, withdrawn), seller = priced.products[:2], priced.seller.id
+        priced.edit(edited, price=usd("77.00"))
+        market.catalog.adjust_stock([AdjustStock(edited, seller, available=50)])
+        buyer = priced.person("buyer")
+        orders = [priced.place(buyer, line(product)) for product in (edited, withdrawn, edited)]
         market.ordering.decide()
-        market.payments.pay([PayOrder(orders[0].id, buyer)])
-        market.ordering.refund([RefundOrder(orders[0].id, seller, [RefundLine(one_, 1)])])
-        market.ordering.cancel([CancelOrder(orders[1].id, buyer)])
+        priced.refund(priced.pay(orders[0].id, buyer), seller, RefundLine(edited, 1))
+        market.ordering.cancel([CancelOrder(orders[1].id, buyer.id)])
         clock.advance(days=2)
         market.ordering.expire()
-        market.catalog.withdraw_products([WithdrawProduct(other, seller)])
+        market.catalog.withdraw_products([WithdrawProduct(withdrawn, seller)])
     with engine.connect() as connection:
         seen = connection.exec_driver_sql("SELECT number, array_agg(DISTINCT product) FROM seen GROUP BY number").all()
     assert len(seen) > 10
-    by_number = {change.number: change.products for change in told}
+    by_number = {change.number: change.products for change in notified}
     assert {number: set(products) for number, products in seen} == {
         number: set(by_number.get(number, ())) for number, _ in seen
     }
@@ -312,7 +304,7 @@ def shows(client: httpx2.Client, path: str, meets: Callable[[httpx2.Response], b
     eventually(lambda: meets(client.get(path)), f"a change of {path}")
 
 
-def test_a_change_shows_at_once_in_its_process_and_soon_in_the_other(
+def test_a_change_is_visible_at_once_in_its_process_and_soon_in_the_other(
     pair: tuple[Deployment, Deployment, EmbeddedRedis],
 ) -> None:
     one, other, redis = pair

@@ -53,7 +53,7 @@ def begin(tmp_path: Path) -> Iterator[Any]:
             process.wait()
 
 
-def test_a_database_from_nothing_to_a_verified_shop(tmp_path: Path, shop: dict[str, str]) -> None:
+def test_an_empty_database_becomes_a_verified_shop(tmp_path: Path, shop: dict[str, str]) -> None:
     only = {"DATABASE_URL": shop["DATABASE_URL"]}  # these commands need nothing else
     assert run("migrate", cwd=tmp_path, **only).stdout.startswith("The database is up to date (revision ")
     made = json.loads(run("seed", *FEW, "--yes", "--json", cwd=tmp_path, **only).stdout)
@@ -73,7 +73,7 @@ def test_a_database_from_nothing_to_a_verified_shop(tmp_path: Path, shop: dict[s
     assert (staff.returncode, staff.stderr) == (0, "")
 
 
-def test_made_up_users_do_not_get_into_a_real_database_by_accident(tmp_path: Path, database: str) -> None:
+def test_seed_without_confirmation_writes_nothing(tmp_path: Path, database: str) -> None:
     done = run("seed", cwd=tmp_path, DATABASE_URL=database)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--yes" in done.stderr
@@ -81,18 +81,18 @@ def test_made_up_users_do_not_get_into_a_real_database_by_accident(tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", [["stock", "verify"], ["seed", "--yes"], ["reprice"], ["export", "products"]])
-def test_a_database_without_tables(tmp_path: Path, postgres_url: str, command: list[str]) -> None:
+def test_commands_report_a_database_without_tables(tmp_path: Path, postgres_url: str, command: list[str]) -> None:
     done = run(*command, cwd=tmp_path, DATABASE_URL=postgres_url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "The database has no tables yet: run `scalecommerce migrate`.\n"
 
 
-def test_a_server_that_is_away(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported(tmp_path: Path) -> None:
     done = run("stock", "verify", cwd=tmp_path, DATABASE_URL=NOBODY)
     assert (done.returncode, done.stderr) == (3, f"{CONNECTION_REFUSED}\n")
 
 
-def test_no_server_at_all(tmp_path: Path) -> None:
+def test_seed_without_a_database_names_the_remedy(tmp_path: Path) -> None:
     done = run("seed", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stderr == (
@@ -111,14 +111,14 @@ def test_settings_are_checked_at_the_start(tmp_path: Path, command: str) -> None
     assert [problem.split()[0] for problem in problems] == ["REDIS_URL", "JWT_SECRET:", "`scalecommerce"]
 
 
-def test_up_checks_the_settings_that_it_does_not_make_itself(tmp_path: Path) -> None:
+def test_up_checks_the_settings_that_it_does_not_set(tmp_path: Path) -> None:
     done = run("up", "--port", "0", cwd=tmp_path, MARKET_CURRENCY="dollars", INTAKE_QUEUE="0")
     assert done.returncode == 2
     assert [problem.split()[0] for problem in done.stderr.splitlines()[:2]] == ["MARKET_CURRENCY:", "INTAKE_QUEUE:"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_in_long_work_keeps_whole_batches(tmp_path: Path, begin: Any, shop: dict[str, str]) -> None:
+def test_ctrl_c_keeps_completed_batches(tmp_path: Path, begin: Any, shop: dict[str, str]) -> None:
     seeding = begin("seed", "--users", "50", "--products", "2000", "--orders", "300000", "--yes", **shop)
     with psycopg.connect(shop["DATABASE_URL"].replace("+psycopg", ""), autocommit=True) as connection:
         eventually(lambda: connection.execute("SELECT 1 FROM orders LIMIT 1").fetchone(), "the first orders")
@@ -130,7 +130,7 @@ def test_ctrl_c_in_long_work_keeps_whole_batches(tmp_path: Path, begin: Any, sho
     assert run("stock", "verify", cwd=tmp_path, DATABASE_URL=shop["DATABASE_URL"]).returncode == 0
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, shop: dict[str, str]) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path: Path, shop: dict[str, str]) -> None:
     run("seed", "--orders", "0", "--products", "2000", "--yes", cwd=tmp_path, **shop)
     command = " ".join([*TOGETHER, "export", "products", "|", "head", "-1"])
     done = subprocess.run(
@@ -142,7 +142,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, shop: dict[st
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["worker"], ["beat"]], ids=lambda command: command[0])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_servers_end_in_order(
+def test_servers_exit_cleanly_on_a_signal(
     tmp_path: Path, begin: Any, shop: dict[str, str], command: list[str], number: signal.Signals
 ) -> None:
     words = {"serve": "Started worker-1", "worker": "ready", "beat": "the beat has started to send messages"}

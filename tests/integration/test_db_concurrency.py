@@ -284,7 +284,7 @@ def _basket(choice: random.Random, buyer: AccountId, products: list[ProductId]) 
     return PlaceOrder(CommandId(uuid4()), buyer, lines)
 
 
-def test_many_buyers_of_one_unit_get_it_once(store: PostgresStore) -> None:
+def test_many_buyers_of_one_unit_buy_it_once(store: PostgresStore) -> None:
     stage = Stage(store)
     product = stage.product(stock=7)
     buyer = stage.account()
@@ -302,7 +302,7 @@ def test_many_buyers_of_one_unit_get_it_once(store: PostgresStore) -> None:
     assert statuses == [OrderStatus.PENDING] * 7 + [OrderStatus.REJECTED] * 13
 
 
-def test_a_batch_that_fills_the_connection_s_buffers_is_written(store: PostgresStore) -> None:
+def test_a_batch_larger_than_the_connection_buffers_is_written(store: PostgresStore) -> None:
     """A pipeline of some megabytes must not make client and server wait for each other."""
     seller = Stage(store).account()
     commands = [

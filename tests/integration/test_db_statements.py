@@ -45,7 +45,7 @@ FROM orders JOIN order_lines ON order_id = orders.id GROUP BY orders.id ORDER BY
 
 
 @frozen
-class Shop:
+class FilledDatabase:
     """A database with 20,000 products, orders and events, spread evenly; some orders are CREATED or PENDING."""
 
     engine: Engine
@@ -63,7 +63,7 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(make_database: Callable[[], str]) -> Iterator[Shop]:
+def filled(make_database: Callable[[], str]) -> Iterator[FilledDatabase]:
     engine = database_engine(make_database())
     store = PostgresStore(engine)
     with store.bulk() as tx:
@@ -82,7 +82,7 @@ def shop(make_database: Callable[[], str]) -> Iterator[Shop]:
     SearchIndex(store).catch_up()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
-    yield Shop(engine, people, products, orders)
+    yield FilledDatabase(engine, people, products, orders)
     engine.dispose()
 
 
@@ -154,7 +154,7 @@ def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
 
 # --- constant statement counts
 
-Read = Callable[[Shop, int], Any]
+Read = Callable[[FilledDatabase, int], Any]
 READS: dict[str, tuple[int, Read]] = {
     "accounts": (1, lambda s, n: s.queries.accounts(PageRequest(n)).rows),
     "orders of a buyer": (1, lambda s, n: s.queries.orders_of_buyer(s.people[0], PageRequest(n)).rows),
@@ -174,21 +174,21 @@ READS: dict[str, tuple[int, Read]] = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(shop: Shop, name: str) -> None:
+def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(filled: FilledDatabase, name: str) -> None:
     expected, read = READS[name]
     for size in (1, 50, 100):
-        with recorded(shop.engine) as statements:
-            found = read(shop, size)
+        with recorded(filled.engine) as statements:
+            found = read(filled, size)
         assert 1 <= len(found) <= size
         assert len(found) in {size, 50}  # a buyer has fifty orders
         assert len(statements) == expected
 
 
-def test_facets_take_three_statements_at_most_and_statistics_one(shop: Shop) -> None:
-    with recorded(shop.engine) as statements:
-        shop.queries.facets(ProductFilter(search="kettle"), list(Facet))
-        shop.queries.seller_stats(shop.people[0])
-        shop.queries.price_history(shop.products[0], NOW)
+def test_facets_take_at_most_three_statements_and_statistics_one(filled: FilledDatabase) -> None:
+    with recorded(filled.engine) as statements:
+        filled.queries.facets(ProductFilter(search="kettle"), list(Facet))
+        filled.queries.seller_stats(filled.people[0])
+        filled.queries.price_history(filled.products[0], NOW)
     # The size of the catalog is read for common words only, and cached.
     assert len(statements) == 5
 
@@ -197,13 +197,13 @@ class _Undone(Exception):
     pass
 
 
-def test_a_batch_of_orders_takes_as_many_statements_as_one(shop: Shop) -> None:
+def test_a_batch_of_orders_takes_as_many_statements_as_one(filled: FilledDatabase) -> None:
     counts = set()
     for size in (1, 100):
 
         def place_and_decide(tx: Transaction, size: int = size) -> None:
             ids = tx.orders.next_ids(size)
-            tx.orders.add([_order(id_, shop.people, shop.products, OrderStatus.CREATED) for id_ in ids])
+            tx.orders.add([_order(id_, filled.people, filled.products, OrderStatus.CREATED) for id_ in ids])
             orders = tx.orders.lock(ids)
             stock = tx.stock.lock({line.product_id for order in orders.values() for line in order.lines})
             for order in orders.values():
@@ -214,7 +214,7 @@ def test_a_batch_of_orders_takes_as_many_statements_as_one(shop: Shop) -> None:
             tx.events.last_seq()
             raise _Undone
 
-        with recorded(shop.engine) as statements, pytest.raises(_Undone), shop.store.begin() as tx:
+        with recorded(filled.engine) as statements, pytest.raises(_Undone), filled.store.begin() as tx:
             place_and_decide(tx)
         counts.add(len(statements))
     assert counts == {10}
@@ -226,27 +226,27 @@ LAST = PRODUCTS // 2
 FIRST = PageRequest()
 
 
-def _search(wanted: ProductFilter, page: PageRequest = FIRST) -> Callable[[Shop], object]:
-    return lambda shop: shop.queries.search(wanted, page)
+def _search(wanted: ProductFilter, page: PageRequest = FIRST) -> Callable[[FilledDatabase], object]:
+    return lambda filled: filled.queries.search(wanted, page)
 
 
-def _in_transaction(work: Callable[[Transaction, Shop], object]) -> Callable[[Shop], object]:
-    def run(shop: Shop) -> None:
-        with shop.store.begin() as tx:
-            work(tx, shop)
+def _in_transaction(work: Callable[[Transaction, FilledDatabase], object]) -> Callable[[FilledDatabase], object]:
+    def run(filled: FilledDatabase) -> None:
+        with filled.store.begin() as tx:
+            work(tx, filled)
 
     return run
 
 
-def _signals(tx: Transaction, shop: Shop) -> None:
-    policy = PricingPolicy(tx.policies.next_ids(1)[0], shop.people[3], "keep cover", NOW)
-    first, last = shop.products[LAST], shop.products[LAST + 20]
+def _signals(tx: Transaction, filled: FilledDatabase) -> None:
+    policy = PricingPolicy(tx.policies.next_ids(1)[0], filled.people[3], "keep cover", NOW)
+    first, last = filled.products[LAST], filled.products[LAST + 20]
     tx.runs.facts(policy_scope(policy, [policy]), first, last, NOW)
     tx.runs.past_prices(first, last, NOW - 90 * 86_400 * SECOND)
 
 
 DEEP = PageRequest(after=((NOW + LAST * SECOND).isoformat(), LAST))
-HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
+HOT: dict[str, tuple[Callable[[FilledDatabase], object], set[str]]] = {
     "newest products": (_search(ProductFilter()), {"products_newest_idx"}),
     "a page deep down": (_search(ProductFilter(), DEEP), {"products_newest_idx"}),
     "oldest products": (_search(ProductFilter(sort_order=SortOrder.CREATED)), {"products_newest_idx"}),
@@ -254,23 +254,23 @@ HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
     "products of a brand": (_search(ProductFilter(brands=["Brand 7"])), {"products_brand_newest_idx"}),
     "rare words": (_search(ProductFilter(search="004711", sort_order=SortOrder.RELEVANCE)), {"products_document_idx"}),
     "misspelt words": (_search(ProductFilter(search="wirelexss")), {"vocabulary_variants_idx", "vocabulary_typos_idx"}),
-    "details": (lambda shop: shop.queries.products(shop.products[:20]), {"products_pk", "stock_pk"}),
+    "details": (lambda filled: filled.queries.products(filled.products[:20]), {"products_pk", "stock_pk"}),
     "codes": (
-        lambda shop: shop.queries.ids_by_sku(shop.people[1], ["SKU-1", "SKU-41"]),
+        lambda filled: filled.queries.ids_by_sku(filled.people[1], ["SKU-1", "SKU-41"]),
         {"products_seller_id_sku_key"},
     ),
-    "price history": (lambda shop: shop.queries.price_history(shop.products[9], NOW), {"price_history_pk"}),
+    "price history": (lambda filled: filled.queries.price_history(filled.products[9], NOW), {"price_history_pk"}),
     "orders of a buyer": (
-        lambda shop: shop.queries.orders_of_buyer(shop.people[7], PageRequest()),
+        lambda filled: filled.queries.orders_of_buyer(filled.people[7], PageRequest()),
         {"orders_buyer_id_id_idx", "order_lines_pk"},
     ),
-    "an order": (lambda shop: shop.queries.orders(shop.orders[:1]), {"orders_pk", "order_lines_pk"}),
-    "sales": (lambda shop: shop.queries.sales(shop.people[7], PageRequest()), {"order_lines_sales_idx"}),
-    "liveness": (lambda shop: shop.queries.oldest_undecided(), {"orders_undecided_idx"}),
-    "offers": (_in_transaction(lambda tx, shop: tx.products.offers(shop.products[:20])), {"products_pk"}),
-    "stock": (_in_transaction(lambda tx, shop: tx.stock.lock(shop.products[:20])), {"stock_pk"}),
+    "an order": (lambda filled: filled.queries.orders(filled.orders[:1]), {"orders_pk", "order_lines_pk"}),
+    "sales": (lambda filled: filled.queries.sales(filled.people[7], PageRequest()), {"order_lines_sales_idx"}),
+    "liveness": (lambda filled: filled.queries.oldest_undecided(), {"orders_undecided_idx"}),
+    "offers": (_in_transaction(lambda tx, filled: tx.products.offers(filled.products[:20])), {"products_pk"}),
+    "stock": (_in_transaction(lambda tx, filled: tx.stock.lock(filled.products[:20])), {"stock_pk"}),
     "promises": (
-        _in_transaction(lambda tx, shop: tx.products.prices_since(shop.products[:20], NOW)),
+        _in_transaction(lambda tx, filled: tx.products.prices_since(filled.products[:20], NOW)),
         {"price_history_pk"},
     ),
     "deciding": (
@@ -293,7 +293,7 @@ HOT: dict[str, tuple[Callable[[Shop], object], set[str]]] = {
         {"events_pk", "event_audience_pk"},
     ),
     "lines of events": (
-        lambda shop: shop.queries.visible_events(range(LAST, LAST + 20), None),
+        lambda filled: filled.queries.visible_events(range(LAST, LAST + 20), None),
         {"events_pk", "order_lines_pk"},
     ),
     "signals": (_in_transaction(_signals), {"products_pk", "price_history_pk", "stock_pk"}),
@@ -304,16 +304,16 @@ BIG = {
 
 
 @pytest.mark.parametrize("name", HOT)
-def test_hot_statements_use_their_index(shop: Shop, name: str) -> None:
+def test_hot_statements_use_their_index(filled: FilledDatabase, name: str) -> None:
     work, indexes = HOT[name]
-    with recorded(shop.engine) as statements:
-        work(shop)
+    with recorded(filled.engine) as statements:
+        work(filled)
     used: set[str] = set()
     scanned: set[str] = set()
     for statement, parameters in statements:
         if not statement.lstrip().upper().startswith(("SELECT", "WITH")):
             continue
-        with shop.engine.connect() as connection:
+        with filled.engine.connect() as connection:
             (plan,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).one()
         for node in nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]):
             used.add(node.get("Index Name", ""))

@@ -60,7 +60,7 @@ def test_visitors_view_order_and_pay(demo: EngineProcess, token: str, products: 
     eventually(seen, "views")
 
 
-def test_a_price_moves_and_is_explained(demo: EngineProcess, token: str, products: dict[str, Any]) -> None:
+def test_a_price_change_is_explained(demo: EngineProcess, token: str, products: dict[str, Any]) -> None:
     dear = products["DEAR"]
     path = f"{PRICING}products/{dear['id']}/decisions/"
 

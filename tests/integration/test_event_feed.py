@@ -135,7 +135,7 @@ class RandomSellers:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_nobody_misses_an_event_whatever_commits_late_or_never(engine: Engine, store: PostgresStore, seed: int) -> None:
+def test_readers_miss_no_event_of_late_commits(engine: Engine, store: PostgresStore, seed: int) -> None:
     market = RandomSellers(store, seed)
     sellers = list(market.committed)
     everything, own = Follower(engine, None), Follower(engine, sellers[0])
@@ -165,7 +165,7 @@ def test_nobody_misses_an_event_whatever_commits_late_or_never(engine: Engine, s
     assert own.products == market.committed[sellers[0]], "a writer's events come in the order of its commits"
 
 
-def test_a_relay_whose_connection_dies_loses_nothing(engine: Engine, store: PostgresStore) -> None:
+def test_a_relay_that_loses_its_connection_loses_no_event(engine: Engine, store: PostgresStore) -> None:
     stage = Stage(store)
     for _ in range(5):
         stage.product()
@@ -189,7 +189,7 @@ def test_a_relay_whose_connection_dies_loses_nothing(engine: Engine, store: Post
     assert [event.seq for event in PostgresQueries(engine).feed(0, 10, None).events] == [1, 2, 3, 4, 5]
 
 
-def test_a_second_relay_leaves_at_once(store: PostgresStore) -> None:
+def test_a_second_relay_returns_at_once(store: PostgresStore) -> None:
     Stage(store).product()
     relay = OutboxRelay(store, SettableClock(NOW))
     with store.begin() as tx:
@@ -199,7 +199,7 @@ def test_a_second_relay_leaves_at_once(store: PostgresStore) -> None:
     assert relay.assign_sequence() == 0
 
 
-def test_a_consumer_is_one_transactions_at_a_time(store: PostgresStore) -> None:
+def test_a_consumer_is_locked_by_one_transaction_at_a_time(store: PostgresStore) -> None:
     def claim() -> int | None:
         with store.begin() as other:
             return other.events.claim("mail")
@@ -255,7 +255,7 @@ REGIMES: dict[str, tuple[int | None, AccountId | None, int]] = {
 
 @pytest.mark.parametrize("known", ["no statistics", "statistics"])
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-def test_a_page_reads_what_it_shows_whoever_asks(
+def test_a_page_reads_only_the_rows_that_it_returns_for_any_reader(
     crowded: Engine, subtests: pytest.Subtests, known: str, plan: str
 ) -> None:
     """The generic plan must be as good as the plan for these parameters, because the statement stays prepared."""

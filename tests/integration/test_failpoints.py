@@ -27,7 +27,7 @@ engine.close()
         ("commit:after@1", -9, True),
     ],
 )
-def test_a_process_kills_itself_at_the_seam(
+def test_a_process_kills_itself_at_the_fail_point(
     database: str, redis_url: str, failpoints: str, ended: int, lasts: bool
 ) -> None:
     environment = {

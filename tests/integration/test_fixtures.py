@@ -5,13 +5,13 @@ import pytest
 import redis
 
 
-def test_a_database_is_migrated_and_the_tests_own(database: str) -> None:
+def test_each_test_has_its_own_migrated_database(database: str) -> None:
     with psycopg.connect(database.replace("+psycopg", "")) as connection:
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
         connection.execute("CREATE TABLE mine ()")  # and again in the next test
 
 
-def test_the_next_database_knows_nothing_of_it(database: str) -> None:
+def test_the_next_database_is_empty(database: str) -> None:
     with psycopg.connect(database.replace("+psycopg", "")) as connection:
         connection.execute("CREATE TABLE mine ()")
 

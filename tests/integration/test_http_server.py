@@ -66,7 +66,7 @@ def wanted(*items: tuple[int, int]) -> dict[str, Any]:
 # --- the tour
 
 
-def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
+def test_an_order_is_placed_paid_and_refunded(deployment: Deployment) -> None:
     seller, buyer = deployment.person("tour-seller"), deployment.person("tour-buyer")
     phone = answer(
         seller.post(PRODUCTS, json={"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}), 201
@@ -115,7 +115,7 @@ def test_from_signing_up_to_a_refund(deployment: Deployment) -> None:
     assert answer(buyer.get(f"{ORDERS}{order['id']}/"))["order_items"][0]["quantity"] == 2
 
 
-def test_the_tour_of_the_readme_can_be_pasted(deployment: Deployment) -> None:
+def test_the_commands_of_the_readme_tour_work(deployment: Deployment) -> None:
     tour = (
         (Path(__file__).parents[2] / "README.md")
         .read_text()
@@ -136,7 +136,7 @@ def test_the_tour_of_the_readme_can_be_pasted(deployment: Deployment) -> None:
     assert stats["conversion_rate"] == 0.5
 
 
-def test_news_reach_those_whom_they_concern(deployment: Deployment) -> None:
+def test_events_reach_only_their_audience(deployment: Deployment) -> None:
     seller, buyer, stranger = (deployment.person(f"news-{who}") for who in ("seller", "buyer", "stranger"))
     product = listed(seller, stock=3)["id"]
     answer(buyer.post(ORDERS, json=wanted((product, 2)), headers=WAIT), 201)
@@ -192,7 +192,7 @@ def test_weak_passwords_are_refused(anybody: httpx2.Client, password: str) -> No
     assert (refused.status_code, list(refused.json()["errors"])) == (400, ["password"])
 
 
-def test_429_is_counted_in_redis(anybody: httpx2.Client) -> None:
+def test_the_eleventh_wrong_password_is_a_429(anybody: httpx2.Client) -> None:
     wrong = {"email": f"{secrets.token_hex(4)}@example.com", "password": "wrong"}
     answers = [anybody.post(USERS + "token/", json=wrong) for _ in range(11)]
     assert Counter(each.status_code for each in answers) == {401: 10, 429: 1}
@@ -238,7 +238,7 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(work, range(count)))
 
 
-def test_many_buyers_of_few_units_get_exactly_those(
+def test_many_buyers_of_few_units_get_exactly_these_units(
     deployment: Deployment, seller: httpx2.Client, buyer: httpx2.Client
 ) -> None:
     scarce, plenty = listed(seller, stock=5), listed(seller, stock=1_000)
@@ -261,7 +261,7 @@ def test_many_buyers_of_few_units_get_exactly_those(
         assert market.queries.stock_discrepancies() == []
 
 
-def test_paying_and_cancelling_at_once_does_one_of_them(seller: httpx2.Client, buyer: httpx2.Client) -> None:
+def test_concurrent_payment_and_cancellation_have_one_winner(seller: httpx2.Client, buyer: httpx2.Client) -> None:
     made = listed(seller, stock=1)
     order = answer(buyer.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT), 201)
     actions = ["pay", "cancel"] * 4
@@ -278,7 +278,7 @@ def test_paying_and_cancelling_at_once_does_one_of_them(seller: httpx2.Client, b
     becomes(buyer, f"{PRODUCTS}{made['id']}/", lambda shown: shown["stock"] == {"PAID": 0, "CANCELLED": 1}[final])
 
 
-def test_one_key_makes_one_order_however_often_it_is_sent_at_once(seller: httpx2.Client, buyer: httpx2.Client) -> None:
+def test_concurrent_requests_with_one_key_place_one_order(seller: httpx2.Client, buyer: httpx2.Client) -> None:
     made = listed(seller)
     headers = {"Idempotency-Key": secrets.token_hex(8)}
     sent = together(12, lambda _: buyer.post(ORDERS, json=wanted((made["id"], 1)), headers=headers))
@@ -286,7 +286,7 @@ def test_one_key_makes_one_order_however_often_it_is_sent_at_once(seller: httpx2
     assert len({each.content for each in sent}) == 1
 
 
-def test_one_address_makes_one_account_however_often_it_is_sent_at_once(anybody: httpx2.Client) -> None:
+def test_concurrent_sign_ups_with_one_address_create_one_account(anybody: httpx2.Client) -> None:
     body = {"email": f"{secrets.token_hex(4)}@example.com", "password": PASSWORD}
     statuses = together(6, lambda _: anybody.post(USERS + "sign-up/", json=body).status_code)
     assert Counter(statuses) == {201: 1, 400: 5}
@@ -295,7 +295,7 @@ def test_one_address_makes_one_account_however_often_it_is_sent_at_once(anybody:
 # --- what the database could choke on
 
 
-def test_the_largest_of_everything(seller: httpx2.Client, buyer: httpx2.Client) -> None:
+def test_an_order_of_the_largest_values_is_paid_and_refunded(seller: httpx2.Client, buyer: httpx2.Client) -> None:
     dearest = [listed(seller, price="99999999.99", stock=MAX_STOCK)["id"] for _ in range(MAX_LINES)]
     body = wanted(*((product, MAX_QUANTITY) for product in dearest))
     order = answer(buyer.post(ORDERS, json=body, headers=WAIT), 201)
@@ -308,7 +308,7 @@ def test_the_largest_of_everything(seller: httpx2.Client, buyer: httpx2.Client) 
 
 
 @pytest.mark.parametrize("number", [2**31, 2**63 - 1])
-def test_an_id_that_no_sequence_reaches_is_a_404(seller: httpx2.Client, number: int) -> None:
+def test_an_id_beyond_every_sequence_is_a_404(seller: httpx2.Client, number: int) -> None:
     for path in (f"{PRODUCTS}{number}/", f"{PRODUCTS}{number}/price-history/", f"{ORDERS}{number}/"):
         assert seller.get(path).status_code == 404
     assert seller.patch(f"{PRODUCTS}{number}/", json={"price": 1}).status_code == 404
@@ -316,7 +316,7 @@ def test_an_id_that_no_sequence_reaches_is_a_404(seller: httpx2.Client, number: 
     assert answer(seller.get(PRODUCTS, params={"seller": number}))["results"] == []
 
 
-def test_a_token_may_outlive_its_account(deployment: Deployment, seller: httpx2.Client) -> None:
+def test_a_token_without_its_account_is_rejected_for_writes(deployment: Deployment, seller: httpx2.Client) -> None:
     """This happens when the database is restored from a backup."""
     made = listed(seller)
     ghost = deployment.person("ghost")
@@ -362,7 +362,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
             yield Fragile(postgres, redis, running, running.person("fragile"))
 
 
-def test_without_postgresql_it_says_503_and_recovers_by_itself(fragile: Fragile) -> None:
+def test_the_server_responds_503_without_postgresql_and_recovers(fragile: Fragile) -> None:
     client = fragile.seller
     made = listed(client)
     fragile.postgres.stop()
@@ -386,7 +386,7 @@ def test_without_postgresql_it_says_503_and_recovers_by_itself(fragile: Fragile)
     assert len(answer(client.get(ORDERS))["results"]) == 1
 
 
-def test_without_redis_orders_are_taken_in_and_decided_later(fragile: Fragile) -> None:
+def test_without_redis_orders_are_accepted_and_decided_later(fragile: Fragile) -> None:
     client = fragile.seller
     made = listed(client)
     fragile.redis.stop()

@@ -6,7 +6,7 @@ from bench.idempotency import orders_placed, run
 from tests.integration.deployment import Deployment
 
 
-def test_one_key_makes_one_order_whichever_process_it_is_sent_to(tmp_path: Path, database: str, redis_url: str) -> None:
+def test_requests_with_one_key_to_two_processes_place_one_order(tmp_path: Path, database: str, redis_url: str) -> None:
     with Deployment(tmp_path, database, redis_url, workers=2) as deployment:
         outcomes = run(deployment, rounds=30, twins=20)
         assert [sentence for outcome in outcomes.values() for sentence in outcome.torn] == []

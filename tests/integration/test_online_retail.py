@@ -19,7 +19,7 @@ def market(database: str) -> Iterator[Market]:
         yield market
 
 
-def test_it_reconciles_to_the_cent_and_a_second_run_changes_nothing(market: Market) -> None:
+def test_the_import_reconciles_to_the_cent_and_a_second_run_changes_nothing(market: Market) -> None:
     report = import_online_retail(market, SAMPLE)
     assert report.reconciles
     market.statistics.catch_up()
@@ -39,7 +39,7 @@ def test_it_reconciles_to_the_cent_and_a_second_run_changes_nothing(market: Mark
 
 
 @pytest.mark.parametrize("step", ["accounts", "products", "orders"])
-def test_interrupted_it_goes_on(step: str, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_continues(step: str, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.cli.online_retail.replay.BATCH", 20)
     monkeypatch.setattr("adapters.cli.online_retail.replay.BATCH_LINES", 20)
 

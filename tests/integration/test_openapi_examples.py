@@ -102,7 +102,7 @@ def unfit(step: ExampleRequest, response: httpx2.Response, document: Any) -> lis
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(response.json())]
 
 
-def test_every_example_works_as_it_stands_in_the_order_of_the_page(demo: EngineProcess) -> None:
+def test_every_example_succeeds_unchanged_in_the_order_of_the_page(demo: EngineProcess) -> None:
     with httpx2.Client(base_url=demo.url, timeout=30) as client:
         document = client.get("/openapi.json").json()
         reader = Reader(client, document)

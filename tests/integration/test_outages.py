@@ -10,7 +10,7 @@ from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 
 
-def test_intake_lives_through_redis_and_nothing_acknowledged_dies_with_postgresql(tmp_path: Path) -> None:
+def test_outages_of_redis_and_postgresql_lose_no_acknowledged_order(tmp_path: Path) -> None:
     """PostgreSQL is killed and keeps every transaction that it has confirmed."""
     report = run(tmp_path, calm=1.5, away=3, killed=2)
     _calm, away, _back, killed, _again = report.phases
@@ -20,7 +20,7 @@ def test_intake_lives_through_redis_and_nothing_acknowledged_dies_with_postgresq
     assert set(killed.answers) <= {202, 503}, str(report)
 
 
-def test_beyond_the_queue_it_says_503_at_once(tmp_path: Path, database: str, redis_url: str) -> None:
+def test_a_full_queue_responds_503_at_once(tmp_path: Path, database: str, redis_url: str) -> None:
     with Deployment(tmp_path, database, redis_url, INTAKE_QUEUE="3") as deployment:
         buyer = deployment.person("buyer")
         product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 100}

@@ -31,7 +31,7 @@ from scalecommerce_core.testing.contracts.stage import NOW, Stage
 
 
 @frozen
-class Shop:
+class PaymentFixture:
     """A product at 10.00 with many orders; the time is constant unless a test advances it."""
 
     engine: Engine
@@ -91,11 +91,11 @@ class Shop:
 
 
 @pytest.fixture
-def shop(database: str) -> Iterator[Shop]:
+def paying(database: str) -> Iterator[PaymentFixture]:
     engine = database_engine(database)
     store, clock = PostgresStore(engine), SettableClock(NOW)
     gateway, stage = SandboxGateway(engine, wait=lambda _seconds: None), Stage(store)
-    yield Shop(
+    yield PaymentFixture(
         engine=engine,
         store=store,
         clock=clock,
@@ -110,13 +110,13 @@ def shop(database: str) -> Iterator[Shop]:
 
 
 @pytest.fixture(autouse=True)
-def everything_settles(shop: Shop) -> Iterator[None]:
+def everything_settles(paying: PaymentFixture) -> Iterator[None]:
     """After each test, the figures of money and stock are consistent."""
     yield
-    shop.settle()
-    kept, earned, watched, unsent = shop.sums()
+    paying.settle()
+    kept, earned, watched, unsent = paying.sums()
     assert (kept, watched, unsent) == (earned, 0, 0)
-    assert PostgresQueries(shop.engine).stock_discrepancies() == []
+    assert PostgresQueries(paying.engine).stock_discrepancies() == []
 
 
 def at_once(*jobs: Callable[[], object]) -> list[object]:
@@ -134,85 +134,85 @@ def at_once(*jobs: Callable[[], object]) -> list[object]:
 # --- races
 
 
-def test_one_of_many_payments_charges(shop: Shop) -> None:
+def test_one_of_many_concurrent_payments_charges(paying: PaymentFixture) -> None:
     for _ in range(5):
-        order_id = shop.order()
-        outcomes = at_once(*[partial(shop.pay, order_id)] * 6)
+        order_id = paying.order()
+        outcomes = at_once(*[partial(paying.pay, order_id)] * 6)
         paid = [outcome for outcome in outcomes if isinstance(outcome, Order)]
         refused = [outcome for outcome in outcomes if isinstance(outcome, PaymentInProgress)]
         assert paid
         assert len(paid) + len(refused) == 6
-    assert shop.sums()[0] == 5 * 20_00
+    assert paying.sums()[0] == 5 * 20_00
 
 
-def test_paying_cancelling_and_expiring_at_once_does_one_of_them(shop: Shop) -> None:
+def test_concurrent_payment_cancellation_and_expiry_have_one_winner(paying: PaymentFixture) -> None:
     for _ in range(10):
-        order_id = shop.order()
-        shop.clock.advance(minutes=15)
+        order_id = paying.order()
+        paying.clock.advance(minutes=15)
         at_once(
-            partial(shop.pay, order_id),
-            partial(shop.ordering.cancel, [CancelOrder(order_id, shop.buyer)]),
-            shop.ordering.expire,
+            partial(paying.pay, order_id),
+            partial(paying.ordering.cancel, [CancelOrder(order_id, paying.buyer)]),
+            paying.ordering.expire,
         )
-        with shop.store.begin() as tx:
+        with paying.store.begin() as tx:
             order, captured = tx.orders.lock([order_id])[order_id], tx.payments.lock_captured([order_id])
         assert order.status in {OrderStatus.PAID, OrderStatus.CANCELLED}
         assert (order.status is OrderStatus.PAID) == (order_id in captured)
 
 
-def test_an_attempt_that_is_opened_while_expiry_waits_for_nothing_keeps_its_order(shop: Shop) -> None:
+def test_a_payment_opened_during_expiry_keeps_its_order(paying: PaymentFixture) -> None:
     """The claim skips an order that is locked, and an order whose attempt was committed just before."""
-    order_id = shop.order()
-    shop.clock.advance(minutes=15)
-    with shop.store.begin() as tx:
+    order_id = paying.order()
+    paying.clock.advance(minutes=15)
+    with paying.store.begin() as tx:
         tx.orders.lock([order_id])
-        assert at_once(shop.ordering.expire) == [0]
-    shop.start(order_id)
-    assert shop.ordering.expire() == 0
-    assert shop.status(order_id) is OrderStatus.PENDING
+        assert at_once(paying.ordering.expire) == [0]
+    paying.start(order_id)
+    assert paying.ordering.expire() == 0
+    assert paying.status(order_id) is OrderStatus.PENDING
 
 
-def test_a_result_that_is_recorded_by_many_counts_once(shop: Shop) -> None:
-    order_id = shop.order()
-    result = shop.payments.charge(shop.start(order_id))
-    shop.clock.advance(minutes=1)
-    at_once(*[partial(shop.payments.record, [result])] * 4, *[shop.payments.reconcile] * 2)
-    assert shop.status(order_id) is OrderStatus.PAID
-    with shop.engine.connect() as connection:
+def test_a_result_that_is_recorded_concurrently_counts_once(paying: PaymentFixture) -> None:
+    order_id = paying.order()
+    result = paying.payments.charge(paying.start(order_id))
+    paying.clock.advance(minutes=1)
+    at_once(*[partial(paying.payments.record, [result])] * 4, *[paying.payments.reconcile] * 2)
+    assert paying.status(order_id) is OrderStatus.PAID
+    with paying.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM stock_movements WHERE kind = 'sale'")) == 1
 
 
-def test_a_late_charge_and_a_cancel_at_once(shop: Shop) -> None:
+def test_a_late_charge_is_recorded_during_a_cancellation(paying: PaymentFixture) -> None:
     for _ in range(8):
-        order_id = shop.order()
-        payment = shop.start(order_id)
-        shop.clock.advance(minutes=1)
-        shop.payments.reconcile()
-        result = PaymentResult(payment.id, order_id, shop.gateway.charge(payment.request()))
+        order_id = paying.order()
+        payment = paying.start(order_id)
+        paying.clock.advance(minutes=1)
+        paying.payments.reconcile()
+        result = PaymentResult(payment.id, order_id, paying.gateway.charge(payment.request()))
         at_once(
-            partial(shop.payments.record, [result]),
-            partial(shop.ordering.cancel, [CancelOrder(order_id, shop.buyer)]),
-            partial(shop.pay, order_id),
+            partial(paying.payments.record, [result]),
+            partial(paying.ordering.cancel, [CancelOrder(order_id, paying.buyer)]),
+            partial(paying.pay, order_id),
         )
 
 
-def test_refunds_are_sent_once_by_many_sweeps(shop: Shop) -> None:
-    orders = [shop.order() for _ in range(6)]
+def test_concurrent_sweeps_send_each_refund_once(paying: PaymentFixture) -> None:
+    orders = [paying.order() for _ in range(6)]
     for order_id in orders:
-        shop.pay(order_id)
-    wanted = [RefundOrder(each, shop.buyer, [RefundLine(shop.product, 1)], as_staff=True) for each in orders * 2]
-    assert all(isinstance(outcome, Order) for outcome in shop.ordering.refund(wanted))
-    taken = at_once(*[partial(shop.payments.send_refunds, 4)] * 4)
+        paying.pay(order_id)
+    wanted = [RefundOrder(each, paying.buyer, [RefundLine(paying.product, 1)], as_staff=True) for each in orders * 2]
+    assert all(isinstance(outcome, Order) for outcome in paying.ordering.refund(wanted))
+    taken = at_once(*[partial(paying.payments.send_refunds, 4)] * 4)
     assert sum(count for count in taken if isinstance(count, int)) <= 12
-    while shop.payments.send_refunds():
+    while paying.payments.send_refunds():
         pass
-    assert shop.sums()[0] == 0
+    assert paying.sums()[0] == 0
 
 
-def test_a_busy_shop_keeps_its_books(shop: Shop) -> None:
+def test_concurrent_use_cases_keep_the_money_balanced(paying: PaymentFixture) -> None:
     """Concurrent payments, cancellations, refunds, expiry, sweeps, lost replies, declined charges and crashes between
     the steps."""
-    orders = [shop.order(quantity=3) for _ in range(60)]
+    orders = [paying.order(quantity=3) for _ in range(60)]
     stop = threading.Event()
 
     def buy(seed: int) -> None:
@@ -221,27 +221,27 @@ def test_a_busy_shop_keeps_its_books(shop: Shop) -> None:
             order_id = choice.choice(orders)
             match choice.randrange(7):
                 case 0 | 1:
-                    shop.pay(order_id)
+                    paying.pay(order_id)
                 case 2:
-                    shop.pay(order_id, choice.choice(["sandbox-declined", "sandbox-lost-reply"]))
+                    paying.pay(order_id, choice.choice(["sandbox-declined", "sandbox-lost-reply"]))
                 case 3:
                     # The process dies before the charge, or before its answer is recorded.
-                    (opened,) = shop.payments.open([PayOrder(order_id, shop.buyer)])
+                    (opened,) = paying.payments.open([PayOrder(order_id, paying.buyer)])
                     if isinstance(opened, Payment) and choice.random() < 0.7:
-                        shop.payments.charge(opened)
+                        paying.payments.charge(opened)
                 case 4:
-                    shop.ordering.cancel([CancelOrder(order_id, shop.buyer)])
+                    paying.ordering.cancel([CancelOrder(order_id, paying.buyer)])
                 case _:
-                    part = RefundLine(shop.product, choice.randint(1, 2))
-                    shop.ordering.refund([RefundOrder(order_id, shop.buyer, [part], as_staff=True)])
+                    part = RefundLine(paying.product, choice.randint(1, 2))
+                    paying.ordering.refund([RefundOrder(order_id, paying.buyer, [part], as_staff=True)])
 
     def sweep(seed: int) -> None:
         choice = random.Random(seed)
         while not stop.is_set():
-            shop.clock.advance(seconds=choice.randint(1, 30))
-            shop.payments.reconcile(7)
-            shop.payments.send_refunds(5)
-            shop.ordering.expire(9)
+            paying.clock.advance(seconds=choice.randint(1, 30))
+            paying.payments.reconcile(7)
+            paying.payments.send_refunds(5)
+            paying.ordering.expire(9)
 
     with ThreadPoolExecutor(6) as threads:
         sweeping = [threads.submit(sweep, seed) for seed in range(2)]
@@ -252,7 +252,7 @@ def test_a_busy_shop_keeps_its_books(shop: Shop) -> None:
             stop.set()
         for each in sweeping:
             each.result(timeout=60)
-    with shop.engine.connect() as connection:
+    with paying.engine.connect() as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush(), pg_stat_clear_snapshot()"))
         query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         assert connection.scalar(text(query)) == 0
@@ -280,25 +280,25 @@ IMPOSSIBLE = (
 )
 
 
-def test_the_database_refuses_the_impossible(shop: Shop, subtests: pytest.Subtests) -> None:
-    order_id = shop.order()
-    shop.pay(order_id)
-    shop.ordering.refund([RefundOrder(order_id, shop.buyer, [RefundLine(shop.product, 1)], as_staff=True)])
-    with shop.engine.begin() as connection:
+def test_constraints_reject_inconsistent_payments(paying: PaymentFixture, subtests: pytest.Subtests) -> None:
+    order_id = paying.order()
+    paying.pay(order_id)
+    paying.ordering.refund([RefundOrder(order_id, paying.buyer, [RefundLine(paying.product, 1)], as_staff=True)])
+    with paying.engine.begin() as connection:
         connection.execute(text("INSERT INTO sandbox_refunds SELECT gen_random_uuid(), key, 1 FROM sandbox_charges"))
     for statement in IMPOSSIBLE:
-        with subtests.test(statement), pytest.raises(IntegrityError), shop.engine.begin() as connection:
+        with subtests.test(statement), pytest.raises(IntegrityError), paying.engine.begin() as connection:
             connection.execute(text(statement))
-    with shop.engine.begin() as connection:
+    with paying.engine.begin() as connection:
         connection.execute(text("DELETE FROM sandbox_refunds"))
 
 
 # --- the sandbox
 
 
-def test_methods_do_what_their_names_say(shop: Shop) -> None:
+def test_sandbox_methods_behave_as_named(paying: PaymentFixture) -> None:
     waits: list[float] = []
-    sandbox = SandboxGateway(shop.engine, slow_seconds=7, wait=waits.append)
+    sandbox = SandboxGateway(paying.engine, slow_seconds=7, wait=waits.append)
 
     def charge(method: str) -> Charged | Declined:
         return sandbox.charge(charge_request(1_00, method))
@@ -314,30 +314,30 @@ def test_methods_do_what_their_names_say(shop: Shop) -> None:
     with pytest.raises(GatewayUnavailable):
         sandbox.charge(lost)
     assert isinstance(sandbox.find(lost.key), Charged)
-    with shop.engine.begin() as connection:
+    with paying.engine.begin() as connection:
         connection.execute(text("DELETE FROM sandbox_charges"))
 
 
-def test_a_slow_charge_stands_before_its_answer(shop: Shop) -> None:
+def test_a_slow_charge_is_stored_before_its_response(paying: PaymentFixture) -> None:
     """A process that is killed while it waits has therefore charged, and a sweep finds the charge."""
     charge = charge_request(1_00, "sandbox-slow")
     seen: list[Charged | Declined | None] = []
-    SandboxGateway(shop.engine, wait=lambda _seconds: seen.append(shop.gateway.find(charge.key))).charge(charge)
+    SandboxGateway(paying.engine, wait=lambda _seconds: seen.append(paying.gateway.find(charge.key))).charge(charge)
     assert isinstance(seen[0], Charged)
-    shop.gateway.refund(refund_request(charge, seen[0].reference, 1_00))
+    paying.gateway.refund(refund_request(charge, seen[0].reference, 1_00))
 
 
-def test_a_refund_in_another_currency_is_refused(shop: Shop) -> None:
+def test_a_refund_in_another_currency_is_refused(paying: PaymentFixture) -> None:
     charge = charge_request(1_00, "sandbox-ok")
-    answer = shop.gateway.charge(charge)
+    answer = paying.gateway.charge(charge)
     assert isinstance(answer, Charged)
     wrong = refund_request(charge, answer.reference, 1)
     with pytest.raises(SandboxRefundRejected):
-        shop.gateway.refund(evolve(wrong, amount=Money(1, "EUR")))
-    shop.gateway.refund(refund_request(charge, answer.reference, 1_00))
+        paying.gateway.refund(evolve(wrong, amount=Money(1, "EUR")))
+    paying.gateway.refund(refund_request(charge, answer.reference, 1_00))
 
 
-def test_a_sandbox_whose_database_is_away_has_not_answered() -> None:
+def test_a_sandbox_without_its_database_is_unavailable() -> None:
     nowhere = database_engine("postgresql://nobody@127.0.0.1:1/nowhere")
     sandbox, charge = SandboxGateway(nowhere), charge_request(1, "sandbox-ok")
     asked: list[Callable[[], object]] = [

@@ -50,7 +50,7 @@ def variants(url: str) -> dict[str, tuple[str, str]]:
     return {name: (each.render_as_string(hide_password=False), said) for name, (each, said) in changed.items()}
 
 
-def test_each_reason_why_no_connection_can_be_opened_has_its_sentence(empty_database: str) -> None:
+def test_each_cause_of_a_failed_connection_has_its_message(empty_database: str) -> None:
     expected = {name: said for name, (_, said) in variants(empty_database).items()}
     told = {}
     for name, (url, _) in variants(empty_database).items():
@@ -60,7 +60,7 @@ def test_each_reason_why_no_connection_can_be_opened_has_its_sentence(empty_data
     assert told == expected
 
 
-def test_migrate_says_that_the_password_is_wrong(tmp_path: Path, empty_database: str) -> None:
+def test_migrate_reports_a_wrong_password(tmp_path: Path, empty_database: str) -> None:
     url, said = variants(empty_database)["wrong password"]
     done = run("migrate", cwd=tmp_path, DATABASE_URL=url)
     assert (done.returncode, done.stdout, done.stderr) == (3, "", f"{said}\n")
@@ -79,7 +79,7 @@ def readyz(client: httpx2.Client) -> tuple[int, dict[str, object]]:
     return answer.status_code, answer.json()
 
 
-def test_an_api_that_starts_before_the_migration_becomes_ready_by_it(
+def test_an_api_started_before_the_migration_becomes_ready_after_it(
     empty_database: str, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "entrypoints.asgi")
@@ -129,7 +129,7 @@ def token() -> str:
     return tokens.issue(claims, now)
 
 
-def test_readyz_says_why_the_database_does_not_answer(empty_database: str, redis_url: str) -> None:
+def test_readyz_reports_why_the_database_is_unavailable(empty_database: str, redis_url: str) -> None:
     for name in ("wrong password", "closed port", "unknown host", "no such database"):
         url, said = variants(empty_database)[name]
         with serving(url, redis_url) as client:
@@ -137,7 +137,7 @@ def test_readyz_says_why_the_database_does_not_answer(empty_database: str, redis
             assert (status, problem["code"], problem["detail"]) == (503, "unavailable", said)
 
 
-def test_readyz_tells_a_password_that_redis_refuses_from_a_closed_port(database: str, redis_url: str) -> None:
+def test_readyz_distinguishes_a_wrong_redis_password_from_a_closed_port(database: str, redis_url: str) -> None:
     where = redis_url.rpartition("@")[2]
     states = {}
     for name, url in {
@@ -157,7 +157,7 @@ def test_readyz_tells_a_password_that_redis_refuses_from_a_closed_port(database:
     }
 
 
-def test_a_worker_waits_for_the_migration_with_a_sentence(tmp_path: Path, empty_database: str, redis_url: str) -> None:
+def test_a_worker_waits_for_the_migration_and_logs_it(tmp_path: Path, empty_database: str, redis_url: str) -> None:
     deployment = Deployment(tmp_path, empty_database, redis_url)
     try:
         worker = deployment.start("worker")
@@ -169,7 +169,7 @@ def test_a_worker_waits_for_the_migration_with_a_sentence(tmp_path: Path, empty_
         deployment.end()
 
 
-def test_up_says_that_redis_refuses_the_password(tmp_path: Path, empty_database: str, redis_url: str) -> None:
+def test_up_reports_a_wrong_redis_password(tmp_path: Path, empty_database: str, redis_url: str) -> None:
     wrong = redis_url.replace("://:", "://:wrong", 1)
     done = run("up", "--port", "0", cwd=tmp_path, DATABASE_URL=empty_database, REDIS_URL=wrong)
     assert (done.returncode, done.stdout) == (3, "")

@@ -17,13 +17,13 @@ from adapters.db.core.engine import database_engine
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.system import SystemClock
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
-from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import unwrap_single
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import TOGETHER, environment, eventually, run
 from tests.integration.real_market import real_market
+from tests.unit.support.shop import MarketActions
 
 RAILS = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0, "least_views": 0, "least_history_days": 0}
 MANY = 13_000
@@ -52,9 +52,7 @@ SHELF = """
 def shelf(url: str, *, products: int) -> tuple[AccountId, list[ProductId]]:
     """A seller with products that are a month old and have different numbers of views."""
     with real_market(url, SystemClock()) as market, looking(url) as connection:
-        seller = unwrap_single(
-            market.accounts.sign_up([SignUp(f"seller-of-{products}@example.com", "a long password")])
-        )
+        seller = MarketActions(market).person(f"seller-of-{products}")
         given = {"seller": seller.id, "products": products}
         ids = [ProductId(id_) for (id_,) in connection.execute(text(SHELF), given)]
         connection.commit()
@@ -133,7 +131,7 @@ def check_books(connection: Connection) -> None:
 @pytest.mark.parametrize(
     "dies_at", ["runs.stage:after@2", "commit:before@5", "commit:before@10", "runs.write:after@2", "commit:after@14"]
 )
-def test_a_run_whose_process_is_killed_is_finished_by_another_as_if_nothing_had_been(
+def test_another_process_finishes_the_run_of_a_killed_process_with_the_same_result(
     database: str, tmp_path: Path, dies_at: str
 ) -> None:
     seller, ids = shelf(database, products=MANY)
@@ -152,7 +150,7 @@ def test_a_run_whose_process_is_killed_is_finished_by_another_as_if_nothing_had_
         check_books(connection)
 
 
-def test_ctrl_c_keeps_what_is_whole_and_says_how_to_go_on(database: str, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_completed_ranges_and_prints_how_to_continue(database: str, tmp_path: Path) -> None:
     shelf(database, products=1)
     seller, _ = shelf(database, products=MANY)
     with real_market(database, SystemClock()) as market:
@@ -249,7 +247,7 @@ class Broken(Stateless):
 """
 
 
-def test_policies_of_a_user_are_chosen_over_http_and_run_by_a_worker(database: str, tmp_path: Path) -> None:
+def test_a_custom_policy_is_selected_over_http_and_run_by_a_worker(database: str, tmp_path: Path) -> None:
     """Policies of three sellers: with a valid strategy, a failing one, and one that no process has."""
     (tmp_path / "mine.py").write_text(MINE)
     unknown, _ = shelf(database, products=5)

@@ -269,7 +269,7 @@ def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(
     assert counts[0] == counts[1]
 
 
-def test_statistics_are_ranges_of_keys(engine: Engine) -> None:
+def test_statistics_are_read_by_ranges_of_keys(engine: Engine) -> None:
     """The rows of other sellers and products are not read."""
     with engine.begin() as connection:
         for statement in FILL:

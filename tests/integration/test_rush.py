@@ -13,7 +13,7 @@ BUYERS = 600
 UNITS = 40
 
 
-def test_a_rush_sells_every_unit_once_and_keeps_the_books(tmp_path: Path, make_database: Callable[[], str]) -> None:
+def test_a_rush_sells_every_unit_once_and_the_ledger_agrees(tmp_path: Path, make_database: Callable[[], str]) -> None:
     url, secret, market = make_database(), secrets.token_urlsafe(48), MarketSize(products=3, buyers=BUYERS)
     fill(url, market)
     tokens = access_tokens(secret, range(market.first_buyer, market.last_buyer + 1))

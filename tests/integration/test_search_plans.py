@@ -240,7 +240,7 @@ def test_facets_count_no_more_than_their_cap(engine: Engine, search: str | None)
     assert max(plan.rows for plan in plans) <= 15_000
 
 
-def test_facets_above_the_cap_are_marked_as_approximate_and_near_the_truth(engine: Engine) -> None:
+def test_facets_above_the_cap_are_marked_as_approximate_and_close_to_the_counts(engine: Engine) -> None:
     queries = PostgresQueries(engine)
     for wanted, total in ((ProductFilter(), PRODUCTS), (ProductFilter(search="common"), PRODUCTS * 3 / 10)):
         counts = queries.facets(wanted, [Facet.CATEGORY])
@@ -251,7 +251,7 @@ def test_facets_above_the_cap_are_marked_as_approximate_and_near_the_truth(engin
 
 
 @pytest.mark.parametrize("search", ["thing", "common", "usual"])
-def test_totals_of_searches_are_near_the_truth(engine: Engine, search: str) -> None:
+def test_totals_of_searches_are_close_to_the_counts(engine: Engine, search: str) -> None:
     answer = PostgresQueries(engine).search(ProductFilter(search=search, sort_order=RELEVANT), PageRequest())
     assert answer.total == pytest.approx({"thing": 1.0, "common": 0.3, "usual": 0.01}[search] * PRODUCTS, rel=0.1)
     assert answer.is_exact is (search == "usual")

@@ -36,7 +36,7 @@ def made(market: Market) -> Seeded:
     return seeding(market).everything(users=30, products=2_500, orders=3_000, rng_seed=RNG_SEED)
 
 
-def test_it_made_what_it_says(made: Seeded, url: str) -> None:
+def test_seed_reports_the_rows_that_it_created(made: Seeded, url: str) -> None:
     counted = {
         "accounts": made.users,
         "products": made.products,
@@ -58,12 +58,12 @@ def test_it_made_what_it_says(made: Seeded, url: str) -> None:
     assert dict(made.orders_by_status) == dict(map(tuple, statuses))
 
 
-def test_the_books_are_right(made: Seeded, market: Market) -> None:
+def test_seeded_stock_equals_its_ledger(made: Seeded, market: Market) -> None:
     assert made.orders == 3_000
     assert market.queries.stock_discrepancies() == []
 
 
-def test_it_is_the_same_as_in_memory(made: Seeded, market: Market) -> None:
+def test_seeded_rows_equal_those_of_the_in_memory_store(made: Seeded, market: Market) -> None:
     memory = in_memory_market()
     assert seeding(memory).everything(users=30, products=2_500, orders=3_000, rng_seed=RNG_SEED) == made
     order_ids = [order.id for order in memory.queries.iter_orders()][::50]
@@ -76,7 +76,7 @@ def test_it_is_the_same_as_in_memory(made: Seeded, market: Market) -> None:
     assert some(market) == some(memory)
 
 
-def test_the_planner_knows_the_tables_at_once(made: Seeded, url: str) -> None:
+def test_seeded_tables_have_planner_statistics(made: Seeded, url: str) -> None:
     assert made.products == 2_500
     engine = create_engine(url)
     with engine.connect() as connection:
@@ -85,7 +85,7 @@ def test_the_planner_knows_the_tables_at_once(made: Seeded, url: str) -> None:
     assert known >= 2_000
 
 
-def test_exports_walk_through_all_pages(made: Seeded, market: Market) -> None:
+def test_exports_contain_all_pages(made: Seeded, market: Market) -> None:
     products = [product.id for product in market.queries.iter_products()]
     assert len(products) == made.products
     assert products == sorted(set(products))
@@ -94,14 +94,14 @@ def test_exports_walk_through_all_pages(made: Seeded, market: Market) -> None:
     assert {product.seller.id for product in market.queries.iter_products(seller)} == {seller}
 
 
-def test_a_seed_works_once(made: Seeded, market: Market) -> None:
+def test_the_same_seed_is_rejected_the_second_time(made: Seeded, market: Market) -> None:
     for step in (seeding(market).users, seeding(market).products, seeding(market).orders):
         with pytest.raises(AlreadySeeded):
             step(10, rng_seed=RNG_SEED)
     assert sum(1 for _ in market.queries.iter_orders()) == made.orders
 
 
-def test_interrupted_it_leaves_whole_batches(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_seed_leaves_completed_batches(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scalecommerce_core.services.seeding.service.GROUP_ORDERS", 100)
     monkeypatch.setattr("scalecommerce_core.services.seeding.service.MIN_GROUP_PRODUCTS", 20)
 

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,18 +15,13 @@ from entrypoints.processes.errors import CannotRun
 from entrypoints.torture import run as running
 from entrypoints.torture.client_log import AcknowledgedOrder, ClientLog, FeedReader, RequestedRefund
 from entrypoints.torture.invariants import Invariants
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, ProductId
-from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.order import Order, RefundLine
-from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct
-from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
-from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.domain.order import RefundLine
+from scalecommerce_core.services.catalog import AdjustStock
+from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.testing import SettableClock
 from tests.integration.engine_process import run
 from tests.integration.real_market import real_market
+from tests.unit.support.shop import MarketActions, line, usd
 
 PROMISE = 600.0
 
@@ -69,7 +63,7 @@ class History:
 def history(database: str) -> Iterator[History]:
     log = ClientLog()
     with real_market(database, SettableClock(datetime.now(UTC))) as market:
-        _happen(market, log)
+        _make_history(MarketActions(market), log)
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
         # The manipulations must not be prevented by constraints.
         connection.execute("SET session_replication_role = replica")
@@ -81,49 +75,38 @@ def history(database: str) -> Iterator[History]:
         yield History(connection, log)
 
 
-def _happen(market: Market, log: ClientLog) -> None:
+def _make_history(actions: MarketActions, log: ClientLog) -> None:
     """Orders 1 to 5: paid and half refunded, paid, cancelled, rejected, open."""
-    seller, buyer = market.accounts.sign_up([SignUp("seller@shop.example", None), SignUp("buyer@home.example", None)])
-    assert not isinstance(seller, Exception)
-    assert not isinstance(buyer, Exception)
-    product = unwrap_single(
-        market.catalog.create_products(
-            [CreateProduct(seller.id, CategoryId(1), "Teapot", Money.of("10.00", "USD"), 20)]
-        )
-    ).product.id
+    market, seller, buyer = actions.market, actions.person("seller"), actions.person("buyer")
+    product = actions.list(seller, stock=20)
     log.opening_stock[product] = 20
-    orders = [_placed(market, log, buyer.id, product, units) for units in (2, 3, 1, 90, 4)]
+    orders = [actions.place(buyer, line(product, units)) for units in (2, 3, 1, 90, 4)]
+    for order in orders:
+        lines = tuple((line.product_id, line.quantity, line.price) for line in order.lines)
+        log.record_order(AcknowledgedOrder(order.id, buyer.id, f"key-{order.id}", lines, order.total.minor))
     market.ordering.decide()
-    market.payments.pay([PayOrder(order.id, buyer.id) for order in orders[:2]])
+    for order in orders[:2]:
+        actions.pay(order.id, buyer)
     market.ordering.cancel([CancelOrder(orders[2].id, buyer.id)])
-    market.ordering.refund([RefundOrder(orders[0].id, seller.id, [RefundLine(product, 1)])])
+    actions.refund(orders[0], seller.id, RefundLine(product, 1))
     market.catalog.adjust_stock([AdjustStock(product, seller.id, delta=5)])
-    market.catalog.edit_products([EditProduct(product, seller.id, {"price": Money.of("12.00", "USD")})])
+    actions.edit(product, price=usd("12.00"))
     market.payments.send_refunds()
     log.paid |= {orders[0].id, orders[1].id}
     log.cancelled.add(orders[2].id)
     log.record_refund([RequestedRefund(orders[0].id, product, 1, restock=True)], known=True)
     log.record_adjustment(product, 5, known=True)
     market.relay.assign_sequence()
-    shown = [event.seq for event in market.queries.feed(0, 3, buyer.id).events]
-    log.feeds[buyer.id] = FeedReader(shown[-1], shown)
-
-
-def _placed(market: Market, log: ClientLog, buyer: AccountId, product: ProductId, units: int) -> Order:
-    order = unwrap_single(
-        market.ordering.place([PlaceOrder(CommandId(uuid4()), buyer, [OrderLineRequest(product, units)])])
-    )
-    lines = tuple((line.product_id, line.quantity, line.price) for line in order.lines)
-    log.record_order(AcknowledgedOrder(order.id, buyer, f"key-{order.id}", lines, order.total.minor))
-    return order
+    received = [event.seq for event in market.queries.feed(0, 3, buyer.id).events]
+    log.feeds[buyer.id] = FeedReader(received[-1], received)
 
 
 def test_a_consistent_history_satisfies_all_invariants(history: History) -> None:
     assert history.broken() == {}
-    looked_at = {
+    compared = {
         checked.invariant: checked.compared for checked in Invariants(history.connection, history.log, 1).check_all()
     }
-    assert min(looked_at.values()) > 0, "an invariant that compares nothing holds always"
+    assert min(compared.values()) > 0, "an invariant that compares nothing always holds"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +200,7 @@ def test_an_unanswered_request_may_have_taken_effect(history: History) -> None:
     assert history.broken() == {}
 
 
-def test_the_short_form_holds(tmp_path: Path) -> None:
+def test_the_quick_self_test_passes(tmp_path: Path) -> None:
     # The servers of the environment must not be used.
     away = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
     ended = run("torture", "--quick", "--json", "--data", str(tmp_path / "torture"), cwd=tmp_path, **away)

@@ -111,7 +111,7 @@ def test_files_with_secrets_are_private(demo: EngineProcess) -> None:
             assert secret not in Path(f"/proc/{pid}/{place}").read_bytes()
 
 
-def test_commands_in_the_same_directory_find_the_engine(demo: EngineProcess) -> None:
+def test_commands_in_the_same_directory_use_its_engine(demo: EngineProcess) -> None:
     assert json.loads(run("stock", "verify", "--json", cwd=demo.directory).stdout)["clean"] is True
     assert "revision" in run("migrate", cwd=demo.directory).stdout
     elsewhere = run("stock", "verify", "--json", "--data", str(demo.data), cwd=Path("/"))

@@ -10,12 +10,9 @@ import pytest
 import redis
 
 from adapters.embedded.redis import EmbeddedRedis
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId
-from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
@@ -24,6 +21,7 @@ from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
 from tests.integration.receiver import Receiver, receiving
+from tests.unit.support.shop import MarketActions
 
 WEBHOOKS = "/webhooks/api/v1/"
 URL = "https://example.com/hooks"
@@ -39,13 +37,14 @@ def market(database: str) -> Iterator[Market]:
 
 
 def seller_with_products(market: Market, count: int) -> AccountId:
-    """Add a seller with an endpoint and `count` products."""
-    seller = unwrap_single(market.accounts.sign_up([SignUp("sam@example.com", "a long password")])).id
-    unwrap_single(market.webhooks.create([CreateEndpoint(seller, URL)]))
-    price = Money.of("1.00", "USD")
-    market.catalog.create_products([CreateProduct(seller, CategoryId(1), f"Pot {n}", price, 1) for n in range(count)])
+    """A seller with an endpoint, and `count` events of new products."""
+    actions = MarketActions(market)
+    seller = actions.person("sam")
+    unwrap_single(market.webhooks.create([CreateEndpoint(seller.id, URL)]))
+    for _ in range(count):
+        actions.list(seller)
     market.relay.assign_sequence()
-    return seller
+    return seller.id
 
 
 def test_concurrent_fan_outs_make_one_delivery_of_each_event(market: Market) -> None:

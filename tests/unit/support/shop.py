@@ -1,4 +1,4 @@
-"""`Shop`: an in-memory marketplace with short methods for frequent actions of tests."""
+"""Short methods for frequent actions of tests on a market: `MarketActions`, and `Shop` with a market in memory."""
 
 from typing import Any
 
@@ -8,8 +8,10 @@ from scalecommerce_core.domain.money import Money, minor_units
 from scalecommerce_core.domain.order import Order, RefundLine
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import Ids
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import CreateProduct, EditProduct
+from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import unwrap_single
@@ -28,14 +30,77 @@ def line(product_id: ProductId, quantity: int = 1, price: str | None = None) -> 
     return OrderLineRequest(product_id, quantity, None if price is None else minor_units(price, "USD"))
 
 
-class Shop:
-    """An in-memory marketplace; `clock` moves only when a test moves it."""
+class MarketActions:
+    """Actions on any market. A product is a tea pot in `CATEGORY` at 10.00 USD with 10 units unless a test differs."""
+
+    def __init__(self, market: Market, ids: Ids | None = None) -> None:
+        """`ids` draws the command ids of orders."""
+        self.market = market
+        self.ids = CountingIds() if ids is None else ids
+
+    # --- accounts and products
+
+    def person(self, name: str, **more: Any) -> Account:
+        """Sign up `<name>@example.com`."""
+        command = SignUp(f"{name}@example.com", PASSWORD, **{"first_name": name, **more})
+        return unwrap_single(self.market.accounts.sign_up([command]))
+
+    def list(self, seller: Account, price: str = "10.00", stock: int = 10, **more: Any) -> ProductId:
+        """List a product; `more` are further fields of `CreateProduct`."""
+        fields = {"category_id": CATEGORY, "name": "Tea pot", "price": usd(price), "stock": stock, **more}
+        return unwrap_single(self.market.catalog.create_products([CreateProduct(seller.id, **fields)])).product.id
+
+    def edit(self, product_id: ProductId, **changes: Any) -> Product:
+        """Edit a product as its seller."""
+        command = EditProduct(product_id, self.product(product_id).seller_id, changes)
+        return unwrap_single(self.market.catalog.edit_products([command])).product
+
+    # --- orders
+
+    def command(self, buyer: Account, *lines: OrderLineRequest) -> PlaceOrder:
+        return PlaceOrder(self.ids.command(), buyer.id, lines)
+
+    def place(self, buyer: Account, *lines: OrderLineRequest) -> Order:
+        return unwrap_single(self.market.ordering.place([self.command(buyer, *lines)]))
+
+    def reserve(self, buyer: Account, *lines: OrderLineRequest) -> Order:
+        """Place an order and decide it."""
+        order = self.place(buyer, *lines)
+        self.market.ordering.decide()
+        return self.order(order.id)
+
+    def pay(self, order_id: OrderId, buyer: Account) -> Order:
+        return unwrap_single(self.market.payments.pay([PayOrder(order_id, buyer.id)]))
+
+    def buy(self, buyer: Account, *lines: OrderLineRequest) -> Order:
+        """Place an order, decide it and pay for it."""
+        return self.pay(self.reserve(buyer, *lines).id, buyer)
+
+    def refund(self, order: Order, by: AccountId, *lines: RefundLine, **more: Any) -> Order:
+        return unwrap_single(self.market.ordering.refund([RefundOrder(order.id, by, lines, **more)]))
+
+    # --- stored state
+
+    def product(self, product_id: ProductId) -> Product:
+        with self.market.store.begin() as tx:
+            return tx.products.lock([product_id])[product_id]
+
+    def stock(self, product_id: ProductId) -> Stock:
+        with self.market.store.begin() as tx:
+            return tx.stock.lock([product_id])[product_id]
+
+    def order(self, order_id: OrderId) -> Order:
+        with self.market.store.begin() as tx:
+            return tx.orders.lock([order_id])[order_id]
+
+
+class Shop(MarketActions):
+    """A market in memory; `clock` moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.clock = SettableClock()
-        self.ids = CountingIds()
         self.gateway = MemoryGateway()
-        self.market = in_memory_market(self.clock, gateway=self.gateway)
+        super().__init__(in_memory_market(self.clock, gateway=self.gateway))
         self.accounts = self.market.accounts
         self.catalog = self.market.catalog
         self.ordering = self.market.ordering
@@ -52,53 +117,3 @@ class Shop:
     def tables(self) -> Tables:
         """The committed data, for tests that bypass the read side."""
         return self.store.tables
-
-    # --- people and products
-
-    def person(self, name: str) -> Account:
-        return unwrap_single(self.accounts.sign_up([SignUp(f"{name}@example.com", PASSWORD, first_name=name)]))
-
-    def list(self, seller: Account, price: str = "10.00", stock: int = 10, **more: Any) -> ProductId:
-        command = CreateProduct(seller.id, CATEGORY, more.pop("name", "Tea pot"), usd(price), stock, **more)
-        return unwrap_single(self.catalog.create_products([command])).product.id
-
-    def edit(self, product_id: ProductId, **changes: Any) -> Product:
-        """Edit a product as its seller."""
-        seller = self.product(product_id).seller_id
-        return unwrap_single(self.catalog.edit_products([EditProduct(product_id, seller, changes)])).product
-
-    # --- orders
-
-    def command(self, buyer: Account, *lines: OrderLineRequest) -> PlaceOrder:
-        return PlaceOrder(self.ids.command(), buyer.id, lines)
-
-    def place(self, buyer: Account, *lines: OrderLineRequest) -> Order:
-        return unwrap_single(self.ordering.place([self.command(buyer, *lines)]))
-
-    def reserve(self, buyer: Account, *lines: OrderLineRequest) -> Order:
-        order = self.place(buyer, *lines)
-        self.ordering.decide()
-        return self.order(order.id)
-
-    def buy(self, buyer: Account, *lines: OrderLineRequest) -> Order:
-        return unwrap_single(self.payments.pay([PayOrder(self.reserve(buyer, *lines).id, buyer.id)]))
-
-    def refund(self, order: Order, by: AccountId, *lines: RefundLine, **more: Any) -> Order:
-        return unwrap_single(self.ordering.refund([RefundOrder(order.id, by, lines, **more)]))
-
-    # --- what is stored
-
-    def product(self, product_id: ProductId) -> Product:
-        product = self.tables.products.get(product_id)
-        assert product is not None
-        return product
-
-    def stock(self, product_id: ProductId) -> Stock:
-        stock = self.tables.stock.get(product_id)
-        assert stock is not None
-        return stock
-
-    def order(self, order_id: OrderId) -> Order:
-        order = self.tables.orders.get(order_id)
-        assert order is not None
-        return order

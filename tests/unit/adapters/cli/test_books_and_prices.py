@@ -9,17 +9,13 @@ import pytest
 from attrs import evolve
 
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.queries import PageRequest, Queries, StockDiscrepancy
-from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import CreateProduct
-from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
-from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
 from scalecommerce_core.services.results import unwrap_single
-from scalecommerce_core.testing import CountingIds, MemoryStore
+from scalecommerce_core.testing import MemoryStore
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+from tests.unit.support.shop import MarketActions, line, usd
 from tests.unit.support.tampering import Instead
 from tests.unit.support.user_policies import proposing, temporarily_registered
 
@@ -29,27 +25,14 @@ CALM = {"least_views": 0}
 @pytest.fixture
 def shop(runtime: MemoryRuntime) -> ProductId:
     """A product whose stock will not last for the days that its policy requires."""
-    market = runtime.market
-    seller, buyer = (
-        unwrap_single(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer")
-    )
-    category = market.queries.categories()[0].id
-    listed = unwrap_single(
-        market.catalog.create_products(
-            [CreateProduct(seller.id, category, "Tea", Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"))]
-        )
-    )
+    actions = MarketActions(runtime.market)
+    seller = actions.person("seller")
+    product_id = actions.list(seller, stock=20, name="Tea", cost=usd("9.00"))
     document = {"name": "Learn", "parameters": {"caution": 0, "vary": False}, "guardrails": CALM}
-    unwrap_single(market.pricing.create([CreatePolicy(seller.id, document)]))
+    unwrap_single(runtime.market.pricing.create([CreatePolicy(seller.id, document)]))
     runtime.clock.advance(days=28)
-    placed = unwrap_single(
-        market.ordering.place(
-            [PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(listed.product.id, 12)])]
-        )
-    )
-    market.ordering.decide()
-    unwrap_single(market.payments.pay([PayOrder(placed.id, buyer.id)]))
-    return listed.product.id
+    actions.buy(actions.person("buyer"), line(product_id, 12))
+    return product_id
 
 
 @pytest.mark.usefixtures("shop")

@@ -3,22 +3,18 @@ import json
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.money import Money
-from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import CreateProduct
-from scalecommerce_core.services.results import unwrap_single
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+from tests.unit.support.shop import MarketActions
 
 
 @pytest.fixture
 def seller(runtime: MemoryRuntime) -> Account:
-    return unwrap_single(runtime.market.accounts.sign_up([SignUp("seller@example.com", None)]))
+    return MarketActions(runtime.market).person("seller")
 
 
-def happen(runtime: MemoryRuntime, seller: Account, count: int) -> None:
-    category = runtime.market.queries.categories()[0].id
-    price = Money.of("10.00", "USD")
-    runtime.market.catalog.create_products([CreateProduct(seller.id, category, "Tea", price, 1) for _ in range(count)])
+def record_events(runtime: MemoryRuntime, seller: Account, count: int) -> None:
+    for _ in range(count):
+        MarketActions(runtime.market).list(seller)
     runtime.market.relay.assign_sequence()
 
 
@@ -42,7 +38,7 @@ def test_an_invalid_event_number_is_wrong_usage(cli: Cli) -> None:
 
 
 def test_the_newest_events_are_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
-    happen(runtime, seller, 50)
+    record_events(runtime, seller, 50)
     lines = cli("events", "tail").out.splitlines()
     assert len(lines) == 20
     told = f'{{"product": 50, "seller": {seller.id}}}'
@@ -50,8 +46,8 @@ def test_the_newest_events_are_shown(cli: Cli, runtime: MemoryRuntime, seller: A
 
 
 def test_all_events_after_a_number_are_shown(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
-    happen(runtime, seller, 1_200)
-    happen(runtime, seller, 3)
+    record_events(runtime, seller, 1_200)
+    record_events(runtime, seller, 3)
     ended = cli("events", "tail", "--after", "7", "--json")
     assert numbers(ended.out) == list(range(8, 1_204))
     assert json.loads(ended.out.splitlines()[0]) == {
@@ -63,10 +59,10 @@ def test_all_events_after_a_number_are_shown(cli: Cli, runtime: MemoryRuntime, s
 
 
 def test_deleted_events_are_skipped(cli: Cli, runtime: MemoryRuntime, seller: Account) -> None:
-    happen(runtime, seller, 5)
+    record_events(runtime, seller, 5)
     runtime.clock.advance(days=40)
     runtime.market.relay.purge()
-    happen(runtime, seller, 2)
+    record_events(runtime, seller, 2)
     assert numbers(cli("events", "tail", "--json").out) == [6, 7]
     ended = cli("events", "tail", "--after", "2")
     assert ended.code == 1
@@ -76,13 +72,13 @@ def test_deleted_events_are_skipped(cli: Cli, runtime: MemoryRuntime, seller: Ac
 def test_a_feed_is_followed_until_ctrl_c(
     cli: Cli, runtime: MemoryRuntime, seller: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    happen(runtime, seller, 1)
+    record_events(runtime, seller, 1)
     pauses = iter([2, 1, 0])
 
     def pause(_seconds: float) -> None:
         if not (count := next(pauses)):
             raise KeyboardInterrupt
-        happen(runtime, seller, count)
+        record_events(runtime, seller, count)
 
     monkeypatch.setattr("adapters.cli.events.time.sleep", pause)
     ended = cli("events", "tail", "--follow", "--json")

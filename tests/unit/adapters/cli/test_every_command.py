@@ -12,20 +12,16 @@ import pytest
 from adapters.cli import online_retail
 from adapters.cli.commands import REPLACED_COMMANDS
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import CreateProduct
-from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
-from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
-from scalecommerce_core.testing import CountingIds, RecordingSender, in_memory_market
+from scalecommerce_core.testing import RecordingSender, in_memory_market
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.adapters.cli.test_help import ALL
 from tests.unit.support.command_tree import command_tree
+from tests.unit.support.shop import MarketActions, line, usd
 
 HOSTILE = "[/red] :tea: [bold]" + "very " * 12 + "long"
 """A name that looks like markup and is wider than its column."""
@@ -74,14 +70,9 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A shop with data for every command, and with the most difficult names that users may choose."""
     sender = RecordingSender()
     market = runtime.market = in_memory_market(runtime.clock, sender=sender)
-    seller, buyer = (
-        unwrap_single(market.accounts.sign_up([SignUp(f"{who}@example.com", None)])) for who in ("seller", "buyer")
-    )
-    category = market.queries.categories()[0].id
-    product = CreateProduct(
-        seller.id, category, HOSTILE, Money.of("10.00", "USD"), 20, cost=Money.of("9.00", "USD"), sku="[/]"
-    )
-    listed = unwrap_single(market.catalog.create_products([product]))
+    actions = MarketActions(market)
+    seller, buyer = actions.person("seller"), actions.person("buyer")
+    product_id = actions.list(seller, stock=20, name=HOSTILE, cost=usd("9.00"), sku="[/]")
     learn = {"name": HOSTILE, "parameters": {"caution": 0, "vary": False}, "guardrails": {"least_views": 0}}
     unwrap_single(market.pricing.create([CreatePolicy(seller.id, learn)]))
     endpoint = unwrap_single(market.webhooks.create([CreateEndpoint(seller.id, ADDRESS)])).endpoint.id
@@ -89,10 +80,7 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     unwrap_single(market.webhooks.ping([ActOnEndpoint(endpoint, seller.id)]))
     market.webhooks.deliver()
     runtime.clock.advance(days=28)
-    wanted = PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(listed.product.id, 12)])
-    placed = unwrap_single(market.ordering.place([wanted]))
-    market.ordering.decide()
-    unwrap_single(market.payments.pay([PayOrder(placed.id, buyer.id)]))
+    actions.buy(buyer, line(product_id, 12))
     market.relay.assign_sequence()
     for policy in market.queries.policies(None, PageRequest()).rows:
         market.repricing.run(policy.id)

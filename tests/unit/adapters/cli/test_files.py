@@ -12,17 +12,12 @@ import pytest
 from adapters.cli import online_retail
 from adapters.cli.importing import ON_INTERRUPT
 from adapters.cli.product_import import ProductImport
-from adapters.cli.sellers import find_account
-from scalecommerce_core.domain.identifiers import AccountId, OrderId
-from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.identifiers import OrderId
 from scalecommerce_core.domain.order import RefundLine
-from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import CreateProduct
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
-from scalecommerce_core.services.payments import PayOrder
+from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.services.results import unwrap_single
-from scalecommerce_core.testing import CountingIds
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+from tests.unit.support.shop import MarketActions, line
 
 SELLER = "seller@example.com"
 CSV = "sku,name,category,price,stock\nA,Tea pot,toys,19.90,3\nB,[red]Cup[/],toys,4.50,7\n"
@@ -32,7 +27,7 @@ SAMPLE = Path(online_retail.__file__).with_name("sample.csv")
 @pytest.fixture
 def runtime() -> MemoryRuntime:
     runtime = MemoryRuntime()
-    unwrap_single(runtime.market.accounts.sign_up([SignUp(SELLER, "a long password")]))
+    MarketActions(runtime.market).person("seller")
     return runtime
 
 
@@ -169,32 +164,21 @@ def test_an_interrupted_replay_reports_what_stays(cli: Cli, monkeypatch: pytest.
 
 
 def test_exported_orders_are_evaluated_by_what_was_sold(cli: Cli, runtime: MemoryRuntime, tmp_path: Path) -> None:
-    market, ids = runtime.market, CountingIds()
-    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
-    seller = find_account(market, SELLER)
-    category = market.queries.categories()[0].id
-    listed = unwrap_single(
-        market.catalog.create_products([CreateProduct(seller, category, "Tea", Money.of("10.00", "USD"), 100)])
-    )
+    actions = MarketActions(runtime.market)
+    seller, buyer = actions.person("tea-seller"), actions.person("buyer")
+    product_id = actions.list(seller, stock=100)
 
-    def order(quantity: int, by: AccountId = buyer.id) -> OrderId:
+    def reserve(quantity: int) -> OrderId:
         runtime.clock.advance(days=1)
-        placed = unwrap_single(
-            market.ordering.place([PlaceOrder(ids.command(), by, [OrderLineRequest(listed.product.id, quantity)])])
-        )
-        market.ordering.decide()
-        return placed.id
+        return actions.reserve(buyer, line(product_id, quantity)).id
 
-    def pay(order_id: OrderId, by: AccountId = buyer.id) -> None:
-        unwrap_single(market.payments.pay([PayOrder(order_id, by)]))
-
-    pay(order(3))
-    refunded = order(2)
-    pay(refunded)
-    unwrap_single(market.ordering.refund([RefundOrder(refunded, seller, [RefundLine(listed.product.id, 2)])]))
-    pay(order(7, by=seller), by=seller)
-    rejected, cancelled, unpaid = order(100_000), order(5), order(1)
-    unwrap_single(market.ordering.cancel([CancelOrder(cancelled, buyer.id)]))
+    actions.pay(reserve(3), buyer)
+    refunded = reserve(2)
+    actions.refund(actions.pay(refunded, buyer), seller.id, RefundLine(product_id, 2))
+    runtime.clock.advance(days=1)
+    actions.buy(seller, line(product_id, 7))
+    rejected, cancelled, unpaid = reserve(100_000), reserve(5), reserve(1)
+    unwrap_single(runtime.market.ordering.cancel([CancelOrder(cancelled, buyer.id)]))
 
     file = tmp_path / "orders.csv"
     assert cli("export", "orders", "--output", str(file)).code == 0

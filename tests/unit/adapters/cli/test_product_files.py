@@ -21,12 +21,11 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.queries import ProductView
-from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AddCategory, Catalog, CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.results import unwrap_single
-from scalecommerce_core.testing import CountingIds, MemoryStore, in_memory_market
+from scalecommerce_core.testing import MemoryStore, in_memory_market
+from tests.unit.support.shop import MarketActions, line
 from tests.unit.support.tampering import TamperedStore, failing
 
 
@@ -37,7 +36,7 @@ def market() -> Market:
 
 @pytest.fixture
 def seller(market: Market) -> AccountId:
-    return unwrap_single(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
+    return MarketActions(market).person("seller").id
 
 
 def load(market: Market, seller: AccountId, text: str, *, dry_run: bool = False) -> ImportedProducts:
@@ -97,7 +96,7 @@ def test_texts_are_normalized(market: Market, seller: AccountId) -> None:
 
 
 def test_a_similar_address_is_another_seller(market: Market) -> None:
-    kara = unwrap_single(market.accounts.sign_up([SignUp("kara@example.com", None)])).id
+    kara = MarketActions(market).person("kara").id
     done = load(market, kara, "sku,name,category,price,seller\nA1,Cup,5,1.00,\u212aara@example.com\n")
     assert [error.message for error in done.errors] == [
         "seller: This is a product of \u212aara@example.com, not of kara@example.com."
@@ -201,7 +200,7 @@ def test_files_of_spreadsheets_are_imported(separator: str, mark: str, market: M
 def market_with(names: list[str]) -> tuple[Market, AccountId, MemoryStore]:
     memory = MemoryStore()
     market = in_memory_market(memory=memory)
-    seller = unwrap_single(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
+    seller = MarketActions(market).person("seller").id
     for number, name in enumerate(names):
         unwrap_single(
             market.catalog.create_products(
@@ -235,12 +234,9 @@ def test_an_untouched_export_changes_nothing(names: list[str]) -> None:
 
 def meanwhile(market: Market, seller: AccountId) -> None:
     """Sell one unit of each product, change its price by a policy, and edit its other fields."""
-    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
+    buyer = MarketActions(market).person("buyer")
     products = [view for view in market.queries.iter_products() if view.stock and view.is_active]
-    market.ordering.place(
-        [PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(p.id, 1) for p in products])]
-    )
-    market.ordering.decide()
+    MarketActions(market).reserve(buyer, *(line(product.id) for product in products))
     with market.store.begin() as tx:
         locked = tx.products.lock({view.id for view in products})
         for product in locked.values():
@@ -342,7 +338,7 @@ def test_line_breaks_that_a_spreadsheet_wrote_otherwise_change_no_text(market: M
 
 def test_a_number_finds_the_sellers_own_products_alone(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
-    other = unwrap_single(market.accounts.sign_up([SignUp("other@example.com", None)])).id
+    other = MarketActions(market).person("other").id
     pot = shelf(market)["A1"].id
     done = load(market, other, f"id,price\n{pot},1.00\n999,1.00\n١,1.00\n{pot}.0,1\n")
     assert [error.message.partition(":")[0] for error in done.errors] == ["id"] * 4
@@ -405,7 +401,7 @@ def test_products_of_other_sellers_are_not_changed(market: Market, seller: Accou
     load(market, seller, TWO)
     file = io.StringIO(newline="")
     export_products(market, file)
-    other = unwrap_single(market.accounts.sign_up([SignUp("other@example.com", None)])).id
+    other = MarketActions(market).person("other").id
     imported = load(market, other, file.getvalue())
     assert (imported.created, imported.updated) == (0, 0)
     assert [error.message for error in imported.errors] == [
@@ -425,10 +421,8 @@ def test_products_of_one_seller_are_exported_as_json_lines(market: Market, selle
 
 def test_a_carriage_return_in_a_name_does_not_split_its_line(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
-    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
-    market.ordering.place(
-        [PlaceOrder(CountingIds().command(), buyer.id, [OrderLineRequest(shelf(market)["A1"].id, 1)])]
-    )
+    buyer = MarketActions(market).person("buyer")
+    MarketActions(market).place(buyer, line(shelf(market)["A1"].id))
     (order,) = market.queries.iter_orders()
     old = evolve(order, lines=tuple(evolve(line, name="Tea\rpot") for line in order.lines))
     text = io.StringIO(newline="")
@@ -441,9 +435,8 @@ def test_a_carriage_return_in_a_name_does_not_split_its_line(market: Market, sel
 
 def test_orders_are_exported_as_csv_and_json_lines(market: Market, seller: AccountId) -> None:
     load(market, seller, TWO)
-    buyer = unwrap_single(market.accounts.sign_up([SignUp("buyer@example.com", None)]))
-    wanted = [OrderLineRequest(shelf(market)[sku].id, 2) for sku in ("A1", "B2")]
-    market.ordering.place([PlaceOrder(CountingIds().command(), buyer.id, wanted)])
+    buyer = MarketActions(market).person("buyer")
+    MarketActions(market).place(buyer, *(line(shelf(market)[sku].id, 2) for sku in ("A1", "B2")))
     table, lines = io.StringIO(newline=""), io.StringIO()
     assert export_orders(market, table) == 1
     assert export_orders(market, lines, ExportFormat.JSON_LINES) == 1
@@ -459,7 +452,7 @@ def test_orders_are_exported_as_csv_and_json_lines(market: Market, seller: Accou
 )
 def test_files_have_the_decimals_of_their_currency(currency: str, price: str, wrong: str) -> None:
     market = in_memory_market(currency=currency)
-    seller = unwrap_single(market.accounts.sign_up([SignUp("seller@example.com", None)])).id
+    seller = MarketActions(market).person("seller").id
     read = load(market, seller, f"sku,name,category,price,cost\nA1,Pot,5,{price},\nB2,Cup,5,{wrong},{wrong}\n")
     assert str(shelf(market)["A1"].price) == f"{price} {currency}"
     (error,) = read.errors

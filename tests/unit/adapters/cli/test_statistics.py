@@ -3,34 +3,19 @@ from typing import cast
 
 import pytest
 
-from scalecommerce_core.domain.identifiers import CategoryId
-from scalecommerce_core.domain.money import Money
-from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import CreateProduct
-from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
-from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import unwrap_single
-from scalecommerce_core.testing import CountingIds, MemoryStore
+from scalecommerce_core.testing import MemoryStore
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+from tests.unit.support.shop import MarketActions, line
 
 
 @pytest.fixture
 def sold(runtime: MemoryRuntime) -> None:
-    """A sold tea pot whose sale is removed from the rollups."""
-    market = runtime.market
-    sam, bea = (
-        unwrap_single(market.accounts.sign_up([SignUp(f"{name}@example.com", "a long password")])).id
-        for name in ("sam", "bea")
-    )
-    command = CreateProduct(sam, CategoryId(1), "Tea pot", Money(1000, "USD"), 5)
-    product = unwrap_single(market.catalog.create_products([command])).product.id
-    order = unwrap_single(
-        market.ordering.place([PlaceOrder(CountingIds().command(), bea, [OrderLineRequest(product, 2)])])
-    )
-    market.ordering.decide()
-    unwrap_single(market.payments.pay([PayOrder(order.id, bea)]))
-    market.relay.assign_sequence()
-    market.statistics.catch_up()
+    """Two tea pots that were sold and are counted in the statistics."""
+    actions = MarketActions(runtime.market)
+    product_id = actions.list(actions.person("sam"), stock=5)
+    actions.buy(actions.person("bea"), line(product_id, 2))
+    runtime.market.relay.assign_sequence()
+    runtime.market.statistics.catch_up()
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from scalecommerce_core.domain.identifiers import AccountId, EndpointId
+from scalecommerce_core.domain.identifiers import EndpointId
 from scalecommerce_core.domain.webhook import WebhookAnswer
-from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import RecordingSender, in_memory_market
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
+from tests.unit.support.shop import MarketActions
 
 GONE = WebhookAnswer(timedelta(milliseconds=7), status=410)
 BAD = WebhookAnswer(timedelta(milliseconds=7), status=500)
@@ -24,7 +24,7 @@ class Post:
         self.clock = runtime.clock
         runtime.market = in_memory_market(runtime.clock, sender=self.sender)
         self.webhooks = runtime.market.webhooks
-        self.owner = AccountId(unwrap_single(runtime.market.accounts.sign_up([SignUp("sam@example.com", None)])).id)
+        self.owner = MarketActions(runtime.market).person("sam").id
 
     def create(self, host: str = "example.com", *topics: str) -> EndpointId:
         made = unwrap_single(self.webhooks.create([CreateEndpoint(self.owner, f"https://{host}/", topics)]))

@@ -64,7 +64,7 @@ class Things(PageQuery, frozen=True):
     brand: list[str] = msgspec.field(default_factory=list)
 
 
-class Shop:
+class ThingResource:
     def __init__(self) -> None:
         self.things: dict[int, Thing] = {}
         self.next_id = 1
@@ -174,18 +174,20 @@ def uncached(handler: Handler) -> Handler:
 
 
 @pytest.fixture(scope="module")
-def open_shop() -> Iterator[tuple[Shop, Client]]:
+def thing_api() -> Iterator[tuple[ThingResource, Client]]:
     """Created once per module, since building the OpenAPI document takes longer than most tests."""
-    shop = Shop()
-    with calling(build_application(operations_of(shop, uncached), authenticate=authenticate, version="1.0")) as made:
-        yield shop, made
+    resource = ThingResource()
+    with calling(
+        build_application(operations_of(resource, uncached), authenticate=authenticate, version="1.0")
+    ) as made:
+        yield resource, made
 
 
 @pytest.fixture
-def client(open_shop: tuple[Shop, Client]) -> Client:
-    """An empty shop."""
-    shop, client = open_shop
-    shop.empty()
+def client(thing_api: tuple[ThingResource, Client]) -> Client:
+    """A client of the API without things."""
+    resource, client = thing_api
+    resource.empty()
     client.headers.pop("Authorization", None)
     return client
 

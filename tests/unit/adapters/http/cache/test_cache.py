@@ -79,7 +79,7 @@ class Database:
         return CatalogChange(self.number - 1, frozenset({product}))
 
 
-class Shop:
+class CachingProcess:
     """The product cache of one process, with a permanent heartbeat unless a test ends it."""
 
     def __init__(self, shared: MemorySharedCache | None = None, limit: int = 10**6) -> None:
@@ -244,32 +244,32 @@ def test_changes_beyond_the_tracking_limit_invalidate_everything_up_to_the_newes
 
 def test_concurrent_requests_cost_one_read_per_product() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        shop.database.gate.clear()
-        waiting = [asyncio.ensure_future(shop.price()) for _ in range(50)]
-        await asyncio.to_thread(shop.database.reading.wait, 5)
-        waiting += [asyncio.ensure_future(shop.price(product)) for product in (TEA, POT)]
+        process = CachingProcess()
+        process.database.gate.clear()
+        waiting = [asyncio.ensure_future(process.price()) for _ in range(50)]
+        await asyncio.to_thread(process.database.reading.wait, 5)
+        waiting += [asyncio.ensure_future(process.price(product)) for product in (TEA, POT)]
         await asyncio.sleep(0)
-        shop.database.gate.set()
+        process.database.gate.set()
         assert set(await asyncio.gather(*waiting)) == {0}
-        assert await shop.price() == 0
-        assert shop.database.reads == [[TEA], [POT]]
-        await shop.cache.close()
+        assert await process.price() == 0
+        assert process.database.reads == [[TEA], [POT]]
+        await process.cache.close()
 
     run(scenario())
 
 
 def test_a_cancelled_request_does_not_cancel_the_load_of_others() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        shop.database.gate.clear()
-        first, second = (asyncio.ensure_future(shop.price()) for _ in range(2))
-        await asyncio.to_thread(shop.database.reading.wait, 5)
+        process = CachingProcess()
+        process.database.gate.clear()
+        first, second = (asyncio.ensure_future(process.price()) for _ in range(2))
+        await asyncio.to_thread(process.database.reading.wait, 5)
         first.cancel()
-        shop.database.gate.set()
+        process.database.gate.set()
         assert await second == 0
-        assert shop.database.reads == [[TEA]]
-        await shop.cache.close()
+        assert process.database.reads == [[TEA]]
+        await process.cache.close()
 
     run(scenario())
 
@@ -277,107 +277,107 @@ def test_a_cancelled_request_does_not_cancel_the_load_of_others() -> None:
 @pytest.mark.parametrize("is_local", [True, False])
 def test_a_load_from_before_a_change_is_neither_stored_nor_joined_after_it(is_local: bool) -> None:
     async def scenario() -> None:
-        shop = Shop()
-        shop.database.gate.clear()
-        early = asyncio.ensure_future(shop.price())
-        await asyncio.to_thread(shop.database.reading.wait, 5)
-        shop.notify(shop.database.change(TEA), is_local=is_local)
-        late = asyncio.ensure_future(shop.price())
+        process = CachingProcess()
+        process.database.gate.clear()
+        early = asyncio.ensure_future(process.price())
+        await asyncio.to_thread(process.database.reading.wait, 5)
+        process.notify(process.database.change(TEA), is_local=is_local)
+        late = asyncio.ensure_future(process.price())
         await asyncio.sleep(0)
-        shop.database.gate.set()
+        process.database.gate.set()
         assert (await early, await late) == (0, 1)
-        assert await shop.price() == 1
-        assert shop.database.reads == [[TEA], [TEA]]
-        await shop.cache.close()
+        assert await process.price() == 1
+        assert process.database.reads == [[TEA], [TEA]]
+        await process.cache.close()
 
     run(scenario())
 
 
 def test_a_change_removes_the_entry_and_its_second_notification_does_not() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        await shop.price(), await shop.price(POT)
-        change = shop.database.change(TEA)
-        shop.notify(change, is_local=True)
-        assert await shop.price() == 1
-        shop.notify(change)
-        assert [await shop.price(), await shop.price(POT)] == [1, 0]
-        assert shop.database.reads == [[TEA], [POT], [TEA]]
-        await shop.cache.close()
+        process = CachingProcess()
+        await process.price(), await process.price(POT)
+        change = process.database.change(TEA)
+        process.notify(change, is_local=True)
+        assert await process.price() == 1
+        process.notify(change)
+        assert [await process.price(), await process.price(POT)] == [1, 0]
+        assert process.database.reads == [[TEA], [POT], [TEA]]
+        await process.cache.close()
 
     run(scenario())
 
 
 def test_a_change_of_a_seller_invalidates_the_entries_of_its_products() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        await shop.price()
-        shop.notify(CatalogChange(shop.database.change(TEA).number, sellers=frozenset({AccountId(8)})))
-        assert await shop.price() == 0
-        shop.notify(CatalogChange(shop.database.change(TEA).number, sellers=frozenset({AccountId(7)})))
-        assert await shop.price() == 2
-        await shop.cache.close()
+        process = CachingProcess()
+        await process.price()
+        process.notify(CatalogChange(process.database.change(TEA).number, sellers=frozenset({AccountId(8)})))
+        assert await process.price() == 0
+        process.notify(CatalogChange(process.database.change(TEA).number, sellers=frozenset({AccountId(7)})))
+        assert await process.price() == 2
+        await process.cache.close()
 
     run(scenario())
 
 
 def test_a_missing_product_is_cached_until_it_is_created() -> None:
     async def scenario() -> None:
-        shop = Shop()
+        process = CachingProcess()
         for _ in range(3):
-            assert (await shop.cache.get(ProductId(100))).body is None
-        assert len(shop.database.reads) == 1
-        shop.notify(shop.database.change(ProductId(100)))
-        await shop.cache.get(ProductId(100))
-        assert len(shop.database.reads) == 2
-        await shop.cache.close()
+            assert (await process.cache.get(ProductId(100))).body is None
+        assert len(process.database.reads) == 1
+        process.notify(process.database.change(ProductId(100)))
+        await process.cache.get(ProductId(100))
+        assert len(process.database.reads) == 2
+        await process.cache.close()
 
     run(scenario())
 
 
 def test_without_a_heartbeat_every_request_reads_the_database() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        await shop.price()
-        shop.validity.on_heartbeat(float("-inf"))
-        shop.database.change(TEA)
-        assert await shop.price() == 1
-        assert shop.cache.get_valid(TEA) is None
-        await shop.cache.close()
+        process = CachingProcess()
+        await process.price()
+        process.validity.on_heartbeat(float("-inf"))
+        process.database.change(TEA)
+        assert await process.price() == 1
+        assert process.cache.get_valid(TEA) is None
+        await process.cache.close()
 
     run(scenario())
 
 
 def test_entries_past_their_ttl_are_reloaded_together() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        await asyncio.gather(shop.price(), shop.price(POT))
-        before = len(shop.database.reads)
-        shop.database.version += 1
-        shop.time.now += 5
-        assert [await shop.price(), await shop.price(POT), await shop.price()] == [0, 0, 0]
-        shop.database.reading.clear()
-        await asyncio.to_thread(shop.database.reading.wait, 5)
+        process = CachingProcess()
+        await asyncio.gather(process.price(), process.price(POT))
+        before = len(process.database.reads)
+        process.database.version += 1
+        process.time.now += 5
+        assert [await process.price(), await process.price(POT), await process.price()] == [0, 0, 0]
+        process.database.reading.clear()
+        await asyncio.to_thread(process.database.reading.wait, 5)
         async with asyncio.timeout(5):
-            while await shop.price() == 0:  # noqa: ASYNC110 - the refresh sets no event
+            while await process.price() == 0:  # noqa: ASYNC110 - the refresh sets no event
                 await asyncio.sleep(0.01)
-        assert [sorted(read) for read in shop.database.reads[before:]] == [[TEA, POT]]
-        shop.time.now += 5 + STALE_WHILE_REVALIDATE_SECONDS
-        assert shop.cache.get_valid(TEA) is None
-        await shop.cache.close()
+        assert [sorted(read) for read in process.database.reads[before:]] == [[TEA, POT]]
+        process.time.now += 5 + STALE_WHILE_REVALIDATE_SECONDS
+        assert process.cache.get_valid(TEA) is None
+        await process.cache.close()
 
     run(scenario())
 
 
 def test_an_error_reaches_every_waiting_request_and_is_not_cached() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        shop.database.error = Unavailable("away")
-        told = await asyncio.gather(shop.price(), shop.price(), return_exceptions=True)
+        process = CachingProcess()
+        process.database.error = Unavailable("away")
+        told = await asyncio.gather(process.price(), process.price(), return_exceptions=True)
         assert {type(each) for each in told} == {Unavailable}
-        shop.database.error = None
-        assert await shop.price() == 0
-        await shop.cache.close()
+        process.database.error = None
+        assert await process.price() == 0
+        await process.cache.close()
 
     run(scenario())
 
@@ -415,11 +415,11 @@ def test_a_cancelled_waiter_leaves_the_other_waiters_their_result() -> None:
 
 def test_a_load_that_the_full_queue_rejects_raises_overloaded() -> None:
     async def scenario() -> None:
-        shop = Shop()
-        await shop.cache.close()
+        process = CachingProcess()
+        await process.cache.close()
         for _ in range(2):
             with pytest.raises(Overloaded):
-                await asyncio.wait_for(shop.price(), 5)
+                await asyncio.wait_for(process.price(), 5)
 
     run(scenario())
 
@@ -430,12 +430,12 @@ def test_a_load_that_the_full_queue_rejects_raises_overloaded() -> None:
 def test_recurring_products_are_shared_and_valid_shared_entries_are_used() -> None:
     async def scenario() -> None:
         shared = MemorySharedCache()
-        one, other = Shop(shared), Shop(shared)
-        for shop in (one, other):
-            await shop.price()
+        one, other = CachingProcess(shared), CachingProcess(shared)
+        for process in (one, other):
+            await process.price()
         assert shared.entries == {}
-        for shop in (one, other):
-            shop.notify(shop.database.change(TEA))
+        for process in (one, other):
+            process.notify(process.database.change(TEA))
         assert await one.price() == 1
         assert list(shared.entries) == ["product:1"]
         assert await other.price() == 1
@@ -453,10 +453,10 @@ def test_recurring_products_are_shared_and_valid_shared_entries_are_used() -> No
 def test_the_ttl_also_bounds_the_age_of_entries_from_the_shared_cache() -> None:
     async def scenario() -> None:
         shared = MemorySharedCache()
-        one, other = Shop(shared), Shop(shared)
-        for shop in (one, other):
-            await shop.price()
-            shop.cache.clear()
+        one, other = CachingProcess(shared), CachingProcess(shared)
+        for process in (one, other):
+            await process.price()
+            process.cache.clear()
         await one.price()
         # The latest moment at which Redis holds the entry.
         other.time.now += 5 * SHARED_TTL_FRACTION
@@ -488,7 +488,7 @@ class TestMemorySharedCache(SharedCacheContract):
 
 def listing(address: str) -> Call[None, None]:
     path, _, query = address.partition("?")
-    scope = {"type": "http", "path": path, "query_string": query.encode(), "headers": [], "server": ("shop", 80)}
+    scope = {"type": "http", "path": path, "query_string": query.encode(), "headers": [], "server": ("process", 80)}
     return Call(Request(scope), None, None, None)
 
 
