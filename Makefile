@@ -50,7 +50,7 @@ contracts: .venv/.ready ## Import contracts (import-linter)
 .PHONY: unit
 unit: .venv/.ready ## Tests without I/O; options: make unit ARGS="-k money"
 	$(call heading,pytest tests/unit)
-	@$(BIN)/pytest tests/unit $(ARGS)
+	@.ci/unit-tests $(ARGS)
 
 .PHONY: project
 project: .venv/.ready ## Documentation, links, image, Compose file and names agree with the code
