@@ -161,7 +161,7 @@ def test_a_worker_waits_for_the_migration_and_logs_it(tmp_path: Path, empty_data
     deployment = Deployment(tmp_path, empty_database, redis_url)
     try:
         worker = deployment.start("worker")
-        worker.says(f"the worker waits: {MIGRATE}")
+        worker.says(f"the worker waits for the database schema: {MIGRATE}")
         migrate.upgrade(empty_database)
         worker.says(r"ready\.")
         assert "Traceback" not in (tmp_path / "worker.log").read_text()

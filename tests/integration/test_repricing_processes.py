@@ -129,7 +129,7 @@ def check_books(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "dies_at", ["runs.stage:after@2", "commit:before@5", "commit:before@10", "runs.write:after@2", "commit:after@14"]
+    "dies_at", ["runs.stage_decisions:after@2", "commit:before@5", "commit:before@10", "runs.apply_prices:after@2", "commit:after@14"]
 )
 def test_another_process_finishes_the_run_of_a_killed_process_with_the_same_result(
     database: str, tmp_path: Path, dies_at: str
@@ -190,7 +190,7 @@ def test_policies_run_when_their_epochs_end_on_a_real_beat_and_worker(database: 
     sellers = [shelf(database, products=40), shelf(database, products=60)]
     with real_market(database, SystemClock()) as market:
         policies = [policy(market, seller, seconds=2) for seller, _ in sellers]
-    killed = run("reprice", cwd=tmp_path, DATABASE_URL=database, FAILPOINTS="runs.write:after@1")
+    killed = run("reprice", cwd=tmp_path, DATABASE_URL=database, FAILPOINTS="runs.apply_prices:after@1")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     def have_run() -> bool:
