@@ -7,6 +7,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from html.entities import html5
 from typing import Final
 
@@ -126,8 +127,9 @@ def _number(text: str) -> list[str]:
     return [re.sub(r"^([0-9]+)\.0{1,2}$", r"\1", text)]
 
 
-def stems(text: str) -> list[str]:
-    return [_stem(word) for word in words(text)]
+@lru_cache(maxsize=10_000)
+def stems(text: str) -> tuple[str, ...]:
+    return tuple(_stem(word) for word in words(text))
 
 
 def _stem(word: str) -> str:
@@ -146,6 +148,7 @@ class Document:
     stems: Sequence[tuple[str, str]]
 
     @classmethod
+    @lru_cache(maxsize=10_000)
     def of(cls, name: str, brand: str, description: str) -> "Document":
         fields = [(NAME, plain_text(name)), (BRAND, plain_text(brand)), (DESCRIPTION, plain_text(description))]
         found = [(stem, field) for field, text in fields for stem in stems(text)]
