@@ -131,7 +131,7 @@ def test_ctrl_c_keeps_completed_batches(tmp_path: Path, begin: Any, shop: dict[s
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path, shop: dict[str, str]) -> None:
-    run("seed", "--orders", "0", "--products", "2000", "--yes", cwd=tmp_path, **shop)
+    run("seed", "--users", "20", "--orders", "0", "--products", "2000", "--yes", cwd=tmp_path, **shop)
     command = " ".join([*TOGETHER, "export", "products", "|", "head", "-1"])
     done = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, env=environment(**shop), capture_output=True, text=True, check=True
