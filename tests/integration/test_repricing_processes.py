@@ -129,7 +129,14 @@ def check_books(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "dies_at", ["runs.stage_decisions:after@2", "commit:before@5", "commit:before@10", "runs.apply_prices:after@2", "commit:after@14"]
+    "dies_at",
+    [
+        "runs.stage_decisions:after@2",
+        "commit:before@5",
+        "commit:before@10",
+        "runs.apply_prices:after@2",
+        "commit:after@14",
+    ],
 )
 def test_another_process_finishes_the_run_of_a_killed_process_with_the_same_result(
     database: str, tmp_path: Path, dies_at: str
