@@ -1,1 +1,1 @@
-"""What we claim about speed, as commands that anyone can run."""
+"""Benchmarks: commands that measure the performance figures of the documentation."""

@@ -1,4 +1,4 @@
-"""What numbering an event costs, and a page of the feed for readers near and far, on a PostgreSQL of its own."""
+"""Measure how long numbering an event and reading a page of the feed take, on a new PostgreSQL."""
 
 import argparse
 import statistics
@@ -17,7 +17,7 @@ from adapters.embedded.postgres import EmbeddedPostgres
 from scalecommerce_core.domain.identifiers import AccountId
 
 ROUNDS: Final = 30
-BUSY, OLD, NEW, NOBODY, USUAL = (AccountId(number) for number in (1, 2, 3, 4, 1_500))
+BUSY, OLD, NEW, WITHOUT_EVENTS, USUAL = (AccountId(number) for number in (1, 2, 3, 4, 1_500))
 
 RECORD: Final = text(
     """
@@ -28,7 +28,8 @@ RECORD: Final = text(
     FROM generate_series(1, CAST(:events AS bigint)) AS n
     """
 )
-# Two fifths of all events are one account's; the others' have 100,000 readers. Two accounts have three events each.
+# Account 1 (BUSY) reads two fifths of all events. Each event is also read by one of 100,000 other accounts. Accounts 2
+# (OLD) and 3 (NEW) read three events each: the first three and the last three.
 FILL: Final = """
 INSERT INTO events (seq, topic, occurred_at, audience, payload)
 SELECT n, 'product.edited', now(),
@@ -46,8 +47,12 @@ INSERT INTO event_counter (singleton, last) VALUES (true, :events);
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--numbered", type=int, default=100_000, help="events to number, for each size of batch")
-    parser.add_argument("--events", type=int, default=10_000_000, help="events in the feed that is read")
+    parser.add_argument(
+        "--numbered", type=int, default=100_000, help="events to number with each batch size (default 100,000)"
+    )
+    parser.add_argument(
+        "--events", type=int, default=10_000_000, help="events in the feed whose pages are read (default 10,000,000)"
+    )
     arguments = parser.parse_args()
     for measure, events in ((_number, arguments.numbered), (_read, arguments.events)):
         with tempfile.TemporaryDirectory() as directory, EmbeddedPostgres(directory) as server:
@@ -70,12 +75,12 @@ def _number(engine: Engine, events: int) -> None:
         used, seconds = _processor_seconds(pid) - used, time.perf_counter() - begun
         print(
             f"numbering {events:,} events in batches of {batch:,}: {events / seconds:,.0f}/s,"
-            f" {used / events * 1e6:.1f} us of PostgreSQL's processor time each"
+            f" {used / events * 1e6:.1f} µs of CPU time of PostgreSQL per event"
         )
 
 
 def _processor_seconds(pid: int) -> float:
-    """Of a process, from Linux's /proc: user and system time in hundredths of a second."""
+    """Return the user and system CPU time of a process, from /proc (Linux only)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
@@ -84,28 +89,28 @@ def _read(engine: Engine, events: int) -> None:
     with engine.begin() as connection:
         for statement in FILL.strip().split(";\n"):
             connection.execute(text(statement.rstrip(";")), {"events": events})
-    for known in ("without statistics", "with statistics"):
-        if known == "with statistics":
+    for state in ("without planner statistics", "with planner statistics"):
+        if state == "with planner statistics":
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM ANALYZE"))
-        print(f"{events:,} events, {known}")
+        print(f"{events:,} events, {state}")
         _page(engine, "staff, far behind", 0, None)
         _page(engine, "staff, caught up", events, None)
-        _page(engine, "many events, far behind", 0, BUSY)
-        _page(engine, "many events, caught up", events - 3, BUSY)
-        _page(engine, "3 events long ago, far behind", 0, OLD)
-        _page(engine, "3 events lately, far behind", 0, NEW)
-        _page(engine, "a usual reader, far behind", 0, USUAL)
-        _page(engine, "no events, far behind", 0, NOBODY)
+        _page(engine, "account with many events, far behind", 0, BUSY)
+        _page(engine, "account with many events, caught up", events - 3, BUSY)
+        _page(engine, "3 old events, far behind", 0, OLD)
+        _page(engine, "3 new events, far behind", 0, NEW)
+        _page(engine, "typical account, far behind", 0, USUAL)
+        _page(engine, "account without events, far behind", 0, WITHOUT_EVENTS)
 
 
 def _page(engine: Engine, reader: str, after: int, account: AccountId | None) -> None:
-    queries, times, shown = PostgresQueries(engine), [], 0
+    queries, times, count = PostgresQueries(engine), [], 0
     for _ in range(ROUNDS):
         begun = time.perf_counter()
-        shown = len(queries.feed(after, 100, account).events)
+        count = len(queries.feed(after, 100, account).events)
         times.append(time.perf_counter() - begun)
-    print(f"  {reader:32} {shown:4} events  {statistics.median(times) * 1000:6.2f} ms")
+    print(f"  {reader:36} {count:4} events  {statistics.median(times) * 1000:6.2f} ms")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Requests with one idempotency key, sent many at once to two API processes: one order each, identical answers."""
+"""Send each idempotency key many times at once to two API processes; check that each key gets one order and all
+responses to it are identical.
+"""
 
 import argparse
 import asyncio
@@ -35,7 +37,7 @@ class ReceivedResponse:
 
 @frozen
 class DuplicateRequestsResult:
-    """`orders` maps each key to the orders that its answers name; the rounds in `torn` did not get what they should."""
+    """`orders` maps each key to the order ids in its responses; `torn` describes the rounds with wrong responses."""
 
     rounds: int
     seconds: float
@@ -45,16 +47,16 @@ class DuplicateRequestsResult:
 
     @property
     def is_clean(self) -> bool:
-        return not self.torn and all(len(named) == 1 for named in self.orders.values())
+        return not self.torn and all(len(ids) == 1 for ids in self.orders.values())
 
     def __str__(self) -> str:
         statuses = ", ".join(f"{count:,} x {status}" for status, count in sorted(self.statuses.items()))
         good = self.rounds - len(self.torn)
-        return f"{self.rounds:,} keys, {good:,} as they should be; {statuses}; {self.seconds:.1f} s"
+        return f"{self.rounds:,} keys, {good:,} with correct responses; {statuses}; {self.seconds:.1f} s"
 
 
 class Connection:
-    """One HTTP/1.1 connection that is kept: whatever is sent over many of them is sent at the same time."""
+    """One persistent HTTP/1.1 connection. Requests over several connections are sent simultaneously."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -85,9 +87,9 @@ class Connection:
 async def send_simultaneously(
     url: str, token: str, bodies: Sequence[bytes], *, rounds: int, twins: int, name: str, **headers: str
 ) -> DuplicateRequestsResult:
-    """Send each of `rounds` keys `twins` times at the same time, the bodies in turn.
+    """Send each of `rounds` keys `twins` times simultaneously; the requests of a key alternate between the bodies.
 
-    One body must win: its twins all get the same answer, and those of another body a 422.
+    Expected per key: all requests with one of the bodies get the same response, and those with another body get 422.
     """
     connections = [await Connection.to(url) for _ in range(twins)]
     statuses: Counter[int] = Counter()
@@ -117,7 +119,7 @@ async def send_simultaneously(
 
 
 def prepare(deployment: Deployment) -> tuple[str, list[bytes]]:
-    """A token, and two bodies that order different things."""
+    """Return an access token, and two request bodies with different quantities."""
     person = deployment.person("twins")
     listed = person.post(
         "/products/api/v1/", json={"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 2**31 - 1}
@@ -130,21 +132,21 @@ def prepare(deployment: Deployment) -> tuple[str, list[bytes]]:
 
 
 def run(deployment: Deployment, *, rounds: int, twins: int) -> dict[str, DuplicateRequestsResult]:
-    """The same request, the same waiting for its verdict, and two requests that fight for one key."""
+    """Send identical requests, identical requests that wait for the decision, and two different requests per key."""
     token, bodies = prepare(deployment)
 
-    async def all_of_it() -> dict[str, DuplicateRequestsResult]:
+    async def send_all() -> dict[str, DuplicateRequestsResult]:
         fewer = max(1, rounds // 10)
         shared: dict[str, Any] = {"url": deployment.url, "token": token, "twins": twins}
         return {
             "one request": await send_simultaneously(**shared, bodies=bodies[:1], rounds=rounds, name="one"),
-            "waiting for the verdict": await send_simultaneously(
+            "waiting for the decision": await send_simultaneously(
                 **shared, bodies=bodies[:1], rounds=fewer, name="verdict", Prefer="wait=30"
             ),
             "two requests, one key": await send_simultaneously(**shared, bodies=bodies, rounds=fewer, name="two"),
         }
 
-    return asyncio.run(all_of_it())
+    return asyncio.run(send_all())
 
 
 def orders_placed(deployment: Deployment) -> int:
@@ -154,8 +156,13 @@ def orders_placed(deployment: Deployment) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1_000, help="keys (default 1000); a tenth for the other tries")
-    parser.add_argument("--twins", type=int, default=50, help="how often each is sent at once (default 50)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=1_000,
+        help="keys of the first part (default 1000); the other parts use a tenth of them",
+    )
+    parser.add_argument("--twins", type=int, default=50, help="simultaneous requests per key (default 50)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="scalecommerce-bench-") as name:
         directory = Path(name)

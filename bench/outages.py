@@ -1,4 +1,4 @@
-"""Redis away, then PostgreSQL killed, under load: what is answered meanwhile, what is lost, how soon all is settled."""
+"""Stop Redis, then kill PostgreSQL, under load. Measure responses, lost orders and the time to decide the backlog."""
 
 import argparse
 import asyncio
@@ -24,12 +24,15 @@ from tests.integration.deployment import Deployment
 CLIENTS: Final = 16
 SETTLED_SECONDS: Final = 180.0
 PAUSE: Final = 0.02
-"""After an answer that is no success, as a client that heeds Retry-After a little."""
+"""Seconds that a buyer waits after a failed request, shorter than Retry-After."""
 
 
 @define
 class Phase:
-    """`answers` by status, 0 for a broken connection; `slowest` in seconds; `settled` is how long the rest took."""
+    """Part of the test. `answers` counts responses by status (0: broken connection); `slowest` is in seconds.
+
+    `settled` is the number of seconds until all orders accepted before were decided.
+    """
 
     name: str
     seconds: float = 0.0
@@ -51,14 +54,14 @@ class OutageReport:
     lost: set[int] = field(factory=set)
     undecided: int = 0
     restarted: list[str] = field(factory=list)
-    """Processes that did not live through it."""
+    """Processes that ended during the test."""
 
     def __str__(self) -> str:
-        head = f"{'':28} {'time':>9} {'orders/s':>9} {'slowest':>11} {'settled':>9}  answers"
+        head = f"{'':28} {'time':>9} {'orders/s':>9} {'slowest':>11} {'settled':>9}  responses"
         rows = "\n".join(phase.row() for phase in self.phases)
         return (
             f"{head}\n{rows}\n{len(self.acknowledged):,} orders acknowledged, {len(self.lost)} lost,"
-            f" {self.undecided} undecided; ended by themselves: {', '.join(self.restarted) or 'none'}"
+            f" {self.undecided} undecided; processes that ended: {', '.join(self.restarted) or 'none'}"
         )
 
     @property
@@ -67,7 +70,7 @@ class OutageReport:
 
 
 class Load:
-    """Buyers who order without a pause, each on a connection of its own; every answer counts for the present phase."""
+    """Buyers that send order after order, each over one connection. Responses are counted in the current phase."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._url = deployment.url
@@ -139,7 +142,7 @@ async def outages(
 
 
 async def _settled(deployment: Deployment, load: Load) -> float:
-    """Seconds until all is decided that had been acknowledged before."""
+    """Wait until all orders acknowledged so far are decided; return the seconds."""
     last = max(load.acknowledged, default=0)
     begun = time.perf_counter()
     while time.perf_counter() - begun < SETTLED_SECONDS:

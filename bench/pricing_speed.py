@@ -1,4 +1,4 @@
-"""Seconds that learning, pricing and guarding a million products takes, in memory, on one core."""
+"""Measure the time in which a pricing policy learns and decides for a million products, in memory, on one core."""
 
 import argparse
 import os
@@ -26,29 +26,28 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    seen = _signals(arguments.products, arguments.seed)
+    signals = _signals(arguments.products, arguments.seed)
     policy = PricingPolicy(PolicyId(1), AccountId(1), "Speed", datetime.now(UTC), policy=arguments.policy)
-    rules = policy.strategy()
-    state = rules.start(seen, {})
+    strategy = policy.strategy()
+    state = strategy.start(signals, {})
     seconds = []
     for epoch in range(arguments.runs):
         begun = time.perf_counter()
         run = []
         parts: list[State] = []
-        for part in slices(len(seen)):
-            some = seen.rows(part)
-            learned = rules.update(state.rows(part), some)
-            run.append(decide(policy, learned, some, epoch, strategy=rules))
+        for part in slices(len(signals)):
+            rows = signals.rows(part)
+            learned = strategy.update(state.rows(part), rows)
+            run.append(decide(policy, learned, rows, epoch, strategy=strategy))
             parts.append(learned)
         tripped = check_breaker(policy, run).tripped
         seconds.append(time.perf_counter() - begun)
-        moved = sum(int(decisions.moves.sum()) for decisions in run)
-        print(
-            f"run {epoch}: {seconds[-1]:.3f} s, {moved:,} prices would move, breaker {'trips' if tripped else 'holds'}"
-        )
+        changes = sum(int(decisions.moves.sum()) for decisions in run)
+        breaker = "tripped" if tripped else "not tripped"
+        print(f"run {epoch}: {seconds[-1]:.3f} s, {changes:,} price changes, circuit breaker {breaker}")
     begun = time.perf_counter()
-    rules.pool(state, seen)
-    print(f"median {statistics.median(seconds):.3f} s; a look across categories {time.perf_counter() - begun:.3f} s")
+    strategy.pool(state, signals)
+    print(f"median {statistics.median(seconds):.3f} s; pooling across categories {time.perf_counter() - begun:.3f} s")
 
 
 def _signals(products: int, seed: int) -> Signals:

@@ -1,9 +1,9 @@
-"""Runs of a pricing policy, week after week, against a bare `UPDATE … FROM` of the same prices in the same server.
+"""Compare weekly runs of a pricing policy with a bare `UPDATE … FROM` of the same prices on the same server.
 
-Ours is the whole run: signals read, decided, logged with all that they were made of, judged, and prices, history,
-feed and memory written. The bare statement has the new prices at hand in a narrow table, and updates a copy of
-`products` with the same rows, indexes and free space. Both are updated equally often, and vacuumed and checkpointed
-before each turn.
+The engine's side is a complete run: read signals, decide, store the decisions with their inputs, check the circuit
+breaker, and write prices, price history, events and policy state. The bare statement reads the new prices from a narrow
+table and updates a copy of `products` with the same rows, indexes and fill factor. Both tables are updated equally
+often, and vacuumed and checkpointed before each measurement.
 """
 
 import argparse
@@ -72,7 +72,7 @@ COUNTED: Final = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE
 
 @frozen
 class AheadClock:
-    """The time of day, some weeks from now."""
+    """The current time plus a constant."""
 
     ahead: timedelta
 
@@ -82,14 +82,14 @@ class AheadClock:
 
 @frozen
 class SideResult:
-    """What one side did."""
+    """Figures of one side: updated rows, seconds, the share of HOT updates (`hot`), and bytes of WAL."""
 
     rows: int
     seconds: float
     hot: float
     wal: int
     processor: float
-    """Seconds of processor time of the clients and their sessions."""
+    """CPU seconds of the clients and their database sessions."""
 
     @property
     def rate(self) -> float:
@@ -99,12 +99,14 @@ class SideResult:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.repricing", description=__doc__)
     parser.add_argument("--products", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=4, help="weeks; the first run knows nothing yet (default 4)")
+    parser.add_argument("--rounds", type=int, default=4, help="weeks; the first run has no policy state (default 4)")
     parser.add_argument("--workers", type=int, default=2, help="processes that share a run (default 2)")
-    parser.add_argument("--fillfactor", type=int, help="of products and its copy, in place of the schema's")
-    parser.add_argument("--orders", action="store_true", help="instead: orders over HTTP with and without runs")
-    parser.add_argument("--seconds", type=float, default=20, help="of each stretch of orders (default 20)")
-    parser.add_argument("--statements", action="store_true", help="what the server spent its time on")
+    parser.add_argument(
+        "--fillfactor", type=int, help="fill factor of `products` and its copy (default: that of the schema)"
+    )
+    parser.add_argument("--orders", action="store_true", help="measure orders over HTTP with and without runs instead")
+    parser.add_argument("--seconds", type=float, default=20, help="seconds of each interval of orders (default 20)")
+    parser.add_argument("--statements", action="store_true", help="print the statements that took the most time")
     arguments = parser.parse_args()
     if arguments.orders:
         orders(arguments.products, arguments.rounds, arguments.seconds)
@@ -136,14 +138,14 @@ class _Bench:
             run, ours = self._ours(policy_id, clock)
             bare = self._bare(run.id)
             turns.append((ours, bare))
-            _tell(week, run, self._phases(run), ours, bare)
+            _print_week(week, run, self._phases(run), ours, bare)
             if self._arguments.statements:
                 self._statements()
         ratios = [ours.rate / bare.rate for ours, bare in turns]
         print(f"first run {ratios[0]:.2f}")
         if later := turns[1:]:
             print(
-                f"later runs, median: ours {statistics.median(ours.rate for ours, _ in later):,.0f}/s, "
+                f"later runs, median: engine {statistics.median(ours.rate for ours, _ in later):,.0f}/s, "
                 f"bare {statistics.median(bare.rate for _, bare in later):,.0f}/s, "
                 f"ratio {statistics.median(ratios[1:]):.2f} ({min(ratios[1:]):.2f} to {max(ratios[1:]):.2f})"
             )
@@ -164,7 +166,7 @@ class _Bench:
         print(f"{self._arguments.products:,} products seeded in {time.perf_counter() - begun:.0f} s", flush=True)
 
     def _settle(self, *statements: str) -> None:
-        """No turn pays for what was before it."""
+        """Run the statements, then vacuum and checkpoint, so that the next measurement starts without a backlog."""
         for statement in (*statements, "VACUUM (ANALYZE)", "CHECKPOINT"):
             self._connection.execute(statement)
 
@@ -178,12 +180,13 @@ class _Bench:
 
     def _ours(self, policy_id: PolicyId, clock: AheadClock) -> tuple[Run, SideResult]:
         workers = self._arguments.workers
-        # Workers are there already when a run begins.
+        # Started before the measurement, as the workers of a running engine.
         context = multiprocessing.get_context("spawn")
-        ready, wanted = context.Semaphore(0), context.SimpleQueue()
+        ready, run_ids = context.Semaphore(0), context.SimpleQueue()
         spent = context.SimpleQueue()
         others = [
-            context.Process(target=_help, args=(self._url, clock, ready, wanted, spent)) for _ in range(workers - 1)
+            context.Process(target=_work_on_run, args=(self._url, clock, ready, run_ids, spent))
+            for _ in range(workers - 1)
         ]
         for each in others:
             each.start()
@@ -197,7 +200,7 @@ class _Bench:
             begun = time.perf_counter()
             run_id = repricing.begin(policy_id).id
             for _ in others:
-                wanted.put(run_id)
+                run_ids.put(run_id)
             run = repricing.finish(run_id)
             seconds = time.perf_counter() - begun
             used = processor.used() + sum(spent.get() for _ in others)
@@ -224,12 +227,12 @@ class _Bench:
 
     @contextmanager
     def _counted(self, table: str) -> Iterator[list[Any]]:
-        """The share of heap-only updates, and bytes of WAL."""
+        """Yield a list that contains, after the block, the share of HOT updates and the bytes of WAL."""
         found: list[Any] = []
         before, at = one_row(self._connection.execute(COUNTED, [table])), self._wal()
         yield found
         wal = self._wal() - at
-        time.sleep(1.5)  # sessions report what they did at their end, or soon after
+        time.sleep(1.5)  # sessions report their statistics at their end or within a second
         after = one_row(self._connection.execute(COUNTED, [table]))
         found += [(after[1] - before[1]) / max(after[0] - before[0], 1), wal]
 
@@ -259,19 +262,19 @@ class _Bench:
         self._connection.execute("SELECT pg_stat_statements_reset()")
 
 
-def _help(url: str, clock: AheadClock, ready: Any, wanted: Any, spent: Any) -> None:
+def _work_on_run(url: str, clock: AheadClock, ready: Any, run_ids: Any, spent: Any) -> None:
     engine = database_engine(url)
     repricing = Repricing(PostgresStore(engine), clock)
     repricing.unfinished()
     processor = _Processor([engine])
     ready.release()
-    repricing.finish(wanted.get())
+    repricing.finish(run_ids.get())
     spent.put(processor.used())
     engine.dispose()
 
 
 class _Processor:
-    """Processor time of this process and of the session that it has open."""
+    """CPU time of this process and its database session."""
 
     def __init__(self, engines: list[Any]) -> None:
         with engines[0].connect() as connection:
@@ -296,16 +299,16 @@ def one_row(cursor: "psycopg.Cursor[Any]") -> Any:
     return row
 
 
-def _tell(week: int, run: Run, phases: dict[str, float], ours: SideResult, bare: SideResult) -> None:
+def _print_week(week: int, run: Run, phases: dict[str, float], ours: SideResult, bare: SideResult) -> None:
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.items())
     of_processor = (bare.processor / bare.rows) / (ours.processor / ours.rows)
     print(
         f"week {week}: {run.tally.decided:,} decided, {run.written:,} written\n"
-        f"  ours {ours.rate:9,.0f}/s in {ours.seconds:5.1f} s ({spent}), HOT {ours.hot:.0%}, "
-        f"WAL {ours.wal / 1e6:,.0f} MB, processor {ours.processor:.1f} s\n"
-        f"  bare {bare.rate:9,.0f}/s in {bare.seconds:5.1f} s, HOT {bare.hot:.0%}, "
-        f"WAL {bare.wal / 1e6:,.0f} MB, processor {bare.processor:.1f} s\n"
-        f"  ratio {ours.rate / bare.rate:.2f}; of processor time {of_processor:.2f}",
+        f"  engine {ours.rate:9,.0f}/s in {ours.seconds:5.1f} s ({spent}), HOT {ours.hot:.0%}, "
+        f"WAL {ours.wal / 1e6:,.0f} MB, CPU {ours.processor:.1f} s\n"
+        f"  bare   {bare.rate:9,.0f}/s in {bare.seconds:5.1f} s, HOT {bare.hot:.0%}, "
+        f"WAL {bare.wal / 1e6:,.0f} MB, CPU {bare.processor:.1f} s\n"
+        f"  ratio {ours.rate / bare.rate:.2f}; ratio of CPU time {of_processor:.2f}",
         flush=True,
     )
 

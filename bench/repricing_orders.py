@@ -1,4 +1,4 @@
-"""Orders over HTTP with and without runs of pricing policies, in turns on the same database."""
+"""Measure orders over HTTP, alternately with and without runs of pricing policies, on the same database."""
 
 import secrets
 import tempfile
@@ -37,8 +37,8 @@ from scalecommerce_core.services.pricing import CreatePolicy, Pricing
 
 BUYERS: Final = 500
 WARM: Final = 4.0
-"""Seconds: orders flow, and the first runs have begun."""
-# Seen and sold for long, so that policies have something to decide on.
+"""Seconds of load before the measured interval, in which the first runs begin."""
+# Products with a history of three months, so that policies decide their prices.
 OLD: Final = """
 UPDATE products SET created_at = now() - interval '95 days', priced_at = now() - interval '95 days',
     cost = greatest(1, price * 6 / 10);
@@ -60,15 +60,15 @@ UNFINISHED: Final = "SELECT count(*) FROM pricing_runs WHERE status IN ('DECIDIN
 
 @frozen
 class LoadInterval:
-    """One stretch of load."""
+    """Figures of one interval of load."""
 
     accepted: float
     decided: float
     """Orders per second."""
     repriced: float
-    """Products per second: half decided, half written, since each is both in its time."""
+    """Products per second: the mean of decided and written ones."""
     is_busy: bool
-    """Runs were left when it ended, so that they filled it."""
+    """Whether runs were still in progress at the end, so that the whole interval had both loads."""
 
 
 def orders(products: int, rounds: int, seconds: float) -> None:
@@ -85,25 +85,25 @@ def orders(products: int, rounds: int, seconds: float) -> None:
         tokens = access_tokens(secret, range(market.first_buyer, market.first_buyer + BUYERS))
         buyers = write_tokens(Path(name) / "tokens.txt", tokens)
         settings = {"DATABASE_URL": url, "REDIS_URL": redis.url, "JWT_SECRET": secret}
-        halves: dict[bool, list[LoadInterval]] = {False: [], True: []}
+        intervals: dict[bool, list[LoadInterval]] = {False: [], True: []}
         with running_engine(Path(name), settings) as engine:
             _load(engine, url, buyers, products, WARM)
             for number in range(2 * rounds):
-                # Without, with, with, without: whatever grows meanwhile meets both.
+                # The order without, with, with, without distributes the growth of tables evenly.
                 runs = number % 4 in {1, 2}
                 with _repricing(url) if runs else _quiet(url):
-                    half = _load(engine, url, buyers, products, seconds)
-                halves[runs].append(half)
+                    interval = _load(engine, url, buyers, products, seconds)
+                intervals[runs].append(interval)
                 print(
-                    f"{'with runs' if runs else 'without  '}: {half.accepted:7,.0f} orders/s accepted, "
-                    f"{half.decided:7,.0f}/s decided; {half.repriced:7,.0f} products/s repriced"
-                    f"{'' if half.is_busy or not runs else ' (runs ended early)'}",
+                    f"{'with runs' if runs else 'without  '}: {interval.accepted:7,.0f} orders/s accepted, "
+                    f"{interval.decided:7,.0f}/s decided; {interval.repriced:7,.0f} products/s repriced"
+                    f"{'' if interval.is_busy or not runs else ' (runs ended early)'}",
                     flush=True,
                 )
         for what in ("accepted", "decided"):
-            rates = {runs: median(getattr(each, what) for each in found) for runs, found in halves.items()}
+            rates = {runs: median(getattr(each, what) for each in found) for runs, found in intervals.items()}
             print(
-                f"orders {what}: {rates[False]:,.0f}/s alone, {rates[True]:,.0f}/s beside runs: "
+                f"orders {what}: {rates[False]:,.0f}/s without runs, {rates[True]:,.0f}/s with runs: "
                 f"{rates[True] / rates[False]:.0%} kept"
             )
 
@@ -142,13 +142,13 @@ def _load(engine: MeasuredEngine, url: str, buyers: Path, products: int, seconds
 
 @contextmanager
 def _repricing(url: str) -> Iterator[None]:
-    """All policies are due now."""
+    """Make all policies due before the block, and stop pricing after it."""
     _execute(url, "UPDATE products SET priced_at = now() - interval '95 days'", STOP, DUE)
     settle_database(url)
     _execute(url, GO)
     yield
     _execute(url, STOP)
-    # Workers cancel what is at work; the next load finds the machine its own.
+    # Workers cancel their runs; the next interval starts without them.
     deadline = time.monotonic() + 30
     with psycopg.connect(plain(url), autocommit=True) as connection:
         while connection.execute(UNFINISHED).fetchall()[0][0] and time.monotonic() < deadline:

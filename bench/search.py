@@ -1,9 +1,9 @@
-"""Searches, lists and facets over a million products, one after the other; their slowest, not their mean.
+"""Measure latencies of searches, lists and facets over a million products, one query at a time.
 
-The catalogue's words are as uneven as a language's (Zipf), and so are the terms that are searched for: the most common
-word of all is in a sixth of the products. Terms are drawn anew for every request. All that is read lies in the
-memory of PostgreSQL, as it does when it has served for some hours. There is no HTTP here, and no cache of answers but
-the engine's own of facets that are estimates; `bench.reads` has both, and an open load.
+Word frequencies in the catalog and in the search terms follow Zipf's law, as in a language: the most common word occurs
+in a sixth of the products. Each query has new random terms. All tables are in the memory of PostgreSQL, as after some
+hours of service. The queries run without HTTP and without response caches; only the engine's cache of estimated facets
+is active. `bench.reads` measures both, with an open load.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Read = Callable[[PostgresQueries], object]
 
 @frozen
 class Terms:
-    """Draws what people ask for."""
+    """Draws random search terms and filters."""
 
     words: Words
     chance: random.Random
@@ -65,19 +65,19 @@ class Terms:
 
 
 def kinds(terms: Terms) -> dict[str, Callable[[], Read]]:
-    """What is asked, by name; each call draws anew."""
+    """Return generators of queries by name; each call returns a new random query."""
 
     def search(text: str, **more: object) -> Read:
-        wanted = ProductFilter(search=text, **{"sort_order": RELEVANT, **more})  # type: ignore[arg-type]
-        return lambda queries: queries.search(wanted, PageRequest(LIST_SIZE))
+        product_filter = ProductFilter(search=text, **{"sort_order": RELEVANT, **more})  # type: ignore[arg-type]
+        return lambda queries: queries.search(product_filter, PageRequest(LIST_SIZE))
 
     def listing(**conditions: object) -> Read:
-        wanted = ProductFilter(**conditions)  # type: ignore[arg-type]
-        return lambda queries: queries.search(wanted, PageRequest(LIST_SIZE))
+        product_filter = ProductFilter(**conditions)  # type: ignore[arg-type]
+        return lambda queries: queries.search(product_filter, PageRequest(LIST_SIZE))
 
     def facets(**conditions: object) -> Read:
-        wanted = ProductFilter(**conditions)  # type: ignore[arg-type]
-        return lambda queries: queries.facets(wanted, list(Facet))
+        product_filter = ProductFilter(**conditions)  # type: ignore[arg-type]
+        return lambda queries: queries.facets(product_filter, list(Facet))
 
     orders = [order for order in SortOrder if order is not RELEVANT]
     return {
@@ -87,7 +87,7 @@ def kinds(terms: Terms) -> dict[str, Callable[[], Read]]:
         "search, word and filters": lambda: search(terms.word(), **terms.filters()),
         "search, word, another order": lambda: search(terms.word(), sort_order=terms.chance.choice(orders)),
         "search, typo": lambda: search(terms.typo()),
-        "search, beginning of a word": lambda: search(terms.word()[:3]),
+        "search, first letters of a word": lambda: search(terms.word()[:3]),
         "list, filters, any order": lambda: listing(sort_order=terms.chance.choice(orders), **terms.filters()),
         "facets of a search": lambda: facets(search=terms.word()),
         "facets of a category": lambda: facets(categories=[terms.chance.randint(1, 20)]),
@@ -98,8 +98,8 @@ def kinds(terms: Terms) -> dict[str, Callable[[], Read]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--products", type=int, default=1_000_000)
-    parser.add_argument("--requests", type=int, default=500, help="of each kind")
-    parser.add_argument("--directory", help="keeps the database there, and uses the one that is there already")
+    parser.add_argument("--requests", type=int, default=500, help="queries of each kind (default 500)")
+    parser.add_argument("--directory", help="keep the database in this directory, and use an existing one")
     parser.add_argument(
         "--part", action="append", choices=PARTS, help="one part of the measurement; may be repeated (default: all)"
     )
@@ -114,13 +114,11 @@ def main() -> None:
             (Path(directory) / SEEDED).touch()
         into_memory(server.url)
         terms = Terms(words, random.Random(3))
-        print(
-            f"{arguments.products:,} products; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-        )
+        print(f"{arguments.products:,} products; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         queries = PostgresQueries(engine)
         made = kinds(terms)
         _warm(queries, made, arguments.requests // 4)
-        # As in the processes that serve.
+        # The API processes have the same setting.
         reduce_gc_frequency()
         parts = arguments.part or PARTS
         if "closed" in parts:
@@ -146,7 +144,7 @@ def _warm(queries: PostgresQueries, made: dict[str, Callable[[], Read]], request
 
 
 def _closed(queries: PostgresQueries, made: dict[str, Callable[[], Read]], requests: int) -> None:
-    print(f"\none after the other, {requests} of each, in ms:     p50      p95      p99  slowest")
+    print(f"\none query at a time, {requests} of each kind, ms:    p50      p95      p99  slowest")
     for name, draw in made.items():
         times = [_milliseconds(queries, draw()) for _ in range(requests)]
         print(f"  {name:42} {_row(times)}")
@@ -169,8 +167,8 @@ def _deep_pages(queries: PostgresQueries, words: Words) -> None:
         for _ in range(30):
             first.append(_timed(partial(queries.search, wanted, PageRequest(LIST_SIZE))))
             last.append(_timed(partial(queries.search, wanted, deep)))
-        one, far = statistics.median(first), statistics.median(last)
-        print(f"  {name:42} {one:8.2f} {far:8.2f}   {far / one:.2f} x")
+        near, far = statistics.median(first), statistics.median(last)
+        print(f"  {name:42} {near:8.2f} {far:8.2f}   {far / near:.2f} x")
 
 
 def _milliseconds(queries: PostgresQueries, read: Read) -> float:

@@ -1,4 +1,4 @@
-"""Statistics of a large seller, and what folding an event and adding views cost, on a PostgreSQL of its own."""
+"""Measure the statistics queries of a large seller, and the cost of folding events and adding views."""
 
 import argparse
 import statistics
@@ -25,7 +25,7 @@ from scalecommerce_core.services.statistics import Statistics
 SELLER, BUYER = AccountId(1), AccountId(2)
 ROUNDS: Final = 50
 
-# Two lines an order; payments spread over a year.
+# Two lines per order; payments are spread over a year.
 FILL: Final = """
 INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
 SELECT n, n || '@example.com', '', '', '', false, true, now() FROM generate_series(1, 2) AS n;
@@ -57,9 +57,11 @@ PAY: Final = text(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--products", type=int, default=100_000, help="of one seller")
-    parser.add_argument("--lines", type=int, default=1_000_000, help="sold by that seller, two per order")
-    parser.add_argument("--events", type=int, default=20_000, help="payments to fold")
+    parser.add_argument("--products", type=int, default=100_000, help="products of the seller (default 100,000)")
+    parser.add_argument(
+        "--lines", type=int, default=1_000_000, help="order lines of the seller, two per order (default 1,000,000)"
+    )
+    parser.add_argument("--events", type=int, default=20_000, help="payments to fold (default 20,000)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, EmbeddedPostgres(directory) as server:
         upgrade(server.url)
@@ -83,13 +85,13 @@ def _measure(engine: Engine, products: int, lines: int, events: int) -> None:
     queries, now = PostgresQueries(engine), clock.now()
     year = now - timedelta(days=365), now
     for name, read in {
-        "seller-stats": lambda: queries.seller_stats(SELLER),
-        "seller-stats, a year of days": lambda: queries.seller_series(SELLER, "USD", Interval.DAY, *year),
-        "a product's statistics": lambda: queries.product_statistics(ProductId(products // 2), now),
-        "a product's year of days": lambda: queries.product_series(ProductId(7), Interval.DAY, *year),
+        "seller-stats/": lambda: queries.seller_stats(SELLER),
+        "seller-stats/, 365 days": lambda: queries.seller_series(SELLER, "USD", Interval.DAY, *year),
+        "statistics of a product": lambda: queries.product_statistics(ProductId(products // 2), now),
+        "statistics of a product, 365 days": lambda: queries.product_series(ProductId(7), Interval.DAY, *year),
     }.items():
         times = sorted(_seconds(read) for _ in range(ROUNDS))
-        print(f"  {name:32} median {statistics.median(times) * 1000:6.2f} ms, slowest {times[-1] * 1000:6.2f} ms")
+        print(f"  {name:36} median {statistics.median(times) * 1000:6.2f} ms, slowest {times[-1] * 1000:6.2f} ms")
 
     def signals() -> object:
         with store.begin() as tx:
@@ -98,12 +100,12 @@ def _measure(engine: Engine, products: int, lines: int, events: int) -> None:
     print(f"  counters of 10,000 products for pricing: {_seconds(signals) * 1000:.0f} ms")
     for batch in (2_000, 100):
         with engine.begin() as connection:
-            # Counted a second time, which is all the same here.
+            # These payments are counted twice; the time does not depend on it.
             connection.execute(PAY, {"events": events})
         while OutboxRelay(store, clock).assign_sequence() == 2_000:
             pass
         seconds = _seconds(partial(rollups.catch_up, batch))
-        print(f"folding {events:,} payments of two lines in batches of {batch:,}: {seconds / events * 1e6:.0f} us each")
+        print(f"folding {events:,} payments of two lines in batches of {batch:,}: {seconds / events * 1e6:.0f} µs each")
     counts = {(ProductId(number), clock.now()): 1 for number in range(1, 2_001)}
 
     def views() -> None:
@@ -111,7 +113,7 @@ def _measure(engine: Engine, products: int, lines: int, events: int) -> None:
             tx.products.add_views(counts)
 
     times = sorted(_seconds(views) for _ in range(10))
-    print(f"views of 2,000 products, written at once: median {statistics.median(times) * 1000:.0f} ms")
+    print(f"writing the views of 2,000 products in one batch: median {statistics.median(times) * 1000:.0f} ms")
 
 
 def _seconds(work: Callable[[], object]) -> float:
