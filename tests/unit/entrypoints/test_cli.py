@@ -27,7 +27,7 @@ def test_the_command_without_the_server_extra_names_it(
     )
 
 
-def test_it_gets_so_far_with_the_standard_library_alone() -> None:
+def test_the_command_starts_with_the_standard_library_alone() -> None:
     # With -S, Python does not find installed packages.
     done = subprocess.run(
         [sys.executable, "-S", "-m", "entrypoints.cli", "up"], capture_output=True, text=True, check=False

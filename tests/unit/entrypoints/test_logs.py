@@ -44,7 +44,7 @@ def redact() -> Redactor:
         ENVIRONMENT["JWT_PREVIOUS_SECRETS"],
     ],
 )
-def test_known_secrets_are_hidden_however_they_are_written(redact: Redactor, text: str) -> None:
+def test_known_secrets_are_hidden_in_every_encoding(redact: Redactor, text: str) -> None:
     line = redact(f"before {text} after")
     for part in (PASSWORD, "word", "hunter", "secrets that sign"):
         assert part not in line.replace("password", "")
@@ -66,11 +66,11 @@ def test_passwords_of_any_url_are_hidden(text: str, shown: str) -> None:
     assert Redactor()(text) == shown
 
 
-def test_what_is_not_readable_as_a_url_is_hidden_too() -> None:
+def test_the_password_of_a_malformed_url_is_hidden() -> None:
     assert "sixteen[letters" not in Redactor(["postgresql://me:sixteen[letters@host/x"])("it is sixteen[letters")
 
 
-def test_secrets_that_are_short_are_hidden_in_urls_only() -> None:
+def test_short_secrets_are_hidden_only_in_urls() -> None:
     redact = Redactor(["redis://:abc@host/0"])
     assert redact("the abc of redis://:abc@host/0") == "the abc of redis://:***@host/0"
 
@@ -87,7 +87,7 @@ def wrapped() -> Exception:
         return error
 
 
-def test_tracebacks_have_lines_and_causes_and_no_variables() -> None:
+def test_tracebacks_contain_lines_and_causes_but_no_variables() -> None:
     text = traceback_text(wrapped())
     assert text.index("KeyError: 'inner'") < text.index("direct cause") < text.index("ValueError: outer")
     assert "test_logs.py" in text
@@ -96,7 +96,7 @@ def test_tracebacks_have_lines_and_causes_and_no_variables() -> None:
     assert all(part in traceback_text(group) for part in ("several", "ValueError: first", "KeyError"))
 
 
-def test_an_error_that_causes_itself_ends() -> None:
+def test_a_cycle_of_causes_is_written_once() -> None:
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
     assert traceback_text(first).count("ValueError") == 2
@@ -108,7 +108,7 @@ class Diagnostic:
     message_detail = "Failing row contains (1, me@example.com, $argon2id$hash)."
 
 
-def test_database_errors_quote_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_errors_contain_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     error = psycopg.errors.CheckViolation(f"{Diagnostic.message_primary}\nDETAIL: {Diagnostic.message_detail}")
     assert "argon2id" in str(error)
     monkeypatch.setattr(psycopg.Error, "diag", Diagnostic())
@@ -178,7 +178,7 @@ def test_an_error_is_one_line_without_variables(log: Any, how: str) -> None:
     assert "the value of a variable" not in json.dumps(line).replace('secret = \\"the value of a variable\\"', "")
 
 
-def test_for_people_there_are_no_variables_either(log: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_console_logs_contain_no_variables(log: Any, capsys: pytest.CaptureFixture[str]) -> None:
     configured(LOG_FORMAT="console")
     secret = "the value of a variable"  # noqa: F841
     try:
@@ -193,7 +193,7 @@ def test_for_people_there_are_no_variables_either(log: Any, capsys: pytest.Captu
     assert log() == []
 
 
-def test_celery_tells_of_an_error_once(log: Any) -> None:
+def test_a_failed_celery_task_is_logged_once(log: Any) -> None:
     configured()
     try:
         raise ValueError("in a task")  # noqa: TRY301
@@ -208,7 +208,7 @@ def test_celery_tells_of_an_error_once(log: Any) -> None:
     assert "ValueError: in a task" in line["exception"]
 
 
-def test_errors_of_loops_that_nobody_waits_for_are_lines(log: Any) -> None:
+def test_errors_of_unawaited_asyncio_tasks_are_logged(log: Any) -> None:
     configured()
 
     async def fail() -> None:
@@ -252,7 +252,7 @@ fail()
 """
 
 
-def test_what_nobody_catches_is_a_line_wherever_it_is_raised() -> None:
+def test_uncaught_errors_are_logged_as_one_line_each() -> None:
     environment = {**ENVIRONMENT, "PATH": "", "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", CRASHES], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

@@ -79,9 +79,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         ("json.py", "./json.py"),
     ],
 )
-def test_a_module_or_file_of_the_working_directory_is_loaded_and_may_be_loaded_again(
-    write: Write, file: str, source: str
-) -> None:
+def test_a_module_or_file_of_the_working_directory_can_be_loaded_twice(write: Write, file: str, source: str) -> None:
     write(file, policy("of_a_file"))
     for _ in range(2):
         load_named(f" {source} ,")
@@ -127,7 +125,7 @@ def test_a_class_needs_no_decorator(write: Write) -> None:
         (policy("x") + "\n    more: int\n", "broken", "Markup.more has no default: declare it with parameter"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_loaded_says_why_and_where(write: Write, text: str, source: str, said: str) -> None:
+def test_a_failed_load_reports_its_cause_and_source(write: Write, text: str, source: str, said: str) -> None:
     write("broken.py", text)
     with pytest.raises(PolicyNotLoaded) as caught:
         load(source)
@@ -137,7 +135,7 @@ def test_what_cannot_be_loaded_says_why_and_where(write: Write, text: str, sourc
     assert said in str(refused.value)
 
 
-def test_a_module_that_fails_leaves_none_of_its_policies_behind(write: Write) -> None:
+def test_a_module_that_fails_registers_no_policy(write: Write) -> None:
     write("half_done.py", policy("first_half") + "\n1 / 0\n")
     for source in ("half_done", "half_done.py"):
         with pytest.raises(PolicyNotLoaded, match="division by zero"):
@@ -146,7 +144,7 @@ def test_a_module_that_fails_leaves_none_of_its_policies_behind(write: Write) ->
 
 
 @pytest.mark.parametrize("source", ["talking", "talking.py"])
-def test_what_a_module_prints_and_sets_while_it_is_loaded_touches_no_command(
+def test_output_and_numpy_settings_of_a_loaded_module_do_not_affect_commands(
     write: Write, source: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write("talking.py", "import numpy\nprint('loading')\nnumpy.seterr(all='raise')\n" + policy("talking"))
@@ -166,7 +164,7 @@ def install(write: Write, package: str, points: str) -> None:
     write(f"{facts}/entry_points.txt", f"[scalecommerce.pricing_policies]\n{points}\n")
 
 
-def test_installed_packages_offer_theirs_and_a_broken_one_is_logged_and_left_out(
+def test_policies_of_installed_packages_are_registered_except_broken_ones(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write("acme_prices.py", policy("acme", decorator=""))
@@ -185,14 +183,14 @@ def test_installed_packages_offer_theirs_and_a_broken_one_is_logged_and_left_out
         )
 
 
-def test_a_module_that_lies_beside_the_program_is_not_hidden_by_the_working_directory(write: Write) -> None:
+def test_files_of_the_working_directory_do_not_hide_installed_modules(write: Write) -> None:
     write("attrs.py", "raise AssertionError\n")
     write("shop_markup2.py", policy("second"))
     load("shop_markup2")
     assert "second" in registered_strategies()
 
 
-def test_the_documented_package_is_found_simulated_and_chosen_by_its_name(
+def test_the_documented_package_can_be_simulated_and_used_by_its_name(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (Path(__file__).parents[3] / "docs/pricing.md").read_text()

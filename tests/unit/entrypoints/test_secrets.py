@@ -50,11 +50,11 @@ def shown_secrets() -> list[str]:
     return found
 
 
-def test_no_type_shows_a_field_that_is_named_like_a_secret() -> None:
+def test_no_repr_shows_a_field_named_like_a_secret() -> None:
     assert set(shown_secrets()) == NO_SECRETS
 
 
-def test_a_secret_is_shown_on_demand_only() -> None:
+def test_a_secret_is_shown_only_by_reveal() -> None:
     secret = Secret("hunter2")
     assert secret.reveal() == "hunter2"
     for text in (repr(secret), str(secret), f"{secret}", f"{secret!r:>20}", "%s %r" % (secret, [secret])):  # noqa: UP031 - as logging does

@@ -22,7 +22,7 @@ def interrupted() -> Iterator[_WakeUp]:
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_signal_may_come_at_any_moment(interrupted: _WakeUp) -> None:
+def test_a_signal_handler_does_not_deadlock_at_any_moment(interrupted: _WakeUp) -> None:
     """This test hangs with a `threading.Event` instead."""
     for _ in range(5_000):
         interrupted.wait()

@@ -131,7 +131,7 @@ def test_a_lock_that_was_just_taken_is_no_cause(bench: WatchdogBench) -> None:
     assert bench.check(*[of(7, turn=LockHolder(4711, "another worker", timedelta(seconds=0.1)))] * 7) == 1
 
 
-def test_restarts_without_effect_come_at_doubling_intervals(bench: WatchdogBench) -> None:
+def test_restarts_without_effect_have_doubling_intervals(bench: WatchdogBench) -> None:
     looks = []
     for _ in range(MAX_DOUBLINGS + 3):
         bench.start()

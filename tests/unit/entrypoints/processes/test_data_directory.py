@@ -26,7 +26,7 @@ def test_a_running_engine_is_found(tmp_path: Path) -> None:
     assert not (data.path / "engine.json").exists()
 
 
-def test_what_a_killed_engine_left_is_not_believed(tmp_path: Path) -> None:
+def test_the_information_of_a_killed_engine_is_ignored(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path)
     with data.lock_exclusively():
         pass
@@ -36,7 +36,7 @@ def test_what_a_killed_engine_left_is_not_believed(tmp_path: Path) -> None:
         assert data.running_engine() is None
 
 
-def test_a_directory_without_an_engine(tmp_path: Path) -> None:
+def test_a_missing_directory_has_no_running_engine(tmp_path: Path) -> None:
     assert DataDirectory(tmp_path / "never").running_engine() is None
     assert not (tmp_path / "never").exists()
 
@@ -51,7 +51,7 @@ def test_a_directory_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pass
 
 
-def test_the_secret_is_made_once(tmp_path: Path) -> None:
+def test_the_token_secret_is_generated_once(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path)
     secret = data.token_secret()
     assert len(secret) >= 32

@@ -14,7 +14,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_errors_are_sentences_and_the_rest_is_passed_over(log: Path) -> None:
+def test_errors_are_read_as_sentences_and_other_lines_are_skipped(log: Path) -> None:
     errors = LogErrorTail([log, log.with_name("worker.log")])
     with log.open("a") as file:
         file.write('{"event": "all is well", "level": "info"}\nno JSON\n[1]\n')
@@ -35,7 +35,7 @@ def test_a_line_is_read_when_it_is_complete(log: Path) -> None:
         assert list(errors.read_new()) == ["api: half"]
 
 
-def test_a_log_that_was_begun_anew_is_read_from_its_start(log: Path) -> None:
+def test_a_truncated_log_is_read_from_its_start(log: Path) -> None:
     errors = LogErrorTail([log])
     log.write_text('{"event": "new", "level": "error"}\n')
     assert list(errors.read_new()) == ["api: new"]

@@ -8,14 +8,18 @@ from entrypoints.processes.errors import CannotRun
 from entrypoints.processes.port_reservation import Address, reserve_port
 
 
-def test_our_own_server_may_listen_and_nobody_else_does() -> None:
+def test_a_reserved_port_is_refused_to_other_servers() -> None:
     with reserve_port("127.0.0.1", 0) as address:
-        place = (address.host, address.port)
-        with pytest.raises(CannotRun, match=f"Port {address.port} of 127.0.0.1 is taken"), reserve_port(*place):
+        host_and_port = (address.host, address.port)
+        with pytest.raises(CannotRun, match=f"Port {address.port} of 127.0.0.1 is taken"), reserve_port(*host_and_port):
             pass
-        with socket.create_server(place, reuse_port=True), pytest.raises(CannotRun), reserve_port(*place):
+        with (
+            socket.create_server(host_and_port, reuse_port=True),
+            pytest.raises(CannotRun),
+            reserve_port(*host_and_port),
+        ):
             pass
-    with socket.create_server(place):  # the port is free again
+    with socket.create_server(host_and_port):  # the port is free again
         pass
 
 
@@ -23,7 +27,7 @@ def test_our_own_server_may_listen_and_nobody_else_does() -> None:
     ("host", "said"),
     [("no such host", "Cannot listen on no such host"), ("192.0.2.1", "Cannot assign requested address")],
 )
-def test_addresses_that_are_not_ours(host: str, said: str) -> None:
+def test_addresses_of_other_machines_are_refused(host: str, said: str) -> None:
     with pytest.raises(CannotRun, match=said), reserve_port(host, 0):
         pass
 
@@ -38,6 +42,6 @@ def test_addresses_that_are_not_ours(host: str, said: str) -> None:
         ("shop.example", "http://shop.example:80", False),
     ],
 )
-def test_where_a_server_is_reached(host: str, url: str, local: bool) -> None:
+def test_an_address_has_the_url_at_which_the_server_is_reached(host: str, url: str, local: bool) -> None:
     address = Address(host, 80)
     assert (address.url, address.is_local) == (url, local)

@@ -30,7 +30,7 @@ IN_FLIGHT = Answer(409, {"code": "idempotency_key_in_flight"})
 
 
 @pytest.mark.parametrize("unknown", [None, Answer(503, {}), Answer(500, {}), Answer(429, {}), IN_FLIGHT])
-def test_what_does_not_tell_is_asked_again_with_the_same_key(unknown: Answer | None) -> None:
+def test_a_request_without_a_final_answer_is_repeated_with_the_same_key(unknown: Answer | None) -> None:
     client = Scripted(unknown, unknown, Answer(202, {"id": 1}))
     result = client.send_until_final("POST", "/", {}, key="k")
     assert result.answer == Answer(202, {"id": 1})
@@ -41,12 +41,12 @@ def test_what_does_not_tell_is_asked_again_with_the_same_key(unknown: Answer | N
 @pytest.mark.parametrize(
     "final", [Answer(202, {}), Answer(400, {}), Answer(409, {"code": "price_moved"}), Answer(422, {})]
 )
-def test_what_tells_is_not(final: Answer) -> None:
+def test_a_request_with_a_final_answer_is_not_repeated(final: Answer) -> None:
     result = Scripted(final).send_until_final("POST", "/", {})
     assert (result.answer, result.may_have_happened) == (final, False)
 
 
-def test_who_walks_away_does_not_know() -> None:
+def test_a_request_that_is_given_up_may_have_taken_effect() -> None:
     result = Scripted(None, None).send_until_final("POST", "/", {}, attempts=2)
     assert (result.answer, result.may_have_happened) == (None, True)
 

@@ -18,11 +18,11 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def test_an_answer_is_read_to_the_cent() -> None:
+def test_an_order_response_is_parsed_to_the_cent() -> None:
     assert AcknowledgedOrder.of(DOCUMENT, "a") == AcknowledgedOrder(5, 2, "a", ((9, 1, 1050), (3, 2, 1000)), 3050)
 
 
-def test_the_same_answer_again_is_no_contradiction() -> None:
+def test_a_repeated_response_is_no_contradiction() -> None:
     log = ClientLog()
     for _ in range(2):
         log.record_order(AcknowledgedOrder.of(DOCUMENT, "a"))
@@ -30,31 +30,31 @@ def test_the_same_answer_again_is_no_contradiction() -> None:
     assert len(log.orders) == 1
 
 
-def test_a_key_that_is_answered_with_two_orders_is_one() -> None:
+def test_two_orders_for_one_key_are_a_contradiction() -> None:
     log = ClientLog()
-    told = AcknowledgedOrder.of(DOCUMENT, "a")
-    log.record_order(told)
-    log.record_order(evolve(told, id=6))
+    order = AcknowledgedOrder.of(DOCUMENT, "a")
+    log.record_order(order)
+    log.record_order(evolve(order, id=6))
     assert log.contradictions == ["key a made orders 5 and 6"]
 
 
-def test_an_order_that_changes_is_one() -> None:
+def test_a_changed_order_is_a_contradiction() -> None:
     log = ClientLog()
-    told = AcknowledgedOrder.of(DOCUMENT, "a")
-    log.record_order(told)
-    log.record_order(evolve(told, total=3051))
+    order = AcknowledgedOrder.of(DOCUMENT, "a")
+    log.record_order(order)
+    log.record_order(evolve(order, total=3051))
     assert len(log.contradictions) == 1
 
 
-def test_an_order_of_two_keys_is_one() -> None:
+def test_one_order_for_two_keys_is_a_contradiction() -> None:
     log = ClientLog()
-    told = AcknowledgedOrder.of(DOCUMENT, "a")
-    log.record_order(told)
-    log.record_order(evolve(told, key="b"))
+    order = AcknowledgedOrder.of(DOCUMENT, "a")
+    log.record_order(order)
+    log.record_order(evolve(order, key="b"))
     assert log.contradictions == ["keys a and b made one order, 5"]
 
 
-def test_what_is_known_and_what_is_doubtful_are_kept_apart() -> None:
+def test_confirmed_and_unconfirmed_requests_are_recorded_separately() -> None:
     log = ClientLog()
     log.record_adjustment(1, -3, known=True)
     log.record_adjustment(1, -3, known=False)
@@ -63,11 +63,11 @@ def test_what_is_known_and_what_is_doubtful_are_kept_apart() -> None:
     assert (log.refunded.total(), log.unconfirmed_refunds.total()) == (0, 1)
 
 
-def test_a_basket_sums_up_and_does_not_mind_the_order() -> None:
+def test_a_basket_sums_lines_and_sorts_them_by_product() -> None:
     assert basket([(9, 1), (3, 2), (9, 4)]) == ((3, 2), (9, 5))
 
 
-def test_a_test_in_which_nothing_happened_proves_nothing() -> None:
+def test_a_test_without_orders_fails_unless_it_was_interrupted() -> None:
     log = ClientLog()
     assert not check_load_ran(log, interrupted=False).holds
     assert check_load_ran(log, interrupted=True).holds

@@ -64,7 +64,7 @@ def prices(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_each_ware_ends_near_its_best_price(seed: int) -> None:
+def test_each_price_converges_to_the_best_price(seed: int) -> None:
     last = prices(seed)[-8:]
     for product, found in zip(DEMO_PRODUCTS, last.T, strict=True):
         earned = np.mean([product.demand.expected_profit(int(price)) for price in found])
@@ -72,7 +72,7 @@ def test_each_ware_ends_near_its_best_price(seed: int) -> None:
         assert found.mean() == pytest.approx(product.demand.best_price, rel=0.25)
 
 
-def test_what_is_mispriced_earns_more_than_before() -> None:
+def test_mispriced_products_earn_more_after_repricing() -> None:
     last = prices(1)[-8:].mean(axis=0)
     for product, found in list(zip(DEMO_PRODUCTS, last, strict=True))[:2]:
         assert product.demand.expected_profit(int(found)) > 1.2 * product.demand.expected_profit(product.start_price)

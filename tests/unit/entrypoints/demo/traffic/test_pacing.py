@@ -22,14 +22,14 @@ def clock() -> Hands:
     return Hands()
 
 
-def test_so_many_come_in_a_second_on_average(clock: Hands) -> None:
+def test_visits_have_the_configured_average_rate(clock: Hands) -> None:
     pacer, visits, begun = Pacer(25.0, random.Random(1), clock), 5_000, clock.now
     for _ in range(visits):
         clock.now += pacer.next_delay()
     assert visits / (clock.now - begun) == pytest.approx(25.0, rel=0.05)
 
 
-def test_their_intervals_vary_as_by_chance(clock: Hands) -> None:
+def test_intervals_between_visits_are_exponentially_distributed(clock: Hands) -> None:
     pacer, pauses = Pacer(1.0, random.Random(2), clock), []
     for _ in range(5_000):
         pauses.append(pacer.next_delay())
@@ -39,14 +39,14 @@ def test_their_intervals_vary_as_by_chance(clock: Hands) -> None:
     assert (sum((pause - mean) ** 2 for pause in pauses) / len(pauses)) ** 0.5 == pytest.approx(mean, rel=0.1)
 
 
-def test_time_that_a_visit_takes_is_not_added_to_the_pause(clock: Hands) -> None:
+def test_the_duration_of_a_visit_is_not_added_to_the_pause(clock: Hands) -> None:
     pacer, begun = Pacer(25.0, random.Random(3), clock), clock.now
     for _ in range(2_000):
         clock.now += pacer.next_delay() + 0.01
     assert 2_000 / (clock.now - begun) == pytest.approx(25.0, rel=0.1)
 
 
-def test_after_a_stall_nobody_rushes_in(clock: Hands) -> None:
+def test_visits_missed_during_a_stall_are_not_made_up(clock: Hands) -> None:
     pacer = Pacer(25.0, random.Random(4), clock)
     pacer.next_delay()
     clock.now += 3_600.0

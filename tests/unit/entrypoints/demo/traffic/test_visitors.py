@@ -157,7 +157,9 @@ def test_an_unavailable_engine_raises(client: BuyerClient, api: Api) -> None:
         client.view_product(7, "somebody")
 
 
-def test_an_outage_is_logged_once_and_survived(api: Api, client: BuyerClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_once_and_visits_continue(
+    api: Api, client: BuyerClient, caplog: pytest.LogCaptureFixture
+) -> None:
     stop = threading.Event()
     api.answers["/products/api/v1/7/"] = [(503, {})] * 5 + api.answers["/products/api/v1/7/"]
     someone = visitor(client, buys=False, stop=stop)
@@ -172,7 +174,7 @@ def test_an_outage_is_logged_once_and_survived(api: Api, client: BuyerClient, ca
     ]
 
 
-def test_a_plan_survives_serialization() -> None:
+def test_a_plan_can_be_serialized() -> None:
     plan = TrafficPlan(
         {product.key: number for number, product in enumerate(DEMO_PRODUCTS, 500)}, ["a@seed-1.example"], "admin"
     )
