@@ -108,7 +108,9 @@ def microseconds(moment: datetime) -> int:
 
 
 def policy_of(run: Run) -> PricingPolicy:
-    """The policy as it was when the run began; its time of creation is not stored and irrelevant here."""
+    """The policy with the settings that it had when the run began. Its `created_at` is a placeholder, since runs do not
+    store it.
+    """
     return run.policy(_EPOCH)
 
 
@@ -160,7 +162,7 @@ def decide(
 
 
 def finish_epoch(tx: Transaction, run: Run) -> None:
-    """Mark the policy's epoch as done, unless the run was cancelled: the policy is then due again when it may run."""
+    """Mark the policy's epoch as done. After a cancelled run the epoch stays open, and the policy remains due."""
     for schedule in tx.policies.lock_schedules([run.policy_id]).values():
         if schedule.epoch == run.epoch and run.status is not RunStatus.CANCELLED:
             schedule.is_done = True

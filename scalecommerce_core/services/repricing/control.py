@@ -36,7 +36,7 @@ class Control(RepricingBase):
                 raise NotFound("run", run_id)
             if run.status in IN_PROGRESS:
                 run.sum_ranges(tx.runs.ranges(run_id))
-                run.end(RunStatus.CANCELLED, self._clock.now(), "It was cancelled.")
+                run.end(RunStatus.CANCELLED, self._clock.now(), "The run was cancelled.")
                 tx.runs.save(run)
         return run
 

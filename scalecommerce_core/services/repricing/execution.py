@@ -1,4 +1,4 @@
-"""Execution of pricing runs: decide all ranges, check the circuit breaker, write all ranges; or undo them.
+"""Execution of pricing runs: decide all ranges, check the circuit breaker, write all ranges; or roll them back.
 
 Any number of processes may work on one run, and each may die at any time: a range changes its status in the transaction
 of its effects. Each step is one transaction of bounded size.
@@ -94,9 +94,9 @@ class Execution(RepricingBase):
         return self._advance(run_id)
 
     def finish(self, run_id: RunId, progress: Progress = no_progress) -> Run:
-        """Work on a run until it is finished, alone or beside other processes; raise what `step` raises.
+        """Work on a run, possibly together with other processes, until it is finished; raise what `step` raises.
 
-        `progress` receives the products of each phase.
+        `progress` receives the phase, the number of processed products, and their total.
         """
         while (step := self.step(run_id)) is not RunStep.FINISHED:
             self._report(run_id, progress)
@@ -170,7 +170,7 @@ class Execution(RepricingBase):
             before = run.status
             if run.status in IN_PROGRESS and _is_stopped(tx, run):
                 run.sum_ranges(tx.runs.ranges(run_id))
-                run.end(RunStatus.CANCELLED, now, "A kill switch was thrown.")
+                run.end(RunStatus.CANCELLED, now, "The policy was switched off, or all pricing was stopped.")
             else:
                 ranges = tx.runs.ranges(run_id)
                 if any(part.status is _PENDING[run.status] for part in ranges):
