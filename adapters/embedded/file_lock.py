@@ -44,7 +44,7 @@ class FileLock:
             return True
         for number, timeout in signals:
             pid = self.holder
-            if pid is not None and number:
+            if pid and number:  # 0 would signal the process group of the caller
                 send(pid, number)
             if self.try_acquire(timeout):
                 return True
