@@ -15,12 +15,13 @@ Guardrails limit every proposal, so a strategy need not check limits itself.
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from math import isnan
 from sys import float_info
-from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from attrs import NOTHING, Attribute, field, fields, frozen
@@ -330,3 +331,15 @@ def select_motives(usual: Motive | Whole, *others: tuple[Flags, Motive]) -> Whol
     for holds, other in others:
         motive = np.where(holds, MOTIVES.index(other), motive)
     return np.asarray(motive, dtype=np.int64)
+
+
+if not TYPE_CHECKING:
+    # A server does not start if a strategy of its users fails to import.
+    _FORMER_NAMES: Final = {"Policy": "PricingStrategy", "motives": "motive_column", "chosen": "select_motives"}
+
+    def __getattr__(name: str) -> object:
+        """Deprecated names that strategies of users import; they will be removed in the next release."""
+        if name in _FORMER_NAMES:
+            warnings.warn(f"{name} was renamed to {_FORMER_NAMES[name]}", DeprecationWarning, stacklevel=2)
+            return globals()[_FORMER_NAMES[name]]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
