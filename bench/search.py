@@ -152,7 +152,7 @@ def _closed(queries: PostgresQueries, made: dict[str, Callable[[], Read]], reque
 
 def _deep_pages(queries: PostgresQueries, words: Words) -> None:
     print(f"\npage 1 and page {DEEP:,}, median of 30, in ms")
-    for name, wanted in {
+    for name, product_filter in {
         "newest": ProductFilter(),
         "cheapest": ProductFilter(sort_order=SortOrder.PRICE),
         "most viewed": ProductFilter(sort_order=SortOrder.VIEWED_DESC),
@@ -161,12 +161,12 @@ def _deep_pages(queries: PostgresQueries, words: Words) -> None:
     }.items():
         request = PageRequest(100)
         for _ in range(DEEP * LIST_SIZE // 100):
-            request = PageRequest(100, after=queries.search(wanted, request).next)
+            request = PageRequest(100, after=queries.search(product_filter, request).next)
         deep = PageRequest(LIST_SIZE, after=request.after)
         first, last = [], []
         for _ in range(30):
-            first.append(_timed(partial(queries.search, wanted, PageRequest(LIST_SIZE))))
-            last.append(_timed(partial(queries.search, wanted, deep)))
+            first.append(_timed(partial(queries.search, product_filter, PageRequest(LIST_SIZE))))
+            last.append(_timed(partial(queries.search, product_filter, deep)))
         near, far = statistics.median(first), statistics.median(last)
         print(f"  {name:42} {near:8.2f} {far:8.2f}   {far / near:.2f} x")
 

@@ -79,11 +79,11 @@ def up(options: UpOptions) -> None:
 
 
 class LocalEngine:
-    def __init__(self, wanted: UpOptions, stack: ExitStack, children: list[ChildProcess]) -> None:
-        self._options = wanted
+    def __init__(self, options: UpOptions, stack: ExitStack, children: list[ChildProcess]) -> None:
+        self._options = options
         self._stack = stack
         self._children = children
-        self._data = DataDirectory(wanted.data)
+        self._data = DataDirectory(options.data)
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(highlight=False, soft_wrap=True, stderr=True)
         self._restarts = 0

@@ -112,9 +112,9 @@ class ClientLog:
         with self._lock:
             (self.adjusted if known else self.unconfirmed_adjustments)[product, delta] += 1
 
-    def record_refund(self, asked: Sequence[RequestedRefund], *, known: bool) -> None:
+    def record_refund(self, refunds: Sequence[RequestedRefund], *, known: bool) -> None:
         with self._lock:
-            (self.refunded if known else self.unconfirmed_refunds).update(asked)
+            (self.refunded if known else self.unconfirmed_refunds).update(refunds)
 
     def _contradict(self, sentence: str) -> None:
         self.contradictions.append(sentence)

@@ -78,7 +78,7 @@ class Monitor(threading.Thread):
         super().__init__(name="monitor", daemon=True)
         self.seen = MonitorRecord()
         self._engine = engine
-        self._stop_asked = stop
+        self._stop_requested = stop
         self._recovery: _Recovery | None = None
         self._lock = threading.Lock()
         self._connection: psycopg.Connection | None = None
@@ -95,7 +95,7 @@ class Monitor(threading.Thread):
 
     def run(self) -> None:
         looks = 0
-        while not self._stop_asked.wait(POLL_SECONDS):
+        while not self._stop_requested.wait(POLL_SECONDS):
             looks += 1
             try:
                 self._look(with_balance=looks % BALANCE_EVERY == 0)

@@ -65,11 +65,11 @@ class _Directory:
 
 
 @contextmanager
-def _directory(wanted: Path | None) -> Iterator[_Directory]:
-    if wanted is not None:
-        if wanted.exists() and any(wanted.iterdir()):
-            raise CannotRun(f"{wanted} is not empty. Choose a new directory: the self-test creates its own data.")
-        yield _Directory(wanted, keep=True)
+def _directory(path: Path | None) -> Iterator[_Directory]:
+    if path is not None:
+        if path.exists() and any(path.iterdir()):
+            raise CannotRun(f"{path} is not empty. Choose a new directory: the self-test creates its own data.")
+        yield _Directory(path, keep=True)
         return
     directory = _Directory(Path(tempfile.mkdtemp(prefix="scalecommerce-torture-")), keep=False)
     try:
@@ -91,7 +91,7 @@ class _Run:
         self._report_progress = report_progress
         self._directory = directory
         self._log = ClientLog()
-        self._shelf = ProductsOnSale()
+        self._on_sale = ProductsOnSale()
         self._stop = threading.Event()
         self._stop_watching = threading.Event()
         self._phase = "Starting PostgreSQL, Redis, API, worker and beat"
@@ -136,7 +136,7 @@ class _Run:
         upgrade(engine.servers.database_url)
         engine.begin()
         self._wait(lambda: engine.all_run and all(api_answers(a.reachable, a.port) for a in engine.addresses))
-        context = LoadContext(engine.addresses, self._shelf, self._log, self._stop, self._options.seed)
+        context = LoadContext(engine.addresses, self._on_sale, self._log, self._stop, self._options.seed)
         sellers = [Seller(context, number) for number in range(1, SELLERS + 1)]
         buyers = [Buyer(context, number) for number in range(1, self._options.buyers + 1)]
         shoppers: list[Shopper] = [*sellers, *buyers]

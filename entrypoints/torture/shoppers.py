@@ -314,8 +314,8 @@ class Seller(Shopper):
         product = self.rng.choice(self._products)
         seen = self.client.send_until_final("GET", f"{PRODUCTS}{product}/", give_up=self.is_past_deadline).answer
         if seen is not None and seen.status == HTTPStatus.OK:
-            wanted = max(0, seen.body["stock"] + self.rng.randint(-4, 6))
-            self._adjust(product, wanted - seen.body["stock"], {"set": wanted, "expected": seen.body["stock"]})
+            stock = max(0, seen.body["stock"] + self.rng.randint(-4, 6))
+            self._adjust(product, stock - seen.body["stock"], {"set": stock, "expected": seen.body["stock"]})
 
     def refund(self) -> None:
         page = self.client.send_until_final("GET", f"{ORDERS}sales/?page_size=50", give_up=self.is_past_deadline).answer
@@ -328,15 +328,15 @@ class Seller(Shopper):
             return
         sale = self.rng.choice(left)
         quantity = self.rng.randint(1, sale["quantity"] - sale["refunded"])
-        asked = RequestedRefund(sale["order"], sale["product"], quantity, restock=self.rng.random() < 0.6)
-        body = {"lines": [{"product": asked.product, "quantity": quantity}], "restock": asked.restock}
-        path = f"{ORDERS}{asked.order}/refunds/"
+        refund = RequestedRefund(sale["order"], sale["product"], quantity, restock=self.rng.random() < 0.6)
+        body = {"lines": [{"product": refund.product, "quantity": quantity}], "restock": refund.restock}
+        path = f"{ORDERS}{refund.order}/refunds/"
         result = self.client.send_until_final("POST", path, body, key=self.key(), give_up=self.is_past_deadline)
         if result.answer is not None and result.answer.status == HTTPStatus.CREATED:
-            self.log.count("refunds with restock" if asked.restock else "refunds without restock")
-            self.log.record_refund([asked], known=True)
+            self.log.count("refunds with restock" if refund.restock else "refunds without restock")
+            self.log.record_refund([refund], known=True)
         elif result.may_have_happened:
-            self.log.record_refund([asked], known=False)
+            self.log.record_refund([refund], known=False)
 
     def list_another(self) -> None:
         """List one more product."""

@@ -158,7 +158,7 @@ def log_in(client: httpx2.Client, email: str, password: str = PASSWORD) -> None:
     client.headers["Authorization"] = f"Bearer {pair.json()['access']}"
 
 
-def becomes(client: httpx2.Client, path: str, meets: Callable[[dict[str, object]], bool]) -> dict[str, object]:
+def await_resource(client: httpx2.Client, path: str, meets: Callable[[dict[str, object]], bool]) -> dict[str, object]:
     """Read the resource until `meets` is true, and return it."""
 
     def look() -> dict[str, object] | None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.integration.bare_environment import ROOT, Environments, run, succeed
-from tests.integration.deployment import PASSWORD, Deployment, becomes, log_in
+from tests.integration.deployment import PASSWORD, Deployment, await_resource, log_in
 from tests.integration.engine_process import EngineProcess
 
 SERVERS = (
@@ -194,5 +194,5 @@ def takes_an_order(url: str) -> None:
         order = person.post("/orders/api/v1/", json=body)
         assert order.status_code == 202, order.text
         path = f"/orders/api/v1/{order.json()['id']}/"
-        becomes(person, path, lambda document: document["status"] == "PENDING")
+        await_resource(person, path, lambda document: document["status"] == "PENDING")
         assert person.post(f"{path}pay/").json()["status"] == "PAID"

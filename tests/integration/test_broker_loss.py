@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.decide_notifier import request_decisions
-from tests.integration.deployment import Deployment, becomes
+from tests.integration.deployment import Deployment, await_resource
 from tests.integration.engine_process import eventually
 
 logger = logging.getLogger(__name__)
@@ -90,5 +90,5 @@ def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker:
         other.rollback()
         wanted: Any = {"order_item": [{"product": made, "quantity": 1}]}
         order = buyer.post("/orders/api/v1/", json=wanted).json()["id"]
-        becomes(buyer, f"/orders/api/v1/{order}/", lambda shown: shown["status"] == "PENDING")
+        await_resource(buyer, f"/orders/api/v1/{order}/", lambda shown: shown["status"] == "PENDING")
         assert worker.process.poll() is None

@@ -35,33 +35,33 @@ from tests.unit.support.shop import line, usd
 PRODUCTS = "/products/api/v1/"
 
 
-class Heard:
+class RecordingListener:
     """`ports.ChangeListener` that logs its calls."""
 
     def __init__(self) -> None:
-        self.begins: list[int] = []
+        self.starts: list[int] = []
         self.changes: list[CatalogChange] = []
-        self.here: list[CatalogChange] = []
-        self.moments: list[float] = []
+        self.local_changes: list[CatalogChange] = []
+        self.heartbeats: list[float] = []
 
     def on_start(self, number: int) -> None:
-        self.begins.append(number)
+        self.starts.append(number)
 
     def on_change(self, change: CatalogChange) -> None:
         self.changes.append(change)
 
     def on_local_change(self, change: CatalogChange) -> None:
-        self.here.append(change)
+        self.local_changes.append(change)
 
     def on_heartbeat(self, moment: float) -> None:
-        self.moments.append(moment)
+        self.heartbeats.append(moment)
 
-    def all_until(self, moment: float, feed: PostgresCatalogFeed) -> None:
+    def wait_until_complete(self, moment: float, feed: PostgresCatalogFeed) -> None:
         """Wait for a heartbeat that covers every earlier commit."""
 
         def look() -> bool:
             feed.keep_alive()
-            return bool(self.moments) and self.moments[-1] >= moment
+            return bool(self.heartbeats) and self.heartbeats[-1] >= moment
 
         eventually(look, "the feed to be complete")
 
@@ -74,38 +74,40 @@ def engine(database: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def listener() -> RecordingListener:
+    return RecordingListener()
 
 
 @pytest.fixture
-def feed(engine: Engine, heard: Heard) -> Iterator[PostgresCatalogFeed]:
+def feed(engine: Engine, listener: RecordingListener) -> Iterator[PostgresCatalogFeed]:
     feed = PostgresCatalogFeed(engine, heartbeat_seconds=0.02)
-    feed.follow(heard)
-    eventually(lambda: heard.begins, "the feed's begin")
+    feed.follow(listener)
+    eventually(lambda: listener.starts, "the feed's begin")
     yield feed
     feed.close()
 
 
 def test_a_remote_change_is_notified_before_the_heartbeat_that_covers_it(
-    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener
 ) -> None:
     notified: list[CatalogChange] = []
     stage = Stage(PostgresStore(engine, notified.append))
     product = stage.product()
     for price in range(100, 120):
         stage.reprice(product, price, NOW + SECOND * price)
-    heard.all_until(time.monotonic(), feed)
-    assert heard.changes == notified
+    listener.wait_until_complete(time.monotonic(), feed)
+    assert listener.changes == notified
     assert len(notified) == 21
-    assert all(change.number >= heard.begins[0] for change in notified)
-    assert heard.here == []
+    assert all(change.number >= listener.starts[0] for change in notified)
+    assert listener.local_changes == []
 
 
-def test_a_local_change_is_notified_at_once(engine: Engine, feed: PostgresCatalogFeed, heard: Heard) -> None:
+def test_a_local_change_is_notified_immediately(
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener
+) -> None:
     stage = Stage(PostgresStore(engine, feed.announce))
     product = stage.product()
-    assert [change.products for change in heard.here] == [{product}]
+    assert [change.products for change in listener.local_changes] == [{product}]
 
 
 def test_a_feed_without_a_listener_can_announce_and_close(engine: Engine) -> None:
@@ -115,23 +117,23 @@ def test_a_feed_without_a_listener_can_announce_and_close(engine: Engine) -> Non
 
 
 def test_many_products_are_notified_in_parts_and_very_many_as_everything(
-    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener
 ) -> None:
     for count, parts in ((MAX_LISTED_IDS, 20), (MAX_LISTED_IDS + 1, 1)):
         store, wanted = PostgresStore(engine), {ProductId(10**9 + number) for number in range(count)}
         with store.begin() as tx:
             tx.products._sql.pending_changes.products |= wanted  # type: ignore[attr-defined]  # as so many products would
-        heard.all_until(time.monotonic(), feed)
-        assert len(heard.changes) >= parts
-        notified = {product for change in heard.changes for product in change.products}
+        listener.wait_until_complete(time.monotonic(), feed)
+        assert len(listener.changes) >= parts
+        notified = {product for change in listener.changes for product in change.products}
         assert notified == (wanted if parts > 1 else set())
-        assert [change.everything for change in heard.changes] == [parts == 1] * len(heard.changes)
-        assert len({change.number for change in heard.changes}) == 1
-        heard.changes.clear()
+        assert [change.everything for change in listener.changes] == [parts == 1] * len(listener.changes)
+        assert len({change.number for change in listener.changes}) == 1
+        listener.changes.clear()
 
 
 def test_a_seller_and_a_product_with_the_same_id_are_distinguished(
-    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener
 ) -> None:
     stage = Stage(PostgresStore(engine))
     person = stage.account()
@@ -139,45 +141,45 @@ def test_a_seller_and_a_product_with_the_same_id_are_distinguished(
         found = tx.accounts.lock([person])[person]
         found.edit(first_name="Grace")
         tx.accounts.save([found])
-    heard.all_until(time.monotonic(), feed)
-    assert [change.sellers for change in heard.changes] == [{AccountId(person)}]
-    assert not heard.changes[0].products
+    listener.wait_until_complete(time.monotonic(), feed)
+    assert [change.sellers for change in listener.changes] == [{AccountId(person)}]
+    assert not listener.changes[0].products
 
 
 def test_a_lost_connection_and_a_malformed_notification_restart_the_feed(
-    engine: Engine, feed: PostgresCatalogFeed, heard: Heard, database: str
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener, database: str
 ) -> None:
-    heard.all_until(time.monotonic(), feed)
+    listener.wait_until_complete(time.monotonic(), feed)
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        eventually(lambda: len(heard.begins) == 2, "another begin")
+        eventually(lambda: len(listener.starts) == 2, "another begin")
         engine.dispose()
         Stage(PostgresStore(engine)).product()
-        heard.all_until(time.monotonic(), feed)
-        assert len(heard.changes) == 1
+        listener.wait_until_complete(time.monotonic(), feed)
+        assert len(listener.changes) == 1
         other.execute("SELECT pg_notify(%s, 'what is this?')", (CHANNEL,))
-        eventually(lambda: len(heard.begins) == 3, "one more begin")
-    assert heard.begins == sorted(heard.begins)
-    assert heard.begins[-1] > heard.changes[0].number
+        eventually(lambda: len(listener.starts) == 3, "one more begin")
+    assert listener.starts == sorted(listener.starts)
+    assert listener.starts[-1] > listener.changes[0].number
 
 
 def test_without_readers_the_feed_sends_no_heartbeats_and_still_notifies(
-    engine: Engine, feed: PostgresCatalogFeed, heard: Heard
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener
 ) -> None:
-    heard.all_until(time.monotonic(), feed)
+    listener.wait_until_complete(time.monotonic(), feed)
 
     def rests() -> bool:
-        before = len(heard.moments)
+        before = len(listener.heartbeats)
         time.sleep(0.3)
-        return len(heard.moments) == before
+        return len(listener.heartbeats) == before
 
     eventually(rests, "the end of the beats")
     Stage(PostgresStore(engine)).product()
-    eventually(lambda: heard.changes, "the news")
-    heard.all_until(time.monotonic(), feed)
+    eventually(lambda: listener.changes, "the news")
+    listener.wait_until_complete(time.monotonic(), feed)
 
 
 def test_a_transaction_in_flight_holds_the_horizon_back(engine: Engine) -> None:

@@ -38,7 +38,7 @@ def store(engine: Engine) -> PostgresStore:
     return PostgresStore(engine)
 
 
-def listed(tx: Transaction, seller: AccountId, count: int) -> list[ProductId]:
+def add_products(tx: Transaction, seller: AccountId, count: int) -> list[ProductId]:
     """Add products, each with its event; return their ids."""
     ids = list(tx.products.next_ids(count))
     tx.products.add(
@@ -115,7 +115,7 @@ class RandomSellers:
         for _ in range(25):
             with suppress(IntentionalRollback):
                 with self._store.begin() as tx:
-                    ids = listed(tx, seller, choice.randint(1, 4))
+                    ids = add_products(tx, seller, choice.randint(1, 4))
                     # During this pause, transactions that began later commit first.
                     time.sleep(choice.random() * 0.02)
                     fail(choice, 0.3)

@@ -23,7 +23,7 @@ from scalecommerce_core.domain.money import MAX_PRICE, decimal_text
 from scalecommerce_core.domain.order import MAX_LINES, MAX_QUANTITY
 from scalecommerce_core.domain.stock import MAX_STOCK
 from tests.integration.conftest import SETTINGS
-from tests.integration.deployment import PASSWORD, Deployment, becomes, log_in
+from tests.integration.deployment import PASSWORD, Deployment, await_resource, log_in
 from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
 
@@ -54,12 +54,12 @@ def answer(response: httpx2.Response, status: int = 200) -> Any:
     return response.json()
 
 
-def listed(seller: httpx2.Client, **fields: Any) -> Any:
+def create_product(seller: httpx2.Client, **fields: Any) -> Any:
     body = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10} | fields
     return answer(seller.post(PRODUCTS, json=body), 201)
 
 
-def wanted(*items: tuple[int, int]) -> dict[str, Any]:
+def order_body(*items: tuple[int, int]) -> dict[str, Any]:
     return {"order_item": [{"product": product, "quantity": quantity} for product, quantity in items]}
 
 
@@ -77,9 +77,9 @@ def test_an_order_is_placed_paid_and_refunded(deployment: Deployment) -> None:
     assert buyer.get(page, headers={"If-None-Match": read.headers["etag"]}).status_code == 304
     form, own = {"name": phone["name"], "category_id": 5, "price": "999.00", "stock": 10}, seller.get(page)
 
-    order = answer(buyer.post(ORDERS, json=wanted((phone["id"], 2)), headers=WAIT), 201)
+    order = answer(buyer.post(ORDERS, json=order_body((phone["id"], 2)), headers=WAIT), 201)
     assert (order["status"], order["total_amount"]) == ("PENDING", "1998.00")
-    becomes(buyer, page, lambda shown: shown["stock"] == 8)
+    await_resource(buyer, page, lambda shown: shown["stock"] == 8)
     assert answer(buyer.post(f"{ORDERS}{order['id']}/pay/"))["status"] == "PAID"
     (sale,) = answer(seller.get(ORDERS + "sales/"))["results"]
     assert (sale["order"], sale["quantity"], sale["status"]) == (order["id"], 2, "PAID")
@@ -87,7 +87,7 @@ def test_an_order_is_placed_paid_and_refunded(deployment: Deployment) -> None:
     refunded = answer(seller.post(f"{ORDERS}{order['id']}/refunds/", json=refund), 201)
     assert refunded["order_items"][0]["refunded"] == 1
     # A cached response may be returned for a moment after the worker has changed the stock.
-    becomes(buyer, page, lambda shown: shown["stock"] == 9)
+    await_resource(buyer, page, lambda shown: shown["stock"] == 9)
     # The form that was read before the sale is sent back.
     sent_back = answer(seller.put(page, json=form, headers={"If-Match": own.headers["etag"]}))
     assert sent_back["stock"] == 9
@@ -103,9 +103,11 @@ def test_an_order_is_placed_paid_and_refunded(deployment: Deployment) -> None:
     # Redis counts views, one per client, and the worker writes them to PostgreSQL.
     for agent in ("Firefox", "Safari", "Safari", "Googlebot"):
         answer(deployment.visitor().get(page, headers={"User-Agent": agent}))
-    becomes(seller, page, lambda shown: int(str(shown["count_viewed"])) >= 3)
+    await_resource(seller, page, lambda shown: int(str(shown["count_viewed"])) >= 3)
     # The worker adds the sale to the statistics.
-    becomes(seller, STATS, lambda shown: shown["total_revenue"] == "999.00" and int(str(shown["total_views"])) >= 3)
+    await_resource(
+        seller, STATS, lambda shown: shown["total_revenue"] == "999.00" and int(str(shown["total_views"])) >= 3
+    )
     stats = answer(seller.get(STATS))
     assert (stats["total_revenue"], stats["totat_sold"], stats["units_sold"]) == ("999.00", 999.0, 1)
     assert stats["top_products"] == [{"id": phone["id"], "name": "iPhone 15", "units_sold": 1, "revenue": "999.00"}]
@@ -132,14 +134,14 @@ def test_the_commands_of_the_readme_tour_work(deployment: Deployment) -> None:
         assert not {"title", "detail"} & json.loads(line).keys(), line
     seller = deployment.visitor()
     log_in(seller, "kara@shop.example", "seven tall teapots")
-    stats = becomes(seller, STATS, lambda shown: shown["orders"] == 1 and int(str(shown["total_views"])) >= 2)
+    stats = await_resource(seller, STATS, lambda shown: shown["orders"] == 1 and int(str(shown["total_views"])) >= 2)
     assert stats["conversion_rate"] == 0.5
 
 
 def test_events_reach_only_their_audience(deployment: Deployment) -> None:
     seller, buyer, stranger = (deployment.person(f"news-{who}") for who in ("seller", "buyer", "stranger"))
-    product = listed(seller, stock=3)["id"]
-    answer(buyer.post(ORDERS, json=wanted((product, 2)), headers=WAIT), 201)
+    product = create_product(seller, stock=3)["id"]
+    answer(buyer.post(ORDERS, json=order_body((product, 2)), headers=WAIT), 201)
 
     def followed(reader: httpx2.Client, until: str) -> list[Any]:
         events: list[Any] = []
@@ -205,7 +207,7 @@ def test_the_eleventh_wrong_password_is_a_429(anybody: httpx2.Client) -> None:
 def test_search_in_two_languages_with_typos_and_pages(deployment: Deployment) -> None:
     seller = deployment.person("searched")
     for name in ("Wireless headphones", "Headphone stand", "Красные кроссовки", "Кроссовки беговые", "Чайник"):
-        listed(seller, name=name)
+        create_product(seller, name=name)
     mine = answer(seller.get(USERS + "me/"))["id"]
 
     def found(words: str, **more: Any) -> list[str]:
@@ -233,7 +235,7 @@ def test_search_in_two_languages_with_typos_and_pages(deployment: Deployment) ->
 # --- many at once
 
 
-def together(count: int, work: Callable[[int], Any]) -> list[Any]:
+def run_concurrently(count: int, work: Callable[[int], Any]) -> list[Any]:
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(work, range(count)))
 
@@ -241,31 +243,31 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
 def test_many_buyers_of_few_units_get_exactly_these_units(
     deployment: Deployment, seller: httpx2.Client, buyer: httpx2.Client
 ) -> None:
-    scarce, plenty = listed(seller, stock=5), listed(seller, stock=1_000)
+    scarce, plenty = create_product(seller, stock=5), create_product(seller, stock=1_000)
 
     def order(index: int) -> Any:
         lines = [(scarce["id"], 1), (plenty["id"], 2)]
         # Half of the orders have their lines in reverse: stock is locked in one order regardless.
-        return answer(buyer.post(ORDERS, json=wanted(*lines[:: 1 - 2 * (index % 2)]), headers=WAIT), 201)
+        return answer(buyer.post(ORDERS, json=order_body(*lines[:: 1 - 2 * (index % 2)]), headers=WAIT), 201)
 
-    orders = together(32, order)
+    orders = run_concurrently(32, order)
     assert Counter(each["status"] for each in orders) == {"PENDING": 5, "REJECTED": 27}
     for rejected in (each for each in orders if each["status"] == "REJECTED"):
         assert rejected["rejected_because"] == [{"product": scarce["id"], "wanted": 1, "available": 0}]
-    becomes(buyer, f"{PRODUCTS}{scarce['id']}/", lambda shown: shown["stock"] == 0)
-    becomes(buyer, f"{PRODUCTS}{plenty['id']}/", lambda shown: shown["stock"] == 990)
+    await_resource(buyer, f"{PRODUCTS}{scarce['id']}/", lambda shown: shown["stock"] == 0)
+    await_resource(buyer, f"{PRODUCTS}{plenty['id']}/", lambda shown: shown["stock"] == 990)
     pending = [each for each in orders if each["status"] == "PENDING"]
-    paid = together(5, lambda index: answer(buyer.post(f"{ORDERS}{pending[index]['id']}/pay/"))["status"])
+    paid = run_concurrently(5, lambda index: answer(buyer.post(f"{ORDERS}{pending[index]['id']}/pay/"))["status"])
     assert paid == ["PAID"] * 5
     with real_market(deployment.database_url) as market:
         assert market.queries.stock_discrepancies() == []
 
 
 def test_concurrent_payment_and_cancellation_have_one_winner(seller: httpx2.Client, buyer: httpx2.Client) -> None:
-    made = listed(seller, stock=1)
-    order = answer(buyer.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT), 201)
+    made = create_product(seller, stock=1)
+    order = answer(buyer.post(ORDERS, json=order_body((made["id"], 1)), headers=WAIT), 201)
     actions = ["pay", "cancel"] * 4
-    statuses = together(8, lambda index: buyer.post(f"{ORDERS}{order['id']}/{actions[index]}/").status_code)
+    statuses = run_concurrently(8, lambda index: buyer.post(f"{ORDERS}{order['id']}/{actions[index]}/").status_code)
     final = answer(buyer.get(f"{ORDERS}{order['id']}/"))["status"]
     paying, cancelling = Counter(statuses[::2]), Counter(statuses[1::2])
     if final == "PAID":
@@ -275,20 +277,22 @@ def test_concurrent_payment_and_cancellation_have_one_winner(seller: httpx2.Clie
         assert paying[200] + paying[409] == 4
     else:
         assert (paying, cancelling) == ({409: 4}, {200: 4})
-    becomes(buyer, f"{PRODUCTS}{made['id']}/", lambda shown: shown["stock"] == {"PAID": 0, "CANCELLED": 1}[final])
+    await_resource(
+        buyer, f"{PRODUCTS}{made['id']}/", lambda shown: shown["stock"] == {"PAID": 0, "CANCELLED": 1}[final]
+    )
 
 
 def test_concurrent_requests_with_one_key_place_one_order(seller: httpx2.Client, buyer: httpx2.Client) -> None:
-    made = listed(seller)
+    made = create_product(seller)
     headers = {"Idempotency-Key": secrets.token_hex(8)}
-    sent = together(12, lambda _: buyer.post(ORDERS, json=wanted((made["id"], 1)), headers=headers))
+    sent = run_concurrently(12, lambda _: buyer.post(ORDERS, json=order_body((made["id"], 1)), headers=headers))
     assert {each.status_code for each in sent} == {202}
     assert len({each.content for each in sent}) == 1
 
 
 def test_concurrent_sign_ups_with_one_address_create_one_account(anybody: httpx2.Client) -> None:
     body = {"email": f"{secrets.token_hex(4)}@example.com", "password": PASSWORD}
-    statuses = together(6, lambda _: anybody.post(USERS + "sign-up/", json=body).status_code)
+    statuses = run_concurrently(6, lambda _: anybody.post(USERS + "sign-up/", json=body).status_code)
     assert Counter(statuses) == {201: 1, 400: 5}
 
 
@@ -296,13 +300,13 @@ def test_concurrent_sign_ups_with_one_address_create_one_account(anybody: httpx2
 
 
 def test_an_order_of_the_largest_values_is_paid_and_refunded(seller: httpx2.Client, buyer: httpx2.Client) -> None:
-    dearest = [listed(seller, price="99999999.99", stock=MAX_STOCK)["id"] for _ in range(MAX_LINES)]
-    body = wanted(*((product, MAX_QUANTITY) for product in dearest))
+    dearest = [create_product(seller, price="99999999.99", stock=MAX_STOCK)["id"] for _ in range(MAX_LINES)]
+    body = order_body(*((product, MAX_QUANTITY) for product in dearest))
     order = answer(buyer.post(ORDERS, json=body, headers=WAIT), 201)
     assert order["total_amount"] == decimal_text(MAX_LINES * MAX_QUANTITY * MAX_PRICE, "USD")
     assert order["status"] == "PENDING"
     assert answer(buyer.post(f"{ORDERS}{order['id']}/pay/"))["status"] == "PAID"
-    becomes(seller, STATS, lambda shown: int(str(shown["units_sold"])) >= MAX_LINES * MAX_QUANTITY)
+    await_resource(seller, STATS, lambda shown: int(str(shown["units_sold"])) >= MAX_LINES * MAX_QUANTITY)
     everything = {"lines": [{"product": product, "quantity": MAX_QUANTITY} for product in dearest]}
     assert answer(seller.post(f"{ORDERS}{order['id']}/refunds/", json=everything), 201)["status"] == "REFUNDED"
 
@@ -318,19 +322,19 @@ def test_an_id_beyond_every_sequence_is_a_404(seller: httpx2.Client, number: int
 
 def test_a_token_without_its_account_is_rejected_for_writes(deployment: Deployment, seller: httpx2.Client) -> None:
     """This happens when the database is restored from a backup."""
-    made = listed(seller)
+    made = create_product(seller)
     ghost = deployment.person("ghost")
-    forget(deployment, answer(ghost.get(USERS + "me/"))["email"])
+    delete_account(deployment, answer(ghost.get(USERS + "me/"))["email"])
     for key in ({}, {"Idempotency-Key": "boo"}):
         answer(ghost.post(PRODUCTS, json={"name": "Chain", "category_id": 1, "price": 1}, headers=key), 401)
-        answer(ghost.post(ORDERS, json=wanted((made["id"], 1)), headers=key), 401)
+        answer(ghost.post(ORDERS, json=order_body((made["id"], 1)), headers=key), 401)
     answer(ghost.get(USERS + "me/"), 404)
     answer(ghost.patch(USERS + "me/", json={"bio": "Boo"}), 404)
     assert answer(ghost.get(ORDERS))["results"] == []
     assert answer(ghost.get(STATS))["total_products"] == 0
 
 
-def forget(deployment: Deployment, email: str) -> None:
+def delete_account(deployment: Deployment, email: str) -> None:
     with psycopg.connect(deployment.database_url.replace("+psycopg", "")) as connection:
         connection.execute("DELETE FROM sessions USING accounts a WHERE a.id = account_id AND a.email = %s", [email])
         connection.execute("DELETE FROM accounts WHERE email = %s", [email])
@@ -364,7 +368,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
 
 def test_the_server_responds_503_without_postgresql_and_recovers(fragile: Fragile) -> None:
     client = fragile.seller
-    made = listed(client)
+    made = create_product(client)
     fragile.postgres.stop()
     try:
         for response in (
@@ -372,7 +376,7 @@ def test_the_server_responds_503_without_postgresql_and_recovers(fragile: Fragil
             client.get(PRODUCTS),
             client.get(f"{PRODUCTS}{made['id']}/"),
             client.post(PRODUCTS, json={"name": "Tea", "category_id": 5, "price": 1}),
-            client.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT),
+            client.post(ORDERS, json=order_body((made["id"], 1)), headers=WAIT),
             client.post(USERS + "token/", json={"email": "a@example.com", "password": PASSWORD}),
         ):
             assert answer(response, 503)["status"] == 503
@@ -381,27 +385,27 @@ def test_the_server_responds_503_without_postgresql_and_recovers(fragile: Fragil
     finally:
         fragile.postgres.start()
     eventually(lambda: fragile.ready()[0] == 200, "readiness after PostgreSQL came back")
-    order = answer(client.post(ORDERS, json=wanted((made["id"], 1)), headers=WAIT), 201)
+    order = answer(client.post(ORDERS, json=order_body((made["id"], 1)), headers=WAIT), 201)
     assert order["status"] == "PENDING"
     assert len(answer(client.get(ORDERS))["results"]) == 1
 
 
 def test_without_redis_orders_are_accepted_and_decided_later(fragile: Fragile) -> None:
     client = fragile.seller
-    made = listed(client)
+    made = create_product(client)
     fragile.redis.stop()
     try:
-        order = answer(client.post(ORDERS, json=wanted((made["id"], 1))), 202)
+        order = answer(client.post(ORDERS, json=order_body((made["id"], 1))), 202)
         status, ready = fragile.ready()
         assert (status, ready["status"], ready["redis"]) == (200, "degraded", "away")
         assert ready["oldest_undecided_seconds"] is not None
         assert answer(client.get(f"{PRODUCTS}{made['id']}/"))["id"] == made["id"]
         log_in(client, answer(client.get(USERS + "me/"))["email"])
-        waited = client.post(ORDERS, json=wanted((made["id"], 1)), headers={"Prefer": "wait=0"})
+        waited = client.post(ORDERS, json=order_body((made["id"], 1)), headers={"Prefer": "wait=0"})
         assert answer(waited, 202)["status"] == "CREATED"
     finally:
         fragile.redis.start()
-    becomes(client, f"{ORDERS}{order['id']}/", lambda shown: shown["status"] == "PENDING")
+    await_resource(client, f"{ORDERS}{order['id']}/", lambda shown: shown["status"] == "PENDING")
     eventually(lambda: fragile.ready()[1]["status"] == "ok", "readiness after Redis came back")
 
 
@@ -415,9 +419,9 @@ def test_sigterm_lets_requests_in_flight_end(tmp_path: Path, redis_url: str, dat
     try:
         api.find()
         buyer = api.person("patient")
-        made = listed(buyer)
+        made = create_product(buyer)
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(buyer.post, ORDERS, json=wanted((made["id"], 1)), headers={"Prefer": "wait=2"})
+            waiting = pool.submit(buyer.post, ORDERS, json=order_body((made["id"], 1)), headers={"Prefer": "wait=2"})
             eventually(lambda: answer(buyer.get(ORDERS))["results"], "the order that waits")
             command.process.send_signal(signal.SIGTERM)
             assert answer(waiting.result(30), 202)["status"] == "CREATED"

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from adapters.db.core.engine import database_engine
 from adapters.embedded.redis import EmbeddedRedis
-from tests.integration.deployment import Deployment, becomes
+from tests.integration.deployment import Deployment, await_resource
 from tests.integration.engine_process import eventually
 
 ORDERS = "/orders/api/v1/"
@@ -75,9 +75,9 @@ def test_a_kill_in_the_middle_of_a_charge_loses_neither_money_nor_order(deployme
     deployment.find()
     for client in (seller, buyer):
         client.base_url = httpx2.URL(deployment.url)
-    assert becomes(buyer, path, lambda document: document["status"] == "PAID")
+    assert await_resource(buyer, path, lambda document: document["status"] == "PAID")
     assert answer(buyer.post(f"{path}pay/"))["status"] == "PAID"
-    becomes(buyer, f"/products/api/v1/{made['id']}/", lambda shown: shown["stock"] == 2)
+    await_resource(buyer, f"/products/api/v1/{made['id']}/", lambda shown: shown["stock"] == 2)
 
     refund = {"lines": [{"product": made["id"], "quantity": 1}]}
     answer(seller.post(f"{path}refunds/", json=refund), 201)

@@ -119,7 +119,7 @@ def everything_settles(paying: PaymentFixture) -> Iterator[None]:
     assert PostgresQueries(paying.engine).stock_discrepancies() == []
 
 
-def at_once(*jobs: Callable[[], object]) -> list[object]:
+def run_concurrently(*jobs: Callable[[], object]) -> list[object]:
     """Start the jobs at the same time; return their results."""
     start = threading.Barrier(len(jobs))
 
@@ -137,7 +137,7 @@ def at_once(*jobs: Callable[[], object]) -> list[object]:
 def test_one_of_many_concurrent_payments_charges(paying: PaymentFixture) -> None:
     for _ in range(5):
         order_id = paying.order()
-        outcomes = at_once(*[partial(paying.pay, order_id)] * 6)
+        outcomes = run_concurrently(*[partial(paying.pay, order_id)] * 6)
         paid = [outcome for outcome in outcomes if isinstance(outcome, Order)]
         refused = [outcome for outcome in outcomes if isinstance(outcome, PaymentInProgress)]
         assert paid
@@ -149,7 +149,7 @@ def test_concurrent_payment_cancellation_and_expiry_have_one_winner(paying: Paym
     for _ in range(10):
         order_id = paying.order()
         paying.clock.advance(minutes=15)
-        at_once(
+        run_concurrently(
             partial(paying.pay, order_id),
             partial(paying.ordering.cancel, [CancelOrder(order_id, paying.buyer)]),
             paying.ordering.expire,
@@ -166,7 +166,7 @@ def test_a_payment_opened_during_expiry_keeps_its_order(paying: PaymentFixture) 
     paying.clock.advance(minutes=15)
     with paying.store.begin() as tx:
         tx.orders.lock([order_id])
-        assert at_once(paying.ordering.expire) == [0]
+        assert run_concurrently(paying.ordering.expire) == [0]
     paying.start(order_id)
     assert paying.ordering.expire() == 0
     assert paying.status(order_id) is OrderStatus.PENDING
@@ -176,7 +176,7 @@ def test_a_result_that_is_recorded_concurrently_counts_once(paying: PaymentFixtu
     order_id = paying.order()
     result = paying.payments.charge(paying.start(order_id))
     paying.clock.advance(minutes=1)
-    at_once(*[partial(paying.payments.record, [result])] * 4, *[paying.payments.reconcile] * 2)
+    run_concurrently(*[partial(paying.payments.record, [result])] * 4, *[paying.payments.reconcile] * 2)
     assert paying.status(order_id) is OrderStatus.PAID
     with paying.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM stock_movements WHERE kind = 'sale'")) == 1
@@ -189,7 +189,7 @@ def test_a_late_charge_is_recorded_during_a_cancellation(paying: PaymentFixture)
         paying.clock.advance(minutes=1)
         paying.payments.reconcile()
         result = PaymentResult(payment.id, order_id, paying.gateway.charge(payment.request()))
-        at_once(
+        run_concurrently(
             partial(paying.payments.record, [result]),
             partial(paying.ordering.cancel, [CancelOrder(order_id, paying.buyer)]),
             partial(paying.pay, order_id),
@@ -202,7 +202,7 @@ def test_concurrent_sweeps_send_each_refund_once(paying: PaymentFixture) -> None
         paying.pay(order_id)
     wanted = [RefundOrder(each, paying.buyer, [RefundLine(paying.product, 1)], as_staff=True) for each in orders * 2]
     assert all(isinstance(outcome, Order) for outcome in paying.ordering.refund(wanted))
-    taken = at_once(*[partial(paying.payments.send_refunds, 4)] * 4)
+    taken = run_concurrently(*[partial(paying.payments.send_refunds, 4)] * 4)
     assert sum(count for count in taken if isinstance(count, int)) <= 12
     while paying.payments.send_refunds():
         pass

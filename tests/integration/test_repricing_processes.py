@@ -49,7 +49,7 @@ SHELF = """
 """
 
 
-def shelf(url: str, *, products: int) -> tuple[AccountId, list[ProductId]]:
+def add_seller_with_products(url: str, *, products: int) -> tuple[AccountId, list[ProductId]]:
     """A seller with products that are a month old and have different numbers of views."""
     with real_market(url, SystemClock()) as market, looking(url) as connection:
         seller = MarketActions(market).person(f"seller-of-{products}")
@@ -141,7 +141,7 @@ def check_books(connection: Connection) -> None:
 def test_another_process_finishes_the_run_of_a_killed_process_with_the_same_result(
     database: str, tmp_path: Path, dies_at: str
 ) -> None:
-    seller, ids = shelf(database, products=MANY)
+    seller, ids = add_seller_with_products(database, products=MANY)
     with real_market(database, SystemClock()) as market:
         chosen = policy(market, seller)
         planned = {decision.product_id: decision.new for decision in market.repricing.preview(chosen).decisions()}
@@ -158,8 +158,8 @@ def test_another_process_finishes_the_run_of_a_killed_process_with_the_same_resu
 
 
 def test_ctrl_c_keeps_completed_ranges_and_prints_how_to_continue(database: str, tmp_path: Path) -> None:
-    shelf(database, products=1)
-    seller, _ = shelf(database, products=MANY)
+    add_seller_with_products(database, products=1)
+    seller, _ = add_seller_with_products(database, products=MANY)
     with real_market(database, SystemClock()) as market:
         policy(market, seller)
     with looking(database) as blocker:
@@ -194,7 +194,7 @@ def test_ctrl_c_keeps_completed_ranges_and_prints_how_to_continue(database: str,
 
 def test_policies_run_when_their_epochs_end_on_a_real_beat_and_worker(database: str, tmp_path: Path) -> None:
     """Two sellers with epochs of seconds; the first run of one of them was begun by a process that was killed."""
-    sellers = [shelf(database, products=40), shelf(database, products=60)]
+    sellers = [add_seller_with_products(database, products=40), add_seller_with_products(database, products=60)]
     with real_market(database, SystemClock()) as market:
         policies = [policy(market, seller, seconds=2) for seller, _ in sellers]
     killed = run("reprice", cwd=tmp_path, DATABASE_URL=database, FAILPOINTS="runs.apply_prices:after@1")
@@ -257,7 +257,7 @@ class Broken(Stateless):
 def test_a_custom_policy_is_selected_over_http_and_run_by_a_worker(database: str, tmp_path: Path) -> None:
     """Policies of three sellers: with a valid strategy, a failing one, and one that no process has."""
     (tmp_path / "mine.py").write_text(MINE)
-    unknown, _ = shelf(database, products=5)
+    unknown, _ = add_seller_with_products(database, products=5)
     with real_market(database, SystemClock()) as market, looking(database) as connection:
         left = policy(market, unknown)
         gone = "UPDATE pricing_policies SET document = document || jsonb_build_object('policy', 'gone')"

@@ -20,7 +20,7 @@ from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.tasks.broker import QUEUE
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
-from tests.integration.deployment import Deployment, becomes
+from tests.integration.deployment import Deployment, await_resource
 from tests.integration.engine_process import EngineProcess, eventually
 from tests.integration.test_serve import children, is_alive
 
@@ -107,7 +107,7 @@ def test_a_malformed_message_does_not_stop_a_worker(tmp_path: Path, redis_url: s
         eventually(lambda: broker.llen(QUEUE) == 0, "an empty queue")
         wanted: Any = {"order_item": [{"product": made, "quantity": 1}]}
         order = person.post(ORDERS, json=wanted).json()["id"]
-        becomes(person, f"{ORDERS}{order}/", lambda shown: shown["status"] == "PENDING")
+        await_resource(person, f"{ORDERS}{order}/", lambda shown: shown["status"] == "PENDING")
         assert deployment.commands["worker"].process.poll() is None
         log = (tmp_path / "worker.log").read_text()
         assert "dropped a queue entry that is not JSON" in log
