@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.ports import CatalogChange, ChangeListener, Transaction
@@ -24,6 +25,8 @@ from scalecommerce_core.testing.memory.pricing import MemoryPolicies, MemoryRuns
 from scalecommerce_core.testing.memory.statistics import MemoryStatistics
 from scalecommerce_core.testing.memory.tables import Tables
 from scalecommerce_core.testing.memory.webhooks import MemoryDeliveries, MemoryEndpoints
+
+_DEFAULT_CATEGORIES: Final = [(name, slug_of(name)) for name in DEFAULT_CATEGORIES]
 
 
 class MemoryStore:
@@ -41,7 +44,7 @@ class MemoryStore:
         self._counters: dict[str, Iterator[int]] = {}
         self._owner: int | None = None
         with self.begin() as tx:
-            tx.categories.add([(name, slug_of(name)) for name in DEFAULT_CATEGORIES])
+            tx.categories.add(_DEFAULT_CATEGORIES)
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
