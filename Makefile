@@ -65,7 +65,7 @@ simulations: .venv/.ready ## The whole engine and its markets, simulated in one 
 .PHONY: integration
 integration: .venv/.ready ## Tests on real servers, which are installed as wheels
 	$(call heading,pytest tests/integration)
-	@$(BIN)/pytest tests/integration $(ARGS)
+	@$(BIN)/pytest tests/integration --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: fuzz
 fuzz: .venv/.ready ## Thousands of generated requests against real servers; options: make fuzz ARGS="--seconds 600"

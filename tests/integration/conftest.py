@@ -5,7 +5,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import LiteralString
+from typing import Final, LiteralString
 
 import psycopg
 import pytest
@@ -16,6 +16,22 @@ from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from tests.integration.bare_environment import Environments
 from tests.integration.deployment import Deployment
+
+# The files that take longest. With them first, all processes of pytest-xdist end at about the same time.
+LONGEST: Final = (
+    "test_bare_install",
+    "test_repricing_processes",
+    "test_up",
+    "test_cli",
+    "test_search_oracle",
+    "test_torture",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONGEST)))
+
 
 # Nothing here has to survive a power failure.
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
