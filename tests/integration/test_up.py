@@ -209,7 +209,7 @@ def test_a_child_that_ends_is_restarted(demo: EngineProcess) -> None:
     eventually(lambda: "The worker has ended with signal SIGKILL" in demo.err, "what it says about the worker")
     eventually(back, "the API and the worker")
     assert demo.url == url
-    assert paste(demo)["status"] == "PENDING"
+    eventually(lambda: paste(demo)["status"] == "PENDING", "a decision by the new worker")
     demo._err.write_text("")
 
 
