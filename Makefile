@@ -8,7 +8,7 @@ UV := .cache/uv/bin/uv
 
 # Variables of the caller must not affect the environment.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP
-# Without bytecode files every process compiles some 600 modules anew.
+# Without bytecode files every process compiles each module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 unexport UV_PYTHON UV_SYSTEM_PYTHON UV_ENV_FILE UV_NO_SYNC UV_FROZEN UV_LOCKED UV_EXTRA UV_NO_DEV
 export UV_PYTHON_DOWNLOADS := never

@@ -49,7 +49,7 @@ ASSORTMENTS: Final[Mapping[str, Assortment]] = {
         ("smartphones", 39_900, "Smartphone, Folding Phone, Senior Phone, Rugged Phone, Smartphone 5G"),
         ("accessories", 1_900, "Backpack, Wallet, Phone Case, Power Bank, Charger, USB Cable, Watch Strap, Sunglasses"),
         ("home_appliances", 9_900, "Kettle, Toaster, Vacuum Cleaner, Coffee Machine, Blender, Air Fryer, Iron, Fan"),
-        ("furniture", 17_900, "Desk, Office Chair, Bookmarket, Sofa, Bed Frame, Wardrobe, Side Table, Stool"),
+        ("furniture", 17_900, "Desk, Office Chair, Bookshelf, Sofa, Bed Frame, Wardrobe, Side Table, Stool"),
         ("clothing", 3_490, "T-Shirt, Hoodie, Rain Jacket, Jeans, Dress, Pullover, Socks, Scarf"),
         ("shoes", 6_990, "Sneakers, Running Shoes, Hiking Boots, Sandals, Slippers, Loafers"),
         (
