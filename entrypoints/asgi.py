@@ -40,6 +40,8 @@ def build(chosen: Settings) -> Starlette:
         ids=engine.ids,
         cursor_key=engine.cursor_key,
         ready=readiness.check,
+        security_log=engine.security_log,
+        rate_limiter=engine.rate_limiter,
         intake_queue=chosen.intake_queue,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,

@@ -19,12 +19,15 @@ from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
 from adapters.payments.sandbox import SandboxGateway
 from adapters.redis.login_limiter import RedisLoginLimiter
+from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reachability import RedisState, check_redis, describe_error
 from adapters.redis.restart_counter import RedisRestartCounter
+from adapters.redis.security_counters import RedisSecurityCounters
 from adapters.redis.shared_cache import RedisSharedCache
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.secret_cipher import FernetCipher
+from adapters.security.security_log import LoggingSecurityLog
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import create_celery_app
@@ -65,6 +68,9 @@ class Engine:
     notifier: CeleryWorkNotifier
     ids: RandomIds
     feed: PostgresCatalogFeed
+    rate_limiter: RedisRateLimiter
+    security_counters: RedisSecurityCounters
+    security_log: LoggingSecurityLog
 
     @property
     def cursor_key(self) -> bytes:
@@ -85,6 +91,7 @@ class Engine:
 
     def close(self) -> None:
         self.feed.close()
+        self.security_log.close()
         self.notifier.close()
         self.views.close()
         self.redis.close()
@@ -110,6 +117,8 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(redis, secret=_derive_key(settings, b"views"), window=settings.view_window)
     notifier = CeleryWorkNotifier(create_publisher(settings.redis_url.reveal()), redis)
+    rate_limiter, security_counters = RedisRateLimiter(redis), RedisSecurityCounters(redis)
+    security_log = LoggingSecurityLog(security_counters)
     gateway: PaymentGateway = (
         SandboxGateway(database)
         if settings.payment_gateway == SANDBOX
@@ -182,6 +191,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         notifier=notifier,
         ids=ids,
         feed=feed,
+        rate_limiter=rate_limiter,
+        security_counters=security_counters,
+        security_log=security_log,
     )
 
 

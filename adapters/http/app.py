@@ -11,6 +11,7 @@ from adapters.http.examples import EXAMPLES
 from adapters.http.examples.demo_market import GUIDE
 from adapters.http.framework.application import build_application
 from adapters.http.framework.operation import Operation, operations_of
+from adapters.http.refusals import record_refusals
 from adapters.http.resources.categories import CategoryResource
 from adapters.http.resources.events import EventResource
 from adapters.http.resources.health import HealthResource
@@ -74,4 +75,5 @@ def create_app(
         examples=EXAMPLES,
         guide=GUIDE,
         fast_path=ProductFastPath(dependencies.cache.products, dependencies.view_tracker, authenticate),
+        on_error=record_refusals(dependencies.security_log),
     )

@@ -19,7 +19,7 @@ from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import CatalogFeed, Ids, ViewCounter, WorkNotifier
+from scalecommerce_core.ports import CatalogFeed, Ids, RateLimiter, SecurityLog, ViewCounter, WorkNotifier
 from scalecommerce_core.queries import OrderView, ProductView
 from scalecommerce_core.services.catalog import (
     AdjustStock,
@@ -89,6 +89,8 @@ class Dependencies:
         ids: Ids,
         cursor_key: bytes,
         ready: Callable[[], Readiness],
+        security_log: SecurityLog,
+        rate_limiter: RateLimiter,
         intake_queue: int = 2000,
         bots: Sequence[str] = (),
         feed: CatalogFeed | None = None,
@@ -104,6 +106,8 @@ class Dependencies:
         self.view_tracker = ViewTracker(views, bots)
         self.ids = ids
         self.check_readiness = ready
+        self.security_log = security_log
+        self.rate_limiter = rate_limiter
         self.paginator = Paginator(Cursors(cursor_key))
         queries, catalog, ordering = market.queries, market.catalog, market.ordering
         self.place_order: Batcher[PlaceOrder, Order | Replayed] = Batcher(

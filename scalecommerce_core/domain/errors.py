@@ -9,7 +9,7 @@ MarketError
 │   │   └── TokenNotValid     the token is malformed, expired, revoked or of the wrong kind: refresh it or log in
 │   ├── Forbidden             another account may do this, this one may not
 │   ├── IdempotencyKeyReused  the key was used for another request: make a new key
-│   ├── TooManyAttempts       too many failed log-ins: wait for `retry_after`
+│   ├── TooManyAttempts       a rate limit is reached: wait for `retry_after`
 │   └── NothingToSeedOn       seeding needs users or products that do not exist: seed them first
 ├── Conflict                  the request does not fit the present state: read the state, then decide
 │   ├── TransitionNotAllowed  the status of the order does not allow the action
@@ -126,7 +126,7 @@ class IdempotencyKeyReused(Refused):
 
 
 class TooManyAttempts(Refused):
-    """Too many log-ins failed; the next attempt is allowed after `retry_after`."""
+    """A rate limit is reached; the next attempt is allowed after `retry_after`."""
 
     code = "too_many_attempts"
 

@@ -1,4 +1,4 @@
-"""Passwords, tokens, secrets and log-in limits."""
+"""Passwords, tokens, secrets, rate limits and the log of security events."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -90,4 +90,77 @@ class LoginLimiter(Protocol):
 
     def reset(self, keys: Collection[str]) -> None:
         """Reset the failures of these keys."""
+        ...
+
+
+@frozen
+class RateLimit:
+    """At most `events` events for each key in every time span of length `window`; `events` is at least 1.
+
+    `name` separates the keys of limits, and appears in log lines, such as `sign-up per address`.
+    """
+
+    name: str
+    events: int
+    window: timedelta
+
+
+class RateLimiter(Protocol):
+    """Limits the rate of events per key, for all processes together."""
+
+    def acquire(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> timedelta | None:
+        """Count one event under each pair of limit and key, and return None, if all limits allow it.
+
+        Otherwise count nothing and return the time until all of them allow the event.
+        """
+        ...
+
+
+class SecurityEventKind(StrEnum):
+    """What happened. The values are stable: operators search logs for them and alert on their counters."""
+
+    LOG_IN = "log_in"
+    LOG_IN_FAILED = "log_in_failed"
+    LOG_IN_LIMITED = "log_in_limited"
+    SIGN_UP = "sign_up"
+    ACCESS_REFUSED = "access_refused"
+    LIMIT_REACHED = "limit_reached"
+    OVERLOAD_SHED = "overload_shed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - not a password
+    PASSWORD_RESET_REQUESTED = "password_reset_requested"  # noqa: S105 - not a password
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - not a password
+    EMAIL_CHANGED = "email_changed"
+    EMAIL_VERIFIED = "email_verified"
+    SECOND_FACTOR_CHANGED = "second_factor_changed"
+    SESSION_REVOKED = "session_revoked"
+    REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105 - not a password
+    API_KEY_CHANGED = "api_key_changed"
+    STAFF_APPOINTED = "staff_appointed"
+    STAFF_DISMISSED = "staff_dismissed"
+    ACCOUNT_DEACTIVATED = "account_deactivated"
+    ACCOUNT_REACTIVATED = "account_reactivated"
+    ACCOUNT_DELETED = "account_deleted"
+    DATA_EXPORTED = "data_exported"
+
+
+@frozen
+class SecurityEvent:
+    """An event for the security log, with no more personal data than these fields.
+
+    `account_id` is the account concerned, `actor_id` the one that acted if it is another one, `address` the client's
+    network address, and `detail` a text of the engine itself, such as the name of a limit; never input of a client.
+    """
+
+    kind: SecurityEventKind
+    account_id: AccountId | None = None
+    address: str = ""
+    detail: str = ""
+    actor_id: AccountId | None = None
+
+
+class SecurityLog(Protocol):
+    """Records security events for operators."""
+
+    def record(self, event: SecurityEvent) -> None:
+        """Record an event. Never waits for another process, and never raises."""
         ...

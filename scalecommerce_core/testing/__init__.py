@@ -12,6 +12,7 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
@@ -21,6 +22,7 @@ from scalecommerce_core.testing.fakes import (
     CountingWorkNotifier,
     MemoryLoginLimiter,
     PlainPasswords,
+    RecordedSecurityEvents,
     RecordingSender,
     RememberedTokens,
     ReversingCipher,
@@ -42,9 +44,11 @@ __all__ = [
     "MemoryGateway",
     "MemoryLoginLimiter",
     "MemoryQueries",
+    "MemoryRateLimiter",
     "MemoryStore",
     "MemoryViewCounter",
     "PlainPasswords",
+    "RecordedSecurityEvents",
     "RecordingSender",
     "RememberedTokens",
     "ReversingCipher",

@@ -9,7 +9,7 @@ from uuid import UUID
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.webhook import WebhookAnswer
-from scalecommerce_core.ports import Claims, DecryptionFailed, OutgoingWebhook
+from scalecommerce_core.ports import Claims, DecryptionFailed, OutgoingWebhook, SecurityEvent, SecurityEventKind
 
 
 class SettableClock:
@@ -139,6 +139,20 @@ class MemoryLoginLimiter:
     def reset(self, keys: Collection[str]) -> None:
         for key in keys:
             self._failures.pop(key, None)
+
+
+class RecordedSecurityEvents:
+    """`ports.SecurityLog` that keeps the events in `events`."""
+
+    def __init__(self) -> None:
+        self.events: list[SecurityEvent] = []
+
+    def record(self, event: SecurityEvent) -> None:
+        self.events.append(event)
+
+    @property
+    def kinds(self) -> list[SecurityEventKind]:
+        return [event.kind for event in self.events]
 
 
 class CountingWorkNotifier:

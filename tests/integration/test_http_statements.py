@@ -24,7 +24,13 @@ from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, AssignProduct
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
-from scalecommerce_core.testing import CountingIds, CountingWorkNotifier, MemoryViewCounter
+from scalecommerce_core.testing import (
+    CountingIds,
+    CountingWorkNotifier,
+    MemoryRateLimiter,
+    MemoryViewCounter,
+    RecordedSecurityEvents,
+)
 from tests.integration.real_market import real_market
 from tests.unit.support.http_in_process import calling
 
@@ -43,6 +49,8 @@ def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
             ids=CountingIds(),
             cursor_key=b"k" * 32,
             ready=lambda: Readiness(redis="ok", oldest_undecided_seconds=None),
+            security_log=RecordedSecurityEvents(),
+            rate_limiter=MemoryRateLimiter(),
         )
         with calling(create_app(dependencies, version="1.0")) as made:
             made.headers["Authorization"] = f"Bearer {market.accounts.log_in(staff.email, 'a long password').access}"

@@ -17,6 +17,7 @@ from scalecommerce_core.testing import (
     MemoryGateway,
     MemoryLoginLimiter,
     MemoryQueries,
+    MemoryRateLimiter,
     MemoryStore,
     MemoryViewCounter,
     RememberedTokens,
@@ -29,6 +30,7 @@ from scalecommerce_core.testing.contracts import (
     LoginLimiterContract,
     PaymentGatewayContract,
     QueriesContract,
+    RateLimiterContract,
     SecretCipherContract,
     StoreContract,
     TokensContract,
@@ -43,6 +45,7 @@ WITHOUT_SUITE: Final[Mapping[type, str]] = {
     ports.Ids: "random values",
     ports.Randomness: "random values",
     ports.WorkNotifier: "one method whose call may be lost",
+    ports.SecurityLog: "one method whose record may be lost",
     ports.Passwords: "tests/unit/adapters/security: what it must refuse depends on the algorithm",
     ports.WebhookSender: "tests/integration/test_webhook_sender.py: its guarantees are about the network",
 }
@@ -78,6 +81,7 @@ SUITES: Final[Mapping[tuple[type, ...], frozenset[type]]] = {
     (SecretCipherContract,): frozenset({ports.SecretCipher}),
     (TokensContract,): frozenset({ports.Tokens}),
     (LoginLimiterContract,): frozenset({ports.LoginLimiter}),
+    (RateLimiterContract,): frozenset({ports.RateLimiter}),
 }
 """Which ports the suites cover."""
 
@@ -160,6 +164,7 @@ def _fixtures(recorder: Recorder, needed: Collection[str]) -> dict[str, Any]:
         "counters": counters,
         "cipher": recorder.wrap(ReversingCipher(), ports.SecretCipher),
         "tokens": recorder.wrap(RememberedTokens(), ports.Tokens),
+        "rate_limiters": cache(lambda: recorder.wrap(MemoryRateLimiter(), ports.RateLimiter)),
         "limiters": cache(lambda *limits: recorder.wrap(MemoryLoginLimiter(*limits), ports.LoginLimiter)),
     }
 

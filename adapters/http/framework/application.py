@@ -15,7 +15,7 @@ from adapters.http.framework.auth import Authenticate
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.example import Example
 from adapters.http.framework.index_page import index_routes
-from adapters.http.framework.middleware import BaselineMiddleware, FastPath
+from adapters.http.framework.middleware import BaselineMiddleware, ErrorListener, FastPath
 from adapters.http.framework.openapi import build_document
 from adapters.http.framework.operation import Operation
 from adapters.http.framework.routing import ExactPathRouter, SlashRedirect, build_routes
@@ -26,9 +26,10 @@ class Application(Starlette):
     """Starlette with `BaselineMiddleware` in place of its own middleware stack."""
 
     fast_path: FastPath | None = None
+    on_error: ErrorListener | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
-        return BaselineMiddleware(ExactPathRouter(self.router), fast_path=self.fast_path)
+        return BaselineMiddleware(ExactPathRouter(self.router), fast_path=self.fast_path, on_error=self.on_error)
 
 
 def build_application(
@@ -39,13 +40,15 @@ def build_application(
     currency: str = "USD",
     lifespan: Lifespan[Starlette] | None = None,
     fast_path: FastPath | None = None,
+    on_error: ErrorListener | None = None,
     examples: Mapping[str, Example] | None = None,
     guide: str = "",
 ) -> Starlette:
     """Build the application: the operations, `/`, `/docs` and `/openapi.json`.
 
     `examples` are by operation name; `guide` is Markdown that is appended to the description of the document;
-    `currency` is that of amounts in the document. `fast_path` may respond before routing.
+    `currency` is that of amounts in the document. `fast_path` may respond before routing;
+    `on_error` is called with each exception that ends a request.
     """
     operations = list(operations)
     app = Application(
@@ -62,6 +65,7 @@ def build_application(
         lifespan=lifespan,
     )
     app.fast_path = fast_path
+    app.on_error = on_error
     # The redirect of Starlette builds an absolute URL from the Host header, which the client controls.
     app.router.redirect_slashes = False
     app.router.default = SlashRedirect(app.router, app.router.default)

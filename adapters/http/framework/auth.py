@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from scalecommerce_core.domain.errors import Forbidden, NotAuthenticated, TokenNotValid
 from scalecommerce_core.services.accounts import Identity
@@ -29,14 +29,15 @@ class Access(StrEnum):
 BEARER: Final = "bearer"
 
 
-def authenticate_request(headers: Headers, access: Access, authenticate: Authenticate) -> Identity | None:
+def authenticate_request(request: Request, access: Access, authenticate: Authenticate) -> Identity | None:
     """The identity of the caller, or None for an anonymous one.
 
-    Raise `NotAuthenticated` or `TokenNotValid` (401), or `Forbidden` (403), as `access` requires.
+    Raise `NotAuthenticated` or `TokenNotValid` (401), or `Forbidden` (403), as `access` requires. The account id is
+    stored in the scope, for the security log, which is written where the identity is unknown.
     """
     if access is Access.PUBLIC:
         return None
-    given = headers.getlist("authorization")
+    given = request.headers.getlist("authorization")
     if not given and access is Access.OPTIONAL:
         return None
     if not given:
@@ -45,6 +46,7 @@ def authenticate_request(headers: Headers, access: Access, authenticate: Authent
     if len(given) > 1 or scheme.lower() != BEARER or not token.strip():
         raise TokenNotValid("The Authorization header must be `Bearer <token>`.")
     identity = authenticate(token.strip())
+    request.scope["account_id"] = identity.account_id
     if access is Access.STAFF and not identity.is_staff:
         raise Forbidden("Only staff may do this.")
     return identity

@@ -33,6 +33,8 @@ BASELINE_HEADERS: Final = (*_SECURITY_HEADERS, _CONTENT_SECURITY_POLICY)
 _PRIVATE_NO_STORE: Final = (b"cache-control", b"private, no-store")
 PreparedResponse = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None]
 """Status, headers, body, and the value of the request's X-Request-ID header, or None."""
+ErrorListener = Callable[[Exception, Scope], None]
+"""Called with the exception that a request ended with and its scope, before the response is sent."""
 FastPath = Callable[[Scope], PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None]
 
 logger = logging.getLogger(__name__)
@@ -41,13 +43,20 @@ logger = logging.getLogger(__name__)
 class BaselineMiddleware:
     """Sets the request id and the security headers, limits the size of bodies, and converts exceptions to problems."""
 
-    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, fast_path: FastPath | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit: int = BODY_LIMIT,
+        fast_path: FastPath | None = None,
+        on_error: ErrorListener | None = None,
+    ) -> None:
         """`fast_path` may return a response with complete headers, to which only the request id is added.
 
-        `limit` is the maximum size of a body in bytes.
+        `limit` is the maximum size of a body in bytes. `on_error` is called with each exception that ends a request.
         """
         self._app = app
         self._fast_path = fast_path
+        self._on_error = on_error
         self._limit = limit
         # Ids of this process: a random prefix and a counter. Request ids need not be unpredictable, so a random id for
         # each request would be a waste.
@@ -97,6 +106,8 @@ class BaselineMiddleware:
                 await self._app(scope, receive_counting, send_with_headers)
                 return
         except Exception as error:
+            if self._on_error is not None:
+                self._on_error(error, scope)
             response = None if started else error_response(error)
             if response is None:
                 name = request_id.decode()

@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from adapters.http.framework.auth import Access, authenticate_request
 from adapters.http.framework.content_negotiation import check_accepts_json
@@ -81,7 +82,8 @@ def _reject_token(_token: str) -> Identity:
 
 
 def _authentication_problem(headers: Mapping[str, str]) -> Problem:
-    return catch_problem(lambda: authenticate_request(Headers(headers), Access.ACCOUNT, _reject_token))
+    request = Request({"type": "http", "headers": Headers(headers).raw})
+    return catch_problem(lambda: authenticate_request(request, Access.ACCOUNT, _reject_token))
 
 
 SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (

@@ -120,7 +120,7 @@ class PathEndpoint:
         if operation.has_json_response:
             check_accepts_json(request.headers)
         # Authenticate before reading the body, so that unauthenticated bodies are not decoded.
-        identity = authenticate_request(request.headers, operation.access, self._authenticate)
+        identity = authenticate_request(request, operation.access, self._authenticate)
         key = read_idempotency_key(request.headers) if operation.idempotent else None
         query = decode_query(request.scope["query_string"], operation.query)
         body = await _read_declared_body(operation, request)

@@ -26,8 +26,10 @@ from scalecommerce_core.testing import (
     CountingWorkNotifier,
     MemoryCatalogFeed,
     MemoryGateway,
+    MemoryRateLimiter,
     MemoryStore,
     MemoryViewCounter,
+    RecordedSecurityEvents,
     SettableClock,
     in_memory_market,
 )
@@ -124,6 +126,7 @@ class Marketplace:
     views: MemoryViewCounter
     client: Client
     gateway: MemoryGateway
+    security_log: RecordedSecurityEvents
     _names: Iterator[int] = field(factory=lambda: itertools.count(1))
 
     @property
@@ -186,6 +189,8 @@ def _check_of_problems(currency: str) -> Callable[[Response], None]:
         ids=CountingIds(),
         cursor_key=b"k" * 32,
         ready=all_is_well,
+        security_log=RecordedSecurityEvents(),
+        rate_limiter=MemoryRateLimiter(),
     )
     with calling(create_app(dependencies, version="1.0")) as client:
         return checker(client.get("/openapi.json").json())
@@ -205,7 +210,7 @@ def marketplace(
     """Create a market with its HTTP client; `rebuilt` may replace parts of the market."""
     clock, gateway = SettableClock(), MemoryGateway()
     views = MemoryViewCounter(clock, window=view_window)
-    memory = MemoryStore()
+    memory, security_log = MemoryStore(), RecordedSecurityEvents()
     market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway, currency=currency))
     dependencies = Dependencies(
         market,
@@ -214,10 +219,12 @@ def marketplace(
         ids=CountingIds(),
         cursor_key=b"k" * 32,
         ready=readiness,
+        security_log=security_log,
+        rate_limiter=MemoryRateLimiter(),
         intake_queue=intake_queue,
         bots=bots,
         feed=MemoryCatalogFeed(memory),
     )
     with calling(create_app(dependencies, version="1.0")) as client:
         client.event_hooks["response"].append(_check_of_problems(currency))
-        yield Marketplace(market, clock, views, client, gateway)
+        yield Marketplace(market, clock, views, client, gateway, security_log)

@@ -23,8 +23,10 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.testing import (
     CountingIds,
     CountingWorkNotifier,
+    MemoryRateLimiter,
     MemoryStore,
     MemoryViewCounter,
+    RecordedSecurityEvents,
     in_memory_market,
 )
 from tests.unit.support.http_marketplace import ORDERS, Marketplace, Person, all_is_well, answer, problem
@@ -111,6 +113,8 @@ def declared() -> list[Operation]:
         ids=CountingIds(),
         cursor_key=b"k" * 32,
         ready=all_is_well,
+        security_log=RecordedSecurityEvents(),
+        rate_limiter=MemoryRateLimiter(),
     )
     return [each for each in operations(dependencies) if each.idempotent and each.body is not None]
 

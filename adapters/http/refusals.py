@@ -1,0 +1,31 @@
+"""Records refused requests in the security log."""
+
+from starlette.types import Scope
+
+from adapters.http.framework.middleware import ErrorListener
+from scalecommerce_core.domain import errors
+from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, SecurityLog
+
+
+def record_refusals(log: SecurityLog) -> ErrorListener:
+    """Return a listener that records invalid tokens, missing rights, exceeded limits and shed load.
+
+    A request without a token is not recorded: clients send such requests in normal operation. Nor is a failed log-in,
+    which the use case records with the account.
+    """
+
+    def record(error: Exception, scope: Scope) -> None:
+        match error:
+            case errors.TokenNotValid() | errors.Forbidden():
+                kind = SecurityEventKind.ACCESS_REFUSED
+            case errors.TooManyAttempts():
+                kind = SecurityEventKind.LIMIT_REACHED
+            case errors.Overloaded():
+                kind = SecurityEventKind.OVERLOAD_SHED
+            case _:
+                return
+        client = scope.get("client")
+        detail = f"{error.code}: {error}" if isinstance(error, errors.TokenNotValid) else error.code
+        log.record(SecurityEvent(kind, scope.get("account_id"), client[0] if client else "", detail))
+
+    return record

@@ -1,0 +1,73 @@
+"""The rate limiter and the counters of security events on a real Redis, and without one."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from adapters.redis.rate_limiter import RedisRateLimiter
+from adapters.redis.security_counters import RETENTION, RedisSecurityCounters
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.testing import SettableClock
+from scalecommerce_core.testing.contracts import RateLimiterContract
+from scalecommerce_core.testing.contracts.rate_limiters import NOW, THREE, WINDOW, RateLimiters
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def away() -> Redis:
+    return Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.2)
+
+
+class TestRedisRateLimiter(RateLimiterContract):
+    @pytest.fixture
+    def rate_limiters(self, redis: Redis) -> RateLimiters:
+        return lambda: RedisRateLimiter(redis)
+
+
+def test_events_expire_in_redis_with_the_window_and_are_bounded(redis: Redis) -> None:
+    limiter = RedisRateLimiter(redis)
+    for number in range(9):
+        limiter.acquire([(THREE, "a")], NOW + number * WINDOW)
+    (key,) = redis.keys()
+    assert redis.llen(key) == 3
+    assert 0 < redis.ttl(key) <= WINDOW.total_seconds()
+
+
+def test_without_redis_the_process_counts_and_logs_one_warning(away: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    limiter = RedisRateLimiter(away)
+    with caplog.at_level(logging.WARNING):
+        answers = [limiter.acquire([(THREE, "a")], NOW) for _ in range(4)]
+    assert answers == [None, None, None, WINDOW]
+    assert len(caplog.records) == 1
+
+
+def test_security_events_are_added_up_by_day_and_kind(redis: Redis) -> None:
+    midnight = datetime(2026, 3, 2, tzinfo=UTC)
+    clock = SettableClock(midnight - timedelta(seconds=1))
+    counters = RedisSecurityCounters(redis, clock.now)
+    for seconds in (0, 1, 1):
+        clock.advance(seconds=seconds)
+        counters.add({"sign_up": 2, "log_in": 1})
+    assert RedisSecurityCounters(redis, clock.now).read(3) == {
+        date(2026, 3, 2): {"sign_up": 4, "log_in": 2},
+        date(2026, 3, 1): {"sign_up": 2, "log_in": 1},
+        date(2026, 2, 28): {},
+    }
+    assert all(0 < redis.ttl(key) <= RETENTION.total_seconds() for key in redis.scan_iter())
+
+
+def test_counts_are_dropped_with_a_warning_while_redis_is_away(away: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        RedisSecurityCounters(away).add({"sign_up": 1})
+    assert len(caplog.records) == 1
+    with pytest.raises(Unavailable):
+        RedisSecurityCounters(away).read(1)
