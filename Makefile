@@ -75,6 +75,10 @@ fuzz: .venv/.ready ## Thousands of generated requests against real servers; opti
 torture: .venv/.ready ## Kill every process of an engine under load, then check its data; options: make torture ARGS="--seed 7"
 	@$(BIN)/scalecommerce torture $(ARGS)
 
+.PHONY: attack
+attack: .venv/.ready ## Attack an engine beside an honest load; options: make attack ARGS="--only row1 --seconds 60 --engine DIR"
+	@$(BIN)/python -m tests.attacks $(ARGS)
+
 .PHONY: docs
 docs: .venv/.ready ## The documentation as a site in build/site; fails on broken links
 	@$(BIN)/sphinx-build -c docs -d build/doctrees -b html -E -W --keep-going -q . build/site
