@@ -16,6 +16,7 @@ import structlog
 
 from entrypoints.redaction import Redactor, error_text, is_database_error, traceback_text
 from entrypoints.settings import SECRETS, Settings, secret_texts
+from scalecommerce_core.domain.text import printable, printable_line
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def _install(process: str, level: str, *, as_json: bool) -> None:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.ExceptionRenderer(_render_exception),
+            *([] if as_json else [_escape_values]),
             structlog.processors.JSONRenderer()
             if as_json
             else structlog.dev.ConsoleRenderer(
@@ -109,6 +111,14 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 def _render_exception(exc_info: structlog.typing.ExcInfo) -> str:
     return traceback_text(exc_info[1])
+
+
+def _escape_values(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape control characters for terminals; JSON escapes them anyway. A traceback keeps its lines."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable(value) if name == "exception" else printable_line(value)
+    return event
 
 
 def _strip_row_data(record: logging.LogRecord) -> bool:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from adapters.cli.failures import Interrupted
-from adapters.cli.formats import format_time, printable
+from adapters.cli.formats import format_time
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.strict_json import json_text
+from scalecommerce_core.domain.text import printable
 from scalecommerce_core.queries import EventQueries, FeedEvent
 
 NEWEST: Final = 20

@@ -9,9 +9,9 @@ import typer
 from attrs import frozen
 from rich.console import Console
 
-from adapters.cli.formats import printable
 from adapters.cli.strict_json import json_text
 from scalecommerce_core.domain.errors import Invalid, MarketError, SchemaMismatch, Unavailable
+from scalecommerce_core.domain.text import printable
 
 
 class ExitCode(IntEnum):

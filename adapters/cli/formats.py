@@ -1,11 +1,6 @@
-"""Formats that all commands share: times by RFC 3339, and text that is safe on a terminal."""
+"""Times as all commands print them, by RFC 3339."""
 
-import re
 from datetime import UTC, datetime
-from typing import Final
-
-_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters except tab and line feed, line separators, directional overrides, and lone surrogates."""
 
 
 def rfc3339(moment: datetime) -> str:
@@ -25,8 +20,3 @@ def _utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone.")
     return moment.astimezone(UTC)
-
-
-def printable(text: str) -> str:
-    r"""Escape control characters in untrusted text: ESC becomes `\x1b`. Line feeds and tabs are kept."""
-    return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)

@@ -124,8 +124,9 @@ def _write(
     return done
 
 
-# Beginning of a formula in spreadsheets, also after any number of quotes that exports added.
-_FORMULA: Final = re.compile("'*[=+\\-@\t\r\n]")
+# Beginning of a formula in spreadsheets, also after any number of quotes that exports added. Some spreadsheets accept
+# full-width and small forms of the signs.
+_FORMULA: Final = re.compile("'*[=+\\-@\t\r\n＝＋－＠﹢﹣﹦﹫]")
 
 
 def _cell(value: object) -> object:

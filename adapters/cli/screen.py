@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from adapters.cli.failures import Interrupted
-from adapters.cli.formats import printable
 from adapters.cli.strict_json import json_text
+from scalecommerce_core.domain.text import printable
 from scalecommerce_core.services.progress import Progress as ProgressCallback
 
 

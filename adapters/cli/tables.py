@@ -10,8 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from adapters.cli.formats import format_time, printable
+from adapters.cli.formats import format_time
 from adapters.cli.screen import stdout_console
+from scalecommerce_core.domain.text import printable
 
 Cell: TypeAlias = str | int | datetime | Text | None
 

@@ -26,6 +26,7 @@ from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.processes.readiness_probe import api_answers
 from entrypoints.processes.shutdown_signals import StopRequested, raise_on_stop_signal
 from entrypoints.settings import Settings
+from scalecommerce_core.domain.text import printable
 
 READY_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.1
@@ -223,7 +224,7 @@ class LocalEngine:
                     child.wait_or_kill(DRAIN_SECONDS)
 
     def _warn(self, message: str) -> None:
-        self._err.print(message, style="yellow", markup=False)
+        self._err.print(printable(message), style="yellow", markup=False)
 
     def _print_banner(self, seconds: float, demo: Demo | None) -> None:
         self._print(banner.ready_line(self._address.url, self._options.data, seconds))

@@ -242,3 +242,26 @@ def checked(field: str, value: str, *, at_most: int, at_least: int = 0) -> str:
     if said:
         raise Invalid({field: said})
     return value
+
+
+# --- output
+
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0001]"
+)
+"""Control characters except tab and line feed, line separators, marks that change the direction of text or are
+invisible everywhere, and lone surrogates."""
+
+
+def printable(text: str) -> str:
+    r"""Escape characters that could control a terminal or hide text: ESC becomes `\x1b`.
+
+    Line feeds and tabs are kept.
+    """
+    return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def printable_line(text: str) -> str:
+    r"""Like `printable`, with line feeds and tabs as escapes too, so that a text cannot look like several lines."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")

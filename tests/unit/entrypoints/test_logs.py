@@ -178,6 +178,19 @@ def test_an_error_is_one_line_without_variables(log: Any, how: str) -> None:
     assert "the value of a variable" not in json.dumps(line).replace('secret = \\"the value of a variable\\"', "")
 
 
+@pytest.mark.usefixtures("log")
+def test_console_logs_escape_control_characters_of_untrusted_text(capsys: pytest.CaptureFixture[str]) -> None:
+    configured(LOG_FORMAT="console")
+    logging.getLogger("x").warning(
+        "renamed to %s", "[red]\x1b[31m\nforged line\u202e", extra={"name_": "\x1b]0;title\x07"}
+    )
+    shown = capsys.readouterr().err
+    assert r"[red]\x1b[31m\nforged line\u202e" in shown
+    assert r"\x1b]0;title\x07" in shown
+    assert "\x1b" not in shown
+    assert shown.count("\n") == 1
+
+
 def test_console_logs_contain_no_variables(log: Any, capsys: pytest.CaptureFixture[str]) -> None:
     configured(LOG_FORMAT="console")
     secret = "the value of a variable"  # noqa: F841

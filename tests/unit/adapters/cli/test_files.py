@@ -53,7 +53,7 @@ def test_products_are_imported_and_exported(cli: Cli, file: Path, tmp_path: Path
     assert json.loads(again.out)["unchanged"] == 2
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''@x"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''@x", "＝1+1", "＠x"])
 def test_exported_formulas_are_quoted_and_imported_unchanged(cli: Cli, tmp_path: Path, name: str) -> None:
     listed, exported = tmp_path / "listed.csv", tmp_path / "exported.csv"
     listed.write_text(f"sku,name,category,price\n-A,'{name},toys,1.00\n")

@@ -1,11 +1,11 @@
-"""The output of times and of untrusted text."""
+"""The output of times."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from adapters.cli.formats import format_time, printable, rfc3339
+from adapters.cli.formats import format_time, rfc3339
 from adapters.cli.strict_json import json_text
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -28,8 +28,3 @@ def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         rfc3339(NOON.replace(tzinfo=None))
-
-
-def test_control_characters_do_not_reach_a_terminal() -> None:
-    assert printable("tea\x1b[31m\x07pot\u202e\n\tend é 茶") == "tea\\x1b[31m\\x07pot\\u202e\n\tend é 茶"
-    assert printable("\udc80") == "\\udc80"

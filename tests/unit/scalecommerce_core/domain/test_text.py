@@ -19,6 +19,8 @@ from scalecommerce_core.domain.text import (
     has_long_run,
     normal_line,
     normal_text,
+    printable,
+    printable_line,
     text_errors,
 )
 from scalecommerce_core.testing import SettableClock
@@ -239,3 +241,21 @@ def test_a_name_that_makes_no_slug_is_refused(name: str) -> None:
 
 def test_the_default_categories_have_slugs_of_their_own() -> None:
     assert len({slug_of(name) for name in DEFAULT_CATEGORIES}) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tea\x1b[31m\x07pot\n\tend é 茶", "tea\\x1b[31m\\x07pot\n\tend é 茶"),
+        ("a\u202eb\u2066c\u200fd\u061ce\ufeff", "a\\u202eb\\u2066c\\u200fd\\u061ce\\ufeff"),
+        ("\udc80\u2028", "\\udc80\\u2028"),
+        ("\x9b31m", "\\x9b31m"),
+        ("👩\u200d🔧 ❤\ufe0f", "👩\u200d🔧 ❤\ufe0f"),
+    ],
+)
+def test_characters_that_control_terminals_or_hide_text_are_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_a_printable_line_is_one_line() -> None:
+    assert printable_line("a\nb\tc\x1b") == "a\\nb\\tc\\x1b"
