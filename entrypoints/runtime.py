@@ -90,7 +90,9 @@ class CommandRuntime:
         check(found.settings.database_url.reveal())
         engine = wire(found.settings)
         try:
-            yield OpenMarket(engine.market, engine.passwords, found.place, found.embedded)
+            yield OpenMarket(
+                engine.market, engine.passwords, found.place, found.embedded, engine.security_counters.read
+            )
         finally:
             engine.close()
 

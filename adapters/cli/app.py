@@ -14,6 +14,7 @@ from adapters.cli import (
     pricing_log,
     repricing,
     running,
+    security,
     seeding,
     simulating,
     statistics,
@@ -77,4 +78,5 @@ app.add_typer(stock.app, name="stock", rich_help_panel=OPERATE_PANEL)
 app.add_typer(statistics.app, name="statistics", rich_help_panel=OPERATE_PANEL)
 app.add_typer(events.app, name="events", rich_help_panel=OPERATE_PANEL)
 app.command(rich_help_panel=OPERATE_PANEL)(torturing.torture)
+app.add_typer(security.app, name="security", rich_help_panel=OPERATE_PANEL)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=OPERATE_PANEL)

@@ -1,7 +1,8 @@
 """The interface between commands and `entrypoints`, which passes a `Runtime` as the context object."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,8 @@ class OpenMarket:
     """Location of the database for messages, without its password."""
     embedded: bool
     """Whether the database belongs to `scalecommerce up` on this machine."""
+    count_security_events: Callable[[int], Mapping[date, Mapping[str, int]]]
+    """Returns the number of security events by kind for each of the last days; raises `Unavailable`."""
 
 
 @frozen

@@ -17,14 +17,17 @@ must not fill the disk."""
 PERIOD_SECONDS: Final = 10.0
 FLUSH_SECONDS: Final = 1.0
 
-SUCCESSES: Final = frozenset(
+WARNINGS: Final = frozenset(
     {
-        SecurityEventKind.LOG_IN,
-        SecurityEventKind.SIGN_UP,
-        SecurityEventKind.EMAIL_VERIFIED,
+        SecurityEventKind.LOG_IN_FAILED,
+        SecurityEventKind.LOG_IN_LIMITED,
+        SecurityEventKind.ACCESS_REFUSED,
+        SecurityEventKind.LIMIT_REACHED,
+        SecurityEventKind.OVERLOAD_SHED,
+        SecurityEventKind.REFRESH_TOKEN_REUSED,
     }
 )
-"""Events that are logged at the level INFO; all others are warnings."""
+"""Events that are logged as warnings: something was refused. All others have the level INFO."""
 
 logger = logging.getLogger(LOGGER_NAME)
 
@@ -106,4 +109,4 @@ class LoggingSecurityLog:
 
 
 def _level(kind: SecurityEventKind) -> int:
-    return logging.INFO if kind in SUCCESSES else logging.WARNING
+    return logging.WARNING if kind in WARNINGS else logging.INFO

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,12 @@ class MemoryRuntime:
         self.opened.append(data)
         if self.fails_with is not None:
             raise self.fails_with
-        yield OpenMarket(self.market, PlainPasswords(), "the database shop on db.example", self.embedded)
+        place = "the database shop on db.example"
+        yield OpenMarket(self.market, PlainPasswords(), place, self.embedded, self.security_events)
+
+    def security_events(self, days: int) -> dict[date, dict[str, int]]:
+        counts = {date(2026, 3, 1): {"log_in_failed": 12, "log_in": 3}, date(2026, 3, 2): {"access_refused": 1}}
+        return dict(sorted(counts.items(), reverse=True)[:days])
 
     def explain(self, error: Exception) -> Failure | None:
         return Failure(f"Away: {error}", ExitCode.NOT_REACHABLE) if isinstance(error, ServerAway) else None

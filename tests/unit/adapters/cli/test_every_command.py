@@ -49,6 +49,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "reprice rollback": ["1"],
     "events tail": ["--after", "0"],
     "torture": ["--quick"],
+    "security events": ["--days", "2"],
     "webhooks list": [],
     "webhooks deliveries": ["--limit", "10"],
     "webhooks redeliver": ["1"],
@@ -110,7 +111,7 @@ def test_all_commands_are_tested() -> None:
     assert set(ALL) == set(RIGHT) | WITHOUT_DATA
 
 
-@pytest.mark.parametrize("name", ["", "import", "export", "stock", "pricing", "webhooks", *ALL])
+@pytest.mark.parametrize("name", ["", "import", "export", "stock", "pricing", "webhooks", "security", *ALL])
 def test_help_fits_into_80_columns_and_names_no_type_of_python(cli: Cli, name: str) -> None:
     ended = cli(*name.split(), "--help", width=WIDTH)
     assert ended.code == 0
@@ -227,7 +228,10 @@ def test_an_unknown_command_suggests_the_nearest(cli: Cli) -> None:
 
 def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_SCALECOMMERCE_COMPLETE", "complete_bash")
-    for words, completed in (("scalecommerce se", ["serve", "seed", "settings"]), ("scalecommerce seed --rng", None)):
+    for words, completed in (
+        ("scalecommerce se", ["serve", "seed", "settings", "security"]),
+        ("scalecommerce seed --rng", None),
+    ):
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
         said = cli().out.split()

@@ -13,7 +13,7 @@ WANTED = {
     "import products", "export products", "export orders", "stock verify", "reprice", "reprice rollback",
     "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
-    "statistics verify", "statistics rebuild",
+    "statistics verify", "statistics rebuild", "security events",
 }  # fmt: skip
 
 

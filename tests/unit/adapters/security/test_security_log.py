@@ -61,13 +61,7 @@ def test_an_event_is_one_line_with_the_given_fields_only(
         {"security_event": "log_in_failed", "address": "192.0.2.1"},
         {"security_event": "staff_appointed", "account_id": 7, "actor_id": 1, "detail": "command"},
     ]
-    assert {record.levelno for record in caplog.records} == {logging.WARNING}
-
-
-def test_a_successful_log_in_is_no_warning(log: LoggingSecurityLog, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, LOGGER_NAME):
-        log.record(SecurityEvent(SecurityEventKind.LOG_IN, AccountId(7)))
-    assert [record.levelno for record in caplog.records] == [logging.INFO]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
 
 
 def test_a_flood_of_events_is_counted_and_summed_up_in_one_line(
