@@ -13,6 +13,9 @@ from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
+from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
+from adapters.http.framework.host import Hosts
+from adapters.http.framework.middleware import RequestPolicy
 from entrypoints import logs, settings
 from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.settings import Settings
@@ -50,10 +53,23 @@ def build(chosen: Settings) -> Starlette:
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
     )
-    app = create_app(dependencies, version=release, on_start=_log_errors_of_loop, on_close=engine.close)
+    app = create_app(
+        dependencies,
+        version=release,
+        policy=request_policy(chosen),
+        on_start=_log_errors_of_loop,
+        on_close=engine.close,
+    )
     reduce_gc_frequency()
     readiness.check_in_background()
     return app
+
+
+def request_policy(chosen: Settings) -> RequestPolicy:
+    """The proxies and hosts of the settings."""
+    proxies, hosts = TrustedProxies.parse(chosen.trusted_proxies), Hosts(chosen.hosts)
+    forwarded = ForwardedRequests(proxies, ProxyHeaders(chosen.proxy_headers), with_host=bool(hosts))
+    return RequestPolicy(forwarded if proxies else None, hosts)
 
 
 def _log_errors_of_loop() -> None:

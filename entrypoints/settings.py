@@ -86,6 +86,10 @@ def _split(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
+def _split_list(text: str) -> list[str]:
+    return [entry for part in text.split(",") if (entry := part.strip())]
+
+
 def _failpoints(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     if value:
         from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - for self-tests only
@@ -122,6 +126,20 @@ def _choice(*words: str) -> Any:
             raise ValueError(f"{value!r} is not one of {', '.join(words)}")
 
     return check
+
+
+def _proxies(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if value:
+        from adapters.http.framework.client_address import TrustedProxies  # noqa: PLC0415 - it loads Starlette
+
+        TrustedProxies.parse(value)
+
+
+def _hosts(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if value:
+        from adapters.http.framework.host import Hosts  # noqa: PLC0415 - it loads Starlette
+
+        Hosts(_split_list(value))
 
 
 def _gateway(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
@@ -226,6 +244,24 @@ class Settings:
         " policies of installed packages are always loaded.",
         validator=_policies,
     )
+    trusted_proxies: str = _setting(
+        "",
+        "Reverse proxies whose headers are read: addresses and networks, comma-separated, `unix` for those on a Unix"
+        " socket; or the number of proxies in front of the API. Empty: none.",
+        validator=_proxies,
+    )
+    proxy_headers: str = _setting(
+        "x-forwarded",
+        "Headers that the `TRUSTED_PROXIES` set: `x-forwarded` (X-Forwarded-For, -Proto and -Host) or `forwarded`"
+        " (RFC 7239).",
+        validator=_choice("x-forwarded", "forwarded"),
+    )
+    allowed_hosts: str = _setting(
+        "",
+        "Hosts that the API answers for, comma-separated: `shop.example`, `shop.example:8443`, `*.shop.example`; other"
+        " ones get a 421. Empty: any host.",
+        validator=_hosts,
+    )
     worker_concurrency: int = _setting(
         2,
         "Task processes of one Celery worker, in addition to one for webhooks and one for repricing.",
@@ -290,6 +326,10 @@ class Settings:
     @property
     def bots(self) -> list[str]:
         return _split(self.view_bots)
+
+    @property
+    def hosts(self) -> list[str]:
+        return _split_list(self.allowed_hosts)
 
     @property
     def previous_secrets(self) -> list[Secret]:

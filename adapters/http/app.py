@@ -10,6 +10,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.examples import EXAMPLES
 from adapters.http.examples.demo_market import GUIDE
 from adapters.http.framework.application import build_application
+from adapters.http.framework.middleware import DEFAULT_POLICY, RequestPolicy
 from adapters.http.framework.operation import Operation, operations_of
 from adapters.http.refusals import record_refusals
 from adapters.http.resources.categories import CategoryResource
@@ -48,6 +49,7 @@ def create_app(
     dependencies: Dependencies,
     *,
     version: str,
+    policy: RequestPolicy = DEFAULT_POLICY,
     on_start: Callable[[], None] = lambda: None,
     on_close: Callable[[], None] = lambda: None,
 ) -> Starlette:
@@ -74,6 +76,9 @@ def create_app(
         lifespan=lifespan,
         examples=EXAMPLES,
         guide=GUIDE,
-        fast_path=ProductFastPath(dependencies.cache.products, dependencies.view_tracker, authenticate),
+        fast_path=ProductFastPath(
+            dependencies.cache.products, dependencies.view_tracker, authenticate, policy.hosts.is_accepted
+        ),
         on_error=record_refusals(dependencies.security_log),
+        policy=policy,
     )

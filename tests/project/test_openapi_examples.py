@@ -10,6 +10,7 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from adapters.http.examples import EXAMPLES
+from adapters.http.framework.openapi import COMMON_CODES
 from adapters.http.framework.problem_kinds import KINDS, SAMPLES, to_problem
 from adapters.http.framework.problems import MEDIA_TYPE
 from tests.unit.support.http_marketplace import marketplace
@@ -190,7 +191,7 @@ def test_problem_codes_are_an_enum(document: Any) -> None:
         for status in endpoint.problems
         for code in endpoint.described["responses"][str(status)]["content"][MEDIA_TYPE]["examples"]
     }
-    assert set(schemas["ProblemDocument"]["properties"]["code"]["enum"]) == shown | {"method_not_allowed", "internal"}
+    assert set(schemas["ProblemDocument"]["properties"]["code"]["enum"]) == shown | {*COMMON_CODES}
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: to_problem(sample).code)

@@ -15,7 +15,13 @@ from adapters.http.framework.auth import Authenticate
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.example import Example
 from adapters.http.framework.index_page import index_routes
-from adapters.http.framework.middleware import BaselineMiddleware, ErrorListener, FastPath
+from adapters.http.framework.middleware import (
+    DEFAULT_POLICY,
+    BaselineMiddleware,
+    ErrorListener,
+    FastPath,
+    RequestPolicy,
+)
 from adapters.http.framework.openapi import build_document
 from adapters.http.framework.operation import Operation
 from adapters.http.framework.routing import ExactPathRouter, SlashRedirect, build_routes
@@ -27,9 +33,12 @@ class Application(Starlette):
 
     fast_path: FastPath | None = None
     on_error: ErrorListener | None = None
+    policy: RequestPolicy = DEFAULT_POLICY
 
     def build_middleware_stack(self) -> ASGIApp:
-        return BaselineMiddleware(ExactPathRouter(self.router), fast_path=self.fast_path, on_error=self.on_error)
+        return BaselineMiddleware(
+            ExactPathRouter(self.router), fast_path=self.fast_path, on_error=self.on_error, policy=self.policy
+        )
 
 
 def build_application(
@@ -43,6 +52,7 @@ def build_application(
     on_error: ErrorListener | None = None,
     examples: Mapping[str, Example] | None = None,
     guide: str = "",
+    policy: RequestPolicy = DEFAULT_POLICY,
 ) -> Starlette:
     """Build the application: the operations, `/`, `/docs` and `/openapi.json`.
 
@@ -64,8 +74,7 @@ def build_application(
         ],
         lifespan=lifespan,
     )
-    app.fast_path = fast_path
-    app.on_error = on_error
+    app.fast_path, app.on_error, app.policy = fast_path, on_error, policy
     # The redirect of Starlette builds an absolute URL from the Host header, which the client controls.
     app.router.redirect_slashes = False
     app.router.default = SlashRedirect(app.router, app.router.default)

@@ -11,9 +11,12 @@ from itertools import count
 from secrets import token_hex
 from typing import Any, Final
 
+from attrs import frozen
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.http.framework.client_address import ForwardedRequests
+from adapters.http.framework.host import ANY_HOST, Hosts
 from adapters.http.framework.problems import Problem, content_too_large, error_response, internal_error
 
 BODY_LIMIT: Final = 1024 * 1024
@@ -37,11 +40,28 @@ ErrorListener = Callable[[Exception, Scope], None]
 """Called with the exception that a request ended with and its scope, before the response is sent."""
 FastPath = Callable[[Scope], PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None]
 
+HEALTH_CHECKS: Final = frozenset({"/healthz", "/readyz"})
+"""Paths that load balancers request, whatever the Host header is."""
+
 logger = logging.getLogger(__name__)
 
 
+@frozen
+class RequestPolicy:
+    """How requests are read before they are routed."""
+
+    forwarded: ForwardedRequests | None = None
+    """Reads the headers of trusted proxies; None trusts nobody."""
+    hosts: Hosts = ANY_HOST
+
+
+DEFAULT_POLICY: Final = RequestPolicy()
+
+
 class BaselineMiddleware:
-    """Sets the request id and the security headers, limits the size of bodies, and converts exceptions to problems."""
+    """Reads the headers of proxies, checks the host, sets the request id and the security headers, limits the size of
+    bodies, and converts exceptions to problems.
+    """
 
     def __init__(
         self,
@@ -49,6 +69,7 @@ class BaselineMiddleware:
         limit: int = BODY_LIMIT,
         fast_path: FastPath | None = None,
         on_error: ErrorListener | None = None,
+        policy: RequestPolicy = DEFAULT_POLICY,
     ) -> None:
         """`fast_path` may return a response with complete headers, to which only the request id is added.
 
@@ -58,6 +79,7 @@ class BaselineMiddleware:
         self._fast_path = fast_path
         self._on_error = on_error
         self._limit = limit
+        self._forwarded, self._hosts = policy.forwarded, policy.hosts
         # Ids of this process: a random prefix and a counter. Request ids need not be unpredictable, so a random id for
         # each request would be a waste.
         self._request_ids = map(f"{token_hex(4)}%08x".__mod__, count(1))
@@ -66,13 +88,15 @@ class BaselineMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._forwarded is not None:
+            self._forwarded.apply(scope)
         if self._fast_path is not None and (ready := await self._try_fast_path(self._fast_path, scope)) is not None:
             status, headers, body, request_id_header = ready
             named = (b"x-request-id", self._request_id(request_id_header))
             await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
             await send({"type": "http.response.body", "body": body})
             return
-        request_id_header, content_length, authorized = _read_request_headers(scope["headers"])
+        request_id_header, content_length, hosts, authorized = _read_request_headers(scope["headers"])
         request_id = self._request_id(request_id_header)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
         received, started = 0, False
@@ -102,26 +126,30 @@ class BaselineMiddleware:
             await send(message)
 
         try:
-            if (refused := self._reject_by_content_length(content_length)) is None:
+            refused = self._reject_by_target(scope, hosts) or self._reject_by_content_length(content_length)
+            if refused is None:
                 await self._app(scope, receive_counting, send_with_headers)
                 return
         except Exception as error:
-            if self._on_error is not None:
-                self._on_error(error, scope)
-            response = None if started else error_response(error)
-            if response is None:
-                name = request_id.decode()
-                about = {"request_id": name, "method": scope["method"], "path": scope["path"]}
-                logger.exception("unexpected error", extra=about)
-                if started:
-                    # A part of the response is sent; only closing the connection signals the error.
-                    raise
-                response = internal_error(name).response()
-            else:
-                # An error may be shared by all requests of a batch, and would accumulate their tracebacks.
-                error.__traceback__ = None
-            refused = response
+            refused = self._handle_error(error, scope, request_id, started=started)
+            if refused is None:
+                # A part of the response is sent; only closing the connection signals the error.
+                raise
         await refused(scope, receive, send_with_headers)
+
+    def _handle_error(self, error: Exception, scope: Scope, request_id: bytes, *, started: bool) -> Response | None:
+        """The response for an exception, which is logged if it is unexpected; None if a response has `started`."""
+        if self._on_error is not None:
+            self._on_error(error, scope)
+        response = None if started else error_response(error)
+        if response is not None:
+            # An error may be shared by all requests of a batch, and would accumulate their tracebacks.
+            error.__traceback__ = None
+            return response
+        name = request_id.decode()
+        about = {"request_id": name, "method": scope["method"], "path": scope["path"]}
+        logger.error("unexpected error", extra=about, exc_info=error)
+        return None if started else internal_error(name).response()
 
     async def _try_fast_path(self, fast_path: FastPath, scope: Scope) -> PreparedResponse | None:
         try:
@@ -137,6 +165,15 @@ class BaselineMiddleware:
             else next(self._request_ids).encode()
         )
 
+    def _reject_by_target(self, scope: Scope, hosts: Sequence[bytes]) -> Response | None:
+        """A 400, 404 or 421 for the Host header or the path."""
+        problem = self._hosts.find_problem(
+            hosts[0] if hosts else None, len(hosts), is_health_check=scope["path"] in HEALTH_CHECKS
+        )
+        if problem is None and has_encoded_slash(scope):
+            problem = Problem(404, "There is no resource at this URL.")
+        return None if problem is None else problem.response()
+
     def _reject_by_content_length(self, content_length: bytes) -> Response | None:
         """A 400 or 413 for the Content-Length header; the actual length is checked while the body is read."""
         # `int` would also accept a sign, spaces and underscores (RFC 9110, section 8.6).
@@ -149,14 +186,26 @@ class BaselineMiddleware:
         )
 
 
-def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bool]:
-    """The first X-Request-ID and Content-Length headers, and whether there is an Authorization header."""
+def has_encoded_slash(scope: Scope) -> bool:
+    """Whether the path contains `%2f`, which is part of a segment (RFC 3986, section 2.2).
+
+    Servers decode it to a slash, so that a proxy and the engine would disagree on which resource is requested.
+    """
+    raw_path = scope.get("raw_path")
+    return raw_path is not None and b"%" in raw_path and b"%2f" in raw_path.lower()
+
+
+def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, Sequence[bytes], bool]:
+    """The first X-Request-ID and Content-Length headers, all Host headers, and whether Authorization is present."""
     request_id_header, content_length, authorized = b"", b"", False
+    hosts: list[bytes] = []
     for name, value in headers:
         if name == b"authorization":
             authorized = True
+        elif name == b"host":
+            hosts.append(value)
         elif name == b"content-length":
             content_length = content_length or value
         elif name == b"x-request-id":
             request_id_header = request_id_header or value
-    return request_id_header, content_length or b"0", authorized
+    return request_id_header, content_length or b"0", hosts, authorized

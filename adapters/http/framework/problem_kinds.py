@@ -24,6 +24,7 @@ from adapters.http.framework.problems import (
     content_too_large,
     internal_error,
     method_not_allowed,
+    misdirected_request,
     problem_from_error,
     stock_precondition_failed,
 )
@@ -116,6 +117,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     catch_problem(lambda: expected_version(Headers({"If-Match": '"another"'}))),
     stock_precondition_failed(1, 40, 37),
     content_too_large(BODY_LIMIT),
+    misdirected_request(),
     catch_problem(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
     errors.IdempotencyKeyReused("This idempotency key was used for another request: use a new key for a new request."),
     errors.TooManyAttempts("Too many failed log-ins: try again in 30 s.", timedelta(seconds=30)),

@@ -184,6 +184,11 @@ def content_too_large(limit: int) -> Problem:
     )
 
 
+def misdirected_request() -> Problem:
+    """A 421 for a host that is not among the configured ones (RFC 9110, section 15.5.20)."""
+    return Problem(421, "This server does not answer for the host in the Host header.")
+
+
 def method_not_allowed(method: str, allowed: Sequence[str]) -> Problem:
     """A 405 with an Allow header."""
     methods = ", ".join(allowed)

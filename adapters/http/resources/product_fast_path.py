@@ -1,6 +1,6 @@
 """A fast path for the most frequent request: reading a product as a buyer, from the cache and before routing."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from starlette.types import Scope
@@ -8,7 +8,8 @@ from starlette.types import Scope
 from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
 from adapters.http.framework.auth import BEARER, Authenticate
 from adapters.http.framework.content_negotiation import accepts_json
-from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse
+from adapters.http.framework.host import ANY_HOST
+from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse, has_encoded_slash
 from adapters.http.framework.problems import problem_from_error
 from adapters.http.framework.routing import MAX_ID
 from adapters.http.resources.products import ROOT
@@ -32,10 +33,17 @@ class ProductFastPath:
     string or body and with a simple If-None-Match.
     """
 
-    def __init__(self, cache: ProductCache, view_tracker: ViewTracker, authenticate: Authenticate) -> None:
+    def __init__(
+        self,
+        cache: ProductCache,
+        view_tracker: ViewTracker,
+        authenticate: Authenticate,
+        is_host_accepted: Callable[[bytes | None], bool] = ANY_HOST.is_accepted,
+    ) -> None:
         self._cache = cache
         self._view_tracker = view_tracker
         self._authenticate = authenticate
+        self._is_host_accepted = is_host_accepted
 
     def __call__(self, scope: Scope) -> PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None:
         path: str = scope["path"]
@@ -46,14 +54,14 @@ class ProductFastPath:
             or scope.get("root_path")
         ):
             return None
-        if scope.get("query_string"):
-            # Any query string is invalid here: the regular route answers it with a 400.
+        if scope.get("query_string") or has_encoded_slash(scope):
+            # Any query string is invalid here: the regular route answers it with a 400, an encoded slash with a 404.
             return None
         number = path[_ID_START:-1]
         if not (number.isascii() and number.isdigit()) or number[0] == "0" or path[-1] != "/":
             return None
         request_headers = _index_headers(scope["headers"])
-        if request_headers is None or int(number) > MAX_ID:
+        if request_headers is None or int(number) > MAX_ID or not self._is_host_accepted(request_headers.get(b"host")):
             return None
         product = ProductId(int(number))
         entry = self._cache.get_valid(product)

@@ -100,6 +100,9 @@ def test_all_missing_variables_are_reported_at_once() -> None:
         ("LOG_LEVEL", "LOUD"),
         ("PAYMENT_GATEWAY", "stripe"),
         ("FAILPOINTS", "commit:never@1"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+        ("PROXY_HEADERS", "both"),
+        ("ALLOWED_HOSTS", "https://shop.example"),
     ],
 )
 def test_a_wrong_value_is_reported_without_secrets(variable: str, text: str) -> None:

@@ -13,6 +13,7 @@ from httpx2 import Client, Response
 
 from adapters.http.app import create_app
 from adapters.http.dependencies import Dependencies, Readiness
+from adapters.http.framework.middleware import DEFAULT_POLICY, RequestPolicy
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
@@ -206,6 +207,7 @@ def marketplace(
     view_window: timedelta = timedelta(),
     bots: Sequence[str] = (),
     currency: str = "USD",
+    policy: RequestPolicy = DEFAULT_POLICY,
 ) -> Iterator[Marketplace]:
     """Create a market with its HTTP client; `rebuilt` may replace parts of the market."""
     clock, gateway = SettableClock(), MemoryGateway()
@@ -225,6 +227,6 @@ def marketplace(
         bots=bots,
         feed=MemoryCatalogFeed(memory),
     )
-    with calling(create_app(dependencies, version="1.0")) as client:
+    with calling(create_app(dependencies, version="1.0", policy=policy)) as client:
         client.event_hooks["response"].append(_check_of_problems(currency))
         yield Marketplace(market, clock, views, client, gateway, security_log)
