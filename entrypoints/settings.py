@@ -222,6 +222,15 @@ class Settings:
     decision_retention_days: int = _setting(
         90, "How long runs of pricing policies and their decisions are kept.", validator=_days
     )
+    policies_per_account: int = _setting(
+        20, "Active pricing policies of an account; 0: no limit but 100 policies.", validator=_from_zero
+    )
+    min_epoch_seconds: int = _setting(
+        60,
+        "Shortest interval between runs of a pricing policy, except of staff. Policies with a shorter one run at this"
+        " interval.",
+        validator=_positive,
+    )
     login_attempts: int = _setting(
         10, "Failed log-ins per account and window; ten times as many per network address.", validator=_positive
     )
@@ -302,6 +311,10 @@ class Settings:
     @property
     def reservation(self) -> timedelta:
         return timedelta(seconds=self.reservation_seconds)
+
+    @property
+    def min_epoch(self) -> timedelta:
+        return timedelta(seconds=self.min_epoch_seconds)
 
     @property
     def decision_retention(self) -> timedelta:

@@ -48,7 +48,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import PaymentRules, Payments
-from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.pricing import Pricing, PricingRules
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
@@ -159,9 +159,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             gateway=gateway,
             rules=PaymentRules(settings.payment_deadline),
         ),
-        pricing=Pricing(store, clock),
+        pricing=Pricing(store, clock, PricingRules(settings.policies_per_account, settings.min_epoch)),
         relay=OutboxRelay(store, clock, settings.event_retention),
-        repricing=Repricing(store, clock, retention=settings.decision_retention),
+        repricing=Repricing(store, clock, retention=settings.decision_retention, min_epoch=settings.min_epoch),
         search_index=SearchIndex(store),
         statistics=Statistics(store, clock),
         webhooks=Webhooks(

@@ -80,20 +80,24 @@ def _outcome_sentence(stored: StoredDecision) -> str:
 
 
 def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List the runs of pricing policies, newest first, with the numbers of decided, changed and restored prices."""
+    """List the runs of pricing policies, newest first, with the numbers of decided, changed and restored prices.
+
+    A run that changed no price replaces the runs before it with the same result; `repeats` counts them.
+    """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         found = opened.market.queries.runs(None, PageRequest(limit)).rows
     if as_json:
         print_json([run_document(run) for run in found])
         return
-    headings = "run", "policy", "epoch", "began", "status", "decided", "changes", "written", "restored"
+    headings = "run", "policy", "epoch", "began", "status", "decided", "changes", "written", "restored", "repeats"
     print_table(
         columns(*headings, numbers=(*headings[:3], *headings[5:])),
         [
             [
                 run.id, run.policy_id, run.epoch, run.started_at, run.status.value,
                 f"{run.tally.decided:,}", f"{run.tally.moves:,}", f"{run.written:,}", f"{run.undone:,}",
+                f"{run.repetitions:,}",
             ]
             for run in found
         ],

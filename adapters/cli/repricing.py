@@ -182,7 +182,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "run": run.id, "policy": run.policy_id, "epoch": run.epoch, "status": run.status.value,
         "shadow": run.is_shadow, "started_at": run.started_at, "finished_at": run.finished_at,
         "looked_at": run.tally.decided, "would_move": run.tally.moves, "written": run.written, "undone": run.undone,
-        "unpriced": run.tally.unpriced,
+        "unpriced": run.tally.unpriced, "repetitions": run.repetitions, "repeated_since": run.repeated_since,
         "note": run.note,
     }  # fmt: skip
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from attrs import define, field, frozen
@@ -35,6 +34,11 @@ BATCH_DELAY: Final = 0.02
 batch; the statements and the commit of a batch cost more than a few orders in it."""
 REPRICING_TIME_LIMIT: Final = timedelta(seconds=2)
 """After this time the task starts no further range of products, so that the worker process can decide orders."""
+REPRICING_TURN: Final = timedelta(seconds=0.1)
+"""After this time the task continues with the next seller; a range that was started is finished first."""
+RUNS_PER_SELLER: Final = 2
+"""Scheduled runs of a seller that are in progress at once."""
+SELLERS_PER_ROUND: Final = 1_000
 GATEWAY_BATCH_SIZE: Final = 10
 GATEWAY_TIME_LIMIT: Final = timedelta(seconds=5)
 """After this time a task starts no further batch of gateway requests: a slow gateway must not occupy the workers."""
@@ -60,6 +64,13 @@ class UnknownPolicies:
     logged: frozenset[tuple[PolicyId, str]] = frozenset()
 
 
+@define
+class RepricingTurn:
+    """The run on which this process worked last; the next round continues behind it."""
+
+    run_id: int = 0
+
+
 @frozen
 class BackgroundTasks:
     """One method per task. All are idempotent: any number of processes may run any of them at the same time.
@@ -76,6 +87,7 @@ class BackgroundTasks:
     repricing_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
     sleep: Callable[[float], None] = time.sleep
     unknown_policies: UnknownPolicies = field(factory=UnknownPolicies)
+    repricing_turn: RepricingTurn = field(factory=RepricingTurn)
 
     def decide_orders(self) -> None:
         # Before the query for orders: an order that commits after the query sends a message of its own.
@@ -142,28 +154,47 @@ class BackgroundTasks:
                 _repeat(lambda: webhooks.deliver().total if clock.now() < ends else 0)
 
     def reprice(self) -> None:
-        """Start the runs that are due, then decide ranges of unfinished runs for `REPRICING_TIME_LIMIT`.
+        """Start runs that are due and work on unfinished ones, for `REPRICING_TIME_LIMIT`; sellers take turns.
 
         Every worker runs this task at every tick, with one process each, so that workers share the ranges of a run.
         """
         with self.repricing_lock() as acquired:
             if acquired:
                 _repeat(self._log_unknown_policies)
-                _repeat(self._begin_due_runs)
                 ends = self.market.clock.now() + REPRICING_TIME_LIMIT
-                for run_id in self.market.repricing.unfinished():
-                    _repeat(partial(self._work_on_run, run_id, ends))
+                started = set[PolicyId]()
+                _repeat(lambda: self._reprice_round(started, ends))
 
-    def _begin_due_runs(self) -> int:
-        for policy_id in self.market.repricing.due():
-            try:
-                run = self.market.repricing.begin(policy_id, trigger=Trigger.SCHEDULE)
-            except (Conflict, NotFound):
-                # Another worker started the run, or the policy was switched off or deleted.
-                continue
-            if run.status is RunStatus.FAILED:
-                _log_run(run)
-        return 0
+    def _reprice_round(self, started: set[PolicyId], ends: datetime) -> int:
+        """Start due runs, at most `RUNS_PER_SELLER` of each seller, then give each seller's oldest run a turn.
+
+        Return 0 if there was nothing to do or the time is over. `started` are the policies of earlier rounds.
+        """
+        worked = 0
+        for policy_id in self.market.repricing.due(SELLERS_PER_ROUND, per_seller=RUNS_PER_SELLER):
+            if self.market.clock.now() >= ends:
+                return 0
+            if policy_id not in started:
+                started.add(policy_id)
+                worked += self._begin_run(policy_id)
+        runs = self.market.repricing.unfinished(SELLERS_PER_ROUND, per_seller=1)
+        last = self.repricing_turn.run_id
+        for run_id in (*(each for each in runs if each > last), *(each for each in runs if each <= last)):
+            if self.market.clock.now() >= ends:
+                return 0
+            self.repricing_turn.run_id = run_id
+            worked += self._work_on_run(run_id, min(ends, self.market.clock.now() + REPRICING_TURN))
+        return worked
+
+    def _begin_run(self, policy_id: PolicyId) -> int:
+        try:
+            run = self.market.repricing.begin(policy_id, trigger=Trigger.SCHEDULE)
+        except (Conflict, NotFound):
+            # Another worker started the run, or the policy was switched off or deleted.
+            return 0
+        if run.status is RunStatus.FAILED:
+            _log_run(run)
+        return 1
 
     def _log_unknown_policies(self) -> int:
         """Log each active policy whose strategy is not installed in this process, once; other processes may run it."""
@@ -176,13 +207,18 @@ class BackgroundTasks:
         return 0
 
     def _work_on_run(self, run_id: RunId, ends: datetime) -> int:
-        if self.market.clock.now() >= ends:
-            return 0
-        step = self.market.repricing.step(run_id)
-        if step is RunStep.FINISHED:
-            with suppress(NotFound):
-                _log_run(self.market.repricing.get_run(run_id))
-        return int(step is RunStep.WORKED)
+        """Work on a run until `ends`; return how many steps did something."""
+        steps = 0
+        while self.market.clock.now() < ends:
+            step = self.market.repricing.step(run_id)
+            if step is RunStep.WAITING:
+                break
+            steps += 1
+            if step is RunStep.FINISHED:
+                with suppress(NotFound):
+                    _log_run(self.market.repricing.get_run(run_id))
+                break
+        return steps
 
     def purge_decisions(self) -> None:
         _repeat(self.market.repricing.purge)

@@ -146,6 +146,7 @@ class LocalEngine:
         child_settings["JWT_SECRET"] = os.environ.get("JWT_SECRET") or self._data.token_secret()
         if self._options.demo:
             child_settings["ACCESS_TOKEN_SECONDS"] = os.environ.get("ACCESS_TOKEN_SECONDS") or str(DEMO_TOKEN_SECONDS)
+            child_settings["MIN_EPOCH_SECONDS"] = os.environ.get("MIN_EPOCH_SECONDS") or "1"
         return child_settings
 
     def _engine_info(self, servers: Servers, chosen: Settings) -> EngineInfo:

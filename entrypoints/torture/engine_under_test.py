@@ -30,6 +30,7 @@ SHORT_DURATIONS: Final[Mapping[str, str]] = {
     "RESERVATION_SECONDS": "6",
     "PRICE_PROMISE_SECONDS": "10",
     "PAYMENT_SECONDS": "6",
+    "MIN_EPOCH_SECONDS": "1",
     # The webhook receiver of the test is on this machine.
     "WEBHOOKS_ALLOW_LOOPBACK": "true",
 }

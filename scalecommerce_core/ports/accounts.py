@@ -31,6 +31,10 @@ class AccountRepository(Protocol):
         """Read accounts without a lock, by normalised (lower-case) address, for log-ins and imports."""
         ...
 
+    def staff_among(self, ids: Collection[AccountId]) -> set[AccountId]:
+        """Which of these accounts are staff, read without a lock."""
+        ...
+
 
 class SessionRepository(Protocol):
     """Log-in sessions, by id."""

@@ -54,11 +54,13 @@ class PolicyRepository(Protocol):
         """Update schedules that this transaction has locked."""
         ...
 
-    def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        """Ids of active policies whose next run is due, in order.
+    def due(self, now: datetime, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[PolicyId]:
+        """Ids of active policies whose next run is due; sellers take turns.
 
-        Left out are policies with a run in progress and those whose strategy (`PricingPolicy.policy`) is not among
-        `known`.
+        The policy of each seller that is due longest comes first, then the second of each seller, and so on; of the
+        same turn, the one that is due longest first. Left out are policies with a run in progress, those whose strategy
+        (`PricingPolicy.policy`) is not among `known`, and those that would exceed `per_seller` runs in progress of a
+        seller.
         """
         ...
 
@@ -160,8 +162,19 @@ class RunRepository(Protocol):
         """Update a run that this transaction has locked."""
         ...
 
-    def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
-        """Unfinished runs, the oldest first, read without a lock; deciding ones if their strategy is among `known`."""
+    def lock_last(self, policy_id: PolicyId, count: int) -> Sequence[Run]:
+        """Lock and read the last `count` runs of the policy, in id order, without those that were replaced."""
+        ...
+
+    def replace(self, run_ids: Collection[RunId]) -> None:
+        """Mark ended runs that a later run replaced: lists leave them out, and `purge` deletes them."""
+        ...
+
+    def unfinished(self, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
+        """Unfinished runs, the oldest first, read without a lock; deciding ones if their strategy is among `known`.
+
+        Of each seller at most `per_seller`, the oldest ones.
+        """
         ...
 
     def active_run(self, policy_id: PolicyId) -> RunId | None:
@@ -206,8 +219,8 @@ class RunRepository(Protocol):
         ...
 
     def purge(self, before: datetime, limit: int) -> int:
-        """Delete up to `limit` ranges, with their decisions, of runs that ended before `before`, and runs without
-        ranges.
+        """Delete up to `limit` ranges, with their decisions, of runs that ended before `before` or were replaced, and
+        such runs without ranges.
 
         Return how many ranges and runs.
         """

@@ -117,6 +117,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     PolicyRepository.remove: LockRank.POLICY_STATE,
     RunRepository.lock: LockRank.RUN,
     RunRepository.lock_shared: LockRank.RUN,
+    RunRepository.lock_last: LockRank.RUN,
     RunRepository.purge: LockRank.RUN,
     RunRepository.claim_range: LockRank.RUN_RANGE,
     RunRepository.apply_prices: LockRank.PRODUCT,

@@ -5,7 +5,7 @@ range is committed together with its effects, so any process can continue a run 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -165,6 +165,10 @@ class Run:
     written: int = 0
     undone: int = 0
     note: str = ""
+    repetitions: int = 0
+    """Number of earlier runs that this run replaced, because they had the same result and changed no price."""
+    repeated_since: datetime | None = None
+    """Start of the first of these runs; None without `repetitions`."""
 
     @property
     def superseded(self) -> int:
@@ -186,6 +190,34 @@ class Run:
             created_at=created_at,
             version=self.policy_version,
         )
+
+    @property
+    def is_without_effect(self) -> bool:
+        """Whether this scheduled run ended and changed no price; false for a shadow run that decided a change."""
+        return (
+            self.status in {RunStatus.DONE, RunStatus.STOPPED, RunStatus.FAILED}
+            and self.trigger is Trigger.SCHEDULE
+            and self.is_whole
+            and self.updates_state
+            and not self.written
+            and not (self.is_shadow and self.tally.moves)
+        )
+
+    def replace_repeated(self, earlier: "Run") -> bool:
+        """Count `earlier`, the preceding run of the policy, as a repetition of this run; return false if it is none.
+
+        It is one if neither had an effect, and both had the same status under the same version of the policy; failed
+        runs must have the same note, too.
+        """
+        if not (self.is_without_effect and earlier.is_without_effect):
+            return False
+        if (self.status, self.policy_version) != (earlier.status, earlier.policy_version):
+            return False
+        if self.status is RunStatus.FAILED and self.note != earlier.note:
+            return False
+        self.repetitions += earlier.repetitions + 1
+        self.repeated_since = earlier.repeated_since or earlier.started_at
+        return True
 
     def sum_ranges(self, ranges: Sequence[Range]) -> None:
         """Set the totals of the run to the sums over its ranges."""
@@ -259,28 +291,32 @@ class Schedule:
     pooled_in: int = 0
     """The epoch in which `pool` of the strategy was last called."""
 
-    def advance(self, policy: PricingPolicy, now: datetime) -> None:
+    def advance(self, policy: PricingPolicy, now: datetime, shortest: timedelta = timedelta(0)) -> None:
         """Begin the next epoch if the current one has ended.
 
-        Epochs end at multiples of their length after the policy's `created_at`.
+        Epochs end at multiples of their length, which is at least `shortest`, after the policy's `created_at`.
         """
         if now >= self.ends_at:
             self.epoch += 1
             self.is_done = False
-            self.ends_at = _epoch_end(policy, now)
+            self.ends_at = _epoch_end(policy, now, shortest)
 
     def next_epoch(self, now: datetime) -> int:
         """Number of the epoch of a run that would begin at `now`."""
         return self.epoch + (self.is_done or now >= self.ends_at)
 
-    def reschedule(self, policy: PricingPolicy, now: datetime) -> None:
-        """Adjust the end of the current epoch after an edit of the policy's epoch length; it is never postponed."""
+    def reschedule(self, policy: PricingPolicy, now: datetime, shortest: timedelta = timedelta(0)) -> None:
+        """Adjust the end of the current epoch after an edit of the policy's epoch length; it is never postponed.
+
+        It is not brought forward to less than `shortest` from now, so that edits cannot make a policy run more often.
+        """
         if self.epoch >= 0:
-            self.ends_at = min(self.ends_at, _epoch_end(policy, now))
+            self.ends_at = min(self.ends_at, max(_epoch_end(policy, now, shortest), now + shortest))
 
 
-def _epoch_end(policy: PricingPolicy, now: datetime) -> datetime:
-    return policy.created_at + (policy.epoch_at(now) + 1) * policy.epoch
+def _epoch_end(policy: PricingPolicy, now: datetime, shortest: timedelta) -> datetime:
+    length = max(policy.epoch, shortest)
+    return policy.created_at + ((now - policy.created_at) // length + 1) * length
 
 
 @frozen

@@ -3,8 +3,9 @@
 `services.repricing` runs the policies.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from attrs import evolve, field, frozen
@@ -30,8 +31,22 @@ MAX_POLICIES_PER_SELLER: Final = 100
 """A seller has at most this many policies."""
 
 
+MIN_EPOCH: Final = timedelta(seconds=60)
+"""Default of `PricingRules.min_epoch`."""
+
+
+@frozen
+class PricingRules:
+    """Limits for each account; the servers set them from settings. `Repricing` schedules by the same `min_epoch`."""
+
+    active_policies: int = 20
+    """Most active policies of an account; 0: no limit but `MAX_POLICIES_PER_SELLER`."""
+    min_epoch: timedelta = MIN_EPOCH
+    """Shortest epoch of a policy, except of staff. Policies with a shorter one, from before, run at this interval."""
+
+
 class TooManyPolicies(Conflict):
-    """The seller has `MAX_POLICIES_PER_SELLER` policies: delete one first."""
+    """The seller has `MAX_POLICIES_PER_SELLER` policies, or too many active ones: delete or deactivate one first."""
 
     code = "too_many_policies"
 
@@ -91,9 +106,10 @@ class ExcludeProduct:
 class Pricing:
     """Use cases of pricing policies."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, rules: PricingRules = PricingRules()) -> None:
         self._store = store
         self._clock = clock
+        self._rules = rules
 
     # --- policies
 
@@ -113,9 +129,9 @@ class Pricing:
     ) -> list[PricingPolicy | MarketError]:
         # The lock keeps two concurrent transactions from both creating a seller's last allowed policy.
         owners = tx.accounts.lock({command.owner for command in commands})
-        counts = dict.fromkeys(owners, 0)
-        for policy in tx.policies.of_sellers(owners):
-            counts[policy.seller_id] += 1
+        existing = tx.policies.of_sellers(owners)
+        counts = Counter(policy.seller_id for policy in existing)
+        active = Counter(policy.seller_id for policy in existing if policy.is_active)
         ids = iter(tx.policies.next_ids(len(commands)))
 
         def create(command: CreatePolicy) -> PricingPolicy:
@@ -128,6 +144,11 @@ class Pricing:
                 command.document, id=policy_id, seller_id=command.owner, created_at=now
             )
             _check_category(tx, policy)
+            if not owners[command.owner].is_staff:
+                self._check_epoch(policy)
+            if policy.is_active:
+                self._check_active(active[command.owner])
+                active[command.owner] += 1
             counts[command.owner] += 1
             return policy
 
@@ -140,19 +161,28 @@ class Pricing:
         """Edit policies. A run in progress continues with the policy as it was, unless the policy is switched off.
 
         Another strategy, or another list parameter such as a list of prices, invalidates the policy state: the state is
-        deleted, and a run in progress is cancelled. Errors: `NotFound`, `VersionMismatch`, `Invalid`.
+        deleted, and a run in progress is cancelled. Errors: `NotFound`, `VersionMismatch`, `Invalid`,
+        `TooManyPolicies`.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
-            found = dict(tx.policies.lock({command.policy_id for command in commands}))
+            ids = {command.policy_id for command in commands}
+            active = self._count_active(tx, [c.policy_id for c in commands if c.changes.get("is_active")])
+            found = dict(tx.policies.lock(ids))
+            staff = tx.accounts.staff_among({policy.seller_id for policy in found.values()})
             invalidated: list[PolicyId] = []
 
             def edit(command: EditPolicy) -> PricingPolicy:
                 # A copy: a refused edit must not leave changes for the next edit of the same policy.
                 policy = evolve(_visible(found, command))
-                before = _state_basis(policy)
+                before, epoch, was_active = _state_basis(policy), policy.epoch, policy.is_active
                 policy.edit(**command.changes)
                 _check_category(tx, policy)
+                if policy.epoch != epoch and policy.seller_id not in staff:
+                    self._check_epoch(policy)
+                if policy.is_active and not was_active:
+                    self._check_active(active[policy.seller_id])
+                active[policy.seller_id] += policy.is_active - was_active
                 found[policy.id] = policy
                 if _state_basis(policy) != before:
                     invalidated.append(policy.id)
@@ -166,10 +196,32 @@ class Pricing:
             # Runs before schedules: the lock order of `ports.unit_of_work`.
             schedules = tx.policies.lock_schedules(edited)
             for policy in accepted:
-                schedules[policy.id].reschedule(policy, now)
+                shortest = timedelta(0) if policy.seller_id in staff else self._rules.min_epoch
+                schedules[policy.id].reschedule(policy, now, shortest)
             tx.policies.save_schedules(list(schedules.values()))
             tx.runs.delete_policy_states(invalidated)
         return outcomes
+
+    def _count_active(self, tx: Transaction, activated: Sequence[PolicyId]) -> Counter[AccountId]:
+        """Active policies of the owners of the `activated` ones, whose accounts are locked.
+
+        The lock keeps two concurrent transactions from both activating an account's last allowed policy.
+        """
+        owners = {policy.seller_id for policy in tx.policies.get_many(activated).values()} if activated else set()
+        if not owners:
+            return Counter()
+        locked = tx.accounts.lock(owners)
+        return Counter(policy.seller_id for policy in tx.policies.of_sellers(locked) if policy.is_active)
+
+    def _check_active(self, active: int) -> None:
+        limit = self._rules.active_policies
+        if limit and active >= limit:
+            raise TooManyPolicies(f"An account has at most {limit} active policies: deactivate one first.")
+
+    def _check_epoch(self, policy: PricingPolicy) -> None:
+        if policy.epoch < self._rules.min_epoch:
+            seconds = self._rules.min_epoch.total_seconds()
+            raise Invalid.field("epoch_seconds", f"Must be at least {seconds:g} seconds.")
 
     @retry_on(TransactionAborted)
     def delete(self, commands: Sequence[DeletePolicy]) -> list[PricingPolicy | MarketError]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from adapters.embedded.redis import EmbeddedRedis
 from adapters.system import SystemClock
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.pricing import CreatePolicy, Pricing, PricingRules
 from scalecommerce_core.services.results import unwrap_single
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import TOGETHER, environment, eventually, run
@@ -61,7 +62,8 @@ def add_seller_with_products(url: str, *, products: int) -> tuple[AccountId, lis
 
 def policy(market: Market, seller: AccountId, *, seconds: float = 7 * 86_400) -> PolicyId:
     document = {"name": "Learn", "guardrails": RAILS, "epoch_seconds": seconds}
-    return unwrap_single(market.pricing.create([CreatePolicy(seller, document)])).id
+    pricing = Pricing(market.store, market.clock, PricingRules(min_epoch=timedelta(seconds=1)))
+    return unwrap_single(pricing.create([CreatePolicy(seller, document)])).id
 
 
 @contextmanager
@@ -197,7 +199,9 @@ def test_policies_run_when_their_epochs_end_on_a_real_beat_and_worker(database: 
     sellers = [add_seller_with_products(database, products=40), add_seller_with_products(database, products=60)]
     with real_market(database, SystemClock()) as market:
         policies = [policy(market, seller, seconds=2) for seller, _ in sellers]
-    killed = run("reprice", cwd=tmp_path, DATABASE_URL=database, FAILPOINTS="runs.apply_prices:after@1")
+    killed = run(
+        "reprice", cwd=tmp_path, DATABASE_URL=database, FAILPOINTS="runs.apply_prices:after@1", MIN_EPOCH_SECONDS="1"
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     def have_run() -> bool:
@@ -209,7 +213,10 @@ def test_policies_run_when_their_epochs_end_on_a_real_beat_and_worker(database: 
         return all(done.get(each, 0) >= 4 for each in policies)
 
     (tmp_path / "redis").mkdir()
-    with EmbeddedRedis(tmp_path / "redis") as redis, Deployment(tmp_path / "site", database, redis.url):
+    with (
+        EmbeddedRedis(tmp_path / "redis") as redis,
+        Deployment(tmp_path / "site", database, redis.url, MIN_EPOCH_SECONDS="1"),
+    ):
         eventually(have_run, "four runs of each policy")
     with looking(database) as connection:
         check_books(connection)

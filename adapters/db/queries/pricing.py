@@ -41,7 +41,7 @@ _ONE_POLICY: Final = POLICY.where(pricing_policies.c.id == _POLICY_ID)
 
 
 def _runs(*, owned: bool, of_policy: bool) -> Any:
-    statement = RUN
+    statement = RUN.where(pricing_runs.c.is_replaced.is_(False))
     if owned:
         statement = statement.where(pricing_runs.c.seller_id == _OWNER)
     if of_policy:

@@ -23,6 +23,9 @@ _LOCK: Final = _SELECTED.where(equals_any(accounts.c.id)).order_by(accounts.c.id
 _BY_EMAIL: Final = _SELECTED.where(equals_any(accounts.c.email, "emails"))
 
 
+_STAFF_AMONG: Final = select(accounts.c.id).where(equals_any(accounts.c.id), accounts.c.is_staff)
+
+
 class PostgresAccountRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
@@ -48,6 +51,10 @@ class PostgresAccountRepository:
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
         found = map(_account, self._sql.fetch_all(_BY_EMAIL, {"emails": text_array(emails)}))
         return {account.email: account for account in found}
+
+    def staff_among(self, ids: Collection[AccountId]) -> set[AccountId]:
+        rows = self._sql.fetch_all(_STAFF_AMONG, {"ids": id_array(ids)}) if ids else ()
+        return {AccountId(id_) for (id_,) in rows}
 
 
 def _seller_fields(account: Account) -> tuple[str, ...]:

@@ -39,15 +39,25 @@ _LOCK_SCHEDULES: Final = (
 )
 _DUE: Final = text(
     """
-    SELECT policy.id FROM pricing_policies policy JOIN pricing_schedules schedule ON schedule.policy_id = policy.id
-    WHERE policy.is_active AND (schedule.ends_at <= :now OR NOT schedule.is_done)
-      AND policy.document ->> 'policy' = ANY (CAST(:known AS text[]))
-      AND NOT EXISTS (
-        SELECT FROM pricing_runs run WHERE run.policy_id = policy.id AND run.status IN ('DECIDING', 'WRITING')
-      )
-    ORDER BY policy.id LIMIT :limit
+    WITH running AS MATERIALIZED (
+        SELECT policy_id, seller_id FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING')
+    ), busy AS MATERIALIZED (
+        SELECT seller_id, count(*) AS runs FROM running GROUP BY seller_id
+    ), due AS (
+        SELECT policy.id, schedule.ends_at, coalesce(busy.runs, 0) + row_number() OVER (
+            PARTITION BY policy.seller_id ORDER BY schedule.ends_at, policy.id
+        ) AS turn
+        FROM pricing_policies policy JOIN pricing_schedules schedule ON schedule.policy_id = policy.id
+        LEFT JOIN busy ON busy.seller_id = policy.seller_id
+        WHERE policy.is_active AND (schedule.ends_at <= :now OR NOT schedule.is_done)
+          AND policy.document ->> 'policy' = ANY (CAST(:known AS text[]))
+          AND policy.id NOT IN (SELECT policy_id FROM running)
+    )
+    SELECT id FROM due WHERE turn <= :per_seller ORDER BY turn, ends_at, id LIMIT :limit
     """
-).bindparams(bindparam("now", type_=Moment), bindparam("limit", type_=BigInteger))
+).bindparams(
+    bindparam("now", type_=Moment), bindparam("limit", type_=BigInteger), bindparam("per_seller", type_=BigInteger)
+)
 _UNKNOWN_STRATEGY: Final = (
     POLICY.where(
         pricing_policies.c.is_active,
@@ -117,8 +127,8 @@ class PostgresPolicyRepository:
     def save_schedules(self, schedules: Collection[Schedule]) -> None:
         self._sql.update(_UPDATE_SCHEDULES, [_schedule_row(schedule) for schedule in schedules])
 
-    def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        given = {"now": now, "limit": limit, "known": sorted(known)}
+    def due(self, now: datetime, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[PolicyId]:
+        given = {"now": now, "limit": limit, "known": sorted(known), "per_seller": per_seller}
         return [PolicyId(id_) for (id_,) in self._sql.fetch_all(_DUE, given)]
 
     def active_with_unknown_strategy(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:

@@ -122,21 +122,42 @@ _ATTRIBUTES: Final = {"learns": "updates_state"}
 _RUN: Final = (
     "id", "policy_id", "seller_id", "policy_version", "document", "epoch", "trigger", "started_at", "products",
     "is_shadow", "learns", "within", "is_whole", "status", "finished_at", *_TALLY, "written", "undone", "note",
+    "repetitions", "repeated_since",
 )  # fmt: skip
 _INSERT_RUN: Final = Insert(pricing_runs, *_RUN)
-_UPDATE_RUN: Final = Update(pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note")
+_UPDATE_RUN: Final = Update(
+    pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note", "repetitions", "repeated_since"
+)
 RUN: Final = select(*(pricing_runs.c[name] for name in _RUN))
 _BY_ID: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
 _LOCK: Final = _BY_ID.with_for_update(key_share=True)
 _LOCK_SHARED: Final = _BY_ID.with_for_update(read=True)
 _UNFINISHED: Final = text(
     """
-    SELECT id FROM pricing_runs
-    WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')
-      AND (status <> 'DECIDING' OR document ->> 'policy' = ANY (CAST(:known AS text[])))
-    ORDER BY id LIMIT :limit
+    SELECT id FROM (
+        SELECT id, row_number() OVER (PARTITION BY seller_id ORDER BY id) AS turn FROM pricing_runs
+        WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')
+          AND (status <> 'DECIDING' OR document ->> 'policy' = ANY (CAST(:known AS text[])))
+    ) AS run
+    WHERE turn <= :per_seller ORDER BY id LIMIT :limit
     """
 )
+_LOCK_LAST: Final = (
+    RUN.where(
+        pricing_runs.c.id.in_(
+            select(pricing_runs.c.id)
+            .where(
+                pricing_runs.c.policy_id == bindparam("policy", type_=BigInteger),
+                pricing_runs.c.is_replaced.is_(False),
+            )
+            .order_by(pricing_runs.c.id.desc())
+            .limit(bindparam("count", type_=BigInteger))
+        )
+    )
+    .order_by(pricing_runs.c.id)
+    .with_for_update(key_share=True)
+)
+_REPLACE: Final = text("UPDATE pricing_runs SET is_replaced = true WHERE id = ANY (CAST(:ids AS bigint[]))")
 _ACTIVE_RUN: Final = text("SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')")
 _RANGE: Final = (
     "run_id", "number", "block", "first", "last", "products", "status", *_TALLY, "decided_at", "written_at", "written",
@@ -230,7 +251,13 @@ _PURGEABLE: Final = text(
     """
     SELECT run.id, part.number, part.first, part.last
     FROM pricing_runs run LEFT JOIN pricing_ranges part ON part.run_id = run.id
-    WHERE run.finished_at < :before AND run.status NOT IN ('DECIDING', 'WRITING', 'ROLLING_BACK')
+    -- A UNION, so that each part uses its index.
+    WHERE run.id = ANY (ARRAY(
+        (SELECT id FROM pricing_runs WHERE is_replaced ORDER BY id LIMIT :limit)
+        UNION
+        (SELECT id FROM pricing_runs
+         WHERE finished_at < :before AND status NOT IN ('DECIDING', 'WRITING', 'ROLLING_BACK') ORDER BY id LIMIT :limit)
+    ))
     ORDER BY run.id, part.number LIMIT :limit
     FOR NO KEY UPDATE OF run
     """
@@ -319,8 +346,16 @@ class PostgresRunRepository:
     def save(self, run: Run) -> None:
         self._sql.update(_UPDATE_RUN, [_run_row(run, _UPDATE_RUN.columns)])
 
-    def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
-        return [RunId(id_) for (id_,) in self._sql.fetch_all(_UNFINISHED, {"limit": limit, "known": sorted(known)})]
+    def lock_last(self, policy_id: PolicyId, count: int) -> Sequence[Run]:
+        return [run_of(row) for row in self._sql.fetch_all(_LOCK_LAST, {"policy": policy_id, "count": count})]
+
+    def replace(self, run_ids: Collection[RunId]) -> None:
+        if run_ids:
+            self._sql.execute(_REPLACE, {"ids": id_array(run_ids)})
+
+    def unfinished(self, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
+        given = {"limit": limit, "known": sorted(known), "per_seller": per_seller}
+        return [RunId(id_) for (id_,) in self._sql.fetch_all(_UNFINISHED, given)]
 
     def active_run(self, policy_id: PolicyId) -> RunId | None:
         rows = self._sql.fetch_all(_ACTIVE_RUN, {"policy": policy_id})

@@ -95,7 +95,7 @@ pricing_runs: Final = Table(
     "pricing_runs",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("policy_id", BigInteger, nullable=False, index=True),
+    Column("policy_id", BigInteger, nullable=False),
     Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
     Column("policy_version", Integer, nullable=False),
     Column("document", JSONB, nullable=False),
@@ -117,8 +117,14 @@ pricing_runs: Final = Table(
     Column("written", BigInteger, nullable=False),
     Column("undone", BigInteger, nullable=False),
     Column("note", Text, nullable=False),
+    # Earlier runs with the same result and without effect, which this run replaced.
+    Column("repetitions", BigInteger, nullable=False, server_default=text("0")),
+    Column("repeated_since", Moment),
+    Column("is_replaced", Boolean, nullable=False, server_default=text("false")),
     one_of("status", RunStatus),
     one_of("trigger", Trigger),
+    Index("pricing_runs_policy_id_id_idx", "policy_id", "id"),
+    Index("pricing_runs_replaced_idx", "id", postgresql_where=text("is_replaced")),
 )
 # A policy has at most one run that decides or writes.
 Index(

@@ -147,6 +147,8 @@ _RUN: Final = RunSchema(
     note="Circuit breaker not tripped: mean change -0.2%, 0% of 195 prices changed by more than 4%.",
     started_at=EARLIER,
     finished_at=EARLIER + timedelta(milliseconds=367),
+    repetitions=0,
+    repeated_since=None,
 )
 _DEMO_POLICY_ID: Final = {"id": DEMO_POLICY}
 _NEW_POLICY_ID: Final = {"id": NEW_POLICY}

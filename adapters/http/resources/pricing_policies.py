@@ -75,7 +75,8 @@ EpochSeconds = Annotated[
     msgspec.Meta(
         ge=MIN_EPOCH.total_seconds(),
         le=MAX_EPOCH.total_seconds(),
-        description="Seconds between runs. Durations of guardrails are defined for a week, and scale with this value.",
+        description="Seconds between runs, at least 60 unless the operator set another minimum. Durations of guardrails"
+        " are defined for a week, and scale with this value.",
         examples=[604_800],
     ),
 ]
@@ -216,7 +217,8 @@ class PricingPolicyResource:
         summary="Create a pricing policy",
         description="An active policy starts its first run at once. To see its decisions first, create it with"
         " `is_active` false and read its `preview/`. A seller may have"
-        f" {MAX_POLICIES_PER_SELLER} policies; one more is a 409 `too_many_policies`.",
+        f" {MAX_POLICIES_PER_SELLER} policies, of which fewer may be active (20, unless the operator set another"
+        " number); one more is a 409 `too_many_policies`.",
         responses={201: ResponseSpec(PolicySchema, "The policy.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -259,11 +261,13 @@ class PricingPolicyResource:
         path=POLICY,
         name="patchPricingPolicy",
         summary="Edit, activate or deactivate a policy",
-        description="Changing the strategy or the list of prices deletes the learned state of the policy.",
+        description="Changing the strategy or the list of prices deletes the learned state of the policy. Activating"
+        " more policies than an account may have active is a 409 `too_many_policies`.",
         responses={200: ResponseSpec(PolicySchema, "The policy.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
         conditional=True,
+        errors=(TooManyPolicies,),
     )
     async def patch_pricing_policy(self, call: Call[PolicyPatch, None]) -> Response:
         command = EditPolicy(

@@ -119,7 +119,9 @@ class PreviewSchema(msgspec.Struct):
 
 class RunSchema(msgspec.Struct):
     """`products` counts the products in the run, `written` the changed prices, `undone` those rolled back, and
-    `unpriced` the decisions without a usable proposal. `note` describes how the run ended, and errors.
+    `unpriced` the decisions without a usable proposal. `note` describes how the run ended, and errors. A scheduled run
+    that changed no price replaces the preceding runs with the same result: `repetitions` counts them, and
+    `repeated_since` is the start of the first of them, null if there are none.
     """
 
     id: int
@@ -139,6 +141,8 @@ class RunSchema(msgspec.Struct):
     note: str
     started_at: datetime
     finished_at: datetime | None
+    repetitions: int
+    repeated_since: datetime | None
 
 
 class AssignmentSchema(msgspec.Struct):
@@ -261,6 +265,8 @@ def to_run_schema(run: Run) -> RunSchema:
         note=run.note,
         started_at=run.started_at,
         finished_at=run.finished_at,
+        repetitions=run.repetitions,
+        repeated_since=run.repeated_since,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.errors import Conflict, NotFound
+from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
 from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.pricing.interface import PricingStrategy, registered_strategies
@@ -16,9 +16,13 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
 from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState
 from scalecommerce_core.pricing.runs import Run, RunStatus
+from scalecommerce_core.services.pricing import MIN_EPOCH
+from scalecommerce_core.services.retry import retry_on
 
 RETENTION: Final = timedelta(days=90)
 """Default age at which ended runs and their decisions are purged."""
+LOOK_BACK: Final = 3
+"""Runs of a policy that are compared for a repeated result: two, and one that a process left behind when it died."""
 NOTE_LENGTH: Final = 500
 """Longest note of a run, in characters."""
 TICK: Final = timedelta(microseconds=1)
@@ -83,6 +87,7 @@ class RunContext:
 class RepricingBase:
     """Dependencies of the use cases. A range has `block` products; ended runs are kept for `retention`.
 
+    Policies run at most every `min_epoch`, except those of staff.
     `pause` waits between two checks while other processes finish the last ranges of a run.
     """
 
@@ -92,6 +97,7 @@ class RepricingBase:
         clock: Clock,
         *,
         retention: timedelta = RETENTION,
+        min_epoch: timedelta = MIN_EPOCH,
         block: int = BLOCK_SIZE,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -99,7 +105,30 @@ class RepricingBase:
         self._pause = pause
         self._clock = clock
         self._retention = retention
+        self._min_epoch = min_epoch
         self._block = block
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def _replace_repeated(self, ended: Run) -> None:
+        """Let a run without effect replace the preceding runs of its policy that had the same result.
+
+        A transaction of its own: it locks several runs, and locks of a rank are taken in order. If the process dies
+        before it, the next run without effect does the same.
+        """
+        if not ended.is_without_effect:
+            return
+        with self._store.begin() as tx:
+            *earlier, last = tx.runs.lock_last(ended.policy_id, LOOK_BACK) or [ended]
+            if last.id != ended.id or not last.is_without_effect:
+                return
+            replaced = []
+            for run in reversed(earlier):
+                if not last.replace_repeated(run):
+                    break
+                replaced.append(run.id)
+            if replaced:
+                tx.runs.save(last)
+                tx.runs.replace(replaced)
 
 
 def microseconds(moment: datetime) -> int:

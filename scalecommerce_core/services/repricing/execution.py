@@ -179,7 +179,10 @@ class Execution(RepricingBase):
             if run.status not in IN_PROGRESS and before in IN_PROGRESS and run.updates_state and run.is_whole:
                 finish_epoch(tx, run)
             tx.runs.save(run)
-        return RunStep.WORKED if run.status in _PENDING else RunStep.FINISHED
+        if run.status in _PENDING:
+            return RunStep.WORKED
+        self._replace_repeated(run)
+        return RunStep.FINISHED
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _fail(self, run_id: RunId, note: str) -> None:
@@ -190,6 +193,8 @@ class Execution(RepricingBase):
                 if run.updates_state and run.is_whole:
                     finish_epoch(tx, run)
                 tx.runs.save(run)
+        if run is not None:
+            self._replace_repeated(run)
 
     def _report(self, run_id: RunId, progress: Progress) -> None:
         if progress is no_progress:

@@ -1,6 +1,7 @@
 """Planning of pricing runs: which policies are due, and the ranges of a new run or of a preview."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,8 @@ from scalecommerce_core.services.repricing.common import (
 )
 from scalecommerce_core.services.retry import retry_on
 
+ANY_NUMBER: Final = 1_000_000
+"""No limit on the policies or runs of a seller."""
 POOLING_INTERVAL: Final = 4
 """Epochs between two updates of the category parameters (`PricingStrategy.pool`)."""
 
@@ -63,18 +66,24 @@ class Preview:
 class Planning(RepricingBase):
     """Use cases that begin runs and preview them."""
 
-    def due(self, limit: int = 100) -> Sequence[PolicyId]:
+    def due(self, limit: int = 100, *, per_seller: int = ANY_NUMBER) -> Sequence[PolicyId]:
         """Active policies whose epoch has ended and that have no run in progress; none while all pricing is stopped.
 
-        Policies whose strategy is not registered in this process are left to processes that have it.
+        Sellers take turns (`PolicyRepository.due`); none gets more than `per_seller` runs in progress. Policies whose
+        strategy is not registered in this process are left to processes that have it.
         """
         with self._store.begin() as tx:
-            return [] if tx.policies.is_stopped() else tx.policies.due(self._clock.now(), limit, known_strategies())
+            if tx.policies.is_stopped():
+                return []
+            return tx.policies.due(self._clock.now(), limit, known_strategies(), per_seller=per_seller)
 
-    def unfinished(self, limit: int = 100) -> Sequence[RunId]:
-        """Runs that decide, write or roll back, the oldest first; deciding ones if their strategy is registered."""
+    def unfinished(self, limit: int = 100, *, per_seller: int = ANY_NUMBER) -> Sequence[RunId]:
+        """Runs that decide, write or roll back, the oldest first; deciding ones if their strategy is registered.
+
+        Of each seller at most `per_seller`.
+        """
         with self._store.begin() as tx:
-            return tx.runs.unfinished(limit, known_strategies())
+            return tx.runs.unfinished(limit, known_strategies(), per_seller=per_seller)
 
     def active_with_unknown_strategy(self, limit: int = 100) -> Sequence[PricingPolicy]:
         """Active policies whose strategy is not registered in this process."""
@@ -111,7 +120,8 @@ class Planning(RepricingBase):
                 scope = scope_of(tx, policy, only)
                 schedule = tx.policies.lock_schedules([policy_id])[policy_id]
                 if not shadow:
-                    schedule.advance(policy, now)
+                    is_staff = policy.seller_id in tx.accounts.staff_among([policy.seller_id])
+                    schedule.advance(policy, now, timedelta(0) if is_staff else self._min_epoch)
                 epoch = schedule.next_epoch(now) if shadow else schedule.epoch
                 failure = ""
                 try:
@@ -146,6 +156,7 @@ class Planning(RepricingBase):
                 tx.runs.add(run, [_range(run_id, number, part) for number, part in enumerate(parts)])
         except Duplicate as error:
             raise RunInProgress(f"A run of policy {policy_id} is in progress.") from error
+        self._replace_repeated(run)
         return run
 
     def preview(

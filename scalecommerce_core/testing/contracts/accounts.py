@@ -47,6 +47,13 @@ class AccountsContract:
         with store.begin() as tx:
             assert tx.accounts.by_email(["kara@example.com"]) == {}
 
+    def test_staff_among_accounts_are_found(self, store: Store) -> None:
+        stage = Stage(store)
+        staff, other, further = stage.account(is_staff=True), stage.account(), stage.account(is_staff=True)
+        with store.begin() as tx:
+            assert tx.accounts.staff_among([staff, other, AccountId(further + 1)]) == {staff}
+            assert tx.accounts.staff_among([]) == set()
+
     def test_account_changes_are_saved(self, store: Store) -> None:
         stage = Stage(store)
         id_ = stage.account("kara@example.com")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.ports import Store
@@ -13,7 +13,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.pricing.policy_state import STATE_FACTS, PolicyState
 from scalecommerce_core.pricing.runs import Run, RunStatus, Tally, Trigger
-from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
+from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, usd
 
 
 class PoliciesContract:
@@ -35,15 +35,43 @@ class PoliciesContract:
     def test_a_policy_is_due_at_once_and_again_when_its_epoch_ends(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())
         with store.begin() as tx:
-            assert list(tx.policies.due(NOW, 10, {"elasticity_learning", "other"})) == [policy.id]
-            assert list(tx.policies.due(NOW, 10, {"other"})) == []
+            assert list(tx.policies.due(NOW, 10, {"elasticity_learning", "other"}, per_seller=9)) == [policy.id]
+            assert list(tx.policies.due(NOW, 10, {"other"}, per_seller=9)) == []
             (schedule,) = tx.policies.lock_schedules([policy.id]).values()
             schedule.advance(policy, NOW)
             schedule.is_done = True
             tx.policies.save_schedules([schedule])
         with store.begin() as tx:
-            assert list(tx.policies.due(NOW + 6 * DAY, 10, {"elasticity_learning"})) == []
-            assert list(tx.policies.due(NOW + 7 * DAY, 10, {"elasticity_learning"})) == [policy.id]
+            assert list(tx.policies.due(NOW + 6 * DAY, 10, {"elasticity_learning"}, per_seller=9)) == []
+            assert list(tx.policies.due(NOW + 7 * DAY, 10, {"elasticity_learning"}, per_seller=9)) == [policy.id]
+
+    def test_sellers_take_turns_with_due_policies(self, store: Store) -> None:
+        stage = Stage(store)
+        busy, quiet = stage.account(), stage.account()
+        many = [_policy(store, busy, created_at=NOW - n * SECOND) for n in range(4)]
+        one = _policy(store, quiet)
+
+        def due(per_seller: int, limit: int = 9) -> list[PolicyId]:
+            with store.begin() as tx:
+                return list(tx.policies.due(NOW, limit, {"elasticity_learning"}, per_seller=per_seller))
+
+        assert due(9) == [many[3].id, one.id, *(policy.id for policy in (many[2], many[1], many[0]))]
+        assert due(9, limit=2) == [many[3].id, one.id]
+        assert due(2) == [many[3].id, one.id, many[2].id]
+        _add_run(store, many[3])
+        assert due(2) == [one.id, many[2].id]
+        assert due(1) == [one.id]
+
+    def test_sellers_take_turns_with_unfinished_runs(self, store: Store) -> None:
+        stage = Stage(store)
+        busy, quiet = stage.account(), stage.account()
+        many = [_add_run(store, _policy(store, busy)) for _ in range(3)]
+        one = _add_run(store, _policy(store, quiet))
+        with store.begin() as tx:
+            known = {"elasticity_learning"}
+            assert list(tx.runs.unfinished(9, known, per_seller=1)) == [many[0].id, one.id]
+            assert list(tx.runs.unfinished(9, known, per_seller=2)) == [many[0].id, many[1].id, one.id]
+            assert list(tx.runs.unfinished(2, known, per_seller=9)) == [many[0].id, many[1].id]
 
     def test_active_policies_with_an_unknown_strategy_are_found(self, store: Store) -> None:
         seller = Stage(store).account()
@@ -57,20 +85,15 @@ class PoliciesContract:
 
     def test_deciding_runs_with_an_unknown_strategy_are_not_listed_as_unfinished(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())
+        run = _add_run(store, policy)
+        run_id = run.id
         with store.begin() as tx:
-            (run_id,) = tx.runs.next_ids(1)
-            run = Run(
-                run_id, policy.id, policy.seller_id, 1, policy.document(), epoch=0, trigger=Trigger.COMMAND,
-                started_at=NOW, products=0,
-            )  # fmt: skip
-            tx.runs.add(run, [])
-        with store.begin() as tx:
-            assert list(tx.runs.unfinished(10, {"elasticity_learning"})) == [run_id]
-            assert list(tx.runs.unfinished(10, {"hill_climb"})) == []
+            assert list(tx.runs.unfinished(10, {"elasticity_learning"}, per_seller=9)) == [run_id]
+            assert list(tx.runs.unfinished(10, {"hill_climb"}, per_seller=9)) == []
             run.status, run.tally = RunStatus.WRITING, Tally(decided=5, moves=1, unpriced=3)
             tx.runs.save(run)
         with store.begin() as tx:
-            assert list(tx.runs.unfinished(10, set())) == [run_id]
+            assert list(tx.runs.unfinished(10, set(), per_seller=9)) == [run_id]
             assert tx.runs.lock(run_id) == run
 
     def test_each_product_follows_one_policy(self, store: Store) -> None:
@@ -147,6 +170,17 @@ class PoliciesContract:
 def _policy(store: Store, seller: AccountId, **facts: Any) -> PricingPolicy:
     with store.begin() as tx:
         (id_,) = tx.policies.next_ids(1)
-        policy = PricingPolicy(id_, seller, "Learn", NOW, **facts)
+        policy = PricingPolicy(**{"id": id_, "seller_id": seller, "name": "Learn", "created_at": NOW, **facts})
         tx.policies.add([policy])
     return policy
+
+
+def _add_run(store: Store, policy: PricingPolicy) -> Run:
+    with store.begin() as tx:
+        (run_id,) = tx.runs.next_ids(1)
+        run = Run(
+            run_id, policy.id, policy.seller_id, 1, policy.document(), epoch=0, trigger=Trigger.COMMAND,
+            started_at=NOW, products=0,
+        )  # fmt: skip
+        tx.runs.add(run, [])
+    return run

@@ -186,6 +186,31 @@ class RunsContract:
 
 
 class RunListsContract:
+    def test_replaced_runs_are_left_out_and_purged(self, store: Store, queries: Queries) -> None:
+        pricing = SellerWithRuns(store, products=1)
+        policy, runs = pricing.policy.id, [pricing.begin()]
+        for _ in range(2):
+            pricing.finish(runs[-1])
+            runs.append(pricing.begin())
+        pricing.finish(runs[-1])
+        with store.begin() as tx:
+            assert list(tx.runs.lock_last(policy, 2)) == runs[1:]
+            runs[2].repetitions, runs[2].repeated_since = 1, runs[1].started_at
+            tx.runs.save(runs[2])
+            tx.runs.replace([runs[1].id])
+            tx.runs.replace([])
+        with store.begin() as tx:
+            assert list(tx.runs.lock_last(policy, 2)) == [runs[0], runs[2]]
+        assert [run.id for run in queries.runs(None, PageRequest(), policy_id=policy).rows] == [runs[2].id, runs[0].id]
+        with store.begin() as tx:
+            assert tx.runs.purge(NOW - DAY, 1) == 1
+        with store.begin() as tx:
+            assert tx.runs.purge(NOW - DAY, 9) == 1
+        with store.begin() as tx:
+            assert tx.runs.purge(NOW - DAY, 9) == 0
+            assert tx.runs.lock(runs[1].id) is None
+            assert tx.runs.lock(runs[2].id) == runs[2]
+
     def test_policies_are_listed_by_owner(self, store: Store, queries: Queries) -> None:
         pricing, other = SellerWithRuns(store), SellerWithRuns(store)
         assert queries.policy(pricing.policy.id) == pricing.policy

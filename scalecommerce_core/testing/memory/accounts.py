@@ -38,6 +38,9 @@ class MemoryAccounts:
         given = set(emails)
         return {account.email: evolve(account) for account in self._tables.accounts.all() if account.email in given}
 
+    def staff_among(self, ids: Collection[AccountId]) -> set[AccountId]:
+        return {account.id for account in self._tables.accounts.get_many(ids).values() if account.is_staff}
+
 
 class MemorySessions:
     def __init__(self, tables: Tables) -> None:

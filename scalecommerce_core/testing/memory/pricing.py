@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil, floor
@@ -86,11 +87,18 @@ class MemoryPolicies:
         for schedule in schedules:
             self._tables.schedules.put(schedule.policy_id, schedule)
 
-    def due(self, now: datetime, limit: int, known: Collection[str]) -> Sequence[PolicyId]:
-        running = {run.policy_id for run in self._tables.runs.all() if run.status in IN_PROGRESS}
-        active = {policy.id for policy in self._tables.policies.all() if policy.is_active and policy.policy in known}
-        due = [s.policy_id for s in self._tables.schedules.all() if s.ends_at <= now or not s.is_done]
-        return sorted(policy_id for policy_id in due if policy_id in active - running)[:limit]
+    def due(self, now: datetime, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[PolicyId]:
+        running = {run.policy_id: run.seller_id for run in self._tables.runs.all() if run.status in IN_PROGRESS}
+        turns = Counter(running.values())
+        due = []
+        for schedule in sorted(self._tables.schedules.all(), key=lambda each: (each.ends_at, each.policy_id)):
+            policy = self._tables.policies.get(schedule.policy_id)
+            if policy is None or not policy.is_active or policy.policy not in known or policy.id in running:
+                continue
+            if (schedule.ends_at <= now or not schedule.is_done) and turns[policy.seller_id] < per_seller:
+                turns[policy.seller_id] += 1
+                due.append((turns[policy.seller_id], schedule.ends_at, policy.id))
+        return [policy_id for _, _, policy_id in sorted(due)[:limit]]
 
     def active_with_unknown_strategy(self, known: Collection[str], limit: int) -> Sequence[PricingPolicy]:
         found = [evolve(each) for each in self._tables.policies.all() if each.is_active and each.policy not in known]
@@ -222,12 +230,31 @@ class MemoryRuns:
     def save(self, run: Run) -> None:
         self._tables.runs.put(run.id, run)
 
-    def unfinished(self, limit: int, known: Collection[str]) -> Sequence[RunId]:
-        return sorted(
-            run.id
+    def lock_last(self, policy_id: PolicyId, count: int) -> Sequence[Run]:
+        found = [
+            evolve(run)
+            for run in self._tables.runs.all()
+            if run.policy_id == policy_id and not self._tables.replaced_runs.get(run.id)
+        ]
+        return sorted(found, key=lambda run: run.id)[-count:]
+
+    def replace(self, run_ids: Collection[RunId]) -> None:
+        for run_id in run_ids:
+            self._tables.replaced_runs.put(run_id, True)
+
+    def unfinished(self, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
+        runs = sorted(
+            (run.id, run.seller_id)
             for run in self._tables.runs.all()
             if run.status in UNFINISHED and (run.status is not RunStatus.DECIDING or run.document["policy"] in known)
-        )[:limit]
+        )
+        turns: Counter[AccountId] = Counter()
+        found = []
+        for run_id, seller_id in runs:
+            turns[seller_id] += 1
+            if turns[seller_id] <= per_seller:
+                found.append(run_id)
+        return found[:limit]
 
     def active_run(self, policy_id: PolicyId) -> RunId | None:
         found = (run.id for run in self._tables.runs.all() if run.policy_id == policy_id and run.status in IN_PROGRESS)
@@ -319,7 +346,9 @@ class MemoryRuns:
         old = sorted(
             run.id
             for run in self._tables.runs.all()
-            if run.status not in UNFINISHED and run.finished_at is not None and run.finished_at < before
+            if run.status not in UNFINISHED
+            and run.finished_at is not None
+            and (run.finished_at < before or self._tables.replaced_runs.get(run.id))
         )
         purged = 0
         for run_id in old:
@@ -329,6 +358,7 @@ class MemoryRuns:
                 purged += 1
             if not self.ranges(run_id) and purged < limit:
                 self._tables.runs.delete(run_id)
+                self._tables.replaced_runs.delete(run_id)
                 purged += 1
         return purged
 
@@ -347,7 +377,9 @@ class MemoryPricingQueries:
         shown = [
             evolve(run)
             for run in self._tables.runs.all()
-            if owner in {None, run.seller_id} and policy_id in {None, run.policy_id}
+            if owner in {None, run.seller_id}
+            and policy_id in {None, run.policy_id}
+            and not self._tables.replaced_runs.get(run.id)
         ]
         return paged(shown, lambda run: (-run.id,), page)
 

@@ -186,6 +186,7 @@ class Tables:
     blocks: Table[tuple[PolicyId, int], PolicyState] = field(factory=lambda: Table(no_copy))
     groups: Table[PolicyId, CategoryParameters] = field(factory=lambda: Table(no_copy))
     runs: Table[RunId, Run] = field(factory=lambda: Table(evolve))
+    replaced_runs: Table[RunId, bool] = field(factory=lambda: Table(bool))
     ranges: Table[tuple[RunId, int], Range] = field(factory=lambda: Table(evolve))
     staged: Table[tuple[RunId, int], StagedRange] = field(factory=lambda: Table(no_copy))
     keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))

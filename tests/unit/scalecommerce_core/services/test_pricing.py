@@ -15,6 +15,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import input_values
 from scalecommerce_core.pricing.runs import Assignment, RunNotReversible, RunStatus
 from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.pricing import (
     MAX_POLICIES_PER_SELLER,
     AssignProduct,
@@ -22,11 +23,12 @@ from scalecommerce_core.services.pricing import (
     DeletePolicy,
     EditPolicy,
     ExcludeProduct,
+    PricingRules,
     TooManyPolicies,
 )
 from scalecommerce_core.services.repricing import EVERYTHING, PricingStopped, RunInProgress, Selection
 from scalecommerce_core.services.results import unwrap_single
-from tests.unit.support.shop import Shop, line, usd
+from tests.unit.support.shop import PASSWORD, Shop, line, usd
 
 RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
 Make = Callable[..., PricingPolicy]
@@ -70,7 +72,7 @@ def test_days_may_be_fractions(make: Make) -> None:
 
 def test_a_seller_has_so_many_policies_at_most(shop: Shop, seller: Account) -> None:
     outcomes = shop.pricing.create(
-        [CreatePolicy(seller.id, {"name": f"{n}"}) for n in range(MAX_POLICIES_PER_SELLER + 1)]
+        [CreatePolicy(seller.id, {"name": f"{n}", "is_active": False}) for n in range(MAX_POLICIES_PER_SELLER + 1)]
     )
     assert isinstance(outcomes[-1], TooManyPolicies)
     assert all(isinstance(outcome, PricingPolicy) for outcome in outcomes[:-1])
@@ -432,3 +434,59 @@ def test_a_number_beyond_all_floats_is_refused(shop: Shop, seller: Account) -> N
     refused, made = shop.pricing.create([CreatePolicy(seller.id, huge), CreatePolicy(seller.id, {"name": "Good"})])
     assert isinstance(refused, Invalid)
     assert isinstance(made, PricingPolicy)
+
+
+# --- limits of an account
+
+
+def test_an_account_has_a_limited_number_of_active_policies(shop: Shop, seller: Account, make: Make) -> None:
+    limit = PricingRules().active_policies
+    active = [make(name=f"Policy {n}", assigned_only=True) for n in range(limit)]
+    with pytest.raises(TooManyPolicies, match=f"at most {limit} active"):
+        make()
+    spare = make(is_active=False)
+    with pytest.raises(TooManyPolicies):
+        edit(shop, spare, is_active=True)
+    edit(shop, spare, name="Renamed")
+    outcomes = shop.pricing.edit(
+        [
+            EditPolicy(active[0].id, seller.id, {"is_active": False}),
+            EditPolicy(spare.id, seller.id, {"is_active": True}),
+            EditPolicy(active[0].id, seller.id, {"is_active": True}),
+        ]
+    )
+    assert [isinstance(each, TooManyPolicies) for each in outcomes] == [False, False, True]
+    make(owner=shop.person("other"))
+
+
+def test_an_epoch_has_a_minimum_except_for_staff(shop: Shop, make: Make) -> None:
+    with pytest.raises(Invalid) as refused:
+        make(epoch_seconds=59)
+    assert refused.value.errors == {"epoch_seconds": ["Must be at least 60 seconds."]}
+    policy = make(epoch_seconds=60)
+    with pytest.raises(Invalid):
+        edit(shop, policy, epoch_seconds=1)
+    staff = unwrap_single(shop.accounts.sign_up([SignUp("staff@example.com", PASSWORD, is_staff=True)]))
+    assert edit(shop, make(owner=staff, epoch_seconds=1), epoch_seconds=2).epoch == timedelta(seconds=2)
+
+
+def test_a_policy_with_a_shorter_epoch_from_before_can_still_be_edited(shop: Shop, make: Make) -> None:
+    policy = make(epoch_seconds=60)
+    with shop.store.begin() as tx:
+        found = tx.policies.lock([policy.id])[policy.id]
+        found.edit(epoch_seconds=1)
+        tx.policies.save([found])
+    assert edit(shop, policy, epoch_seconds=1, fee=0.1).fee == 0.1
+    with pytest.raises(Invalid):
+        edit(shop, policy, epoch_seconds=2)
+
+
+def test_edits_of_the_epoch_do_not_bring_runs_closer_than_the_minimum(shop: Shop, make: Make) -> None:
+    policy = make(epoch_seconds=3_600)
+    shop.market.repricing.run(policy.id)
+    shop.clock.advance(seconds=61)
+    edit(shop, policy, epoch_seconds=62)
+    shop.clock.advance(seconds=59)
+    assert shop.market.repricing.due() == []
+    shop.clock.advance(seconds=1)
+    assert shop.market.repricing.due() == [policy.id]

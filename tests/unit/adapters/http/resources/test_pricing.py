@@ -187,7 +187,7 @@ def test_the_number_of_policies_is_limited() -> None:
     with marketplace() as place:  # a separate market, so that lists of policies stay short in the other tests
         seller = place.person()
         for _ in range(MAX_POLICIES_PER_SELLER):
-            create(seller)
+            create(seller, is_active=False)
         assert problem(seller.post(POLICIES, {"name": "Mine"}), 409)["code"] == "too_many_policies"
 
 
