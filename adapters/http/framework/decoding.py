@@ -24,7 +24,7 @@ MAX_NAME_LENGTH_SHOWN: Final = 100
 
 # Bodies that msgspec alone would not validate as `convert_struct` does: escapes may contain NUL or lone surrogates, and
 # numbers may be long or have a fraction.
-_NEEDS_FULL_VALIDATION: Final = re.compile(rb"\\u|[0-9]{19}|[0-9][.eE]")
+_ODD_NUMBER: Final = re.compile(rb"[0-9](?:[0-9]{18}|[.eE])")
 
 
 async def read_body(request: Request, struct: type[S]) -> S:
@@ -46,7 +46,8 @@ def decode_body(body: bytes, struct: type[S]) -> S:
         raise Problem(400, str(error), code="malformed") from None
     if not isinstance(document, dict):
         raise Problem(400, "The request body must be a JSON object.", code="malformed")
-    if not _NEEDS_FULL_VALIDATION.search(body) and (plain := convert_valid(document, struct)) is not None:
+    is_plain = b"\\u" not in body and not _ODD_NUMBER.search(body)
+    if is_plain and (plain := convert_valid(document, struct)) is not None:
         return plain
     field_errors = FieldErrors()
     result = convert_struct(document, struct, field_errors)

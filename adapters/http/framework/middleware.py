@@ -20,6 +20,7 @@ from adapters.http.framework.host import ANY_HOST, Hosts
 from adapters.http.framework.problems import Problem, content_too_large, error_response, internal_error
 
 BODY_LIMIT: Final = 1024 * 1024
+"""Bytes. The limit of Content-Length for requests to any path; operations have lower limits."""
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 # Headers of every response, which restrict browsers and caches.
@@ -59,8 +60,8 @@ DEFAULT_POLICY: Final = RequestPolicy()
 
 
 class BaselineMiddleware:
-    """Reads the headers of proxies, checks the host, sets the request id and the security headers, limits the size of
-    bodies, and converts exceptions to problems.
+    """Reads the headers of proxies, checks the host, sets the request id and the security headers, and converts
+    exceptions to problems.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class BaselineMiddleware:
     ) -> None:
         """`fast_path` may return a response with complete headers, to which only the request id is added.
 
-        `limit` is the maximum size of a body in bytes. `on_error` is called with each exception that ends a request.
+        `limit` is the maximum of Content-Length. `on_error` is called with each exception that ends a request.
         """
         self._app = app
         self._fast_path = fast_path
@@ -99,17 +100,7 @@ class BaselineMiddleware:
         request_id_header, content_length, hosts, authorized = _read_request_headers(scope["headers"])
         request_id = self._request_id(request_id_header)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
-        received, started = 0, False
-
-        async def receive_counting() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > self._limit:
-                    # Raised in the code that reads the body, and handled below.
-                    raise content_too_large(self._limit)
-            return message
+        started = False
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
@@ -128,7 +119,7 @@ class BaselineMiddleware:
         try:
             refused = self._reject_by_target(scope, hosts) or self._reject_by_content_length(content_length)
             if refused is None:
-                await self._app(scope, receive_counting, send_with_headers)
+                await self._app(scope, receive, send_with_headers)
                 return
         except Exception as error:
             refused = self._handle_error(error, scope, request_id, started=started)
@@ -175,7 +166,7 @@ class BaselineMiddleware:
         return None if problem is None else problem.response()
 
     def _reject_by_content_length(self, content_length: bytes) -> Response | None:
-        """A 400 or 413 for the Content-Length header; the actual length is checked while the body is read."""
+        """A 400 or 413 for the Content-Length header."""
         # `int` would also accept a sign, spaces and underscores (RFC 9110, section 8.6).
         if not content_length.isdigit():
             return Problem(400, "The Content-Length header is not a number.", code="malformed").response()

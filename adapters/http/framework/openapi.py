@@ -130,7 +130,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     409: "The state of the resource does not allow the operation.",
     410: "The data has been deleted.",
     412: "The resource has changed since it was read.",
-    413: "The body exceeds 1 MiB.",
+    413: "The body exceeds {max_body_bytes} bytes.",
     415: "The body is not application/json.",
     422: "The Idempotency-Key was used for another request.",
     429: "Too many attempts; retry later.",
@@ -430,6 +430,7 @@ class _OperationDescription:
             described["requestBody"] = {
                 "required": not operation.is_body_optional,
                 "content": {"application/json": content},
+                "x-max-body-bytes": operation.max_body_bytes,
             }
         return described
 
@@ -493,7 +494,9 @@ class _OperationDescription:
             }
         examples = {code: self._problem_example(status, code) for code in found}
         described: Json = {
-            "description": DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
+            "description": DESCRIPTIONS.get(status, HTTPStatus(status).phrase).format(
+                max_body_bytes=self._operation.max_body_bytes
+            ),
             "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
         }
         headers = [PROBLEM_HEADERS[status]] if status in PROBLEM_HEADERS else []

@@ -37,6 +37,9 @@ from adapters.http.framework.validation import nested_types
 from scalecommerce_core.domain.errors import MarketError, NotAuthenticated
 from scalecommerce_core.services.accounts import Identity
 
+SMALL_BODY: Final = 16 * 1024
+"""Bytes; the default limit of bodies. A bio of 1,000 characters, each written as 12 bytes of JSON escapes, must fit."""
+
 Body = TypeVar("Body")
 Query = TypeVar("Query")
 
@@ -138,6 +141,8 @@ class OperationSpec:
     """Whether the operation accepts an Idempotency-Key header."""
     conditional: bool = False
     """Whether the operation evaluates If-None-Match (GET) or If-Match (other methods)."""
+    max_body_bytes: int = SMALL_BODY
+    """Maximum size of the body; a larger one is answered with a 413 before it is read or while it is read."""
     cached: bool = False
     """Whether the response depends on the URL only, so that the cache may answer instead of the handler."""
 

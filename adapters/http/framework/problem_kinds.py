@@ -15,7 +15,7 @@ from adapters.http.framework.auth import Access, authenticate_request
 from adapters.http.framework.content_negotiation import check_accepts_json
 from adapters.http.framework.decoding import check_media_type, decode_body
 from adapters.http.framework.etags import expected_version
-from adapters.http.framework.middleware import BODY_LIMIT
+from adapters.http.framework.operation import SMALL_BODY
 from adapters.http.framework.problems import (
     EXTENSION_MEMBERS,
     Json,
@@ -116,7 +116,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.VersionMismatch("The product has been edited since you read it: read it again."),
     catch_problem(lambda: expected_version(Headers({"If-Match": '"another"'}))),
     stock_precondition_failed(1, 40, 37),
-    content_too_large(BODY_LIMIT),
+    content_too_large(SMALL_BODY),
     misdirected_request(),
     catch_problem(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
     errors.IdempotencyKeyReused("This idempotency key was used for another request: use a new key for a new request."),

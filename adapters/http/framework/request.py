@@ -9,6 +9,8 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from adapters.http.framework.problems import content_too_large
+
 _NO_VALUES: Final[list[str]] = []
 
 
@@ -32,25 +34,35 @@ class IndexedHeaders(Headers):
 
 
 class IncomingRequest(Request):
-    """A Starlette request with indexed headers."""
+    """A Starlette request with indexed headers and a limit on its body."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
         super().__init__(scope, receive, send)
         self._indexed = IndexedHeaders(scope)
+        self._max_body_bytes = max_body_bytes
 
     @property
     def headers(self) -> Headers:
         return self._indexed
 
     async def body(self) -> bytes:
-        """Read the whole body; raise `ClientDisconnect` if the client disconnects before its end."""
+        """Read the whole body.
+
+        Raise a 413 `Problem` for a body above the limit, before it is read if Content-Length says so, and
+        `ClientDisconnect` if the client disconnects before its end.
+        """
         if not hasattr(self, "_body"):
-            parts = []
+            # The middleware has checked that the header consists of digits.
+            if int(self._indexed.get("content-length", "0")) > self._max_body_bytes:
+                raise content_too_large(self._max_body_bytes)
+            parts, size = [], 0
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
-                parts.append(message.get("body", b""))
+                parts.append(part := message.get("body", b""))
+                if (size := size + len(part)) > self._max_body_bytes:
+                    raise content_too_large(self._max_body_bytes)
                 if not message.get("more_body", False):
                     break
             self._body = parts[0] if len(parts) == 1 else b"".join(parts)

@@ -113,7 +113,7 @@ class PathEndpoint:
         operation = self._operations.get("GET" if method == "HEAD" else method)
         if operation is None:
             raise method_not_allowed(method, self._allowed)
-        response = await self._respond(operation, IncomingRequest(scope, receive, send))
+        response = await self._respond(operation, IncomingRequest(scope, receive, send, operation.max_body_bytes))
         await response(scope, receive, discard_body(send) if method == "HEAD" else send)
 
     async def _respond(self, operation: Operation, request: Request) -> Response:

@@ -46,6 +46,11 @@ class FieldErrors:
         elif len(self.errors) < MAX_REPORTED_FIELDS:
             self.errors[path] = [message]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further fields would not be reported, so that validation may stop."""
+        return len(self.errors) >= MAX_REPORTED_FIELDS
+
     def extend(self, found: Iterable[tuple[str, str]]) -> None:
         """Add pairs of path and message."""
         for path, message in found:
@@ -185,10 +190,12 @@ def _convert_list(
         # The items, of which there may be very many, are not validated.
         found.add(path, f"At most {info.max_length} are allowed, not {len(value)}.")
         return []
-    return [
-        _convert(item, items, path if from_text else f"{path}[{index}]", found, from_text=from_text)
-        for index, item in enumerate(value)
-    ]
+    converted = []
+    for index, item in enumerate(value):
+        if found.is_full:
+            break
+        converted.append(_convert(item, items, path if from_text else f"{path}[{index}]", found, from_text=from_text))
+    return converted
 
 
 def _convert_leaf(value: Any, wanted: FieldType, path: str, found: FieldErrors, *, from_text: bool) -> Any:
@@ -296,6 +303,9 @@ def _find_text_error(value: str) -> str | None:
     if "\x00" in value:
         return "NUL characters are not allowed."
     # Only JSON escapes and percent-encoding can produce lone surrogates.
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and _SURROGATE.search(value):
         return "Lone surrogates are not allowed."
     return None
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")

@@ -40,6 +40,8 @@ from scalecommerce_core.services.results import Replayed
 ROOT: Final = "/orders/api/v1/"
 ORDER: Final = ROOT + "{id:id}/"
 TAG: Final = "Orders"
+MAX_LINES_BYTES: Final = 64 * 1024
+"""A body of 100 lines, also indented, has at most about 20,000 bytes."""
 
 PAYMENT_ERRORS: Final = (
     TransitionNotAllowed, PaymentInProgress, PaymentDeclined, PaymentTooLate, GatewayUnavailable, Refused
@@ -174,6 +176,7 @@ class OrderResource:
             202: ResponseSpec(OrderSchema, "The order is accepted, with status CREATED.", [LOCATION], LINKS),
         },
         tag=TAG,
+        max_body_bytes=MAX_LINES_BYTES,
         access=Access.ACCOUNT,
         headers=[PREFER],
         idempotent=True,
@@ -282,6 +285,7 @@ class OrderResource:
         " the stock.",
         responses={201: ResponseSpec(OrderSchema, "The order.", [LOCATION])},
         tag=TAG,
+        max_body_bytes=MAX_LINES_BYTES,
         access=Access.ACCOUNT,
         idempotent=True,
         errors=(Forbidden, TransitionNotAllowed),

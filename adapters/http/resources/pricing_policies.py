@@ -52,6 +52,8 @@ TAG: Final = "Pricing"
 MAX_PREVIEWED: Final = 1_000
 """Products. All of them are decided within one request."""
 _MAX_SETTINGS: Final = 100
+MAX_POLICY_BYTES: Final = 64 * 1024
+"""Two mappings of `_MAX_SETTINGS` values each."""
 
 SettingName = Annotated[str, msgspec.Meta(max_length=50, pattern="^[a-z][a-z0-9_]*$")]
 Settings = Annotated[
@@ -221,6 +223,7 @@ class PricingPolicyResource:
         " number); one more is a 409 `too_many_policies`.",
         responses={201: ResponseSpec(PolicySchema, "The policy.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
+        max_body_bytes=MAX_POLICY_BYTES,
         access=Access.ACCOUNT,
         idempotent=True,
         errors=(TooManyPolicies,),
@@ -265,6 +268,7 @@ class PricingPolicyResource:
         " more policies than an account may have active is a 409 `too_many_policies`.",
         responses={200: ResponseSpec(PolicySchema, "The policy.", [ETAG])},
         tag=TAG,
+        max_body_bytes=MAX_POLICY_BYTES,
         access=Access.ACCOUNT,
         conditional=True,
         errors=(TooManyPolicies,),

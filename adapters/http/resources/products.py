@@ -39,6 +39,8 @@ from scalecommerce_core.services.results import Replayed
 ROOT: Final = "/products/api/v1/"
 PRODUCT: Final = ROOT + "{id:id}/"
 TAG: Final = "Products"
+MAX_PRODUCT_BYTES: Final = 128 * 1024
+"""A description of 10,000 characters, each written as 12 bytes of JSON escapes, must fit."""
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK, examples=[40])]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
@@ -115,6 +117,7 @@ class ProductResource:
         summary="List a product for sale",
         responses={201: ResponseSpec(ProductSchema, "The product.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
+        max_body_bytes=MAX_PRODUCT_BYTES,
         access=Access.ACCOUNT,
         idempotent=True,
     )
@@ -200,6 +203,7 @@ class ProductResource:
         description="Optional fields that the request omits keep their values.",
         responses={200: ResponseSpec(ProductSchema, "The product.", [ETAG])},
         tag=TAG,
+        max_body_bytes=MAX_PRODUCT_BYTES,
         access=Access.ACCOUNT,
         conditional=True,
         errors=EDIT_ERRORS,
@@ -214,6 +218,7 @@ class ProductResource:
         summary="Edit some fields of a product",
         responses={200: ResponseSpec(ProductSchema, "The product.", [ETAG])},
         tag=TAG,
+        max_body_bytes=MAX_PRODUCT_BYTES,
         access=Access.ACCOUNT,
         conditional=True,
         errors=EDIT_ERRORS,

@@ -189,6 +189,27 @@ def test_a_streamed_body_that_is_too_long_is_a_413(ann: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Length": str(16 * 1024 + 1), "Authorization": "Bearer ann"}, 413),
+        ({"Content-Length": "100"}, 401),
+        ({"Content-Length": "100", "Authorization": "Bearer nobody"}, 401),
+        ({"Content-Length": "100", "Content-Type": "text/plain", "Authorization": "Bearer ann"}, 415),
+    ],
+)
+def test_a_body_that_cannot_be_accepted_is_not_read(client: Client, headers: dict[str, str], status: int) -> None:
+    read = []
+
+    def chunks() -> Iterator[bytes]:
+        read.append("a chunk")
+        yield b"{}"
+
+    response = client.post("/things/", content=chunks(), headers={"Content-Type": "application/json", **headers})
+    problem(response, status)
+    assert not read
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"Content-Type": "text/plain"},

@@ -1,5 +1,4 @@
 import json
-import time
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.http.framework.decoding import decode_body, decode_query
-from adapters.http.framework.json_parser import InvalidJson, parse_json
+from adapters.http.framework.json_parser import InvalidJson, _parse_in_python, parse_json
 from adapters.http.framework.money_fields import Amount, Price
 from adapters.http.framework.problems import Problem
 from adapters.http.framework.validation import FieldErrors, convert_struct
@@ -128,8 +127,20 @@ def test_a_number_out_of_range_is_rejected(number: str) -> None:
         (b'{"a": 1e9999999999999999999}', "out of range"),
         (b'\xff{"a": 1}', "not UTF-8"),
         ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
-        (b"[" * 100_000, "nested"),
+        (b"[" * 100_000, "more than 5000 values"),
         (b'{"a":' * 33 + b"1" + b"}" * 33, "nested"),
+        (b"[" * 4_000, "nested"),
+        (b'{"a":[' + b"0," * 5_000 + b"0]}", "more than 5000 values"),
+        (b'{"a":[' + b"{}," * 40_000 + b"0]}", "more than 5000 values"),
+        (b'{"a": 1\n, "b": 2 x}', "line 2 column 10"),
+        (b'{"a": "' + b"x" * 20_000 + b'",\n "b": 2 x}', "line 2 column 9"),
+        (b'{"a": "' + b"x" * 20_000, "not JSON"),
+        (b'{"a": "' + b"x" * 20_000 + b'\xff"}', "not UTF-8"),
+        (b'{"a": "' + b"x" * 20_000 + b'", "b": 1e9999999999999999999}', "out of range"),
+        (b'{"a": "' + b'\\",' * 40_000, "not JSON"),
+        (b'{"a": "' + b'\\",' * 40_000 + b"\\", "not JSON"),
+        (b'{"a": ["' + b'","' * 40_000 + b'"]}', "more than 5000 values"),
+        (b'{"a": ":::::", "b": {"c": 1, "c": 2}}', "'c' appears twice"),
     ],
 )
 def test_a_body_that_is_not_a_json_object_is_rejected(body: bytes, why: str) -> None:
@@ -138,12 +149,9 @@ def test_a_body_that_is_not_a_json_object_is_rejected(body: bytes, why: str) -> 
     assert problem.code == "malformed"
 
 
-def test_a_duplicate_name_among_many_is_found_quickly() -> None:
-    names = ",".join(f'"{number}": 0' for number in range(100_000))
-    began = time.process_time()
-    assert "'99999' appears twice" in refused(f'{{{names}, "99999": 1}}'.encode()).detail
-    # A comparison of all pairs of names would take minutes.
-    assert time.process_time() - began < 5
+def test_a_duplicate_name_among_many_is_found() -> None:
+    names = ",".join(f'"{number}": 0' for number in range(4_000))
+    assert "'3999' appears twice" in refused(f'{{{names}, "3999": 1}}'.encode()).detail
 
 
 @pytest.mark.parametrize("escape", ["\\u0000", "\\ud800", "\\udfff x"])
@@ -153,14 +161,39 @@ def test_nul_and_lone_surrogates_are_rejected(escape: str) -> None:
     ]
 
 
+def test_brackets_and_commas_in_a_long_text_are_no_values() -> None:
+    text = "[{," * 10_000 + '\\"'
+    assert parse_json(json.dumps({"a": text, "b": []}).encode()) == {"a": text, "b": []}
+
+
 def test_the_number_of_reported_fields_is_bounded() -> None:
     class Many(msgspec.Struct):
         numbers: list[int]
 
     with pytest.raises(Problem) as caught:
-        decode_body(b'{"numbers": [' + b'"x",' * 10_000 + b'"x"]}', Many)
+        decode_body(b'{"numbers": [' + b'"x",' * 4_000 + b'"x"]}', Many)
     assert caught.value.errors is not None
     assert len(caught.value.errors) == 100
+
+
+def test_both_parsers_agree_on_numbers_and_names() -> None:
+    body = b'{"a": [1, -0, 1.50, 1e3, 123456789012345678901234567890, true, null, ""], "b:": {"c": {"a": ":"}}, "": {}}'
+    parsed = parse_json(body)
+    assert parsed == _parse_in_python(body)
+    assert list(map(repr, parsed["a"])) == list(map(repr, _parse_in_python(body)["a"]))
+    exact = parse_json(b'{"a": 1.50}')["a"]
+    assert (type(exact), str(exact)) == (Decimal, "1.50")
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(":a,[{\\'"),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("a:", max_size=2), inner, max_size=3),
+    )
+)
+def test_both_parsers_agree(document: Any) -> None:
+    body = json.dumps(document).encode()
+    assert parse_json(body) == _parse_in_python(body)
 
 
 JSON = st.recursive(
