@@ -17,6 +17,7 @@ from attrs import Attribute, field, fields, frozen
 
 from scalecommerce_core.domain.currencies import NotCurrency, check_market_currency
 from scalecommerce_core.domain.numbers import NotNumber, parse_integer
+from scalecommerce_core.domain.product_views import ViewCap, ViewCaps
 from scalecommerce_core.domain.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ MIN_SECRET_BYTES: Final = 32
 MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
 """The limit of every number; as seconds, 31 years. It keeps dates in the range of `datetime`."""
+MAX_VIEW_CAP: Final = 60_000
 DEFAULT_BOTS: Final = (
     # Crawlers name themselves like this by convention. Cubot is a brand of telephones.
     "(?<!cu)bot,crawl,spider,slurp,archiver,"
@@ -105,6 +107,12 @@ def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> No
 def _from_zero(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
     if not 0 <= value <= MAX_NUMBER:
         raise ValueError(f"it must be a whole number from 0 to {MAX_NUMBER}")
+
+
+def _view_cap(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
+    # The counts in Redis have 16 bits.
+    if not 0 <= value <= MAX_VIEW_CAP:
+        raise ValueError(f"it must be a whole number from 0 to {MAX_VIEW_CAP}")
 
 
 def _patterns(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
@@ -240,6 +248,19 @@ class Settings:
         "Time in which repeated requests of a client for a product count as one view; 0: each counts.",
         validator=_from_zero,
     )
+    views_per_address_and_product: int = _setting(
+        10,
+        "Views of one product from one network address (IPv6: /64) that count in a day (UTC), of all visitors there"
+        " who have bought nothing yet, and views of one product by one buyer; 0: no limit.",
+        validator=_view_cap,
+    )
+    views_per_address: int = _setting(2_000, "The same for all products together; 0: no limit.", validator=_view_cap)
+    views_per_network_and_product: int = _setting(
+        50,
+        "Views of one product from one network (IPv4: /24, IPv6: /48) that count in a day, as above; 0: no limit.",
+        validator=_view_cap,
+    )
+    views_per_network: int = _setting(20_000, "The same for all products together; 0: no limit.", validator=_view_cap)
     view_bots: str = _setting(
         DEFAULT_BOTS,
         "User agents whose requests are not counted as views: regular expressions, comma-separated,"
@@ -335,6 +356,13 @@ class Settings:
     @property
     def view_window(self) -> timedelta:
         return timedelta(seconds=self.view_window_seconds)
+
+    @property
+    def view_caps(self) -> ViewCaps:
+        return ViewCaps(
+            ViewCap(self.views_per_address_and_product, self.views_per_address),
+            ViewCap(self.views_per_network_and_product, self.views_per_network),
+        )
 
     @property
     def bots(self) -> list[str]:

@@ -115,7 +115,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     feed = PostgresCatalogFeed(database)
     store: Store = PostgresStore(database, feed.announce)
     queries = PostgresQueries(database, currency=settings.market_currency)
-    views = RedisViewCounter(redis, secret=_derive_key(settings, b"views"), window=settings.view_window)
+    views = RedisViewCounter(
+        redis, secret=_derive_key(settings, b"views"), window=settings.view_window, caps=settings.view_caps
+    )
     notifier = CeleryWorkNotifier(create_publisher(settings.redis_url.reveal()), redis)
     rate_limiter, security_counters = RedisRateLimiter(redis), RedisSecurityCounters(redis)
     security_log = LoggingSecurityLog(security_counters)

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
 from starlette.types import Scope
 
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.product_views import ViewerTrust
 from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.services.accounts import Identity
 
@@ -17,6 +19,8 @@ BOT_CACHE_SIZE: Final = 4_096
 """User agents whose match with the bot patterns is cached."""
 USER_AGENT_BYTES: Final = 512
 """Bytes of a user agent that are read. Clients choose its length, so it must be bounded."""
+ORIGIN_CACHE_SIZE: Final = 16_384
+"""Addresses whose origins are cached."""
 
 
 class ViewTracker:
@@ -51,9 +55,37 @@ class ViewTracker:
         user_agent = agent[:USER_AGENT_BYTES].decode("latin-1")
         if self._is_bot(user_agent):
             return
-        if identity is not None:
+        if identity is not None and identity.trust is ViewerTrust.BUYER:
+            # Buyers behind one address are counted in full; each is subject to the cap of an address.
             client = f"account {identity.account_id}"
+            self._views.record_view(product_id, client, origins=(client,), trust=ViewerTrust.BUYER)
+            return
+        address = scope.get("client")
+        host = address[0] if address else ""
+        if identity is not None:
+            client, trust = f"account {identity.account_id}", identity.trust
         else:
-            address = scope.get("client")
-            client = f"address {address[0] if address else ''} {user_agent}"
-        self._views.record_view(product_id, client)
+            client, trust = f"address {host} {user_agent}", ViewerTrust.UNKNOWN
+        self._views.record_view(product_id, client, origins=view_origins(host), trust=trust)
+
+
+@lru_cache(maxsize=ORIGIN_CACHE_SIZE)
+def view_origins(host: str) -> tuple[str, ...]:
+    """The address and the network of a client, for the caps of views.
+
+    IPv4: the address and its /24. IPv6: the /64, since one client has all of its addresses, and the /48, which
+    providers assign to a site. A host without an address (a Unix socket) is one origin.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return (f"address {host}",)
+    if address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    number = int(address)
+    if address.version == 4:
+        return f"address {address}", f"network {IPv4Network((number >> 8 << 8, 24))}"
+    return (
+        f"address {IPv6Network((number >> 64 << 64, 64))}",
+        f"network {IPv6Network((number >> 80 << 80, 48))}",
+    )

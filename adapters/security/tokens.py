@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.product_views import ViewerTrust
 from scalecommerce_core.ports import Claims, TokenKind
 
 MIN_SECRET_BYTES: Final = 32
@@ -111,6 +112,7 @@ class JwtTokens:
                 "exp": int(claims.expires_at.timestamp()),
                 "token_type": claims.kind.value,
                 "staff": claims.is_staff,
+                "trust": claims.trust.value,
             },
             self._current.signing,
             algorithm=self._current.algorithm,
@@ -177,4 +179,6 @@ def _claims(payload: Mapping[str, Any]) -> Claims:
         session_id=SessionId(session),
         is_staff=payload["staff"],
         expires_at=datetime.fromtimestamp(payload["exp"], UTC),
+        # Tokens of earlier releases have no such claim.
+        trust=ViewerTrust(payload.get("trust", ViewerTrust.UNKNOWN)),
     )

@@ -34,6 +34,10 @@ DRAIN_SECONDS: Final = 25.0
 MAX_SERVER_RESTARTS: Final = 5
 DEMO_TOKEN_SECONDS: Final = 86_400
 """The banner of a demo shows a token to paste, which must be valid longer than the default of ten minutes."""
+DEMO_VIEW_CAPS: Final = (
+    "VIEWS_PER_ADDRESS_AND_PRODUCT", "VIEWS_PER_ADDRESS", "VIEWS_PER_NETWORK_AND_PRODUCT", "VIEWS_PER_NETWORK",
+)  # fmt: skip
+"""Off in a demo, whose simulated visitors all have the address of this machine."""
 STOPPING: Final = "Stopping: requests and tasks in progress are finished; Ctrl-C again stops at once …"
 STOPPED: Final = "Stopped. The data stays in {data}."
 
@@ -147,6 +151,8 @@ class LocalEngine:
         if self._options.demo:
             child_settings["ACCESS_TOKEN_SECONDS"] = os.environ.get("ACCESS_TOKEN_SECONDS") or str(DEMO_TOKEN_SECONDS)
             child_settings["MIN_EPOCH_SECONDS"] = os.environ.get("MIN_EPOCH_SECONDS") or "1"
+            for name in DEMO_VIEW_CAPS:
+                child_settings[name] = os.environ.get(name) or "0"
         return child_settings
 
     def _engine_info(self, servers: Servers, chosen: Settings) -> EngineInfo:

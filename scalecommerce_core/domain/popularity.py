@@ -1,4 +1,4 @@
-"""Popularity tiers: a product has one of a few levels by its views and orders.
+"""Popularity tiers: a product has one of a few levels by its weighted views and orders.
 
 A tier raises the relevance of a product. In a search for common words, which have too many matches to rank each, only
 the matches of the highest tiers are ranked. Tiers are coarse, so that a product changes its tier rarely.
@@ -24,7 +24,7 @@ VIEWS_PER_ORDER: Final = 20
 
 @frozen
 class Popularity:
-    """The views and orders of a product."""
+    """The views of a product, each with the weight of its viewer (`ViewerTrust`), and its orders."""
 
     product_id: ProductId
     views: int

@@ -7,7 +7,7 @@ from typing import Protocol
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.product import Offer, PriceChange, Product
-from scalecommerce_core.domain.product_views import ViewCounts
+from scalecommerce_core.domain.product_views import NO_VIEWS, ViewCounts
 from scalecommerce_core.domain.stock import Stock
 
 
@@ -61,10 +61,10 @@ class ProductRepository(Protocol):
         """Insert past prices of products that this transaction has added (imports)."""
         ...
 
-    def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
+    def add_views(self, counts: ViewCounts, *, extra_weights: ViewCounts = NO_VIEWS, past: bool = False) -> None:
         """Add views to the totals, hours and price intervals of products and sellers; unknown ids are skipped.
 
-        With `past`, pricing ignores these views (imports and seeding).
+        `extra_weights` are those of `ViewBatch`. With `past`, pricing ignores these views (imports and seeding).
         """
         ...
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from scalecommerce_core.domain.identifiers import CommandId, OrderId
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
 from scalecommerce_core.domain.order import Order
 
 
@@ -29,6 +29,10 @@ class OrderRepository(Protocol):
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
         """Read without a lock the orders that were placed with these command ids."""
+        ...
+
+    def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
+        """Whether the account has a PAID order with a product of another seller that was paid before this time."""
         ...
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.product_views import ViewerTrust
 
 
 class DecryptionFailed(Exception):
@@ -63,6 +64,8 @@ class Claims:
     session_id: SessionId
     is_staff: bool
     expires_at: datetime
+    trust: ViewerTrust = ViewerTrust.UNKNOWN
+    """Trust in the account's views when the token was issued."""
 
 
 class Tokens(Protocol):

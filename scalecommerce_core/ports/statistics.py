@@ -58,6 +58,8 @@ class ProductCounters:
     refunded_units: int
     refunded_amount: int
     out_of_stock: timedelta
+    weighted_views: int
+    """Views with the weights of their viewers (`domain.product_views.ViewerTrust`), at least `views`."""
 
 
 class StatisticsRepository(Protocol):

@@ -18,8 +18,20 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
 )
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.product_views import ESTABLISHED_AFTER, ViewerTrust
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
-from scalecommerce_core.ports import Claims, Clock, Duplicate, Ids, LoginLimiter, Passwords, Store, TokenKind, Tokens
+from scalecommerce_core.ports import (
+    Claims,
+    Clock,
+    Duplicate,
+    Ids,
+    LoginLimiter,
+    Passwords,
+    Store,
+    TokenKind,
+    Tokens,
+    Transaction,
+)
 from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 
@@ -53,6 +65,8 @@ class Identity:
     account_id: AccountId
     session_id: SessionId
     is_staff: bool
+    trust: ViewerTrust = ViewerTrust.UNKNOWN
+    """When the token was issued."""
 
 
 @frozen
@@ -149,7 +163,8 @@ class Accounts:
         )
         with self._store.begin() as tx:
             tx.sessions.add([session])
-        return self._issue_tokens(account, session)
+            trust = _viewer_trust(tx, account, session)
+        return self._issue_tokens(account, session, trust)
 
     @retry_on(TransactionAborted)
     def refresh(self, token: str) -> TokenPair:
@@ -166,7 +181,7 @@ class Accounts:
             # Accounts before sessions: the lock order of `ports.unit_of_work`.
             account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
             session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
-            valid = False
+            valid, trust = False, ViewerTrust.UNKNOWN
             if session is not None and account is not None and account.is_active:
                 valid = session.exchange(
                     claims.id,
@@ -176,9 +191,10 @@ class Accounts:
                     grace=self._lifetimes.refresh_grace,
                 )
                 tx.sessions.save([session])
+                trust = _viewer_trust(tx, account, session)
         if not valid or session is None or account is None:
             raise TokenNotValid("The session is over: log in again.")
-        return self._issue_tokens(account, session)
+        return self._issue_tokens(account, session, trust)
 
     def verify(self, token: str) -> Claims:
         """The claims of an access or refresh token; raise `TokenNotValid`. Its session is not checked."""
@@ -189,7 +205,7 @@ class Accounts:
         claims = self.verify(access)
         if claims.kind is not TokenKind.ACCESS:
             raise TokenNotValid("This is not an access token.")
-        return Identity(claims.account_id, claims.session_id, claims.is_staff)
+        return Identity(claims.account_id, claims.session_id, claims.is_staff, claims.trust)
 
     @retry_on(TransactionAborted)
     def log_out(self, who: Identity) -> None:
@@ -295,7 +311,7 @@ class Accounts:
             return Invalid(errors)
         return None if command.password is None else self._passwords.hash(command.password.reveal())
 
-    def _issue_tokens(self, account: Account, session: Session) -> TokenPair:
+    def _issue_tokens(self, account: Account, session: Session, trust: ViewerTrust) -> TokenPair:
         """The current tokens of a session. They depend on stored fields only, so that they can be issued again."""
         issued = session.issued_at
         access = Claims(
@@ -305,8 +321,11 @@ class Accounts:
             session_id=session.id,
             is_staff=account.is_staff,
             expires_at=issued + self._lifetimes.access,
+            trust=trust,
         )
-        refresh = evolve(access, kind=TokenKind.REFRESH, id=session.current, expires_at=session.expires_at)
+        refresh = evolve(
+            access, kind=TokenKind.REFRESH, id=session.current, expires_at=session.expires_at, trust=ViewerTrust.UNKNOWN
+        )
         return TokenPair(self._tokens.issue(access, issued), self._tokens.issue(refresh, issued))
 
     @staticmethod
@@ -314,6 +333,14 @@ class Accounts:
         if account is None:
             raise NotFound("account", account_id)
         return account
+
+
+def _viewer_trust(tx: Transaction, account: Account, session: Session) -> ViewerTrust:
+    """Trust in the account at the time of issue of the session's current tokens."""
+    issued = session.issued_at
+    return ViewerTrust.of(
+        issued - account.created_at, lambda: tx.orders.has_bought(account.id, issued - ESTABLISHED_AFTER)
+    )
 
 
 def _email_or_none(email: str) -> str | None:

@@ -362,7 +362,7 @@ class Catalog:
         with self._store.begin() as tx:
             if not tx.products.mark_batch_applied(batch.id, self._clock.now()):
                 return False
-            tx.products.add_views(batch.counts)
+            tx.products.add_views(batch.counts, extra_weights=batch.extra_weights)
         return True
 
     @retry_on(TransactionAborted)

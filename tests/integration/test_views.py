@@ -16,6 +16,7 @@ from adapters.redis.view_counter import OPEN, RedisViewCounter
 from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.product_views import NO_CAPS, ViewCap, ViewCaps
 from scalecommerce_core.ports import Store, ViewCounter
 from scalecommerce_core.queries import Interval
 from scalecommerce_core.testing import SettableClock, in_memory_market
@@ -43,7 +44,11 @@ def clock() -> SettableClock:
 def counters(redis: Redis, clock: SettableClock, monkeypatch: pytest.MonkeyPatch) -> Counters:
     # Views are pushed to Redis only by the tests.
     monkeypatch.setattr(view_counter, "PUSH_SECONDS", 3_600)
-    return lambda window: RedisViewCounter(redis, secret=SECRET, window=window, now=lambda: clock.now().timestamp())
+
+    def counter(window: timedelta, caps: ViewCaps = NO_CAPS) -> RedisViewCounter:
+        return RedisViewCounter(redis, secret=SECRET, window=window, caps=caps, now=lambda: clock.now().timestamp())
+
+    return counter
 
 
 class TestRedisViewCounter(ViewCounterContract):
@@ -90,6 +95,44 @@ def test_redis_holds_viewers_as_hashes_that_expire_with_the_window(
     counter.record_view(TEA, "address 192.0.2.7 Mozilla")
     counter.push()
     assert len(redis.keys(view_counter.SEEN + "*")) == 2, "tomorrow nobody can tell that it is the same client"
+
+
+def test_counts_by_origin_have_a_fixed_size_and_expire(
+    redis: Redis, counters: Counters, clock: SettableClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caps = ViewCaps(ViewCap(of_product=10, in_total=400), ViewCap(of_product=50, in_total=800))
+    counter = counters(WINDOW, caps)
+    for number in range(3_000):
+        address = f"address 2001:db8:{number % 5:x}::/64"
+        counter.record_view(ProductId(1 + number % 997), f"{number}", origins=(address, f"network {number % 2}"))
+        if number % 50 == 49:
+            counter.push()
+    (sketch,) = redis.keys(view_counter.ORIGINS + "*")
+    assert redis.strlen(sketch) <= 16 * view_counter._CELLS // 8 + 4
+    assert 0 < redis.ttl(sketch) <= 86_400 + 7_200
+    batch = counter.next_batch()
+    assert batch is not None
+    assert sum(batch.counts.values()) == 2 * 800
+    assert caplog.text.count("reached the daily caps of views") == 1
+    clock.advance(days=1)
+    counter.record_view(TEA, "Ann", origins=("address 2001:db8:0::/64", "network 0"))
+    counter.push()
+    assert len(redis.keys(view_counter.ORIGINS + "*")) == 2
+
+
+def test_counts_of_other_origins_in_the_same_cells_do_not_use_up_a_cap(
+    redis: Redis, counters: Counters, clock: SettableClock
+) -> None:
+    counter = counters(WINDOW, ViewCaps(ViewCap(of_product=3)))
+    day = int(clock.now().timestamp() // 86_400)
+    others = 8 * view_counter.PRODUCT_CELLS
+    redis.set(f"{view_counter.ORIGINS}{day}", b"\0\x08" * view_counter._CELLS + others.to_bytes(4))
+    for number in range(5):
+        counter.record_view(TEA, f"Ann {number}", origins=("address 192.0.2.7",))
+    counter.push()
+    batch = counter.next_batch()
+    assert batch is not None
+    assert sum(batch.counts.values()) == 3
 
 
 def test_views_wait_for_redis_up_to_a_limit(

@@ -4,12 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, exists, func, or_, select
+from sqlalchemy import BigInteger, Select, bindparam, exists, func, or_, select
 
 from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
 from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.repositories.outbox import append_events
+from adapters.db.sales import IS_SALE
 from adapters.db.schema import Moment, order_ids, order_lines, orders, payments, refunds
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderLine, OrderOrigin, OrderStatus, Shortfall
@@ -38,6 +39,16 @@ _LINES: Final = (
 )
 _LOCK: Final = _SELECTED.where(equals_any(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
 _BY_COMMAND: Final = _SELECTED.where(equals_any(orders.c.command_id))
+_HAS_BOUGHT: Final = (
+    select(orders.c.id)
+    .where(
+        orders.c.buyer_id == bindparam("buyer", type_=BigInteger),
+        orders.c.status == OrderStatus.PAID.value,
+        orders.c.paid_at < bindparam("before", type_=Moment),
+        exists().where(order_lines.c.order_id == orders.c.id, IS_SALE),
+    )
+    .limit(1)
+)
 _TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.DECIDER.value))
 _UNDECIDED: Final = (
     _SELECTED.where(
@@ -107,6 +118,9 @@ class PostgresOrderRepository:
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
         return {order.command_id: order for order in self._orders(_BY_COMMAND, {"ids": text_array(ids)})}
+
+    def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
+        return bool(self._sql.fetch_all(_HAS_BOUGHT, {"buyer": buyer_id, "before": paid_before}))
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         # A separate statement, so that the snapshot of the next one includes the commit of the previous decider.

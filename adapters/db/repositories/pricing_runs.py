@@ -60,7 +60,7 @@ _FACTS: Final = binary_arrays_statement(
         SELECT products.id, category_id::bigint, price, priced_at, created_at,
                coalesce(cost, -1), coalesce(min_price, -1), coalesce(max_price, -1),
                coalesce(on_hand - reserved, 0)::bigint, coalesce(product_views.views, 0),
-               coalesce(product_views.views - past_views, 0),
+               coalesce(product_views.views - past_views + extra_weight, 0),
                coalesce(units - past_units - refunded_units + past_refunded_units, 0),
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),

@@ -15,7 +15,7 @@ from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
-from scalecommerce_core.domain.product_views import DEDUP_RETENTION, ViewCounts
+from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, ViewCounts
 
 # --- categories
 
@@ -182,9 +182,9 @@ class PostgresProductRepository:
             found[product_id].append(change)
         return found
 
-    def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
+    def add_views(self, counts: ViewCounts, *, extra_weights: ViewCounts = NO_VIEWS, past: bool = False) -> None:
         if counts:
-            add_views(self._sql, counts, past=past)
+            add_views(self._sql, counts, extra_weights, past=past)
 
     def mark_batch_applied(self, batch_id: str, at: datetime) -> bool:
         if self._sql.execute(_MARK_BATCH, {"id": batch_id, "at": at}) == 0:

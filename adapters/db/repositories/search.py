@@ -60,7 +60,7 @@ _OUTDATED_POPULARITY: Final = text(
     WITH ranked AS (
         SELECT id, prominence, count(*) OVER () AS products,
             row_number() OVER (
-                ORDER BY coalesce(views, 0) + {VIEWS_PER_ORDER} * coalesce(orders, 0) DESC, id DESC
+                ORDER BY coalesce(views + extra_weight, 0) + {VIEWS_PER_ORDER} * coalesce(orders, 0) DESC, id DESC
             ) AS place
         FROM products
         LEFT JOIN product_views ON product_views.product_id = id

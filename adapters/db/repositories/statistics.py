@@ -128,7 +128,7 @@ COUNTERS: Final = text(
            coalesce(product_views.views - past_views, 0),
            coalesce(orders - past_orders, 0), coalesce(units - past_units, 0), coalesce(revenue - past_revenue, 0),
            coalesce(refunded_units - past_refunded_units, 0), coalesce(refunded_amount - past_refunded_amount, 0),
-           coalesce(microseconds, 0), since
+           coalesce(microseconds, 0), since, coalesce(product_views.views - past_views + extra_weight, 0)
     FROM products
     LEFT JOIN product_views ON product_views.product_id = products.id
     LEFT JOIN product_sales ON product_sales.product_id = products.id
@@ -215,10 +215,11 @@ class PostgresStatisticsRepository:
         return [
             ProductCounters(
                 id_, views, sold, units, int(revenue), refunded_units, int(refunded_amount),
-                Stockout(microseconds * MICROSECOND, since).total_until(now),
+                Stockout(microseconds * MICROSECOND, since).total_until(now), weighted_views,
             )
             for (
-                id_, views, sold, units, revenue, refunded_units, refunded_amount, microseconds, since
+                id_, views, sold, units, revenue, refunded_units, refunded_amount, microseconds, since,
+                weighted_views,
             ) in self._sql.fetch_all(COUNTERS, {"first": first, "last": last})
         ]  # fmt: skip
 

@@ -16,13 +16,14 @@ _READ_VIEWED: Final = text(
     f"""
     SELECT CAST(array_agg(id) AS text) AS ids, CAST(array_agg(seller_id) AS text) AS sellers,
            CAST(array_agg(currency) AS text) AS currencies, CAST(array_agg(at) AS text) AS moments,
-           CAST(array_agg(valid_from) AS text) AS prices, CAST(array_agg(views) AS text) AS counts
+           CAST(array_agg(valid_from) AS text) AS prices, CAST(array_agg(views) AS text) AS counts,
+           CAST(array_agg(weight) AS text) AS weights
     FROM (
-        SELECT products.id, seller_id, currency, given.at, given.views,
+        SELECT products.id, seller_id, currency, given.at, given.views, given.weight,
                CASE WHEN given.at >= priced_at THEN priced_at
                     ELSE {PRICE_INTERVAL_START.format(product="products.id", at="given.at")} END AS valid_from
-        FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]))
-            AS given(id, at, views) JOIN products USING (id)
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]),
+                    CAST(:weights AS bigint[])) AS given(id, at, views, weight) JOIN products USING (id)
         ORDER BY products.id
     ) AS viewed
     """  # noqa: S608 - no values in it
@@ -36,6 +37,7 @@ _COLUMNS: Final = {
     "moments": ("at", "timestamptz"),
     "prices": ("valid_from", "timestamptz"),
     "counts": ("views", "bigint"),
+    "weights": ("weight", "bigint"),
 }
 
 
@@ -50,14 +52,16 @@ def _viewed(*arrays: str) -> str:
 _ADD_TO_PRODUCTS: Final = text(
     f"""
     WITH viewed AS MATERIALIZED (
-        SELECT * FROM {_viewed("ids", "sellers", "moments", "counts")}
+        SELECT * FROM {_viewed("ids", "sellers", "moments", "counts", "weights")}
     ), counted AS (
-        INSERT INTO product_views (product_id, views, past_views, viewed_at)
-        SELECT id, sum(views), CASE WHEN :past THEN sum(views) ELSE 0 END, max(at) FROM viewed GROUP BY id ORDER BY id
+        INSERT INTO product_views (product_id, views, past_views, viewed_at, extra_weight)
+        SELECT id, sum(views), CASE WHEN :past THEN sum(views) ELSE 0 END, max(at), sum(weight)
+        FROM viewed GROUP BY id ORDER BY id
         ON CONFLICT (product_id) DO UPDATE SET
             views = product_views.views + excluded.views,
             past_views = product_views.past_views + excluded.past_views,
-            viewed_at = greatest(product_views.viewed_at, excluded.viewed_at)
+            viewed_at = greatest(product_views.viewed_at, excluded.viewed_at),
+            extra_weight = product_views.extra_weight + excluded.extra_weight
         RETURNING product_id, listing_state
     )
     SELECT CAST(array_agg(seller_id) AS text) AS sellers, CAST(array_agg(views) AS text) AS counts FROM (
@@ -103,7 +107,10 @@ _ADD_TO_SELLER_HOURS: Final = text(
 )
 
 
-def add_views(sql: SqlSession, counts: ViewCounts, *, past: bool) -> None:
+_TOTALS: Final = ("ids", "sellers", "moments", "counts", "weights")
+
+
+def add_views(sql: SqlSession, counts: ViewCounts, extra_weights: ViewCounts, *, past: bool) -> None:
     """Add views; ids of products that do not exist are skipped."""
     (viewed,) = sql.fetch_all(
         _READ_VIEWED,
@@ -111,12 +118,13 @@ def add_views(sql: SqlSession, counts: ViewCounts, *, past: bool) -> None:
             "ids": int_array(product_id for product_id, _ in counts),
             "moments": timestamp_array([at for _, at in counts]),
             "counts": int_array(counts.values()),
+            "weights": int_array(extra_weights.get(key, 0) for key in counts),
         },
     )
     if viewed.ids is None:
         return
     given = viewed._asdict()
-    (listed,) = sql.fetch_all(_ADD_TO_PRODUCTS, _pick(given, "ids", "sellers", "moments", "counts") | {"past": past})
+    (listed,) = sql.fetch_all(_ADD_TO_PRODUCTS, _pick(given, *_TOTALS) | {"past": past})
     if listed.sellers is not None:
         sql.execute(_ADD_TO_SELLER_COUNTS, listed._asdict())
     sql.execute(_ADD_TO_HOURS, _pick(given, "ids", "moments", "counts"))

@@ -31,6 +31,8 @@ product_views: Final = Table(
     Column("views", BigInteger, CheckConstraint("views >= 0", name="views_range"), nullable=False),
     Column("past_views", BigInteger, nullable=False, server_default=text("0")),
     Column("viewed_at", Moment),
+    # Sum of the weights of the views beyond 1 each: `domain.product_views.ViewerTrust`.
+    Column("extra_weight", BigInteger, nullable=False, server_default=text("0")),
     Column("listing_state", SmallInteger, nullable=False, server_default=text("0")),
     CheckConstraint("past_views BETWEEN 0 AND views", name="past_views_range"),
     CheckConstraint("listing_state BETWEEN 0 AND 2", name="listing_state_known"),

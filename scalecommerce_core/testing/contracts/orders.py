@@ -58,6 +58,21 @@ class OrdersContract:
             stock = tx.stock.lock([product])[product]
         assert (stock.on_hand, stock.reserved) == (47, 3)
 
+    def test_an_account_has_bought_if_it_paid_for_a_product_of_another_seller(self, store: Store) -> None:
+        stage = Stage(store)
+        ann, ben, cem, dan = (stage.account() for _ in range(4))
+        product, own = stage.product(ann), stage.product(ben)
+        stage.order(ben, {product: 1}, OrderStatus.PAID)
+        stage.order(ben, {own: 1}, OrderStatus.PAID, at=NOW - DAY)
+        for status in (OrderStatus.PENDING, OrderStatus.CANCELLED, OrderStatus.REFUNDED):
+            stage.order(cem, {product: 1}, status)
+        stage.order(dan, {product: 1, own: 1}, OrderStatus.PAID, at=NOW - DAY)
+        with store.begin() as tx:
+            bought = [tx.orders.has_bought(account, NOW + SECOND) for account in (ann, ben, cem, dan)]
+            earlier = [tx.orders.has_bought(account, NOW) for account in (ann, ben, cem, dan)]
+        assert bought == [False, True, False, True]
+        assert earlier == [False, False, False, True]
+
     def test_a_rejection_names_its_lines(self, store: Store) -> None:
         stage = Stage(store)
         buyer, plenty, few = stage.account(), stage.product(stock=9), stage.product(stock=1)

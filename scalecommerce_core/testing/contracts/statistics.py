@@ -68,7 +68,7 @@ class RollupsContract:
         stage.order(stage.account(), {product: 2}, OrderStatus.PAID)
         assert fold(store).events == 4
         assert fold(store) == FoldResult()
-        assert counters(store, product) == ProductCounters(product, 0, 1, 2, 6_00, 0, 0, timedelta())
+        assert counters(store, product) == ProductCounters(product, 0, 1, 2, 6_00, 0, 0, timedelta(), 0)
 
     def test_a_rolled_back_fold_is_repeated_by_the_next(self, store: Store) -> None:
         stage = Stage(store)
@@ -94,7 +94,7 @@ class RollupsContract:
         while statistics(store).fold(1).is_full(1):
             batches += 1
         assert batches == 1 + 3 * 3 + 1
-        assert counters(store, product) == ProductCounters(product, 0, 3, 6, 18_00, 1, 3_00, timedelta())
+        assert counters(store, product) == ProductCounters(product, 0, 3, 6, 18_00, 1, 3_00, timedelta(), 0)
 
     def test_a_new_consumer_may_begin_at_any_place(self, store: Store) -> None:
         Stage(store).product()
@@ -128,11 +128,11 @@ class RollupsContract:
         assert fold(store) == FoldResult(pending=1)
         assert fold(store) == FoldResult()
         stage.view({product: 5})
-        assert counters(store, product) == ProductCounters(product, 5, 0, 0, 0, 0, 0, timedelta())
+        assert counters(store, product) == ProductCounters(product, 5, 0, 0, 0, 0, 0, timedelta(), 5)
         stage.refund(order_id, [RefundLine(product, 2)])
         stage.order(stage.account(), {product: 1}, OrderStatus.PAID)
         fold(store)
-        assert counters(store, product) == ProductCounters(product, 5, 1, 1, 3_00, 0, 0, timedelta())
+        assert counters(store, product) == ProductCounters(product, 5, 1, 1, 3_00, 0, 0, timedelta(), 5)
 
     def _recorded(self, stage: Stage, product: ProductId, units: int, *, refunded: int) -> OrderId:
         buyer = stage.account()
@@ -249,6 +249,17 @@ class RollupsContract:
         assert not Catalog(store, clock).record_views(batch)
         assert counters(store, product).views == 2
 
+    def test_weights_of_views_are_counted_apart(self, store: Store) -> None:
+        stage = Stage(store)
+        plain, trusted = stage.product(), stage.product()
+        catalog = Catalog(store, SettableClock(NOW))
+        views = {(plain, NOW): 6, (trusted, NOW): 2, (trusted, NOW + HOUR): 3}
+        assert catalog.record_views(ViewBatch("one", views, {(trusted, NOW): 6}))
+        assert catalog.record_views(ViewBatch("two", {(trusted, NOW): 1}))
+        for product, weighted in ((plain, 6), (trusted, 12)):
+            counted = counters(store, product)
+            assert (counted.views, counted.weighted_views) == (6, weighted)
+
 
 class SalesContract:
     """Tests of statistics queries with the fixtures `store` and `queries`."""
@@ -332,7 +343,7 @@ class SalesContract:
             assert shown is not None
             assert shown.total == SalesFigures(views)
             assert [price.sales for price in shown.prices] == [SalesFigures(views)]
-            assert counters(store, product) == ProductCounters(product, views, 0, 0, 0, 0, 0, timedelta())
+            assert counters(store, product) == ProductCounters(product, views, 0, 0, 0, 0, 0, timedelta(), views)
             assert [point.sales for point in queries.product_series(product, Interval.DAY, NOW - DAY, NOW + DAY)] == [
                 SalesFigures(views)
             ]
@@ -363,6 +374,16 @@ class SalesContract:
         # Equally popular products are sorted by age, newest first.
         assert before.get(products[0], 0) == 0
         assert after[products[0]] > 0
+
+    def test_popularity_depends_on_the_weights_of_views(self, store: Store) -> None:
+        stage = Stage(store)
+        products = [stage.product() for _ in range(8)]
+        counts = {(product, NOW): 1 + number for number, product in enumerate(products[:4])}
+        assert Catalog(store, SettableClock(NOW)).record_views(ViewBatch("one", counts, {(products[0], NOW): 4}))
+        with store.begin() as tx:
+            tiers = tx.search.outdated_popularity(100)
+        # A quarter of the products has the first tier above 0.
+        assert tiers == {products[0]: 1, products[3]: 1}
 
     def test_statistics_of_a_seller_without_products_are_zero(self, store: Store, queries: Queries) -> None:
         fold(store)

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.product_views import ViewerTrust
 from scalecommerce_core.ports import Claims, TokenKind, Tokens
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -28,6 +29,11 @@ class TokensContract:
     @pytest.mark.parametrize("is_staff", [False, True])
     def test_read_returns_the_issued_claims(self, tokens: Tokens, kind: TokenKind, is_staff: bool) -> None:
         claims = evolve(CLAIMS, kind=kind, is_staff=is_staff)
+        assert tokens.read(tokens.issue(claims, NOW), NOW) == claims
+
+    @pytest.mark.parametrize("trust", ViewerTrust)
+    def test_read_returns_the_issued_trust(self, tokens: Tokens, trust: ViewerTrust) -> None:
+        claims = evolve(CLAIMS, trust=trust)
         assert tokens.read(tokens.issue(claims, NOW), NOW) == claims
 
     def test_tokens_with_different_ids_differ(self, tokens: Tokens) -> None:

@@ -1,11 +1,10 @@
 """Tests of view counters."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.product_views import TIME_SLICE, ViewCounts
+from scalecommerce_core.domain.product_views import NO_CAPS, TIME_SLICE, ViewCap, ViewCaps, ViewCounts, ViewerTrust
 from scalecommerce_core.ports import ViewCounter
 from scalecommerce_core.testing.fakes import SettableClock
 
@@ -21,8 +20,10 @@ class PushingCounter(ViewCounter, Protocol):
     def push(self) -> None: ...
 
 
-Counters = Callable[[timedelta], PushingCounter]
-"""Returns the counter of one more process with this window; all counters share their state."""
+class Counters(Protocol):
+    """Returns the counter of one more process with this window and these caps; all counters share their state."""
+
+    def __call__(self, window: timedelta, caps: ViewCaps = NO_CAPS) -> PushingCounter: ...
 
 
 class ViewCounterContract:
@@ -129,6 +130,76 @@ class ViewCounterContract:
             counter.record_view(TEA, name)
         counter.push()
         assert self._sums(counter) == {TEA: 4}
+
+    def test_an_origin_counts_up_to_its_caps_a_day_in_all_processes(
+        self, counters: Counters, clock: SettableClock
+    ) -> None:
+        caps = ViewCaps(ViewCap(of_product=3, in_total=5), ViewCap(of_product=7, in_total=9))
+        one, other = counters(WINDOW, caps), counters(WINDOW, caps)
+
+        def views(product: ProductId, address: int, people: int) -> int:
+            for number in range(people):
+                counter = (one, other)[number % 2]
+                counter.record_view(product, f"{clock.now()} {address} {number}", origins=(f"a{address}", "net"))
+                counter.push()
+            return self._sums(one).get(product, 0)
+
+        assert views(TEA, 1, 20) == 3, "the address has reached its cap for this product"
+        assert views(CUP, 1, 20) == 2, "the address has reached its cap for all products"
+        assert views(TEA, 2, 20) == 3
+        assert views(TEA, 3, 20) == 1, "the network has reached its cap for this product"
+        assert views(CUP, 3, 20) == 0, "the network has reached its cap for all products"
+        clock.advance(days=1)
+        assert views(TEA, 1, 20) == 3
+
+    def test_caps_apply_to_each_origin_alone(self, counters: Counters) -> None:
+        counter = counters(WINDOW, ViewCaps(ViewCap(of_product=2)))
+        for number in range(5):
+            counter.record_view(TEA, f"Ann {number}", origins=("account 1",))
+            counter.record_view(TEA, f"Ben {number}", origins=("account 2",))
+            counter.record_view(CUP, f"Ann {number}", origins=("account 1",))
+            counter.record_view(CUP, f"Cem {number}")
+        counter.push()
+        assert self._sums(counter) == {TEA: 4, CUP: 7}
+
+    def test_a_capped_or_repeated_view_does_not_use_up_other_caps(self, counters: Counters) -> None:
+        counter = counters(WINDOW, ViewCaps(ViewCap(of_product=2), ViewCap(of_product=4)))
+        for number in range(9):
+            counter.record_view(TEA, f"Ann {number}", origins=("one", "net"))
+            counter.record_view(TEA, "Ann 1", origins=("two", "net"))
+        for number in range(9):
+            counter.record_view(TEA, f"Ben {number}", origins=("two", "net"))
+        counter.push()
+        assert self._sums(counter) == {TEA: 4}
+
+    def test_without_a_client_or_a_window_there_are_no_caps(self, counters: Counters) -> None:
+        caps = ViewCaps(ViewCap(1, 1), ViewCap(1, 1))
+        counter, without = counters(WINDOW, caps), counters(timedelta(), caps)
+        for _ in range(3):
+            counter.record_view(TEA, origins=("one", "net"))
+            without.record_view(CUP, "Ann", origins=("one", "net"))
+        counter.push()
+        without.push()
+        assert self._sums(counter) == {TEA: 3, CUP: 3}
+
+    def test_a_batch_has_the_weights_of_its_views(self, counters: Counters, clock: SettableClock) -> None:
+        counter = counters(WINDOW)
+        counter.record_view(TEA, "Ann", trust=ViewerTrust.BUYER)
+        counter.record_view(TEA, "Ann", trust=ViewerTrust.BUYER)
+        counter.record_view(TEA, "Ben", trust=ViewerTrust.ESTABLISHED)
+        counter.record_view(TEA, "Cem")
+        counter.record_view(CUP, "Ben")
+        counter.push()
+        batch = counter.next_batch()
+        assert batch is not None
+        assert batch.counts == {(TEA, _slice(clock)): 3, (CUP, _slice(clock)): 1}
+        assert batch.extra_weights == {(TEA, _slice(clock)): 4}
+        counter.acknowledge(batch.id)
+        counter.record_view(TEA, "Dan")
+        counter.push()
+        second = counter.next_batch()
+        assert second is not None
+        assert second.extra_weights == {}
 
     def _taken(self, counter: PushingCounter) -> ViewCounts:
         batch = counter.next_batch()

@@ -11,7 +11,7 @@ from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, is_sale
 from scalecommerce_core.domain.popularity import Popularity, popularity_tiers
 from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
-from scalecommerce_core.domain.product_views import DEDUP_RETENTION, ViewCounts
+from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, ViewCounts
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.testing.memory.statistics import add_views
@@ -39,12 +39,15 @@ class MemorySearch:
             if is_sale(order.buyer_id, line.seller_id)
         )
         tiers = popularity_tiers(
-            Popularity(product.id, self._tables.views.get(product.id) or 0, orders[product.id])
+            Popularity(product.id, self._weighted_views(product.id), orders[product.id])
             for product in self._tables.products.all()
             if product.is_active
         )
         changed = {id_: level for id_, level in tiers.items() if level != (self._tables.prominence.get(id_) or 0)}
         return dict(itertools.islice(changed.items(), limit))
+
+    def _weighted_views(self, product_id: ProductId) -> int:
+        return (self._tables.views.get(product_id) or 0) + (self._tables.extra_weights.get(product_id) or 0)
 
     def save_popularity(self, levels: Mapping[ProductId, int]) -> None:
         for product_id, level in levels.items():
@@ -115,8 +118,8 @@ class MemoryProducts:
     def append_history(self, changes: Collection[PriceChange]) -> None:
         self._tables.price_changes.append(changes)
 
-    def add_views(self, counts: ViewCounts, *, past: bool = False) -> None:
-        add_views(self._tables, counts, past=past)
+    def add_views(self, counts: ViewCounts, *, extra_weights: ViewCounts = NO_VIEWS, past: bool = False) -> None:
+        add_views(self._tables, counts, extra_weights, past=past)
 
     def mark_batch_applied(self, batch_id: str, at: datetime) -> bool:
         noted = self._tables.noted_views

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from scalecommerce_core.domain.identifiers import CommandId, OrderId
-from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
+from scalecommerce_core.domain.order import Order, OrderStatus, is_sale
 from scalecommerce_core.domain.payment import PaymentStatus
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.testing.memory.tables import Tables, copy_order
@@ -36,6 +36,16 @@ class MemoryOrders:
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
         given = set(ids)
         return {o.command_id: copy_order(o) for o in self._tables.orders.all() if o.command_id in given}
+
+    def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
+        return any(
+            order.buyer_id == buyer_id
+            and order.status is OrderStatus.PAID
+            and order.paid_at is not None
+            and order.paid_at < paid_before
+            and any(is_sale(buyer_id, line.seller_id) for line in order.lines)
+            for order in self._tables.orders.all()
+        )
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._first(

@@ -113,17 +113,22 @@ class MemoryStatistics:
             views = (self._tables.views.get(product_id) or 0) - (self._tables.viewed.get(("past", product_id)) or 0)
             outage = self._tables.stockouts.get(product_id) or Stockout()
             fresh = dict(zip(FIGURES, (a - b for a, b in zip(total, past, strict=True)), strict=True))
-            return ProductCounters(product_id, views, **fresh, out_of_stock=outage.total_until(now))
+            weighted = views + (self._tables.extra_weights.get(product_id) or 0)
+            return ProductCounters(
+                product_id, views, **fresh, out_of_stock=outage.total_until(now), weighted_views=weighted
+            )
 
         return [counters(id_) for id_ in sorted(p.id for p in self._tables.products.all()) if first <= id_ <= last]
 
 
-def add_views(tables: Tables, counts: ViewCounts, *, past: bool) -> None:
+def add_views(tables: Tables, counts: ViewCounts, extra_weights: ViewCounts, *, past: bool) -> None:
     products = tables.products.get_many({product_id for product_id, _ in counts})
     for (product_id, at), count in counts.items():
         if (product := products.get(product_id)) is None:
             continue
         tables.views.put(product.id, (tables.views.get(product.id) or 0) + count)
+        if extra := extra_weights.get((product_id, at)):
+            tables.extra_weights.put(product.id, (tables.extra_weights.get(product.id) or 0) + extra)
         keys: list[tuple[Any, ...]] = [
             ("product_hours", product.id, hour_of(at)),
             ("seller_hours", product.seller_id, product.price.currency, hour_of(at)),

@@ -167,6 +167,7 @@ class Tables:
     categories: Table[CategoryId, Category] = field(factory=lambda: Table(no_copy))
     products: Table[ProductId, Product] = field(factory=lambda: Table(copy_product))
     views: Table[ProductId, int] = field(factory=lambda: Table(no_copy))
+    extra_weights: Table[ProductId, int] = field(factory=lambda: Table(no_copy))
     viewed: Table[tuple[Any, ...], int] = field(factory=lambda: Table(no_copy))
     noted_views: Table[str, datetime] = field(factory=lambda: Table(no_copy))
     """By rollup and key."""

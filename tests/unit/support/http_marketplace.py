@@ -18,6 +18,7 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.product_views import NO_CAPS, ViewCaps
 from scalecommerce_core.ports import WorkNotifier
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
@@ -205,13 +206,14 @@ def marketplace(
     rebuilt: Callable[[Market], Market] = lambda market: market,
     intake_queue: int = 2000,
     view_window: timedelta = timedelta(),
+    view_caps: ViewCaps = NO_CAPS,
     bots: Sequence[str] = (),
     currency: str = "USD",
     policy: RequestPolicy = DEFAULT_POLICY,
 ) -> Iterator[Marketplace]:
     """Create a market with its HTTP client; `rebuilt` may replace parts of the market."""
     clock, gateway = SettableClock(), MemoryGateway()
-    views = MemoryViewCounter(clock, window=view_window)
+    views = MemoryViewCounter(clock, window=view_window, caps=view_caps)
     memory, security_log = MemoryStore(), RecordedSecurityEvents()
     market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway, currency=currency))
     dependencies = Dependencies(

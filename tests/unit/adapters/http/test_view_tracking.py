@@ -1,13 +1,14 @@
 """Which requests for a product count as views, and which client each of them belongs to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 
-from adapters.http.view_tracking import ViewTracker
+from adapters.http.view_tracking import ViewTracker, view_origins
 from entrypoints.settings import DEFAULT_BOTS as BOT_PATTERNS
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
+from scalecommerce_core.domain.product_views import ViewCap, ViewCaps, ViewerTrust
 from scalecommerce_core.services.accounts import Identity
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, answer, marketplace
 
@@ -21,6 +22,13 @@ SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) Version/18.5 Mo
 def place() -> Iterator[Marketplace]:
     with marketplace(view_window=timedelta(seconds=30), bots=BOTS) as place:
         yield place
+
+
+@pytest.fixture
+def seller_at_capped_place() -> Iterator[tuple[Marketplace, str]]:
+    caps = ViewCaps(address=ViewCap(of_product=3))
+    with marketplace(view_window=timedelta(seconds=30), view_caps=caps, bots=BOTS) as place:
+        yield place, f"{PRODUCTS}{place.person().list()['id']}/"
 
 
 @pytest.fixture
@@ -48,6 +56,13 @@ def test_repeated_requests_of_a_client_count_once_per_window(place: Marketplace,
     place.clock.advance(seconds=30)
     buyer.get(page)
     assert counted(place, product) == 4
+
+
+def test_changed_user_agents_of_an_address_count_up_to_its_cap(seller_at_capped_place: tuple[Marketplace, str]) -> None:
+    place, page = seller_at_capped_place
+    for number in range(50):
+        place.anybody.get(page, headers={"User-Agent": f"{FIREFOX} {number}"})
+    assert counted(place, int(page.split("/")[-2])) == 3
 
 
 def test_sellers_and_staff_do_not_count(place: Marketplace, seller: Person) -> None:
@@ -85,10 +100,21 @@ class Seen:
 
     def __init__(self) -> None:
         self.clients: list[str] = []
+        self.origins: list[Sequence[str]] = []
+        self.trust: list[ViewerTrust] = []
 
-    def record_view(self, product_id: ProductId, client: str = "") -> None:
+    def record_view(
+        self,
+        product_id: ProductId,
+        client: str = "",
+        *,
+        origins: Sequence[str] = (),
+        trust: ViewerTrust = ViewerTrust.UNKNOWN,
+    ) -> None:
         assert product_id == 1
         self.clients.append(client)
+        self.origins.append(origins)
+        self.trust.append(trust)
 
     def next_batch(self) -> None:
         return None
@@ -103,8 +129,9 @@ def clients(
     identity: Identity | None = None,
     address: tuple[str, int] | None = ("192.0.2.7", 4711),
     bots: list[str] = BOTS,
+    seen: Seen | None = None,
 ) -> list[str]:
-    seen = Seen()
+    seen = seen or Seen()
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     scope = {"type": "http", "method": method, "headers": encoded, "client": address}
     ViewTracker(seen, bots).record_view(scope, identity, ProductId(1), AccountId(2))
@@ -160,3 +187,45 @@ def test_an_account_is_one_client_at_every_address() -> None:
     assert clients(identity=Identity(AccountId(2), SESSION, is_staff=False)) == []
     assert clients(identity=Identity(AccountId(3), SESSION, is_staff=True)) == []
     assert clients(address=None) == ["address  "]
+
+
+def viewer(trust: ViewerTrust) -> Identity:
+    return Identity(AccountId(3), SESSION, is_staff=False, trust=trust)
+
+
+@pytest.mark.parametrize(
+    ("identity", "trust"),
+    [
+        (None, ViewerTrust.UNKNOWN),
+        (viewer(ViewerTrust.UNKNOWN), ViewerTrust.UNKNOWN),
+        (viewer(ViewerTrust.ESTABLISHED), ViewerTrust.ESTABLISHED),
+    ],
+)
+def test_views_without_purchases_are_capped_by_address_and_network(
+    identity: Identity | None, trust: ViewerTrust
+) -> None:
+    seen = Seen()
+    clients(identity=identity, seen=seen)
+    assert seen.origins == [("address 192.0.2.7", "network 192.0.2.0/24")]
+    assert seen.trust == [trust]
+
+
+def test_views_of_a_buyer_are_capped_by_account() -> None:
+    seen = Seen()
+    clients(identity=viewer(ViewerTrust.BUYER), seen=seen)
+    assert (seen.origins, seen.trust) == ([("account 3",)], [ViewerTrust.BUYER])
+
+
+@pytest.mark.parametrize(
+    ("host", "origins"),
+    [
+        ("192.0.2.7", ("address 192.0.2.7", "network 192.0.2.0/24")),
+        ("::ffff:192.0.2.7", ("address 192.0.2.7", "network 192.0.2.0/24")),
+        ("2001:db8:1:2:3:4:5:6", ("address 2001:db8:1:2::/64", "network 2001:db8:1::/48")),
+        ("fe80::1%eth0", ("address fe80::/64", "network fe80::/48")),
+        ("", ("address ",)),
+        ("testclient", ("address testclient",)),
+    ],
+)
+def test_origins_of_an_address(host: str, origins: tuple[str, ...]) -> None:
+    assert view_origins(host) == origins

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from adapters.security.tokens import JwtTokens, Key, private_key, secret_key
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.product_views import ViewerTrust
 from scalecommerce_core.ports import Claims, TokenKind, Tokens
 from scalecommerce_core.testing.contracts import TokensContract
 
@@ -110,6 +111,8 @@ def test_every_claim_is_required(tokens: JwtTokens, claim: str) -> None:
         {"exp": 10**30},
         {"exp": True},
         {"staff": 1},
+        {"trust": 3},
+        {"trust": "4"},
         {"token_type": "id"},
         {"token_type": ["access"]},
     ],
@@ -201,3 +204,7 @@ def test_a_changed_token_does_not_match_a_remembered_one(tokens: JwtTokens) -> N
     head, body, signature = token.split(".")
     with pytest.raises(TokenNotValid, match="malformed"):
         tokens.read(f"{head}.{body}.{signature[::-1]}", NOW)
+
+
+def test_a_token_of_an_earlier_release_has_no_trust(tokens: JwtTokens) -> None:
+    assert tokens.read(forged(), NOW).trust is ViewerTrust.UNKNOWN

@@ -18,11 +18,12 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
 )
 from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.product_views import ViewerTrust
 from scalecommerce_core.ports import Store, Transaction
 from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, TokenPair
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens
-from tests.unit.support.shop import PASSWORD, Shop
+from tests.unit.support.shop import PASSWORD, Shop, line
 from tests.unit.support.tampering import TamperedStore, failing, with_repository
 
 EMAIL = "bea@example.com"
@@ -189,6 +190,29 @@ def test_reuse_of_an_old_refresh_token_revokes_the_session(shop: Shop, tokens: T
     assert refused(shop.accounts.refresh, tokens.refresh)
     assert refused(shop.accounts.refresh, newest.refresh)
     shop.accounts.refresh(other.refresh)
+
+
+def test_trust_grows_with_the_age_of_an_account_and_of_its_first_purchase(shop: Shop, buyer: Account) -> None:
+    def trust() -> tuple[ViewerTrust, ViewerTrust]:
+        """Trust after a log-in, and after a refresh."""
+        pair = shop.accounts.log_in(buyer.email, PASSWORD)
+        refreshed = shop.accounts.refresh(pair.refresh)
+        return identity(shop, pair).trust, identity(shop, refreshed).trust
+
+    product = shop.list(shop.person("cem"))
+    own = shop.list(buyer)
+    shop.clock.advance(days=1)
+    shop.buy(buyer, line(own))
+    assert trust() == (ViewerTrust.UNKNOWN,) * 2
+    shop.clock.advance(days=6)
+    assert trust() == (ViewerTrust.ESTABLISHED,) * 2
+    shop.buy(buyer, line(product))
+    shop.clock.advance(days=7)
+    assert trust() == (ViewerTrust.ESTABLISHED,) * 2, (
+        "the purchase is not old enough, and that of an own product is none"
+    )
+    shop.clock.advance(seconds=1)
+    assert trust() == (ViewerTrust.BUYER,) * 2
 
 
 def test_a_token_used_twice_within_the_grace_gets_the_same_pair(shop: Shop, tokens: TokenPair) -> None:

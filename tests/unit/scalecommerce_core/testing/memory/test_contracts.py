@@ -1,7 +1,10 @@
 """The contract suites on the in-memory adapters."""
 
+from datetime import timedelta
+
 import pytest
 
+from scalecommerce_core.domain.product_views import NO_CAPS, ViewCaps
 from scalecommerce_core.ports import CatalogChange, PaymentGateway, Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.testing import (
@@ -63,4 +66,8 @@ class TestMemoryViewCounter(ViewCounterContract):
     @pytest.fixture
     def counters(self, clock: SettableClock) -> Counters:
         shared = SharedViews()
-        return lambda window: MemoryViewCounter(clock, window=window, shared=shared)
+
+        def counter(window: timedelta, caps: ViewCaps = NO_CAPS) -> MemoryViewCounter:
+            return MemoryViewCounter(clock, window=window, caps=caps, shared=shared)
+
+        return counter
