@@ -74,27 +74,29 @@ _MASK: Final = 2**64 - 1
 # After the cells, a sketch holds the number of additions to each row.
 _PUSH: Final = f"""
 local days = {{}}
+local function add(day, cells, number)
+    local words, size = {{'BITFIELD', day, 'OVERFLOW', 'SAT', 'INCRBY', 'u32', '{16 * _CELLS}', 2 * number}}, 8
+    for i = 1, #cells do
+        if i % 3 ~= 1 then
+            words[size + 1], words[size + 2], words[size + 3] = 'INCRBY', 'u16', '#' .. cells[i]
+            words[size + 4], size = number, size + 4
+        end
+    end
+    return redis.call(unpack(words))
+end
 local function acquire(view)
     local day, cells = ARGV[6] .. view[5], view[6]
     if #cells == 0 then return true end
-    local reads = {{'BITFIELD', day, 'GET', 'u32', '{16 * _CELLS}'}}
-    local adds = {{'BITFIELD', day, 'OVERFLOW', 'SAT', 'INCRBY', 'u32', '{16 * _CELLS}', '2'}}
-    for i = 1, #cells, 3 do
-        for cell = i + 1, i + 2 do
-            local offset, read, add = '#' .. cells[cell], #reads, #adds
-            reads[read + 1], reads[read + 2], reads[read + 3] = 'GET', 'u16', offset
-            adds[add + 1], adds[add + 2], adds[add + 3], adds[add + 4] = 'INCRBY', 'u16', offset, '1'
-        end
-    end
-    local counts = redis.call(unpack(reads))
+    local counts = add(day, cells, 1)
+    days[day] = true
     for i = 1, #cells, 3 do
         local row = cells[i + 1] < {2 * PRODUCT_CELLS} and {PRODUCT_CELLS} or {TOTAL_CELLS}
         local at = (i - 1) / 3 * 2 + 2
-        local count = math.min(counts[at], counts[at + 1]) - math.floor(counts[1] / row)
-        if count >= cells[i] then return false end
+        if math.min(counts[at], counts[at + 1]) - math.floor(counts[1] / row) > cells[i] then
+            add(day, cells, -1)
+            return false
+        end
     end
-    redis.call(unpack(adds))
-    days[day] = true
     return true
 end
 if redis.call('GET', KEYS[2]) == ARGV[1] then return 1 end
