@@ -2,7 +2,10 @@
 
 The cluster is in `<directory>/postgresql` and belongs to one engine at a time. It requires a password on every
 connection and listens on 127.0.0.1 and on a Unix socket in its data directory. The next engine on the directory uses
-the same data and password, and the same port if that is free.
+the same data and passwords, and the same port if that is free.
+
+The engine connects as `ROLE`, which owns the database and is no superuser, so that its statements cannot read files or
+start programs. The superuser `ADMINISTRATOR` has another password.
 """
 
 import contextlib
@@ -10,6 +13,8 @@ import importlib.metadata
 import importlib.util
 import os
 import pwd
+import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,7 +27,9 @@ from urllib.parse import quote
 
 from adapters.embedded.supervision import EmbeddedServer, EmbeddedServerError, ServerProcess, SystemUser, write_private
 
-ROLE: Final = "scalecommerce"
+ROLE: Final = "scalecommerce_engine"
+ADMINISTRATOR: Final = "scalecommerce"
+"""The superuser, and until version 0.2 the role of the engine."""
 DATABASE: Final = "scalecommerce"
 
 # For a machine that also runs the engine; PostgreSQL's defaults suit 1 GiB of memory and a spinning disk.
@@ -36,7 +43,45 @@ DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
     "log_checkpoints": "off",
 }
 
+# Creates the role of the engine, and makes it the owner of what former versions created as the superuser. Extensions
+# stay with the superuser. The sequence of an identity column follows its table.
+_CREATE_ROLE: Final = """
+DO $do$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF;
+END $do$;
+ALTER ROLE {role} PASSWORD '{password}';
+ALTER DATABASE {database} OWNER TO {role};
+DO $do$ DECLARE statement text; BEGIN
+    FOR statement IN
+        SELECT format('ALTER %s %s OWNER TO {role}', kind, name) FROM (
+            SELECT 'pg_class'::regclass AS catalog, oid,
+                CASE relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+                ELSE 'TABLE' END AS kind, oid::regclass::text AS name, relnamespace AS namespace
+            FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S')
+            UNION ALL SELECT 'pg_proc'::regclass, oid, 'ROUTINE', oid::regprocedure::text, pronamespace FROM pg_proc
+            UNION ALL SELECT 'pg_type'::regclass, oid, 'TYPE', oid::regtype::text, typnamespace FROM pg_type
+            WHERE typtype IN ('d', 'e', 'r')
+            UNION ALL SELECT 'pg_collation'::regclass, oid, 'COLLATION', oid::regcollation::text, collnamespace
+            FROM pg_collation
+            UNION ALL SELECT 'pg_ts_config'::regclass, oid, 'TEXT SEARCH CONFIGURATION', oid::regconfig::text,
+                cfgnamespace
+            FROM pg_ts_config
+            UNION ALL SELECT 'pg_ts_dict'::regclass, oid, 'TEXT SEARCH DICTIONARY', oid::regdictionary::text,
+                dictnamespace
+            FROM pg_ts_dict
+        ) AS objects
+        WHERE namespace = 'public'::regnamespace AND NOT EXISTS (
+            SELECT FROM pg_depend
+            WHERE classid = objects.catalog AND objid = objects.oid AND deptype IN ('e', 'i', 'a')
+            AND (deptype = 'e' OR kind = 'SEQUENCE')
+        )
+    LOOP EXECUTE statement; END LOOP;
+END $do$;
+"""
+_ROLE_PASSWORD = "engine-password"  # noqa: S105 - the name of a file
+
 _INIT_SECONDS = 120.0
+"""Time for `initdb`."""
 _SOCKET_PATH_LIMIT = 100  # bytes; sockaddr_un holds 107 on Linux, 103 on macOS
 _SYSTEM_USER = "scalecommerce"
 
@@ -62,8 +107,16 @@ class EmbeddedPostgres(EmbeddedServer):
         return self.url_of(DATABASE)
 
     def url_of(self, database: str) -> str:
-        """Return a SQLAlchemy URL: by the Unix socket, which is faster, or by TCP if the socket's path is too long."""
-        credentials = f"postgresql+psycopg://{ROLE}:{self._password}"
+        """Return the SQLAlchemy URL of the engine's role for a database."""
+        return self._url(ROLE, self._role_password, database)
+
+    def administrator_url_of(self, database: str) -> str:
+        """Return the SQLAlchemy URL of the superuser for a database."""
+        return self._url(ADMINISTRATOR, self._password, database)
+
+    def _url(self, role: str, password: str, database: str) -> str:
+        """By the Unix socket, which is faster, or by TCP if the socket's path is too long."""
+        credentials = f"postgresql+psycopg://{role}:{password}"
         if len(os.fsencode(self._data)) + len("/.s.PGSQL.65535") > _SOCKET_PATH_LIMIT:
             return f"{credentials}@127.0.0.1:{self._port}/{quote(database)}"
         return f"{credentials}@/{quote(database)}?host={quote(str(self._data))}&port={self._port}"
@@ -72,7 +125,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self._data = self._home.path / "data"
         self._user = _system_user(self._data) if self._as_root else None
         self._programs = _programs(self._user)
-        if self._data.exists() and not self._home.has_password:
+        if self._data.exists() and not self._home.has_password():
             raise EmbeddedServerError(
                 f"{self._home.path / 'password'} is missing, and {self._data} cannot be opened without it. "
                 "Restore the file, or choose another data directory."
@@ -82,6 +135,9 @@ class EmbeddedPostgres(EmbeddedServer):
             self._create_cluster()
         self._check_version()
         self._remove_stale_pid_files()
+        if not self._home.has_password(_ROLE_PASSWORD):
+            self._create_role()
+        self._role_password = self._home.password(_ROLE_PASSWORD)
 
     def _create_cluster(self) -> None:
         """Create the cluster under a temporary name, so that an interrupted start leaves no incomplete cluster."""
@@ -99,14 +155,39 @@ class EmbeddedPostgres(EmbeddedServer):
             options += ["--builtin-locale=C.UTF-8", "--auth=scram-sha-256", "--pwfile=../password.once"]
             if self._settings.get("fsync") == "off":
                 options += ["--no-sync"]
-            self._run(draft, "initdb", "-D", _here(draft), "-U", ROLE, *options)
+            self._run(draft, "initdb", "-D", _here(draft), "-U", ADMINISTRATOR, *options)
             statement = f"CREATE DATABASE {DATABASE}".encode()
             self._run(draft, "postgres", "--single", "-D", _here(draft), "postgres", stdin=statement)
         finally:
             password_file.unlink()
         draft.rename(self._data)
 
-    def _run(self, directory: Path, program: str, *arguments: str, stdin: bytes = b"") -> None:
+    def _create_role(self) -> None:
+        """Create the role of the engine in single-user mode, which may first recover the cluster after a crash.
+
+        The password is stored last, so that a failed call is repeated at the next start.
+        """
+        password = secrets.token_hex(24)
+        statements = _CREATE_ROLE.format(role=ROLE, database=DATABASE, password=password)
+        # Single-user mode reads one statement per line. Here a line that begins a statement is not indented.
+        lines = re.sub(r"\n(?=[ E])", " ", statements.strip())
+        options = ["-c", "exit_on_error=on", "-c", "log_min_error_statement=panic"]
+        self._run(
+            self._data,
+            "postgres",
+            "--single",
+            "-D",
+            _here(self._data),
+            *options,
+            DATABASE,
+            stdin=lines.encode(),
+            seconds=self.start_seconds,
+        )
+        write_private(self._home.path / _ROLE_PASSWORD, password)
+
+    def _run(
+        self, directory: Path, program: str, *arguments: str, stdin: bytes = b"", seconds: float = _INIT_SECONDS
+    ) -> None:
         with self._home.open_log() as log:
             process = ServerProcess(
                 [self._programs / program, *arguments],
@@ -118,12 +199,12 @@ class EmbeddedPostgres(EmbeddedServer):
                 stdin=stdin,
             )
             try:
-                process.wait(_INIT_SECONDS)
+                process.wait(seconds)
             finally:
                 process.stop([(signal.SIGKILL, 5.0)])
         if process.exit_status != 0:
             raise EmbeddedServerError(
-                f"PostgreSQL could not set up a new cluster in {self._home.path}:\n{self._home.tail_log()}"
+                f"PostgreSQL could not set up the cluster in {self._home.path}:\n{self._home.tail_log()}"
             )
 
     def _check_version(self) -> None:

@@ -92,14 +92,13 @@ class ServerDirectory:
         except OSError:
             return False
 
-    @property
-    def has_password(self) -> bool:
-        return (self.path / "password").exists()
+    def has_password(self, name: str = "password") -> bool:
+        return (self.path / name).exists()
 
-    def password(self) -> str:
-        """Return the server's password; the first call generates it. Only this user may read the file."""
-        path = self.path / "password"
-        if self.has_password:
+    def password(self, name: str = "password") -> str:
+        """Return the password in the file `name`; the first call generates it. Only this user may read the file."""
+        path = self.path / name
+        if self.has_password(name):
             return path.read_text().strip()
         password = secrets.token_hex(24)
         write_private(path, password)

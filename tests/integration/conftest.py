@@ -11,8 +11,9 @@ import psycopg
 import pytest
 import redis
 from psycopg import sql
+from sqlalchemy import make_url
 
-from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.postgres import DATABASE, ROLE, EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from tests.integration.bare_environment import Environments
 from tests.integration.deployment import Deployment
@@ -56,9 +57,18 @@ def postgres_url(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture(scope="session")
-def administrator(postgres_url: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+def administrator(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
+    """A connection of the superuser."""
+    with psycopg.connect(
+        postgres.administrator_url_of(DATABASE).replace("+psycopg", ""), autocommit=True
+    ) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def administrator_url(postgres: EmbeddedPostgres) -> Callable[[str], str]:
+    """Returns the superuser's URL for the database of a URL."""
+    return lambda url: postgres.administrator_url_of(str(make_url(url).database))
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +82,10 @@ def make_database(postgres: EmbeddedPostgres, administrator: psycopg.Connection)
 
     def make() -> str:
         if not made:
-            _run(administrator, "CREATE DATABASE {}", template)
+            _run(administrator, "CREATE DATABASE {} OWNER {}", template, ROLE)
             upgrade(postgres.url_of(template))
         name = f"test_{next(numbers)}"
-        _run(administrator, "CREATE DATABASE {} TEMPLATE {}", name, template)
+        _run(administrator, "CREATE DATABASE {} OWNER {} TEMPLATE {}", name, ROLE, template)
         made.append(name)
         return postgres.url_of(name)
 
@@ -97,7 +107,7 @@ def database(make_database: Callable[[], str], administrator: psycopg.Connection
 def empty_database(postgres: EmbeddedPostgres, administrator: psycopg.Connection) -> Iterator[str]:
     """The URL of a database without tables, for this test alone."""
     name = f"empty_{secrets.token_hex(4)}"
-    _run(administrator, "CREATE DATABASE {}", name)
+    _run(administrator, "CREATE DATABASE {} OWNER {}", name, ROLE)
     yield postgres.url_of(name)
     _run(administrator, "DROP DATABASE {} WITH (FORCE)", name)
 

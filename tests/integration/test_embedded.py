@@ -16,8 +16,9 @@ import psycopg
 import pytest
 import redis
 
+from adapters.db.migrate import upgrade
 from adapters.embedded import supervision
-from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.postgres import ADMINISTRATOR, DATABASE, ROLE, EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis, find_program
 from adapters.embedded.supervision import EmbeddedServerError
 
@@ -118,8 +119,33 @@ class TestPostgres:
             assert query(postgres.url, "SELECT number FROM kept") == [(7,)]
 
     def test_brings_the_extensions_that_the_engine_uses(self, database: str) -> None:
-        for extension in ("pg_trgm", "btree_gist", "unaccent", "pg_stat_statements"):
+        for extension in ("pg_trgm", "unaccent"):
             query(database, f"CREATE EXTENSION IF NOT EXISTS {extension}")
+
+    def test_the_engine_has_no_superuser_rights(self, database: str) -> None:
+        assert query(database, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [(False,)]
+        for statement in ("COPY (SELECT 1) TO PROGRAM 'true'", "SELECT pg_read_file('PG_VERSION')"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                query(database, statement)
+
+    def test_a_database_of_the_superuser_passes_to_the_role_of_the_engine(self, tmp_path: Path) -> None:
+        """Until version 0.2 the engine connected as the superuser, who owned everything."""
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            former = postgres.administrator_url_of(DATABASE)
+            upgrade(former)
+            query(former, "INSERT INTO categories (id, name, slug) VALUES (1000, 'kept', 'kept')")
+            query(former, f"ALTER DATABASE {DATABASE} OWNER TO {ADMINISTRATOR}")
+            query(former, f"DROP ROLE {ROLE}")
+        (tmp_path / "postgresql" / "engine-password").unlink()
+        with EmbeddedPostgres(tmp_path, FAST) as postgres:
+            assert query(postgres.url, "SELECT name FROM categories WHERE id = 1000") == [("kept",)]
+            owned = query(
+                postgres.url,
+                "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+            )
+            assert owned == [(ROLE,)]
+            # The role may change and remove everything, as migrations do.
+            query(postgres.url, "DROP SCHEMA public CASCADE")
 
     def test_settings_are_applied_over_safe_defaults(self, tmp_path: Path) -> None:
         with EmbeddedPostgres(tmp_path, {"work_mem": "7MB"}) as postgres:
@@ -131,10 +157,11 @@ class TestPostgres:
     def test_requires_the_password_over_tcp_and_socket(self, postgres: EmbeddedPostgres, way: str) -> None:
         host = str(postgres.log.parent / "data") if way == "socket" else way
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            psycopg.connect(host=host, port=postgres.port, user="scalecommerce", password="guessed")
+            psycopg.connect(host=host, port=postgres.port, user=ROLE, password="guessed")
 
-    def test_keeps_its_password_private(self, postgres: EmbeddedPostgres) -> None:
-        file = postgres.log.parent / "password"
+    @pytest.mark.parametrize("name", ["password", "engine-password"])
+    def test_keeps_its_passwords_private(self, postgres: EmbeddedPostgres, name: str) -> None:
+        file = postgres.log.parent / name
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert file.read_text() not in Path(f"/proc/{postgres.pid}/cmdline").read_text()
 

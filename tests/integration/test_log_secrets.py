@@ -1,7 +1,7 @@
 """Everything fails in turn, in every process: no output shows a secret, and the log is one JSON object per line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ SIGN_UP, TOKEN = "/users/api/v1/sign-up/", "/users/api/v1/token/"
 
 
 @pytest.fixture
-def leaky(empty_database: str, administrator: psycopg.Connection) -> Iterator[str]:
+def leaky(
+    empty_database: str, administrator: psycopg.Connection, administrator_url: Callable[[str], str]
+) -> Iterator[str]:
     """The URL of an empty database that belongs to a user with a password of special characters."""
     url = make_url(empty_database).set(username=ROLE, password=DATABASE_PASSWORD)
     role = sql.Identifier(ROLE)
@@ -37,7 +39,7 @@ def leaky(empty_database: str, administrator: psycopg.Connection) -> Iterator[st
     name = sql.Identifier(str(url.database))
     owner = sql.SQL("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = {}")
     assert administrator.execute(owner.format(sql.Literal(url.database))).fetchone() != (ROLE,)
-    with psycopg.connect(empty_database.replace("+psycopg", ""), autocommit=True) as connection:
+    with psycopg.connect(administrator_url(empty_database).replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(role))
         connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
     administrator.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO PUBLIC").format(name))
@@ -158,9 +160,11 @@ class Site:
         execute(self._administrator_url, statement)
 
 
-def test_no_process_shows_a_secret_whatever_fails(tmp_path: Path, leaky: str, empty_database: str) -> None:
+def test_no_process_shows_a_secret_whatever_fails(
+    tmp_path: Path, leaky: str, empty_database: str, administrator_url: Callable[[str], str]
+) -> None:
     with EmbeddedRedis(tmp_path / "redis") as redis:
-        site = Site(tmp_path / "site", leaky, redis, empty_database)
+        site = Site(tmp_path / "site", leaky, redis, administrator_url(empty_database))
         try:
             site.starts_before_the_migration()
             site.fails_unexpectedly()
@@ -179,7 +183,10 @@ def test_no_process_shows_a_secret_whatever_fails(tmp_path: Path, leaky: str, em
     assert any(line["event"].startswith("worker: Warm shutdown") for line in site.outputs.lines("worker"))
 
 
-def test_no_command_shows_a_secret_whatever_fails(tmp_path: Path, leaky: str, empty_database: str) -> None:
+def test_no_command_shows_a_secret_whatever_fails(
+    tmp_path: Path, leaky: str, empty_database: str, administrator_url: Callable[[str], str]
+) -> None:
+    superuser = administrator_url(empty_database)
     outputs = Outputs("r3dis-password")
     given = {"DATABASE_URL": leaky, "REDIS_URL": "redis://:r3dis-password@127.0.0.1:1/0", **SECRETS}
 
@@ -199,11 +206,11 @@ def test_no_command_shows_a_secret_whatever_fails(tmp_path: Path, leaky: str, em
     outputs.secrets.append(PASSWORD[:20])
     assert "cannot be reached" in command("up", "--port", "0", code=3)
     # An unexpected error: a variable contains the password, the text of the driver's error its hash
-    execute(empty_database, "ALTER TABLE accounts ADD CONSTRAINT no_staff CHECK (NOT is_staff)")
+    execute(superuser, "ALTER TABLE accounts ADD CONSTRAINT no_staff CHECK (NOT is_staff)")
     staff = ("createsuperuser", "--email", "staff@example.com", "--password-stdin")
     lines = [json.loads(line) for line in command(*staff, code=1).splitlines()]
     assert "CheckViolation" in lines[-1]["exception"], lines
     assert lines[-1]["level"] == "critical"
-    execute(empty_database, f"ALTER ROLE {ROLE} PASSWORD 'another'")
+    execute(superuser, f"ALTER ROLE {ROLE} PASSWORD 'another'")
     assert "refuses the user name or the password" in command(*staff, code=3)
     assert outputs.shown() == []

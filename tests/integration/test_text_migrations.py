@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from adapters.db import migrate
 from adapters.db.core.engine import database_engine, database_url
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.embedded.postgres import ROLE
 from scalecommerce_core.queries import Facet, FacetValue, PageRequest, ProductFilter
 
 BEFORE = "0013"
@@ -39,7 +40,7 @@ VALUES (1, 1, 'https://example.com', '[]', '[]', E' one\r\ntwo ', false, true, 0
 def engine(postgres_url: str, administrator: psycopg.Connection) -> Iterator[Engine]:
     """A database of revision 0013 that has only the default categories."""
     name = "release_before"
-    administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    administrator.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(ROLE)))
     engine = database_engine(database_url(postgres_url).set(database=name).render_as_string(hide_password=False))
     with engine.begin() as connection:
         migrate.migrate_to(connection, BEFORE)

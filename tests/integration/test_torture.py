@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,11 +60,11 @@ class History:
 
 
 @pytest.fixture
-def history(database: str) -> Iterator[History]:
+def history(database: str, administrator_url: Callable[[str], str]) -> Iterator[History]:
     log = ClientLog()
     with real_market(database, SettableClock(datetime.now(UTC))) as market:
         _make_history(MarketActions(market), log)
-    with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
+    with psycopg.connect(administrator_url(database).replace("+psycopg", ""), autocommit=True) as connection:
         # The manipulations must not be prevented by constraints.
         connection.execute("SET session_replication_role = replica")
         connection.execute(WEBHOOKS)
