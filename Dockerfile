@@ -1,7 +1,10 @@
 # syntax=docker/dockerfile:1
 # One image for every process: api (the default), worker, beat, migrate. See docker-compose.yml.
 
-FROM python:3.12-slim AS build
+# A digest pins the base image: --build-arg PYTHON_IMAGE=python@sha256:…
+ARG PYTHON_IMAGE=python:3.12-slim
+
+FROM ${PYTHON_IMAGE} AS build
 RUN pip install --no-cache-dir uv==0.13.9
 ENV UV_PYTHON_DOWNLOADS=never \
     UV_COMPILE_BYTECODE=1 \
@@ -19,7 +22,7 @@ COPY entrypoints ./entrypoints
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --extra server --no-editable
 
-FROM python:3.12-slim
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin scalecommerce
 COPY --from=build /opt/scalecommerce /opt/scalecommerce
 ENV PATH=/opt/scalecommerce/bin:$PATH \

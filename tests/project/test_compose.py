@@ -2,12 +2,14 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import yaml
+from sqlalchemy import make_url
 
 from entrypoints.settings import Settings
 from tests.unit.support.command_tree import command_tree
@@ -21,7 +23,7 @@ OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 # The keys of the Compose specification that the file may use.
 SERVICE_KEYS = {
     *("image", "build", "command", "environment", "ports", "volumes", "depends_on", "healthcheck", "restart"),
-    *("read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period", "shm_size"),
+    *("read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period", "shm_size", "configs"),
 }
 HEALTHCHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"}
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
@@ -36,7 +38,7 @@ def commands() -> list[list[str]]:
 def test_every_process_has_its_service() -> None:
     assert set(SERVICES) == {"migrate", "api", "worker", "beat", "postgres", "redis"}
     assert OURS == ["api", "beat", "migrate", "worker"]
-    assert {key for key in COMPOSE if not key.startswith("x-")} == {"name", "services", "volumes"}
+    assert {key for key in COMPOSE if not key.startswith("x-")} == {"name", "services", "volumes", "configs"}
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
@@ -45,6 +47,8 @@ def test_services_use_keys_that_compose_knows(service: dict[str, Any]) -> None:
     assert service["restart"] in {"unless-stopped", "on-failure"}
     for volume in service.get("volumes", []):
         assert volume.split(":")[0] in COMPOSE["volumes"]
+    for config in service.get("configs", []):
+        assert config["source"] in COMPOSE["configs"]
     for needed, how in service.get("depends_on", {}).items():
         assert needed in SERVICES
         assert how["condition"] in CONDITIONS
@@ -80,8 +84,24 @@ def test_no_secret_has_a_default() -> None:
 
 
 def test_postgres_keeps_its_data_where_version_18_has_it() -> None:
-    assert SERVICES["postgres"]["image"] == "postgres:18"
+    assert SERVICES["postgres"]["image"] == "${POSTGRES_IMAGE:-postgres:18}"
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+
+
+def test_the_engine_is_no_superuser_of_postgresql() -> None:
+    (config,) = SERVICES["postgres"]["configs"]
+    assert config["target"].startswith("/docker-entrypoint-initdb.d/")
+    script = COMPOSE["configs"][config["source"]]["content"].replace("$$", "$")
+    role = make_url(
+        SERVICES["api"]["environment"]["DATABASE_URL"].replace(":?set it to a password of letters and digits", "")
+    )
+    assert role.username != SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "postgres"
+    assert role.database == SERVICES["postgres"]["environment"]["POSTGRES_DB"]
+    assert f"CREATE ROLE {role.username} LOGIN PASSWORD :'password';" in script
+    assert f"ALTER DATABASE {role.database} OWNER TO {role.username};" in script
+    assert 'password=$ENGINE_PASSWORD"' in script
+    assert "SUPERUSER" not in script
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
 def test_the_image_does_not_run_as_root() -> None:
