@@ -45,7 +45,14 @@ class SettingsError(ValueError):
     """Settings are missing or wrong; the message has one line per setting, with the remedy."""
 
 
-SECRETS: Final = ("DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_PREVIOUS_SECRETS")
+SECRETS: Final = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "JWT_SECRET",
+    "JWT_PREVIOUS_SECRETS",
+    "ENCRYPTION_SECRET",
+    "ENCRYPTION_PREVIOUS_SECRETS",
+)
 """The variables that contain passwords or keys."""
 
 
@@ -62,6 +69,11 @@ def _secret(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> N
             f"it must have at least {MIN_SECRET_BYTES} bytes; generate it with"
             " `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
         )
+
+
+def _optional_secret(settings: object, attribute: "Attribute[Any]", value: Secret) -> None:
+    if value:
+        _secret(settings, attribute, value)
 
 
 def _url(*schemes: str) -> Any:
@@ -191,6 +203,16 @@ class Settings:
     )
     jwt_previous_secrets: Secret = _setting(
         NO_SECRET, "Former keys that still verify tokens, comma-separated, for rotation.", validator=_previous_secrets
+    )
+    encryption_secret: Secret = _setting(
+        NO_SECRET,
+        "Key that encrypts stored secrets, such as those of webhooks; empty: a key derived from `JWT_SECRET`.",
+        validator=_optional_secret,
+    )
+    encryption_previous_secrets: Secret = _setting(
+        NO_SECRET,
+        "Former keys that still decrypt stored secrets, comma-separated, for rotation.",
+        validator=_previous_secrets,
     )
     jwt_issuer: str = _setting("scalecommerce", "The `iss` and `aud` of tokens.")
     market_currency: str = _setting(
@@ -375,6 +397,16 @@ class Settings:
     @property
     def previous_secrets(self) -> list[Secret]:
         return [Secret(text) for text in _split(self.jwt_previous_secrets.reveal())]
+
+    @property
+    def encryption_secrets(self) -> list[Secret]:
+        """The secret that encrypts, then all that decrypt.
+
+        The token secrets are among them: they encrypted until `ENCRYPTION_SECRET` was set.
+        """
+        current = [self.encryption_secret] if self.encryption_secret else []
+        former = map(Secret, _split(self.encryption_previous_secrets.reveal()))
+        return [*current, *former, self.jwt_secret, *self.previous_secrets]
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

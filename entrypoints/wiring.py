@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -172,9 +172,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             queries,
             ids=ids,
             randomness=SystemRandomness(),
-            cipher=FernetCipher(
-                settings.jwt_secret.reveal(), [secret.reveal() for secret in settings.previous_secrets]
-            ),
+            cipher=FernetCipher(*_encryption_secrets(settings)),
             sender=sender,
             rules=WebhookRules(retention=settings.event_retention, allow_loopback=settings.webhooks_allow_loopback),
         ),
@@ -197,6 +195,12 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         security_counters=security_counters,
         security_log=security_log,
     )
+
+
+def _encryption_secrets(settings: Settings) -> tuple[str, Sequence[str]]:
+    """The secret that encrypts, and those that only decrypt."""
+    first, *others = (secret.reveal() for secret in settings.encryption_secrets)
+    return first, others
 
 
 def _derive_key(settings: Settings, purpose: bytes) -> bytes:

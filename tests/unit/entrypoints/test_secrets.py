@@ -73,6 +73,8 @@ def test_settings_and_commands_show_no_secret() -> None:
         "REDIS_URL": "redis://:hunter2@host:6379/0",
         "JWT_SECRET": "hunter2" * 5,
         "JWT_PREVIOUS_SECRETS": "hunter2" * 5,
+        "ENCRYPTION_SECRET": "hunter2" * 6,
+        "ENCRYPTION_PREVIOUS_SECRETS": "hunter2" * 7,
     }
     chosen = settings.load(environment)
     assert "hunter2" not in repr(chosen)

@@ -28,6 +28,14 @@ def test_missing_variables_have_defaults() -> None:
     assert load(to_environment(settings)) == settings
 
 
+def test_stored_secrets_are_encrypted_with_the_token_secret_unless_another_one_is_set() -> None:
+    texts = [letter * 32 for letter in "abcd"]
+    rotated = GOOD | {"JWT_PREVIOUS_SECRETS": texts[3]}
+    assert load(rotated).encryption_secrets == [Secret(SECRET), Secret(texts[3])]
+    own = {"ENCRYPTION_SECRET": texts[0], "ENCRYPTION_PREVIOUS_SECRETS": ",".join(texts[1:3])}
+    assert load(rotated | own).encryption_secrets == [*map(Secret, texts[:3]), Secret(SECRET), Secret(texts[3])]
+
+
 def test_previous_secrets_are_a_list() -> None:
     old = ["a" * 32, "b" * 40]
     assert load(GOOD | {"JWT_PREVIOUS_SECRETS": ",".join(old) + ","}).previous_secrets == [Secret(text) for text in old]
@@ -90,6 +98,8 @@ def test_all_missing_variables_are_reported_at_once() -> None:
         ("REDIS_URL", "redis://:secret@redis:99999/0"),
         ("JWT_SECRET", "secret"),
         ("JWT_PREVIOUS_SECRETS", f"{SECRET},secret"),
+        ("ENCRYPTION_SECRET", "secret"),
+        ("ENCRYPTION_PREVIOUS_SECRETS", f"{SECRET},secret"),
         ("MARKET_CURRENCY", "usd"),
         ("MARKET_CURRENCY", "ZZZ"),
         ("MARKET_CURRENCY", "XAU"),
