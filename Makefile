@@ -84,6 +84,13 @@ docs: .venv/.ready ## The documentation as a site in build/site; fails on broken
 	@$(BIN)/sphinx-build -c docs -d build/doctrees -b html -E -W --keep-going -q . build/site
 	@echo "build/site/index.html"
 
+.PHONY: sbom
+sbom: .venv/.ready ## The software bill of materials of a deployment in build/sbom.cdx.json (CycloneDX), from uv.lock
+	@mkdir -p build
+	@$(UV) export --quiet --frozen --no-dev --extra server --format cyclonedx1.5 --preview-features sbom-export \
+		--output-file build/sbom.cdx.json >/dev/null
+	@echo "build/sbom.cdx.json"
+
 .PHONY: format
 format: .venv/.ready ## Format the code and apply the safe fixes of `lint`
 	@$(BIN)/ruff check --fix
