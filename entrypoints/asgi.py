@@ -13,6 +13,7 @@ from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
+from adapters.http.framework.body_reception import BodyLimits
 from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
 from adapters.http.framework.host import Hosts
 from adapters.http.framework.middleware import RequestPolicy
@@ -69,7 +70,8 @@ def request_policy(chosen: Settings) -> RequestPolicy:
     """The proxies and hosts of the settings."""
     proxies, hosts = TrustedProxies.parse(chosen.trusted_proxies), Hosts(chosen.hosts)
     forwarded = ForwardedRequests(proxies, ProxyHeaders(chosen.proxy_headers), with_host=bool(hosts))
-    return RequestPolicy(forwarded if proxies else None, hosts)
+    bodies = BodyLimits(chosen.body_seconds, chosen.body_megabytes * 1024 * 1024)
+    return RequestPolicy(forwarded if proxies else None, hosts, bodies)
 
 
 def _log_errors_of_loop() -> None:

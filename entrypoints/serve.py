@@ -6,10 +6,12 @@ from queue import SimpleQueue
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server import Server
 from starlette.applications import Starlette
 
+from adapters.http.framework.request_limits import HEADER_LIMIT
 from entrypoints import logs
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.processes.port_reservation import reserve_port
@@ -18,6 +20,15 @@ from entrypoints.settings import Settings
 APPLICATION: Final = "entrypoints.serve:create"
 DRAIN_SECONDS: Final = 20
 """Time for requests in flight after SIGTERM; orchestrators usually kill a process after 30 s."""
+
+_HTTP2: Final = HTTP2Settings(
+    # All header fields of a request; HPACK expands 8 kB to 16 MB.
+    max_headers_size=HEADER_LIMIT,
+    max_concurrent_streams=64,
+    # Bytes of bodies that are received before the application reads them.
+    initial_connection_window_size=256 * 1024,
+    initial_stream_window_size=64 * 1024,
+)
 
 # Granian's records go to the handler of the root logger.
 _LOGGERS: Final = {
@@ -56,7 +67,9 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
         port=port,
         workers=workers,
         loop=Loops.asyncio,
-        http=HTTPModes.auto,
+        http=HTTPModes.auto if settings.http2 else HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.header_seconds * 1000, max_buffer_size=HEADER_LIMIT),
+        http2_settings=_HTTP2,
         websockets=False,
         log_level=LogLevels(settings.log_level.lower()),
         log_dictconfig=_LOGGERS,

@@ -314,6 +314,23 @@ class Settings:
         " ones get a 421. Empty: any host.",
         validator=_hosts,
     )
+    http2: bool = _setting(
+        False, "Also accept HTTP/2 without TLS, from a reverse proxy; do not expose it to the Internet."
+    )
+    header_seconds: int = _setting(
+        20,
+        "Time for the headers of a request, and for which a persistent connection may be idle; then it is closed.",
+        validator=_positive,
+    )
+    body_seconds: int = _setting(
+        30, "Time for the body of a request; later, the response is a 408. 0: any time.", validator=_from_zero
+    )
+    body_megabytes: int = _setting(
+        64,
+        "Memory of one API process for all request bodies together; beyond it, the oldest incomplete ones get a 503."
+        " 0: no limit.",
+        validator=_from_zero,
+    )
     worker_concurrency: int = _setting(
         2,
         "Task processes of one Celery worker, in addition to one for webhooks and one for repricing.",

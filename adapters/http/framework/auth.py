@@ -27,6 +27,8 @@ class Access(StrEnum):
 
 
 BEARER: Final = "bearer"
+MAX_TOKEN_LENGTH: Final = 4096
+"""Characters of a token that is verified. Access tokens have about 400."""
 
 
 def authenticate_request(request: Request, access: Access, authenticate: Authenticate) -> Identity | None:
@@ -43,7 +45,7 @@ def authenticate_request(request: Request, access: Access, authenticate: Authent
     if not given:
         raise NotAuthenticated("Authentication required: send an access token as `Authorization: Bearer <token>`.")
     scheme, _, token = given[0].partition(" ")
-    if len(given) > 1 or scheme.lower() != BEARER or not token.strip():
+    if len(given) > 1 or len(token) > MAX_TOKEN_LENGTH or scheme.lower() != BEARER or not token.strip():
         raise TokenNotValid("The Authorization header must be `Bearer <token>`.")
     identity = authenticate(token.strip())
     request.scope["account_id"] = identity.account_id

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.datastructures import Headers
 
 from adapters.http.framework.problems import Problem
+from adapters.http.framework.request_limits import join_field
 
 MAX_CACHED_LENGTH: Final = 512
 """Characters. Results for longer headers are not cached, to bound the memory; browsers send about 150 characters."""
@@ -17,9 +18,9 @@ _WEIGHT: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 def check_accepts_json(headers: Headers) -> None:
-    """Raise a 406 `Problem` if the Accept header excludes application/json."""
+    """Raise a 406 `Problem` if the Accept header excludes application/json, or a 431 `Problem` if it is too large."""
     given = headers.getlist("accept")
-    if given and not accepts_json(", ".join(given)):
+    if given and not accepts_json(join_field("Accept", given)):
         raise Problem(406, "Responses are application/json: the Accept header must allow it.")
 
 

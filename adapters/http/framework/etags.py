@@ -8,6 +8,7 @@ from attrs import frozen
 from starlette.datastructures import Headers
 
 from adapters.http.framework.problems import Problem, invalid_fields
+from adapters.http.framework.request_limits import read_field
 
 _TAG_PATTERN: Final = r'(?P<tag>(?:W/)?"[!#-~\x80-\xff]*")'
 _TAG: Final = re.compile(_TAG_PATTERN)
@@ -55,7 +56,7 @@ def content_etag(body: bytes) -> str:
 
 def is_current(headers: Headers, etag: str) -> bool:
     """Whether If-None-Match contains the entity tag of the response, which is a 304 then."""
-    given = _parse_tags(headers, "if-none-match")
+    given = _parse_tags(headers, "If-None-Match")
     return WILDCARD in given or etag in {tag.removeprefix("W/") for tag in given}
 
 
@@ -72,7 +73,7 @@ def parse_if_match(headers: Headers) -> EntityTag | None:
     """As `expected_version`, but with the price and stock in the tag."""
     if "if-match" not in headers:
         return None
-    given = _parse_tags(headers, "if-match")
+    given = _parse_tags(headers, "If-Match")
     if given == [WILDCARD]:
         return None
     if len(given) != 1:
@@ -86,7 +87,7 @@ def parse_if_match(headers: Headers) -> EntityTag | None:
 
 def _parse_tags(headers: Headers, name: str) -> list[str]:
     """The entity tags in a header, or `*`; an empty list if the header is malformed."""
-    text = ",".join(headers.getlist(name)).strip()
+    text = read_field(headers, name).strip()
     if text == WILDCARD:
         return [WILDCARD]
     return [match["tag"] for match in _TAG.finditer(text)] if _TAG_LIST.fullmatch(text) else []

@@ -15,9 +15,11 @@ from attrs import frozen
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.http.framework.body_reception import BodyLimits, BodyReception, IncomingBody
 from adapters.http.framework.client_address import ForwardedRequests
 from adapters.http.framework.host import ANY_HOST, Hosts
 from adapters.http.framework.problems import Problem, content_too_large, error_response, internal_error
+from adapters.http.framework.request_limits import find_excess
 
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes. The limit of Content-Length for requests to any path; operations have lower limits."""
@@ -54,6 +56,7 @@ class RequestPolicy:
     forwarded: ForwardedRequests | None = None
     """Reads the headers of trusted proxies; None trusts nobody."""
     hosts: Hosts = ANY_HOST
+    bodies: BodyLimits = BodyLimits()  # noqa: RUF009 - it is immutable
 
 
 DEFAULT_POLICY: Final = RequestPolicy()
@@ -81,6 +84,7 @@ class BaselineMiddleware:
         self._on_error = on_error
         self._limit = limit
         self._forwarded, self._hosts = policy.forwarded, policy.hosts
+        self._bodies = BodyReception(policy.bodies)
         # Ids of this process: a random prefix and a counter. Request ids need not be unpredictable, so a random id for
         # each request would be a waste.
         self._request_ids = map(f"{token_hex(4)}%08x".__mod__, count(1))
@@ -97,10 +101,11 @@ class BaselineMiddleware:
             await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
             await send({"type": "http.response.body", "body": body})
             return
-        request_id_header, content_length, hosts, authorized = _read_request_headers(scope["headers"])
+        request_id_header, content_length, hosts, authorized, header_bytes = _read_request_headers(scope["headers"])
         request_id = self._request_id(request_id_header)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
         started = False
+        request_body = IncomingBody(self._bodies, receive)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
@@ -117,15 +122,19 @@ class BaselineMiddleware:
             await send(message)
 
         try:
-            refused = self._reject_by_target(scope, hosts) or self._reject_by_content_length(content_length)
+            refused = self._reject_by_target(scope, hosts, header_bytes) or self._reject_by_content_length(
+                content_length
+            )
             if refused is None:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, request_body, send_with_headers)
                 return
         except Exception as error:
             refused = self._handle_error(error, scope, request_id, started=started)
             if refused is None:
                 # A part of the response is sent; only closing the connection signals the error.
                 raise
+        finally:
+            request_body.release()
         await refused(scope, receive, send_with_headers)
 
     def _handle_error(self, error: Exception, scope: Scope, request_id: bytes, *, started: bool) -> Response | None:
@@ -156,9 +165,9 @@ class BaselineMiddleware:
             else next(self._request_ids).encode()
         )
 
-    def _reject_by_target(self, scope: Scope, hosts: Sequence[bytes]) -> Response | None:
-        """A 400, 404 or 421 for the Host header or the path."""
-        problem = self._hosts.find_problem(
+    def _reject_by_target(self, scope: Scope, hosts: Sequence[bytes], header_bytes: int) -> Response | None:
+        """A 400, 404 or 421 for the Host header or the path, a 414 or 431 for the size of the target or headers."""
+        problem = find_excess(scope, header_bytes) or self._hosts.find_problem(
             hosts[0] if hosts else None, len(hosts), is_health_check=scope["path"] in HEALTH_CHECKS
         )
         if problem is None and has_encoded_slash(scope):
@@ -186,11 +195,14 @@ def has_encoded_slash(scope: Scope) -> bool:
     return raw_path is not None and b"%" in raw_path and b"%2f" in raw_path.lower()
 
 
-def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, Sequence[bytes], bool]:
-    """The first X-Request-ID and Content-Length headers, all Host headers, and whether Authorization is present."""
-    request_id_header, content_length, authorized = b"", b"", False
+def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes, Sequence[bytes], bool, int]:
+    """The first X-Request-ID and Content-Length headers, all Host headers, whether Authorization is present, and the
+    number of bytes of all headers.
+    """
+    request_id_header, content_length, authorized, size = b"", b"", False, 0
     hosts: list[bytes] = []
     for name, value in headers:
+        size += len(name) + len(value)
         if name == b"authorization":
             authorized = True
         elif name == b"host":
@@ -199,4 +211,4 @@ def _read_request_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes
             content_length = content_length or value
         elif name == b"x-request-id":
             request_id_header = request_id_header or value
-    return request_id_header, content_length or b"0", hosts, authorized
+    return request_id_header, content_length or b"0", hosts, authorized, size

@@ -70,7 +70,10 @@ LOCATION: Final = Header(
 
 PROBLEM_HEADERS: Final[Mapping[int, Header]] = {401: WWW_AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
-COMMON_CODES: Final = ("method_not_allowed", "misdirected_request", "internal")
+COMMON_CODES: Final = (
+    "method_not_allowed", "request_timeout", "uri_too_long", "misdirected_request", "request_header_fields_too_large",
+    "internal",
+)  # fmt: skip
 """Codes of problems that belong to no operation; the document contains their schemas too."""
 
 UNAVAILABLE_ERRORS: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)

@@ -6,6 +6,7 @@ from typing import Final
 from starlette.datastructures import Headers
 
 from adapters.http.framework.operation import Header
+from adapters.http.framework.request_limits import read_field
 
 MAX_WAIT: Final = 30
 """Seconds. Larger values are reduced to this one."""
@@ -21,7 +22,7 @@ _WAIT: Final = re.compile(r"wait\s*=\s*\"?(?P<seconds>[0-9]{1,6})\"?\s*(?:;.*)?"
 
 def parse_wait(headers: Headers) -> int | None:
     """The seconds of `wait=N`, at most `MAX_WAIT`; None without it. Unknown preferences are ignored (RFC 7240)."""
-    for preference in ",".join(headers.getlist("prefer")).split(","):
+    for preference in read_field(headers, "Prefer").split(","):
         if match := _WAIT.fullmatch(preference.strip()):
             return min(int(match["seconds"]), MAX_WAIT)
     return None

@@ -10,6 +10,7 @@ from typing import Final
 from attrs import evolve, frozen
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Scope
 
 from adapters.http.framework.auth import Access, authenticate_request
 from adapters.http.framework.content_negotiation import check_accepts_json
@@ -26,8 +27,10 @@ from adapters.http.framework.problems import (
     method_not_allowed,
     misdirected_request,
     problem_from_error,
+    request_timeout,
     stock_precondition_failed,
 )
+from adapters.http.framework.request_limits import FIELD_LIMIT, PATH_LIMIT, find_excess, join_field
 from scalecommerce_core.domain import errors
 from scalecommerce_core.domain.identifiers import PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
@@ -87,6 +90,13 @@ def _authentication_problem(headers: Mapping[str, str]) -> Problem:
     return catch_problem(lambda: authenticate_request(request, Access.ACCOUNT, _reject_token))
 
 
+def _excess(scope: Scope) -> Problem:
+    problem = find_excess(scope, 0)
+    if problem is None:
+        raise AssertionError("The request is not too large.")
+    return problem
+
+
 SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     catch_problem(lambda: decode_body(b'{"name": "Tea pot",}', ProblemSchema)),
     errors.Invalid.field("price", "At most 2 decimals are allowed."),
@@ -118,6 +128,9 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     stock_precondition_failed(1, 40, 37),
     content_too_large(SMALL_BODY),
     misdirected_request(),
+    catch_problem(lambda: join_field("Accept", ["a" * (FIELD_LIMIT + 1)])),
+    _excess({"headers": [], "path": "a" * (PATH_LIMIT + 1), "query_string": b""}),
+    request_timeout(30),
     catch_problem(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
     errors.IdempotencyKeyReused("This idempotency key was used for another request: use a new key for a new request."),
     errors.TooManyAttempts("Too many failed log-ins: try again in 30 s.", timedelta(seconds=30)),

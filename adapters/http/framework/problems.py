@@ -184,6 +184,21 @@ def content_too_large(limit: int) -> Problem:
     )
 
 
+def headers_too_large(detail: str) -> Problem:
+    """A 431 (RFC 6585, section 5)."""
+    return Problem(431, detail)
+
+
+def uri_too_long(detail: str) -> Problem:
+    """A 414; older versions of Python have another name for it."""
+    return Problem(414, detail, title="URI Too Long", code="uri_too_long")
+
+
+def request_timeout(seconds: float) -> Problem:
+    """A 408: the body was not received within this time (RFC 9110, section 15.5.9)."""
+    return Problem(408, f"The request body was not received within {seconds:g} s.")
+
+
 def misdirected_request() -> Problem:
     """A 421 for a host that is not among the configured ones (RFC 9110, section 15.5.20)."""
     return Problem(421, "This server does not answer for the host in the Host header.")

@@ -6,11 +6,12 @@ from typing import Any, Final
 from starlette.types import Scope
 
 from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
-from adapters.http.framework.auth import BEARER, Authenticate
-from adapters.http.framework.content_negotiation import accepts_json
+from adapters.http.framework.auth import BEARER, MAX_TOKEN_LENGTH, Authenticate
+from adapters.http.framework.content_negotiation import MAX_CACHED_LENGTH, accepts_json
 from adapters.http.framework.host import ANY_HOST
 from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse, has_encoded_slash
 from adapters.http.framework.problems import problem_from_error
+from adapters.http.framework.request_limits import HEADER_LIMIT
 from adapters.http.framework.routing import MAX_ID
 from adapters.http.resources.products import ROOT
 from adapters.http.view_tracking import ViewTracker
@@ -102,7 +103,7 @@ class ProductFastPath:
     def _authenticate_bearer(self, authorization: bytes) -> Identity | None:
         """The identity of a valid Bearer token, or None."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
-        if scheme.lower() != BEARER or not (token := token.strip()):
+        if len(token) > MAX_TOKEN_LENGTH or scheme.lower() != BEARER or not (token := token.strip()):
             return None
         try:
             return self._authenticate(token)
@@ -111,16 +112,23 @@ class ProductFastPath:
 
 
 def _index_headers(headers: Sequence[tuple[bytes, bytes]]) -> RequestHeaders | None:
-    """Index the headers; None for a repeated header, a body, or an Accept header that excludes JSON."""
+    """Index the headers; None for a repeated header, a body, large headers, or an Accept that excludes JSON."""
     request_headers = dict(headers)
     if (
         len(request_headers) != len(headers)
         or b"content-length" in request_headers
         or b"transfer-encoding" in request_headers
+        # Faster than a sum; the regular path counts exactly.
+        or len(b"".join(request_headers.values())) > HEADER_LIMIT
     ):
         return None
     accept = request_headers.get(b"accept")
-    if accept is not None and accept != b"*/*" and not accepts_json(accept.decode("latin-1")):
+    if (
+        accept is not None
+        and accept != b"*/*"
+        and (len(accept) > MAX_CACHED_LENGTH or not accepts_json(accept.decode("latin-1")))
+    ):
+        # The regular path responds with 406 or 431, or parses a long header.
         return None
     return request_headers
 

@@ -71,7 +71,7 @@ def test_an_unknown_path_or_id_is_a_404(client: Client, path: str) -> None:
     problem(client.get(path), 404)
 
 
-@pytest.mark.parametrize("noise", ["x", "-1", "1.5", "%00", "9" * 5000, "%D9%A3", "%ff"])
+@pytest.mark.parametrize("noise", ["x", "-1", "1.5", "%00", "9" * 1000, "%D9%A3", "%ff"])
 def test_an_invalid_id_is_a_404(client: Client, noise: str) -> None:
     problem(client.get(f"/things/{noise}/"), 404)
 

@@ -82,11 +82,12 @@ COMPONENTS = """
     PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument
     PriceMovedProblem PriceStatisticsDocument ProblemDocument Product ProductPage ProductPatch ProductPut
     ProductStatisticsDocument ProfileBody Ready ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem
-    RunDocument RunNotReversibleProblem RunStatus Sale SecretDocument SellerDocument SellerStatsSeriesDocument
-    ShortfallDocument SignUpBody StockBody StockDocument StockMovedProblem StoredDecisionDocument
-    TokenNotValidProblem Tokens TooManyAttemptsProblem TooManyEndpointsProblem TooManyPoliciesProblem
-    TopProductDocument TransactionAbortedProblem TransitionNotAllowedProblem Trigger UnavailableProblem
-    UnsupportedMediaTypeProblem User VerifyBody VersionMismatchProblem
+    RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem RunDocument RunNotReversibleProblem RunStatus Sale
+    SecretDocument SellerDocument SellerStatsSeriesDocument ShortfallDocument SignUpBody StockBody StockDocument
+    StockMovedProblem StoredDecisionDocument TokenNotValidProblem Tokens TooManyAttemptsProblem
+    TooManyEndpointsProblem TooManyPoliciesProblem TopProductDocument TransactionAbortedProblem
+    TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User
+    VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 
