@@ -10,6 +10,7 @@ from attrs import frozen
 from adapters.http.cache.catalog_cache import DEFAULT_LIMITS, CacheLimits, CatalogCache
 from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
+from adapters.http.execution.hashing_pool import HashingPool, Priority
 from adapters.http.execution.payment_runner import PaymentRunner
 from adapters.http.framework.cursors import Cursors
 from adapters.http.framework.pagination import Paginator
@@ -42,8 +43,6 @@ interpreter as much as the database; more threads would only contend for the GIL
 MAX_PENDING_READS = 2000
 """Limit on waiting and running calls in the reader threads; a call beyond it is answered with a 503, since its client
 would probably time out."""
-HASHER_THREADS = 2
-"""Threads for password hashing, which is slow by design and must not delay reads."""
 
 
 @frozen
@@ -127,7 +126,7 @@ class Dependencies:
         )
         self.load_order: Batcher[OrderId, OrderView] = Batcher(_batch_query(queries.orders, "order"), name="order")
         self._readers = ReaderThreads()
-        self._hashers = ThreadPoolExecutor(HASHER_THREADS, thread_name_prefix="hasher")
+        self._hashers = HashingPool()
         self.cache = CatalogCache(queries, self.run_in_thread, limits=cache_limits, feed=feed, shared=shared)
 
     def start(self) -> None:
@@ -141,9 +140,14 @@ class Dependencies:
         """
         return await self._readers.run(lambda: query(*args, **kwargs))
 
-    async def run_in_hasher(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a use case that hashes passwords in a hasher thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._hashers, lambda: use_case(*args, **kwargs))
+    async def run_in_hasher(
+        self, client: str, priority: Priority, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call a use case that hashes passwords in a hasher thread, on behalf of the client with this network address.
+
+        Raise `Overloaded` if the queue of these threads is full, `TooManyAttempts` if too many calls of the client wait.
+        """
+        return await self._hashers.run(lambda: use_case(*args, **kwargs), client=client, priority=priority)
 
     async def close(self) -> None:
         """Complete all pending commands, then stop the threads."""
@@ -155,7 +159,7 @@ class Dependencies:
         )  # fmt: skip
         await asyncio.gather(*(batcher.drain() for batcher in batchers))
         self._readers.close()
-        self._hashers.shutdown(wait=False)
+        self._hashers.close()
 
 
 def _batch_query(

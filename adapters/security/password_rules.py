@@ -1,7 +1,7 @@
-"""Rules for new passwords: length, common passwords, similarity to personal data."""
+"""Rules for new passwords: length, common passwords, similarity to personal data, and the number of guesses."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import SequenceMatcher
 from functools import cache
 from typing import Final
@@ -9,6 +9,8 @@ from typing import Final
 MIN_LENGTH: Final = 8
 MAX_LENGTH: Final = 128
 """Bounds the hashing work per request; far above the length of real passwords."""
+
+SERVICE_NAME: Final = "scalecommerce"
 
 MAX_SIMILARITY: Final = 0.7
 """A password this similar to a personal word, or more, is refused (`SequenceMatcher.quick_ratio`, from 0 to 1)."""
@@ -24,8 +26,20 @@ SEQUENCES: Final = (
 )
 """Passwords that follow the alphabet or a keyboard row, forwards or backwards, are refused."""
 
+MIN_GUESSES: Final = 10**8
+"""A password that zxcvbn expects to be found within fewer guesses is refused: a common password or a name with another
+case, look-alike characters or added digits and punctuation (`Passw0rd!`, `Summer2024!`). Eight random characters pass."""
 
-def find_violations(password: str, *, about: Iterable[str] = ()) -> list[str]:
+MAX_ESTIMATED: Final = 24
+"""Only this many characters are estimated: the time grows with the square of the length (24 characters: 6 ms)."""
+LOOK_ALIKES: Final = frozenset("4@8({[<369#1!|0$57+%2")
+"""Characters that zxcvbn also reads as letters; each further one multiplies the readings that it tries."""
+MAX_LOOK_ALIKES: Final = 6
+MAX_ESTIMATED_LOOK_ALIKES: Final = 12
+"""Characters that are estimated of a password with more than `MAX_LOOK_ALIKES` different look-alike characters."""
+
+
+def find_violations(password: str, *, about: Collection[str] = ()) -> list[str]:
     """Return one sentence per violated rule; `about` holds the owner's e-mail address and names."""
     if len(password) > MAX_LENGTH:
         return [f"At most {MAX_LENGTH} characters are allowed."]
@@ -38,6 +52,11 @@ def find_violations(password: str, *, about: Iterable[str] = ()) -> list[str]:
         violations.append("This password is too common.")
     if _is_similar_to(password.casefold(), about):
         violations.append("This password is too similar to the e-mail address or a name.")
+    if not violations and _estimate_guesses(password, about) < MIN_GUESSES:
+        violations.append(
+            "This password is easy to guess, also with changed letters or added digits and punctuation: use several"
+            " words that do not belong together."
+        )
     return violations
 
 
@@ -58,7 +77,7 @@ def _follows_sequence(row: str, password: str) -> bool:
     return len(password) >= MIN_LENGTH and (password in row or password[::-1] in row)
 
 
-def _is_similar_to(password: str, about: Iterable[str]) -> bool:
+def _is_similar_to(password: str, about: Collection[str]) -> bool:
     return any(
         SequenceMatcher(a=password, b=word).quick_ratio() >= MAX_SIMILARITY
         for word in _personal_words(about)
@@ -74,6 +93,19 @@ def _personal_words(about: Iterable[str]) -> Iterator[str]:
         for word in dict.fromkeys([folded, *re.split(r"\W+", folded)]):
             if len(word) >= 3:
                 yield word
+
+
+def _estimate_guesses(password: str, about: Collection[str]) -> int:
+    """Return how many guesses zxcvbn expects to be necessary (D. Wheeler, USENIX Security 2016)."""
+    from zxcvbn.matching import RANKED_DICTIONARIES, build_ranked_dict, omnimatch  # noqa: PLC0415 - see below
+    from zxcvbn.scoring import most_guessable_match_sequence  # noqa: PLC0415
+
+    has_many = len(LOOK_ALIKES.intersection(password)) > MAX_LOOK_ALIKES
+    estimated = password[: MAX_ESTIMATED_LOOK_ALIKES if has_many else MAX_ESTIMATED]
+    # Not `zxcvbn.zxcvbn`, which stores the personal words of one thread where all threads read them.
+    personal = build_ranked_dict([SERVICE_NAME, *_personal_words(about)])
+    matches = omnimatch(estimated, {**RANKED_DICTIONARIES, "user_inputs": personal})
+    return int(most_guessable_match_sequence(estimated, matches)["guesses"])
 
 
 @cache

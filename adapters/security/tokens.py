@@ -27,7 +27,7 @@ MAX_TOKEN_LENGTH: Final = 4096
 VERIFIED_CACHE_SIZE: Final = 10_000
 """Verified tokens whose claims are remembered: a few megabytes."""
 CLOCK_SKEW: Final = timedelta(seconds=60)
-"""How far the clock of the issuing host may be ahead."""
+"""How far the clock of the issuing host may be ahead, for `iat` and `nbf`."""
 
 TYP: Final = {TokenKind.ACCESS: "at+jwt", TokenKind.REFRESH: "rt+jwt"}
 REQUIRED: Final = ("iss", "aud", "sub", "sid", "jti", "iat", "exp", "token_type", "staff")
@@ -131,15 +131,15 @@ class JwtTokens:
             if len(self._verified_tokens) >= VERIFIED_CACHE_SIZE:
                 self._verified_tokens.clear()
             self._verified_tokens[token] = found
-        claims, issued_at = found
+        claims, valid_from = found
         if claims.expires_at <= now:
             raise TokenNotValid("The token has expired.")
-        if issued_at > (now + CLOCK_SKEW).timestamp():
-            raise TokenNotValid("The token was issued in the future.")
+        if valid_from > (now + CLOCK_SKEW).timestamp():
+            raise TokenNotValid("The token was issued for a time in the future.")
         return claims
 
     def _verify(self, token: str) -> tuple[Claims, int]:
-        """Return the claims and the `iat` of a token that is valid except for its times."""
+        """Return the claims of a token that is valid except for its times, and the later of `iat` and `nbf`."""
         header, payload = self._verify_signature(token)
         try:
             claims = _claims(payload)
@@ -147,7 +147,7 @@ class JwtTokens:
             raise TokenNotValid("The token has invalid claims.") from None
         if header.get("typ") != TYP[claims.kind]:
             raise TokenNotValid("The token's type and its claims do not agree.")
-        return claims, payload["iat"]
+        return claims, max(payload["iat"], payload.get("nbf", payload["iat"]))
 
     def _verify_signature(self, token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return header and payload after checking signature, issuer, audience and the presence of all claims."""
@@ -171,6 +171,9 @@ def _claims(payload: Mapping[str, Any]) -> Claims:
     if not (subject.isascii() and subject.isdigit() and isinstance(session, str) and isinstance(name, str)):
         raise TypeError
     if type(payload["iat"]) is not int or type(payload["exp"]) is not int or type(payload["staff"]) is not bool:
+        raise TypeError
+    # Tokens of this engine have no `nbf`; another issuer with the same key may set it (RFC 7519, section 4.1.5).
+    if "nbf" in payload and type(payload["nbf"]) is not int:
         raise TypeError
     return Claims(
         kind=TokenKind(payload["token_type"]),

@@ -40,9 +40,13 @@ class Passwords(Protocol):
         """
         ...
 
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether the hash was made with other parameters than `hash` uses now."""
+        ...
+
     def find_violations(self, password: str, *, about: Iterable[str]) -> list[str]:
-        """Return one sentence per violated rule: too short, common, only digits, similar to a text of
-        `about`.
+        """Return one sentence per violated rule: too short, common, only digits, similar to a text of `about`, easy to
+        guess.
         """
         ...
 

@@ -81,13 +81,19 @@ class RecordingSender:
 
 
 class PlainPasswords:
-    """Stores passwords in plain text; a real adapter must not."""
+    """Stores passwords in plain text; a real adapter must not. `cost` stands for the parameters of a hash."""
+
+    def __init__(self, cost: int = 1) -> None:
+        self._cost = cost
 
     def hash(self, password: str) -> str:
-        return f"plain:{password}"
+        return f"plain:{self._cost}:{password}"
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        return password_hash == f"plain:{password}"
+        return password_hash is not None and password_hash.split(":", 2)[2:] == [password]
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return password_hash.split(":", 2)[1] != str(self._cost)
 
     def find_violations(self, password: str, *, about: Iterable[str]) -> list[str]:
         violations = []

@@ -67,10 +67,30 @@ def test_a_raised_cost_leaves_old_hashes_valid(passwords: Argon2Passwords) -> No
     assert dearer.verify(old, "correct horse")
 
 
+def test_only_a_hash_with_other_parameters_needs_a_rehash(passwords: Argon2Passwords) -> None:
+    dearer, dearest = Argon2Passwords(Cost(2, 16)), Argon2Passwords(Cost(3, 16))
+    hashed = dearer.hash("correct horse")
+    assert not dearer.needs_rehash(hashed)
+    assert dearest.needs_rehash(hashed)
+    assert not dearest.needs_rehash("not a hash")
+    assert not dearest.needs_rehash(passwords.hash("the published password of seeded accounts"))
+
+
 ABOUT = ("ann.lee@example.com", "Annabelle", "Leeway")
 
 
-@pytest.mark.parametrize("good", ["correct horse", "Tr0ub4dor&3x", "s3cure-enough", "пароль-длинный-1"])
+@pytest.mark.parametrize(
+    "good",
+    [
+        "correct horse",
+        "Tr0ub4dor&3x",
+        "s3cure-enough",
+        "пароль-длинный-1",
+        "kT9#vQ2$",
+        "three words here",
+        "4@({[3(6910!|7$5" * 8,
+    ],
+)
 def test_good_passwords_violate_no_rule(good: str) -> None:
     assert find_violations(good, about=ABOUT) == []
 
@@ -91,6 +111,13 @@ def test_good_passwords_violate_no_rule(good: str) -> None:
         ("annabelle", "too similar"),
         ("Annabell3", "too similar"),
         ("ann.lee@example", "too similar"),
+        ("Passw0rd!", "easy to guess"),
+        ("P@$$w0rd2024", "easy to guess"),
+        ("Qwerty123!", "easy to guess"),
+        ("Summer2024!", "easy to guess"),
+        ("iloveyou!!", "easy to guess"),
+        ("margaret1985", "easy to guess"),
+        ("scalecommerce7", "easy to guess"),
     ],
 )
 def test_bad_passwords_violate_a_rule(bad: str, why: str) -> None:

@@ -90,6 +90,15 @@ def test_a_token_from_the_future_is_refused(tokens: JwtTokens) -> None:
         tokens.read(token, NOW - timedelta(minutes=2))
 
 
+def test_a_token_is_refused_before_its_nbf(tokens: JwtTokens) -> None:
+    token = forged({"nbf": int(NOW.timestamp()) + 300})
+    with pytest.raises(TokenNotValid, match="future"):
+        tokens.read(token, NOW)
+    assert tokens.read(token, NOW + timedelta(minutes=5)).account_id == 7
+    with pytest.raises(TokenNotValid, match="future"):
+        tokens.read(token, NOW)
+
+
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "sid", "jti", "iat", "exp", "token_type", "staff"])
 def test_every_claim_is_required(tokens: JwtTokens, claim: str) -> None:
     with pytest.raises(TokenNotValid):
@@ -110,6 +119,9 @@ def test_every_claim_is_required(tokens: JwtTokens, claim: str) -> None:
         {"exp": 1e400},
         {"exp": 10**30},
         {"exp": True},
+        {"nbf": "now"},
+        {"nbf": None},
+        {"nbf": 1.5},
         {"staff": 1},
         {"trust": 3},
         {"trust": "4"},

@@ -1,0 +1,160 @@
+"""Threads for use cases that hash passwords, with a bounded queue that is fair to clients."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from enum import IntEnum
+from typing import Any, Final, TypeVar
+
+from attrs import field, frozen
+
+from scalecommerce_core.domain.errors import Overloaded, TooManyAttempts
+
+T = TypeVar("T")
+
+HASHER_THREADS: Final = 2
+"""Threads for password hashing, which is slow by design and must not delay reads."""
+MAX_WAITING: Final = 256
+"""Calls that may wait in one process: about 2.5 s of work at 20 ms for a hash."""
+MAX_WAITING_PER_CLIENT: Final = 64
+"""Calls of one client that may wait, so that one client cannot fill the queue."""
+
+
+class Priority(IntEnum):
+    """The order in which waiting calls run; lower values first."""
+
+    LOG_IN = 0
+    SIGN_UP = 1
+
+
+@frozen(eq=False)
+class _Waiting:
+    client: str
+    start: asyncio.Future[None] = field(repr=False)
+
+
+class HashingPool:
+    """Runs calls in `HASHER_THREADS` threads. All methods must be called in one event loop.
+
+    Waiting calls run by priority. Within a priority the clients take turns, so that a client with many waiting calls
+    does not delay a client with one. A log-in that finds the queue full replaces the sign-up that would run last.
+    """
+
+    def __init__(
+        self,
+        threads: int = HASHER_THREADS,
+        *,
+        max_waiting: int = MAX_WAITING,
+        max_waiting_per_client: int = MAX_WAITING_PER_CLIENT,
+    ) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hasher")
+        self._idle = threads
+        self._max_waiting = max_waiting
+        self._max_waiting_per_client = max_waiting_per_client
+        self._waiting: dict[Priority, OrderedDict[str, deque[_Waiting]]] = {each: OrderedDict() for each in Priority}
+        self._by_client: dict[str, int] = {}
+        self._size = 0
+
+    @property
+    def waiting(self) -> int:
+        """The number of calls that have not begun."""
+        return self._size
+
+    async def run(self, use_case: Callable[[], T], *, client: str, priority: Priority) -> T:
+        """Return the result of `use_case`.
+
+        Raise `Overloaded` if the queue is full, and `TooManyAttempts` if too many calls of `client` are waiting.
+        """
+        await self._acquire(client, priority)
+        try:
+            work: asyncio.Future[Any] = asyncio.get_running_loop().run_in_executor(self._threads, use_case)
+        except BaseException:
+            self._release()
+            raise
+        # The thread is occupied until the call ends, also if the caller has given up.
+        work.add_done_callback(self._on_end)
+        result: T = await asyncio.shield(work)
+        return result
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
+
+    async def _acquire(self, client: str, priority: Priority) -> None:
+        if self._idle:
+            self._idle -= 1
+            return
+        if self._by_client.get(client, 0) >= self._max_waiting_per_client:
+            raise TooManyAttempts(
+                "Too many log-ins or sign-ups of this client are in progress: retry in 1 s.", timedelta(seconds=1)
+            )
+        if self._size >= self._max_waiting and not self._evict_below(priority):
+            raise _overloaded()
+        entry = _Waiting(client, asyncio.get_running_loop().create_future())
+        self._waiting[priority].setdefault(client, deque()).append(entry)
+        self._count(client, 1)
+        try:
+            await entry.start
+        except asyncio.CancelledError:
+            if entry.start.done() and not entry.start.cancelled():
+                self._release()
+            else:
+                self._remove(entry, priority)
+            raise
+
+    def _on_end(self, work: "asyncio.Future[Any]") -> None:
+        if not work.cancelled():
+            # Read here, since asyncio logs exceptions that nobody reads.
+            work.exception()
+        self._release()
+
+    def _release(self) -> None:
+        """Begin the next waiting call on the thread that became idle."""
+        entry = self._next()
+        if entry is None:
+            self._idle += 1
+        else:
+            entry.start.set_result(None)
+
+    def _next(self) -> _Waiting | None:
+        for clients in self._waiting.values():
+            while clients:
+                client, entries = clients.popitem(last=False)
+                entry = entries.popleft()
+                if entries:
+                    clients[client] = entries
+                self._count(client, -1)
+                if not entry.start.done():
+                    return entry
+        return None
+
+    def _evict_below(self, priority: Priority) -> bool:
+        """Refuse the newest call of the client with the most waiting calls of a lower priority; False: there is none."""
+        for lower in reversed(Priority):
+            if lower > priority and (clients := self._waiting[lower]):
+                entry = max(clients.values(), key=len)[-1]
+                self._remove(entry, lower)
+                if not entry.start.done():
+                    entry.start.set_exception(_overloaded())
+                return True
+        return False
+
+    def _remove(self, entry: _Waiting, priority: Priority) -> None:
+        clients = self._waiting[priority]
+        if (entries := clients.get(entry.client)) is not None and entry in entries:
+            entries.remove(entry)
+            if not entries:
+                del clients[entry.client]
+            self._count(entry.client, -1)
+
+    def _count(self, client: str, change: int) -> None:
+        self._size += change
+        if count := self._by_client.get(client, 0) + change:
+            self._by_client[client] = count
+        else:
+            del self._by_client[client]
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded("The server is overloaded: retry the request in a few seconds.")
