@@ -262,9 +262,34 @@ class Settings:
         validator=_positive,
     )
     login_attempts: int = _setting(
-        10, "Failed log-ins per account and window; ten times as many per network address.", validator=_positive
+        10,
+        "Wrong passwords per window for an account from one client address, and from one device that has logged in to"
+        " the account before.",
+        validator=_positive,
     )
-    login_window_seconds: int = _setting(300, "Length of the window of `LOGIN_ATTEMPTS`.", validator=_positive)
+    login_attempts_per_address: int = _setting(
+        500, "Wrong passwords per window from one client address, for all accounts together.", validator=_positive
+    )
+    login_window_seconds: int = _setting(
+        300, "Length of the window of `LOGIN_ATTEMPTS` and `LOGIN_ATTEMPTS_PER_ADDRESS`.", validator=_positive
+    )
+    login_attempts_per_account: int = _setting(
+        100,
+        "Wrong passwords per hour for an account, from all clients together that have not logged in to it before.",
+        validator=_positive,
+    )
+    device_token_days: int = _setting(
+        180, "How long a device is recognised after its last log-in, by its device token.", validator=_days
+    )
+    sign_ups_per_address: int = _setting(
+        20, "Accounts that one client address may create per window; 0: no limit.", validator=_from_zero
+    )
+    sign_ups_total: int = _setting(
+        1_000, "Accounts that all clients together may create per window; 0: no limit.", validator=_from_zero
+    )
+    sign_up_window_seconds: int = _setting(
+        3_600, "Length of the window of `SIGN_UPS_PER_ADDRESS` and `SIGN_UPS_TOTAL`.", validator=_positive
+    )
     view_window_seconds: int = _setting(
         30,
         "Time in which repeated requests of a client for a product count as one view; 0: each counts.",
@@ -391,6 +416,14 @@ class Settings:
     @property
     def login_window(self) -> timedelta:
         return timedelta(seconds=self.login_window_seconds)
+
+    @property
+    def device_lifetime(self) -> timedelta:
+        return timedelta(days=self.device_token_days)
+
+    @property
+    def sign_up_window(self) -> timedelta:
+        return timedelta(seconds=self.sign_up_window_seconds)
 
     @property
     def view_window(self) -> timedelta:

@@ -42,8 +42,9 @@ from entrypoints.policies import load_all
 from entrypoints.settings import Settings
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import PaymentGateway, Store, WebhookSender
-from scalecommerce_core.services.accounts import Accounts, Lifetimes
+from scalecommerce_core.services.accounts import Accounts, Lifetimes, SignUpLimits
 from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.login_throttle import LoginLimits
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
@@ -149,7 +150,19 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
                 issuer=settings.jwt_issuer,
                 audience=settings.jwt_issuer,
             ),
-            limiter=RedisLoginLimiter(redis, attempts=settings.login_attempts, window=settings.login_window),
+            limiter=RedisLoginLimiter(redis),
+            rate_limiter=rate_limiter,
+            security_log=security_log,
+            login_limits=LoginLimits(
+                settings.login_attempts,
+                settings.login_window,
+                account_attempts=settings.login_attempts_per_account,
+                address_attempts=settings.login_attempts_per_address,
+                device_lifetime=settings.device_lifetime,
+            ),
+            sign_up_limits=SignUpLimits(
+                settings.sign_ups_per_address, settings.sign_ups_total, settings.sign_up_window
+            ),
             lifetimes=Lifetimes(settings.access_lifetime, settings.refresh_lifetime, settings.refresh_grace),
         ),
         catalog=Catalog(store, clock),

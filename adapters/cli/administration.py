@@ -78,8 +78,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
         bool,
         typer.Option(
             "--promote",
-            help="Make an existing account staff without confirmation. Its password changes only with"
-            " --password-stdin.",
+            help="Make an existing account staff without confirmation. It gets a new password.",
             show_default=False,
         ),
     ] = False,
@@ -88,25 +87,25 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
 ) -> None:
     """Create a staff account, which can view and edit every user's data.
 
-    Prompts for missing values. An existing account can be made staff too: its sessions end, and --password-stdin
-    replaces its password.
+    Prompts for missing values. An existing account can be made staff too. Because anybody may have opened it, it gets a
+    new password, its sessions end, its webhook endpoints are disabled and its profile is emptied.
     """
     runtime: Runtime = ctx.obj
-    if not interactive() and not (email and (password_stdin or promote)):
-        raise CommandFailed(
-            "There is no terminal for prompts: pass --email, and --password-stdin or --promote or both.", ExitCode.USAGE
-        )
+    if not interactive() and not (email and password_stdin):
+        raise CommandFailed("There is no terminal for prompts: pass --email and --password-stdin.", ExitCode.USAGE)
     with runtime.open(data) as opened:
         accounts = opened.market.accounts
         address = normal_email(email or typer.prompt("E-mail address", err=True))
         with opened.market.store.begin() as tx:
             known = tx.accounts.by_email([address]).get(address)
-        changed = True
         if known is not None:
             if not promote and not known.is_staff:
                 _confirm_promotion(address)
-            password = _password_of_stdin() if password_stdin else None
-            changed = not known.is_staff or password is not None
+            password = None
+            if password_stdin:
+                password = _password_of_stdin()
+            elif not known.is_staff:
+                password = _password_asked()
             account = accounts.appoint_staff(address, password)
         elif promote:
             raise CommandFailed(f"{address} has no account. Run this command without --promote to create one.")
@@ -121,16 +120,22 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
                 "is_staff": account.is_staff,
                 "is_new": known is None,
                 "password_changed": known is not None and password is not None,
-                "sessions_revoked": known is not None and changed,
+                "sessions_revoked": known is not None and password is not None,
+                "profile_emptied": known is not None and not known.is_staff,
+                "webhooks_disabled": known is not None and not known.is_staff,
             }
         )
-    elif not changed:
+    elif known is not None and password is None:
         print_line(f"{account.email} (account {account.id}) is already staff; nothing was changed.")
     else:
         print_line(f"{account.email} (account {account.id}) is staff.")
         if known is not None:
-            what = "Its password was replaced" if password is not None else "Its password is unchanged"
-            print_line(f"{what}, and its sessions were ended: log in again.")
+            print_line("Its password was replaced, and its sessions were ended: log in again.")
+        if known is not None and not known.is_staff:
+            print_line(
+                "Anybody may have opened this account before: its names and biography were emptied, and its webhook"
+                " endpoints disabled. Check its products, pricing policies and orders."
+            )
 
 
 def _password_of_stdin() -> str:
@@ -146,5 +151,9 @@ def _confirm_promotion(address: str) -> None:
     if not interactive():
         raise CommandFailed(f"{address} already has an account. Add --promote to make it staff.")
     stderr_console().print(f"{address} already has an account.")
-    if not typer.confirm("Make it staff? Its sessions end.", err=True):
+    if not typer.confirm(
+        "Make it staff? It gets a new password, its sessions end, its webhook endpoints are disabled, and its profile"
+        " is emptied.",
+        err=True,
+    ):
         raise CommandFailed("Nothing was changed.")

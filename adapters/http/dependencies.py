@@ -143,9 +143,9 @@ class Dependencies:
     async def run_in_hasher(
         self, client: str, priority: Priority, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Call a use case that hashes passwords in a hasher thread, on behalf of the client with this network address.
+        """Call a use case that hashes passwords in a hasher thread; `client` is the network address that requests it.
 
-        Raise `Overloaded` if the queue of these threads is full, `TooManyAttempts` if too many calls of the client wait.
+        Raise `Overloaded` if the queue is full, and `TooManyAttempts` if too many calls of the client are waiting.
         """
         return await self._hashers.run(lambda: use_case(*args, **kwargs), client=client, priority=priority)
 

@@ -1,67 +1,102 @@
-"""`ports.LoginLimiter` in Redis: one sorted set of failure times per key makes the sliding window."""
+"""`ports.LoginLimiter` in Redis: one list of failure times per key makes the sliding window."""
 
 import logging
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from hashlib import blake2b
+from typing import TypeVar
 
 from redis import Redis, RedisError
 
 from adapters.redis.reachability import describe_error
+from scalecommerce_core.ports import RateLimit
+from scalecommerce_core.services.login_limiter import MemoryLoginLimiter
 
 logger = logging.getLogger(__name__)
 
-ADDRESS_FACTOR = 10
-"""A client address gets this many times the attempts of an account: an office or a proxy shares one address."""
+T = TypeVar("T")
 
 
 class RedisLoginLimiter:
-    """Allows `attempts` failures per account and `window`.
+    """Keys are hashed: they contain e-mail and network addresses.
 
-    While Redis is away it allows every attempt, since availability matters more, and logs a warning.
+    While Redis is away, each process counts its own failures instead, and logs a warning once per outage.
     """
 
-    def __init__(self, redis: Redis, *, attempts: int, window: timedelta) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._attempts = attempts
-        self._window = window
+        self._own = MemoryLoginLimiter()
+        self._is_away = False
+        self._lock = threading.Lock()
 
-    def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
-        waits = []
+    def retry_after(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> timedelta | None:
+        return self._call(lambda: self._retry_after(uses, now), lambda: self._own.retry_after(uses, now))
+
+    def record_failure(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> None:
+        self._call(lambda: self._record_failure(uses, now), lambda: self._own.record_failure(uses, now))
+
+    def reset(self, uses: Collection[tuple[RateLimit, str]]) -> None:
+        keys = [_redis_key(limit, key) for limit, key in uses]
+        if keys:
+            self._call(lambda: self._redis.delete(*keys), lambda: self._own.reset(uses))
+
+    def remember_client(self, client: str, until: datetime) -> None:
+        self._call(
+            lambda: self._redis.set(_client_key(client), "", exat=round(until.timestamp())),
+            lambda: self._own.remember_client(client, until),
+        )
+
+    def is_known_client(self, client: str, now: datetime) -> bool:
+        return self._call(
+            lambda: bool(self._redis.exists(_client_key(client))), lambda: self._own.is_known_client(client, now)
+        )
+
+    def _retry_after(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> timedelta | None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for limit, key in uses:
+                # The next attempt is allowed when this failure, the n-th newest, leaves the window.
+                pipe.lindex(_redis_key(limit, key), limit.events - 1)
+            oldest = pipe.execute()
+        waits = [
+            datetime.fromtimestamp(float(at), UTC) + limit.window - now
+            for (limit, _), at in zip(uses, oldest, strict=True)
+            if at is not None
+        ]
+        return max((wait for wait in waits if wait > timedelta(0)), default=None)
+
+    def _record_failure(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for limit, key in uses:
+                name = _redis_key(limit, key)
+                pipe.lpush(name, now.timestamp())
+                pipe.ltrim(name, 0, limit.events - 1)
+                pipe.pexpire(name, limit.window)
+            pipe.execute()
+
+    def _call(self, act: Callable[[], T], otherwise: Callable[[], T]) -> T:
         try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    # The next attempt is allowed when this failure, the n-th newest, leaves the window.
-                    nth = self._max_failures(key) - 1
-                    pipe.zremrangebyscore(_redis_key(key), "-inf", (now - self._window).timestamp())
-                    pipe.zrevrange(_redis_key(key), nth, nth, withscores=True)
-                replies = pipe.execute()
+            result = act()
         except RedisError as error:
-            logger.warning("log-ins are not limited while Redis is away: %s", describe_error(error))
-            return None
-        for oldest in replies[1::2]:
-            waits += [datetime.fromtimestamp(score, UTC) + self._window - now for _, score in oldest]
-        return max(waits, default=None)
-
-    def record_failure(self, keys: Collection[str], now: datetime) -> None:
-        try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.zadd(_redis_key(key), {uuid4().hex: now.timestamp()})
-                    pipe.expire(_redis_key(key), self._window)
-                pipe.execute()
-        except RedisError as error:
-            logger.warning("a failed log-in was not counted while Redis is away: %s", describe_error(error))
-
-    def reset(self, keys: Collection[str]) -> None:
-        try:
-            self._redis.delete(*map(_redis_key, keys))
-        except RedisError as error:
-            logger.warning("failed log-ins were not reset while Redis is away: %s", describe_error(error))
-
-    def _max_failures(self, key: str) -> int:
-        return self._attempts * (ADDRESS_FACTOR if key.startswith("address:") else 1)
+            with self._lock:
+                is_first, self._is_away = not self._is_away, True
+            if is_first:
+                logger.warning(
+                    "failed log-ins are counted in each process on its own while Redis is away: %s",
+                    describe_error(error),
+                )
+            return otherwise()
+        self._is_away = False
+        return result
 
 
-def _redis_key(key: str) -> str:
-    return f"scalecommerce:login-failures:{key}"
+def _redis_key(limit: RateLimit, key: str) -> str:
+    return f"scalecommerce:login-failures:{limit.name}:{_digest(key)}"
+
+
+def _client_key(client: str) -> str:
+    return f"scalecommerce:login-client:{_digest(client)}"
+
+
+def _digest(key: str) -> str:
+    return blake2b(key.encode(errors="surrogatepass"), digest_size=16).hexdigest()

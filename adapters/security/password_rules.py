@@ -27,8 +27,8 @@ SEQUENCES: Final = (
 """Passwords that follow the alphabet or a keyboard row, forwards or backwards, are refused."""
 
 MIN_GUESSES: Final = 10**8
-"""A password that zxcvbn expects to be found within fewer guesses is refused: a common password or a name with another
-case, look-alike characters or added digits and punctuation (`Passw0rd!`, `Summer2024!`). Eight random characters pass."""
+"""A password that zxcvbn expects to be found within fewer guesses is refused, such as a common password or a name with
+changed case, look-alike characters or added digits (`Passw0rd!`, `Summer2024!`). Eight random characters pass."""
 
 MAX_ESTIMATED: Final = 24
 """Only this many characters are estimated: the time grows with the square of the length (24 characters: 6 ms)."""

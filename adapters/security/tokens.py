@@ -29,7 +29,7 @@ VERIFIED_CACHE_SIZE: Final = 10_000
 CLOCK_SKEW: Final = timedelta(seconds=60)
 """How far the clock of the issuing host may be ahead, for `iat` and `nbf`."""
 
-TYP: Final = {TokenKind.ACCESS: "at+jwt", TokenKind.REFRESH: "rt+jwt"}
+TYP: Final = {TokenKind.ACCESS: "at+jwt", TokenKind.REFRESH: "rt+jwt", TokenKind.DEVICE: "dt+jwt"}
 REQUIRED: Final = ("iss", "aud", "sub", "sid", "jti", "iat", "exp", "token_type", "staff")
 
 Algorithm = Literal["HS256", "RS256", "EdDSA"]

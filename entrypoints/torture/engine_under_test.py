@@ -33,6 +33,8 @@ SHORT_DURATIONS: Final[Mapping[str, str]] = {
     "MIN_EPOCH_SECONDS": "1",
     # The webhook receiver of the test is on this machine.
     "WEBHOOKS_ALLOW_LOOPBACK": "true",
+    # All shoppers of the test share one client address.
+    "SIGN_UPS_PER_ADDRESS": "0",
 }
 """Defaults for the test, short enough that all of these durations expire while it runs."""
 

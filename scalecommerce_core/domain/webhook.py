@@ -395,6 +395,10 @@ class WebhookEndpoint:
         elif answers:
             self._failed(answers, now)
 
+    def disable(self, because: str) -> None:
+        """Send nothing more until the owner enables the endpoint; the owner reads the reason."""
+        self._disable(because)
+
     def resume(self) -> None:
         """End the pause, so that the next delivery is sent at once; raise `EndpointDisabled`."""
         if not self.is_active:

@@ -56,11 +56,13 @@ class TokenKind(StrEnum):
 
     ACCESS = "access"
     REFRESH = "refresh"
+    DEVICE = "device"
+    """Recognises a device that has logged in to the account; it gives no access."""
 
 
 @frozen
 class Claims:
-    """The content of a signed token. `id` is the claim `jti`."""
+    """The content of a signed token. `id` is the claim `jti`; a device token belongs to no session."""
 
     kind: TokenKind
     id: str
@@ -84,22 +86,6 @@ class Tokens(Protocol):
         ...
 
 
-class LoginLimiter(Protocol):
-    """Counts failed log-ins in a sliding window, per key: one of the account, one of the client's address."""
-
-    def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
-        """Return the time until all keys allow another attempt; None if they allow it now."""
-        ...
-
-    def record_failure(self, keys: Collection[str], now: datetime) -> None:
-        """Count a failed attempt under each key."""
-        ...
-
-    def reset(self, keys: Collection[str]) -> None:
-        """Reset the failures of these keys."""
-        ...
-
-
 @frozen
 class RateLimit:
     """At most `events` events for each key in every time span of length `window`; `events` is at least 1.
@@ -120,6 +106,30 @@ class RateLimiter(Protocol):
 
         Otherwise count nothing and return the time until all of them allow the event.
         """
+        ...
+
+
+class LoginLimiter(Protocol):
+    """Counts failed log-ins in sliding windows and remembers clients, for all processes together."""
+
+    def retry_after(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> timedelta | None:
+        """Return the time until all pairs of limit and key allow another attempt; None if they allow it now."""
+        ...
+
+    def record_failure(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> None:
+        """Count a failed attempt under each pair of limit and key."""
+        ...
+
+    def reset(self, uses: Collection[tuple[RateLimit, str]]) -> None:
+        """Reset the failures of these pairs."""
+        ...
+
+    def remember_client(self, client: str, until: datetime) -> None:
+        """Make `client` known until then."""
+        ...
+
+    def is_known_client(self, client: str, now: datetime) -> bool:
+        """Whether `client` is known. An adapter may forget clients early."""
         ...
 
 

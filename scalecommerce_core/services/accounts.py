@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -27,13 +28,21 @@ from scalecommerce_core.ports import (
     Ids,
     LoginLimiter,
     Passwords,
+    RateLimit,
+    RateLimiter,
+    SecurityEvent,
+    SecurityEventKind,
+    SecurityLog,
     Store,
     TokenKind,
     Tokens,
     Transaction,
 )
+from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
 from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+
+logger = logging.getLogger(__name__)
 
 LOGIN_REFUSED = "No active account has this e-mail address and password."
 
@@ -52,10 +61,11 @@ class SignUp:
 
 @frozen
 class TokenPair:
-    """An access token and a refresh token."""
+    """An access token and a refresh token; a log-in also returns the device token that later log-ins should send."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
+    device: str = field(default="", repr=False)
 
 
 @frozen
@@ -78,6 +88,20 @@ class Lifetimes:
     refresh_grace: timedelta = timedelta(seconds=10)
 
 
+@frozen
+class SignUpLimits:
+    """Limits on sign-ups in `window`: `per_address` for each client address, and `total`; 0 switches a limit off."""
+
+    per_address: int = 20
+    total: int = 1_000
+    window: timedelta = timedelta(hours=1)
+
+    def uses(self, address: str) -> list[tuple[RateLimit, str]]:
+        """The limits and keys of one sign-up from `address`."""
+        limits = (("sign-up per address", self.per_address, address), ("sign-up", self.total, ""))
+        return [(RateLimit(name, events, self.window), key) for name, events, key in limits if events]
+
+
 class Accounts:
     """Use cases of accounts.
 
@@ -93,31 +117,52 @@ class Accounts:
         passwords: Passwords,
         tokens: Tokens,
         limiter: LoginLimiter,
+        rate_limiter: RateLimiter,
+        security_log: SecurityLog,
         lifetimes: Lifetimes = Lifetimes(),
+        login_limits: LoginLimits | None = None,
+        sign_up_limits: SignUpLimits | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._passwords = passwords
         self._tokens = tokens
-        self._limiter = limiter
+        self._rate_limiter = rate_limiter
+        self._security_log = security_log
         self._lifetimes = lifetimes
+        self._login_limits = login_limits or LoginLimits()
+        self._sign_up_limits = sign_up_limits or SignUpLimits()
+        self._log_ins = LoginThrottle(limiter, self._login_limits)
+        self._password_checks = LoginThrottle(limiter, self._login_limits, "password check")
+
+    def sign_up(self, commands: Sequence[SignUp], *, address: str = "") -> list[Account | MarketError]:
+        """Create accounts; `Invalid` names the fields, `email` also for an address that has an account.
+
+        With the network `address` of a client, `SignUpLimits` apply to commands that are valid in themselves, before
+        their passwords are hashed: `TooManyAttempts`. Operators and imports pass none.
+        """
+        hashes = [self._checked_hash(command, address) for command in commands]
+        outcomes = self._add_accounts(commands, hashes)
+        for account in succeeded(outcomes):
+            self._record(SecurityEventKind.SIGN_UP, account.id, address)
+        return outcomes
 
     @retry_on(TransactionAborted)
-    def sign_up(self, commands: Sequence[SignUp]) -> list[Account | MarketError]:
-        """Create accounts; `Invalid` names the fields, `email` also for an address that has an account."""
+    def _add_accounts(
+        self, commands: Sequence[SignUp], hashes: Sequence[str | MarketError | None]
+    ) -> list[Account | MarketError]:
         now = self._clock.now()
-        hashes = [self._checked_hash(command) for command in commands]
         try:
             with self._store.begin() as tx:
                 ids = iter(tx.accounts.next_ids(len(commands)))
                 emails = {email for email in (_email_or_none(c.email) for c in commands) if email is not None}
                 taken = set(tx.accounts.by_email(emails))
 
-                def create(hashed_command: tuple[SignUp, str | Invalid | None]) -> Account:
+                def create(hashed_command: tuple[SignUp, str | MarketError | None]) -> Account:
                     command, hashed = hashed_command
                     account_id = next(ids)
-                    if isinstance(hashed, Invalid):
+                    if isinstance(hashed, MarketError):
                         raise hashed
                     email = normal_email(command.email)
                     if email in taken:
@@ -133,38 +178,45 @@ class Accounts:
             # A concurrent sign-up used the same address between the read and the write above.
             if len(commands) == 1:
                 return [_email_taken()]
-            return [outcome for command in commands for outcome in self.sign_up([command])]
+            pairs = zip(commands, hashes, strict=True)
+            return [outcome for command, hashed in pairs for outcome in self._add_accounts([command], [hashed])]
         return outcomes
 
-    def log_in(self, email: str, password: str, *, address: str = "") -> TokenPair:
+    def log_in(self, email: str, password: str, *, address: str = "", device_token: str = "") -> TokenPair:
         """Open a session and return its tokens.
 
-        `address` is the client's network address; failures are counted per address and per account. Raise
-        `TooManyAttempts`, or `NotAuthenticated` with one message for all reasons, so that it does not reveal which
-        accounts exist.
+        `address` is the client's network address, and `device_token` the one that an earlier log-in of this device
+        returned. They decide which limits on failures apply (`services.login_throttle`). Raise `TooManyAttempts`, or
+        `NotAuthenticated` with one message for all reasons, so that it does not reveal which accounts exist.
         """
         now = self._clock.now()
         # An invalid e-mail address is not looked up: it may be of any length and content.
         name = _email_or_none(email)
-        keys = [key for key, given in ((f"account:{name}", name), (f"address:{address}", address)) if given]
-        if wait := self._limiter.retry_after(keys, now):
-            seconds = max(1, round(wait.total_seconds()))
-            raise TooManyAttempts(f"Too many failed log-ins: try again in {seconds} s.", wait)
         with self._store.begin() as tx:
             account = None if name is None else tx.accounts.by_email([name]).get(name)
-        # Outside the transaction: hashing takes long and must not occupy a connection.
+        stamp = _password_stamp(account)
+        device = self._read_device(device_token, account, stamp, now)
+        admission = self._admit(self._log_ins, LoginClient(name, address, device, stamp), account, now)
+        # Outside a transaction: hashing takes long and must not occupy a connection.
         right = self._passwords.verify(account.password_hash if account is not None else None, password)
         if account is None or not right or not account.is_active:
-            self._limiter.record_failure(keys, now)
+            self._log_ins.record_failure(admission, now)
+            self._record(SecurityEventKind.LOG_IN_FAILED, None if account is None else account.id, address)
             raise NotAuthenticated(LOGIN_REFUSED)
-        self._limiter.reset([f"account:{name}"])
+        account = self._rehash(account, password)
+        stamp = _password_stamp(account)
+        self._log_ins.record_success(evolve(admission, client=evolve(admission.client, stamp=stamp)), now)
         session = Session(
             SessionId(self._ids.token()), account.id, self._ids.token(), now, now + self._lifetimes.refresh
         )
         with self._store.begin() as tx:
             tx.sessions.add([session])
             trust = _viewer_trust(tx, account, session)
-        return self._issue_tokens(account, session, trust)
+        self._record(SecurityEventKind.LOG_IN, account.id, address)
+        return evolve(
+            self._issue_tokens(account, session, trust),
+            device=self._issue_device(device or self._ids.token(), account, stamp, now),
+        )
 
     @retry_on(TransactionAborted)
     def refresh(self, token: str) -> TokenPair:
@@ -198,7 +250,10 @@ class Accounts:
 
     def verify(self, token: str) -> Claims:
         """The claims of an access or refresh token; raise `TokenNotValid`. Its session is not checked."""
-        return self._tokens.read(token, self._clock.now())
+        claims = self._tokens.read(token, self._clock.now())
+        if claims.kind is TokenKind.DEVICE:
+            raise TokenNotValid("This is not an access or refresh token.")
+        return claims
 
     def identify(self, access: str) -> Identity:
         """The caller that an access token was issued to; raise `TokenNotValid`."""
@@ -233,13 +288,12 @@ class Accounts:
             tx.accounts.save([account])
         return account
 
-    def change_password(self, who: Identity, old: str, new: str) -> None:
-        """Replace the password and revoke all other sessions; raise `Invalid`."""
+    def change_password(self, who: Identity, old: str, new: str, *, address: str = "") -> None:
+        """Replace the password and revoke all other sessions; raise `Invalid`, or `TooManyAttempts` as
+        `check_password` does.
+        """
         now = self._clock.now()
-        with self._store.begin() as tx:
-            account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
-        if not self._passwords.verify(account.password_hash, old):
-            raise Invalid.field("old_password", "This is not your password.")
+        account = self.check_password(who.account_id, old, field_name="old_password", address=address)
         complaints = self._passwords.find_violations(
             new, about=_words(account.email, account.first_name, account.last_name)
         )
@@ -254,44 +308,125 @@ class Accounts:
             for session in own:
                 session.end_grace()
             tx.sessions.save(own)
+        self._record(SecurityEventKind.PASSWORD_CHANGED, who.account_id, address)
 
-    def appoint_staff(self, email: str, password: str | None = None) -> Account:
-        """Make an existing account staff, set its password if one is given, and revoke all of its sessions.
+    def check_password(
+        self, account_id: AccountId, password: str, *, field_name: str = "password", address: str = ""
+    ) -> Account:
+        """Confirm that an authenticated caller knows the password; return the account.
 
-        Sessions are revoked so that no earlier token gains staff rights. An account that is staff already is unchanged
-        if no password is given. Raise `NotFound`, or `Invalid` for a weak password, or if the account has no password
-        and none is given.
+        Raise `Invalid` for a wrong one, naming the field, and `TooManyAttempts` after as many failures as log-ins may
+        have. Both are counted apart, so that a stranger's failed log-ins do not stop the owner.
         """
-        address = normal_email(email)
-        with self._store.begin() as tx:
-            found = tx.accounts.by_email([address]).get(address)
-        if found is None:
-            raise NotFound("account", email)
-        if password is None and found.password_hash is None:
-            raise Invalid.field("password", "This account has no password, so it cannot log in: give a password.")
-        hashed = None
-        if password is not None:
-            about = _words(found.email, found.first_name, found.last_name)
-            if violations := self._passwords.find_violations(password, about=about):
-                raise Invalid({"password": violations})
-            # Outside the transaction: hashing takes long.
-            hashed = self._passwords.hash(password)
-        return self._appoint(found.id, hashed, self._clock.now())
-
-    @retry_on(TransactionAborted)
-    def _appoint(self, account_id: AccountId, hashed: str | None, now: datetime) -> Account:
+        now = self._clock.now()
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
-            if account.is_staff and hashed is None:
-                return account
-            account.is_staff = True
-            if hashed is not None:
-                account.password_hash = hashed
-            tx.accounts.save([account])
-            tx.sessions.revoke_all(account_id, now)
+        client = LoginClient(str(account_id), address, stamp=_password_stamp(account))
+        admission = self._admit(self._password_checks, client, account, now)
+        # Outside the transaction: hashing takes long.
+        if not self._passwords.verify(account.password_hash, password):
+            self._password_checks.record_failure(admission, now)
+            self._record(SecurityEventKind.LOG_IN_FAILED, account_id, address, "password check")
+            raise Invalid.field(field_name, "This is not your password.")
+        self._password_checks.record_success(admission, now)
         return account
 
-    def _checked_hash(self, command: SignUp) -> str | Invalid | None:
+    def appoint_staff(self, email: str, password: str | None = None) -> Account:
+        """Make an existing account staff and set its password, because somebody else may have opened the account.
+
+        Everything by which that person could return or deceive ends: sessions, devices that may log in, active webhook
+        endpoints, and the names and description of the profile. An account that is staff already keeps its profile and
+        endpoints, and is unchanged if no password is given. Raise `NotFound`, or `Invalid` for a weak or missing
+        password.
+        """
+        normal = normal_email(email)
+        with self._store.begin() as tx:
+            found = tx.accounts.by_email([normal]).get(normal)
+        if found is None:
+            raise NotFound("account", email)
+        if password is None:
+            if found.is_staff:
+                return found
+            raise Invalid.field("password", "Give a new password: somebody else may know the present one.")
+        about = _words(found.email, found.first_name, found.last_name)
+        if violations := self._passwords.find_violations(password, about=about):
+            raise Invalid({"password": violations})
+        # Outside the transaction: hashing takes long.
+        account = self._appoint(found.id, self._passwords.hash(password), self._clock.now())
+        self._record(SecurityEventKind.STAFF_APPOINTED, account.id, "")
+        return account
+
+    @retry_on(TransactionAborted)
+    def _appoint(self, account_id: AccountId, hashed: str, now: datetime) -> Account:
+        with self._store.begin() as tx:
+            account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
+            was_staff = account.is_staff
+            account.password_hash = hashed
+            account.is_staff = True
+            if not was_staff:
+                account.edit(first_name="", last_name="", bio="")
+            tx.accounts.save([account])
+            tx.sessions.revoke_all(account_id, now)
+            if not was_staff:
+                _disable_webhooks(tx, account_id)
+        return account
+
+    def _admit(self, throttle: LoginThrottle, client: LoginClient, account: Account | None, now: datetime) -> Admission:
+        try:
+            return throttle.admit(client, now)
+        except TooManyAttempts:
+            account_id = None if account is None else account.id
+            self._record(SecurityEventKind.LOG_IN_LIMITED, account_id, client.address)
+            raise
+
+    def _rehash(self, account: Account, password: str) -> Account:
+        """Replace a hash with outdated parameters. A failure is logged only: the log-in itself is valid."""
+        old = account.password_hash
+        if old is None or not self._passwords.needs_rehash(old):
+            return account
+        try:
+            return self._replace_hash(account, self._passwords.hash(password))
+        except (MarketError, ValueError) as error:
+            logger.warning("the password hash of account %d was not renewed: %s", account.id, error)
+            return account
+
+    @retry_on(TransactionAborted)
+    def _replace_hash(self, account: Account, hashed: str) -> Account:
+        with self._store.begin() as tx:
+            present = self._locked(tx.accounts.lock([account.id]).get(account.id), account.id)
+            # The password may have been changed meanwhile.
+            if present.password_hash != account.password_hash:
+                return account
+            present.password_hash = hashed
+            tx.accounts.save([present])
+        return evolve(account, password_hash=hashed)
+
+    def _read_device(self, token: str, account: Account | None, stamp: str, now: datetime) -> str | None:
+        """The id of a valid device token of this account and password; None: there is none."""
+        if not token:
+            return None
+        try:
+            claims = self._tokens.read(token, now)
+        except TokenNotValid:
+            return None
+        is_theirs = account is not None and claims.account_id == account.id and claims.session_id == stamp
+        return claims.id if is_theirs and claims.kind is TokenKind.DEVICE else None
+
+    def _issue_device(self, device: str, account: Account, stamp: str, now: datetime) -> str:
+        claims = Claims(
+            kind=TokenKind.DEVICE,
+            id=device,
+            account_id=account.id,
+            session_id=SessionId(stamp),
+            is_staff=False,
+            expires_at=now + self._login_limits.device_lifetime,
+        )
+        return self._tokens.issue(claims, now)
+
+    def _record(self, kind: SecurityEventKind, account_id: AccountId | None, address: str, detail: str = "") -> None:
+        self._security_log.record(SecurityEvent(kind, account_id, address, detail))
+
+    def _checked_hash(self, command: SignUp, address: str) -> str | MarketError | None:
         errors: dict[str, list[str]] = {}
         try:
             normal_email(command.email)
@@ -309,6 +444,9 @@ class Accounts:
                 errors["password"] = violations
         if errors:
             return Invalid(errors)
+        if address and (wait := self._rate_limiter.acquire(self._sign_up_limits.uses(address), self._clock.now())):
+            seconds = max(1, round(wait.total_seconds()))
+            return TooManyAttempts(f"Too many accounts were created: try again in {seconds} s.", wait)
         return None if command.password is None else self._passwords.hash(command.password.reveal())
 
     def _issue_tokens(self, account: Account, session: Session, trust: ViewerTrust) -> TokenPair:
@@ -353,6 +491,22 @@ def _email_or_none(email: str) -> str | None:
 def _access_id(refresh_id: str) -> str:
     """The `jti` of the access token issued with this refresh token: 128 bits that do not reveal the refresh token's."""
     return base64.urlsafe_b64encode(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16]).rstrip(b"=").decode()
+
+
+def _password_stamp(account: Account | None) -> str:
+    """A text that changes with the stored hash of the password and does not reveal it."""
+    if account is None or account.password_hash is None:
+        return ""
+    digest = hashlib.sha256(f"device {account.password_hash}".encode()).digest()[:16]
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _disable_webhooks(tx: Transaction, owner: AccountId) -> None:
+    own = [endpoint.id for endpoint in tx.webhooks.subscribed([owner]) if endpoint.owner_id == owner]
+    endpoints = list(tx.webhooks.lock(own).values())
+    for endpoint in endpoints:
+        endpoint.disable("Your account became staff: check the URL, then enable the endpoint.")
+    tx.webhooks.save(endpoints)
 
 
 def _email_taken() -> Invalid:

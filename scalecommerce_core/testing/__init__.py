@@ -4,9 +4,10 @@
 that every adapter must pass.
 """
 
-from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store, WebhookSender
+from scalecommerce_core.ports import Clock, Ids, PaymentGateway, RateLimiter, SecurityLog, Store, WebhookSender
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.login_limiter import MemoryLoginLimiter
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.outbox_relay import OutboxRelay
@@ -20,7 +21,6 @@ from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
     CountingIds,
     CountingWorkNotifier,
-    MemoryLoginLimiter,
     PlainPasswords,
     RecordedSecurityEvents,
     RecordingSender,
@@ -68,6 +68,8 @@ def in_memory_market(
     ids: Ids | None = None,
     gateway: PaymentGateway | None = None,
     sender: WebhookSender | None = None,
+    rate_limiter: RateLimiter | None = None,
+    security_log: SecurityLog | None = None,
 ) -> Market:
     """The whole engine with in-memory adapters; without a `clock`, the time stands still at 2026-01-01.
 
@@ -87,6 +89,8 @@ def in_memory_market(
             passwords=PlainPasswords(),
             tokens=RememberedTokens(),
             limiter=MemoryLoginLimiter(),
+            rate_limiter=rate_limiter or MemoryRateLimiter(),
+            security_log=security_log or RecordedSecurityEvents(),
         ),
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock),

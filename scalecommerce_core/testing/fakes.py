@@ -1,7 +1,7 @@
 """Test doubles of the ports around the store: exact, deterministic, without I/O."""
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -120,31 +120,6 @@ class RememberedTokens:
         if claims is None or claims.expires_at <= now:
             raise TokenNotValid("The token is invalid or expired.")
         return claims
-
-
-class MemoryLoginLimiter:
-    """Counts failures in a sliding window, in this process only."""
-
-    def __init__(self, attempts: int = 10, window: timedelta = timedelta(minutes=5)) -> None:
-        self._attempts = attempts
-        self._window = window
-        self._failures: dict[str, list[datetime]] = {}
-
-    def retry_after(self, keys: Collection[str], now: datetime) -> timedelta | None:
-        waits = []
-        for key in keys:
-            recent = [at for at in self._failures.get(key, []) if at > now - self._window]
-            if len(recent) >= self._attempts:
-                waits.append(recent[-self._attempts] + self._window - now)
-        return max(waits, default=None)
-
-    def record_failure(self, keys: Collection[str], now: datetime) -> None:
-        for key in keys:
-            self._failures.setdefault(key, []).append(now)
-
-    def reset(self, keys: Collection[str]) -> None:
-        for key in keys:
-            self._failures.pop(key, None)
 
 
 class RecordedSecurityEvents:

@@ -61,7 +61,7 @@ def prepare(deployment: Deployment) -> Target:
     staff = deployment.person("staff", first_name="Fay", last_name="Zhang")
     email = str(staff.get("/users/api/v1/me/").json()["email"])
     with real_market(database_url) as market:
-        market.accounts.appoint_staff(email)
+        market.accounts.appoint_staff(email, PASSWORD)
     log_in(staff, email)
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
         before = connection.execute("SELECT last_value, is_called FROM product_ids").fetchone() or (1, False)

@@ -91,6 +91,8 @@ class Deployment:
             "JWT_SECRET": secrets.token_urlsafe(48),
             # A token must be valid for a whole test suite.
             "ACCESS_TOKEN_SECONDS": "36000",
+            # All accounts of a suite are created from one client address.
+            "SIGN_UPS_PER_ADDRESS": "0",
             **more,
         }
         self.commands: dict[str, Command] = {}

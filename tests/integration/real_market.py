@@ -23,7 +23,9 @@ from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (
     CountingIds,
     MemoryLoginLimiter,
+    MemoryRateLimiter,
     PlainPasswords,
+    RecordedSecurityEvents,
     RecordingSender,
     RememberedTokens,
     ReversingCipher,
@@ -48,6 +50,8 @@ def real_market(
                 passwords=PlainPasswords(),
                 tokens=RememberedTokens(),
                 limiter=MemoryLoginLimiter(),
+                rate_limiter=MemoryRateLimiter(),
+                security_log=RecordedSecurityEvents(),
             ),
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock),

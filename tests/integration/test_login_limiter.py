@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from redis import Redis
 
-from adapters.redis.login_limiter import ADDRESS_FACTOR, RedisLoginLimiter
+from adapters.redis.login_limiter import RedisLoginLimiter
 from scalecommerce_core.testing.contracts import LoginLimiterContract
-from scalecommerce_core.testing.contracts.login_limiters import ANN, NOW, WINDOW, Limiters
+from scalecommerce_core.testing.contracts.login_limiters import NOW, ONE, TWO, WINDOW, Limiters
 
 
 @pytest.fixture
@@ -21,29 +22,30 @@ def redis(redis_url: str) -> Iterator[Redis]:
 class TestRedisLoginLimiter(LoginLimiterContract):
     @pytest.fixture
     def limiters(self, redis: Redis) -> Limiters:
-        return lambda attempts, window: RedisLoginLimiter(redis, attempts=attempts, window=window)
+        return lambda: RedisLoginLimiter(redis)
 
 
-def test_a_client_address_gets_more_attempts_than_an_account(redis: Redis) -> None:
-    limiter = RedisLoginLimiter(redis, attempts=1, window=WINDOW)
-    for _ in range(ADDRESS_FACTOR - 1):
-        limiter.record_failure(["address:10.0.0.1"], NOW)
-    assert limiter.retry_after(["address:10.0.0.1"], NOW) is None
-    limiter.record_failure(["address:10.0.0.1"], NOW)
-    assert limiter.retry_after(["address:10.0.0.1"], NOW) == WINDOW
-
-
-def test_failures_expire_in_redis_with_the_window(redis: Redis) -> None:
-    RedisLoginLimiter(redis, attempts=1, window=WINDOW).record_failure([ANN], NOW)
+def test_failures_are_bounded_and_expire_in_redis_with_the_window(redis: Redis) -> None:
+    limiter = RedisLoginLimiter(redis)
+    for _ in range(5):
+        limiter.record_failure([(TWO, "ann@example.com")], NOW)
     (key,) = redis.keys()
+    assert "ann" not in key
+    assert redis.llen(key) == 2
     assert 0 < redis.ttl(key) <= WINDOW.total_seconds()
 
 
-def test_without_redis_every_attempt_is_allowed_and_a_warning_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_redis_a_process_counts_its_own_failures_and_logs_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     away = Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.2)
-    limiter = RedisLoginLimiter(away, attempts=1, window=WINDOW)
+    limiter = RedisLoginLimiter(away)
     with caplog.at_level(logging.WARNING):
-        limiter.record_failure([ANN], NOW)
-        assert limiter.retry_after([ANN], NOW) is None
-        limiter.reset([ANN])
-    assert len(caplog.records) == 3
+        assert limiter.retry_after([(ONE, "ann")], NOW) is None
+        limiter.record_failure([(ONE, "ann")], NOW)
+        assert limiter.retry_after([(ONE, "ann")], NOW) == WINDOW
+        limiter.reset([(ONE, "ann")])
+        assert limiter.retry_after([(ONE, "ann")], NOW) is None
+        limiter.remember_client("ann at home", NOW + timedelta(days=1))
+        assert limiter.is_known_client("ann at home", NOW)
+    assert len(caplog.records) == 1

@@ -6,13 +6,14 @@ from typing import Final
 from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SELLER, STAFF, STAFF_ID
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
-from adapters.http.resources.users import EXAMPLE, Nothing, TokensSchema, UserSchema
+from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.accounts import LOGIN_REFUSED
 
 NEW_PASSWORD: Final = "nine small teapots"  # noqa: S105 - an example
 TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"  # noqa: S105 - an example
 REFRESH: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
+DEVICE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImR0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
 
 _STAFF: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "")
 _EDITED: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.")
@@ -28,7 +29,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "After the example of changePassword": {"email": STAFF, "password": NEW_PASSWORD},
             "The account that the example of signUp creates": {"email": "kara@example.com", "password": EXAMPLE},
         },
-        responses={200: TokensSchema(TOKEN, REFRESH)},
+        responses={200: LogInTokensSchema(TOKEN, REFRESH, DEVICE)},
         problems=[NotAuthenticated(LOGIN_REFUSED)],
     ),
     "refreshToken": Example(

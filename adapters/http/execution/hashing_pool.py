@@ -130,7 +130,7 @@ class HashingPool:
         return None
 
     def _evict_below(self, priority: Priority) -> bool:
-        """Refuse the newest call of the client with the most waiting calls of a lower priority; False: there is none."""
+        """Refuse a waiting call of a lower priority, the newest of the client with the most; False: there is none."""
         for lower in reversed(Priority):
             if lower > priority and (clients := self._waiting[lower]):
                 entry = max(clients.values(), key=len)[-1]

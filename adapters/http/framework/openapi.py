@@ -104,6 +104,7 @@ CONVENTIONS: Final = (
 
 COMPONENT_NAMES: Final[Mapping[str, str]] = {
     "DecisionOutcome": "Outcome",
+    "LogInTokensSchema": "LogInTokens",
     "PageSchema": "PageAnswer",
     "ProductSchema": "Product",
     "SortOrder": "Ordering",

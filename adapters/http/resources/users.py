@@ -1,6 +1,6 @@
 """`users/api/v1/`: accounts, log-in and tokens."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -8,7 +8,9 @@ from starlette.responses import Response
 
 from adapters.http.confidential import Confidential
 from adapters.http.dependencies import Dependencies
+from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
+from adapters.http.framework.client_address import network_key
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
@@ -26,7 +28,8 @@ MAX_PASSWORD: Final = 1024
 MAX_TOKEN: Final = 4096
 
 RULES: Final = (
-    "At least 8 characters; not a common password, not only digits, not similar to the e-mail address or name."
+    "At least 8 characters; not only digits, not similar to the e-mail address or name, and not easy to guess, such as"
+    " a common password with changed letters or added digits."
 )
 EXAMPLE: Final = "three words here"
 
@@ -58,8 +61,11 @@ class SignUpBody(Confidential):
 
 
 class Credentials(Confidential):
+    """`device_token` is the one that the last log-in on this device returned; it may be omitted."""
+
     email: Annotated[str, msgspec.Meta(max_length=1000, examples=[EXAMPLE_EMAIL])]
     password: GivenPassword
+    device_token: Token = ""
 
 
 class RefreshBody(Confidential):
@@ -73,6 +79,14 @@ class VerifyBody(Confidential):
 class TokensSchema(Confidential):
     access: str
     refresh: str
+
+
+class LogInTokensSchema(Confidential):
+    """Store `device_token` on the device, also after logging out, and send it with the next log-in."""
+
+    access: str
+    refresh: str
+    device_token: str
 
 
 class Nothing(msgspec.Struct):
@@ -96,6 +110,10 @@ def to_user_schema(account: Account | AccountView) -> UserSchema:
     return UserSchema(account.id, account.first_name, account.last_name, account.email, account.bio)
 
 
+def _address(call: Call[Any, None]) -> str:
+    return network_key(call.request.client.host) if call.request.client is not None else ""
+
+
 class UserResource:
     """Accounts, sessions and tokens."""
 
@@ -109,16 +127,24 @@ class UserResource:
         path=f"{ROOT}token/",
         name="logIn",
         summary="Log in",
-        responses={200: ResponseSpec(TokensSchema, "An access and a refresh token.", links=TOKEN_LINKS)},
+        description="After too many wrong passwords, log-ins are answered with 429. Failures of strangers do not affect"
+        " a client that sends the `device_token` of its last log-in.",
+        responses={200: ResponseSpec(LogInTokensSchema, "An access, a refresh and a device token.", links=TOKEN_LINKS)},
         tag=TAG,
         errors=(NotAuthenticated, TooManyAttempts),
     )
     async def log_in(self, call: Call[Credentials, None]) -> Response:
-        address = call.request.client.host if call.request.client is not None else ""
+        address, body = _address(call), call.body
         pair = await self._dependencies.run_in_hasher(
-            self._accounts.log_in, call.body.email, call.body.password, address=address
+            address,
+            Priority.LOG_IN,
+            self._accounts.log_in,
+            body.email,
+            body.password,
+            address=address,
+            device_token=body.device_token,
         )
-        return json_response(TokensSchema(pair.access, pair.refresh))
+        return json_response(LogInTokensSchema(pair.access, pair.refresh, pair.device))
 
     @OperationSpec(
         method="POST",
@@ -203,11 +229,15 @@ class UserResource:
         description="E-mail addresses are unique regardless of case.",
         responses={201: ResponseSpec(UserSchema, "The account.", [LOCATION])},
         tag=TAG,
+        errors=(TooManyAttempts,),
     )
     async def sign_up(self, call: Call[SignUpBody, None]) -> Response:
-        body = call.body
+        address, body = _address(call), call.body
         command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
-        account = unwrap_single(await self._dependencies.run_in_hasher(self._accounts.sign_up, [command]))
+        outcomes = await self._dependencies.run_in_hasher(
+            address, Priority.SIGN_UP, self._accounts.sign_up, [command], address=address
+        )
+        account = unwrap_single(outcomes)
         return json_response(to_user_schema(account), 201, {"Location": f"{ROOT}me/"})
 
     @OperationSpec(
@@ -218,11 +248,18 @@ class UserResource:
         responses={204: ResponseSpec(None, "The password is changed.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound,),
+        errors=(NotFound, TooManyAttempts),
     )
     async def change_password(self, call: Call[PasswordBody, None]) -> Response:
+        address, body = _address(call), call.body
         await self._dependencies.run_in_hasher(
-            self._accounts.change_password, call.identity, call.body.old_password, call.body.new_password
+            address,
+            Priority.LOG_IN,
+            self._accounts.change_password,
+            call.identity,
+            body.old_password,
+            body.new_password,
+            address=address,
         )
         return no_content()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import TokenNotValid
+from scalecommerce_core.domain.errors import NotAuthenticated, TokenNotValid
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.results import unwrap_single
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
@@ -44,6 +44,7 @@ def test_a_script_creates_a_superuser(cli: Cli, runtime: MemoryRuntime) -> None:
     ended = cli("createsuperuser", "--email", "Ada@Example.com", "--password-stdin", "--json", stdin=f"{GOOD}\n")
     assert json.loads(ended.out) == {
         "id": 1, "email": EMAIL, "is_staff": True, "is_new": True, "password_changed": False, "sessions_revoked": False,
+        "profile_emptied": False, "webhooks_disabled": False,
     }  # fmt: skip
     assert account(runtime).is_staff
     assert runtime.market.accounts.log_in(EMAIL, GOOD).access
@@ -64,8 +65,10 @@ def test_a_script_gets_no_prompts(cli: Cli) -> None:
     ended = cli("createsuperuser", "--email", EMAIL)
     assert (ended.code, ended.err) == (
         2,
-        "There is no terminal for prompts: pass --email, and --password-stdin or --promote or both.\n",
+        "There is no terminal for prompts: pass --email and --password-stdin.\n",
     )
+    # A promotion sets a new password, which a script has to give.
+    assert cli("createsuperuser", "--email", EMAIL, "--promote").code == 2
 
 
 def test_invalid_addresses_and_passwords_are_reported(cli: Cli) -> None:
@@ -84,12 +87,17 @@ def test_an_existing_account_can_be_made_staff(cli: Cli, runtime: MemoryRuntime,
     somebody()
     assert cli("createsuperuser", "--email", EMAIL, stdin="n\n").code == 1
     assert not account(runtime).is_staff
-    assert cli("createsuperuser", "--email", EMAIL, stdin="y\n").code == 0
+    stranger = runtime.market.accounts.log_in(EMAIL, GOOD)
+    assert cli("createsuperuser", "--email", EMAIL, stdin="y\nanother password\nanother password\n").code == 0
     assert account(runtime).is_staff
+    with pytest.raises(NotAuthenticated):
+        runtime.market.accounts.log_in(EMAIL, GOOD)
+    with pytest.raises(TokenNotValid):
+        runtime.market.accounts.refresh(stranger.refresh)
 
 
 def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
-    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
+    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD, "Chief", "Officer")]))
     tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
     refused = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="short\n")
     assert (refused.code, refused.err) == (1, "password: At least 8 characters are required.\n")
@@ -97,24 +105,41 @@ def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtim
     ended = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--promote", stdin="another password\n")
     assert (ended.code, ended.out) == (
         0,
-        (f"{EMAIL} (account 1) is staff.\nIts password was replaced, and its sessions were ended: log in again.\n"),
+        (
+            f"{EMAIL} (account 1) is staff.\n"
+            "Its password was replaced, and its sessions were ended: log in again.\n"
+            "Anybody may have opened this account before: its names and biography were emptied, and its webhook"
+            " endpoints disabled. Check its products, pricing policies and orders.\n"
+        ),
     )
     assert account(runtime).is_staff
+    assert (account(runtime).first_name, account(runtime).last_name) == ("", "")
     assert runtime.market.accounts.log_in(EMAIL, "another password").access
     with pytest.raises(TokenNotValid):
         runtime.market.accounts.refresh(tokens.refresh)
 
 
-def test_a_script_promotes_an_account_that_keeps_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
-    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD)]))
-    ended = cli("createsuperuser", "--email", EMAIL, "--promote", "--json")
-    assert json.loads(ended.out) == {
-        "id": 1, "email": EMAIL, "is_staff": True, "is_new": False, "password_changed": False, "sessions_revoked": True,
-    }  # fmt: skip
+def test_an_account_that_is_staff_already_changes_only_with_a_new_password(cli: Cli, runtime: MemoryRuntime) -> None:
+    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD, "Ada", is_staff=True)]))
     tokens = runtime.market.accounts.log_in(EMAIL, GOOD)
+    ended = cli("createsuperuser", "--email", EMAIL, "--password-stdin", "--json", stdin="another password\n")
+    assert json.loads(ended.out) == {
+        "id": 1, "email": EMAIL, "is_staff": True, "is_new": False, "password_changed": True, "sessions_revoked": True,
+        "profile_emptied": False, "webhooks_disabled": False,
+    }  # fmt: skip
+    with pytest.raises(TokenNotValid):
+        runtime.market.accounts.refresh(tokens.refresh)
+    assert account(runtime).first_name == "Ada"
+
+
+def test_a_terminal_leaves_an_account_that_is_staff_already_unchanged(
+    cli: Cli, runtime: MemoryRuntime, somebody: Callable[[], None]
+) -> None:
+    somebody()
+    unwrap_single(runtime.market.accounts.sign_up([SignUp(EMAIL, GOOD, is_staff=True)]))
     again = cli("createsuperuser", "--email", EMAIL, "--promote")
     assert (again.code, again.out) == (0, f"{EMAIL} (account 1) is already staff; nothing was changed.\n")
-    assert runtime.market.accounts.refresh(tokens.refresh).access
+    assert runtime.market.accounts.log_in(EMAIL, GOOD).access
 
 
 def test_an_unknown_address_is_not_promoted(cli: Cli) -> None:

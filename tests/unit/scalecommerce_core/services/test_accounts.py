@@ -16,13 +16,22 @@ from scalecommerce_core.domain.errors import (
     TokenNotValid,
     TooManyAttempts,
     TransactionAborted,
+    Unavailable,
 )
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.product_views import ViewerTrust
-from scalecommerce_core.ports import Store, Transaction
-from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, TokenPair
+from scalecommerce_core.domain.webhook import WebhookEndpoint
+from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, Store, Transaction
+from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, SignUpLimits, TokenPair
 from scalecommerce_core.services.results import unwrap_single
-from scalecommerce_core.testing import CountingIds, MemoryLoginLimiter, PlainPasswords, RememberedTokens
+from scalecommerce_core.testing import (
+    CountingIds,
+    MemoryLoginLimiter,
+    MemoryRateLimiter,
+    PlainPasswords,
+    RecordedSecurityEvents,
+    RememberedTokens,
+)
 from tests.unit.support.shop import PASSWORD, Shop, line
 from tests.unit.support.tampering import TamperedStore, failing, with_repository
 
@@ -30,16 +39,16 @@ EMAIL = "bea@example.com"
 LIFETIMES = Lifetimes()
 
 
-def accounts_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES) -> Accounts:
-    return Accounts(
-        store,
-        shop.clock,
-        ids=CountingIds(),
-        passwords=PlainPasswords(),
-        tokens=RememberedTokens(),
-        limiter=MemoryLoginLimiter(),
-        lifetimes=lifetimes,
-    )
+def accounts_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES, **more: Any) -> Accounts:
+    ports: dict[str, Any] = {
+        "ids": CountingIds(),
+        "passwords": PlainPasswords(),
+        "tokens": RememberedTokens(),
+        "limiter": MemoryLoginLimiter(),
+        "rate_limiter": MemoryRateLimiter(),
+        "security_log": RecordedSecurityEvents(),
+    }
+    return Accounts(store, shop.clock, lifetimes=lifetimes, **ports | more)
 
 
 def errors(outcome: object) -> dict[str, list[str]]:
@@ -133,33 +142,208 @@ def test_refused_log_ins_have_one_message_for_all_reasons(shop: Shop) -> None:
     assert len(set(said)) == 1
 
 
-@pytest.mark.usefixtures("buyer")
-def test_ten_failures_close_an_account_for_a_while_even_to_the_right_password(shop: Shop) -> None:
-    for _ in range(10):
+def guess(accounts: Accounts, email: str = EMAIL, *, times: int = 1, address: str = "1.1.1.1", **more: str) -> None:
+    for _ in range(times):
         with pytest.raises(NotAuthenticated):
-            shop.accounts.log_in(EMAIL, "wrong password", address="1.1.1.1")
+            accounts.log_in(email, "wrong password", address=address, **more)
+
+
+@pytest.mark.usefixtures("buyer")
+def test_wrong_guesses_of_a_stranger_do_not_stop_the_owner_elsewhere(shop: Shop) -> None:
+    guess(shop.accounts, times=10)
     with pytest.raises(TooManyAttempts, match="try again in 300 s") as caught:
-        shop.accounts.log_in(EMAIL, PASSWORD, address="2.2.2.2")
+        shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1")
     assert caught.value.retry_after == timedelta(minutes=5)
-    with pytest.raises(TooManyAttempts):
-        shop.accounts.log_in("other@example.com", PASSWORD, address="1.1.1.1")
+    shop.accounts.log_in(EMAIL, PASSWORD, address="2.2.2.2")
     shop.clock.advance(minutes=5)
-    shop.accounts.log_in(EMAIL, PASSWORD)
+    shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1")
 
 
 @pytest.mark.usefixtures("buyer")
-def test_success_forgets_the_failures_of_the_account_but_not_of_the_address(shop: Shop) -> None:
-    for attempt in range(10):
-        with pytest.raises(NotAuthenticated):
-            shop.accounts.log_in(EMAIL, "wrong password", address=f"{attempt % 2}")
-        if attempt == 8:
-            shop.accounts.log_in(EMAIL, PASSWORD, address="elsewhere")
-    shop.accounts.log_in(EMAIL, PASSWORD, address="elsewhere")
-    for _ in range(5):
-        with pytest.raises(NotAuthenticated):
-            shop.accounts.log_in("unknown@example.com", PASSWORD, address="0")
+def test_a_device_that_has_logged_in_is_not_stopped_by_guesses_from_its_own_address(shop: Shop) -> None:
+    device = shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1").device
+    guess(shop.accounts, times=10)
+    tokens = shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1", device_token=device)
+    # The device keeps its id, so that its failures count together.
+    guess(shop.accounts, times=9, device_token=device)
+    guess(shop.accounts, address="3.3.3.3", device_token=tokens.device)
+    # A device with too many failures is an unknown one.
     with pytest.raises(TooManyAttempts):
-        shop.accounts.log_in(EMAIL, PASSWORD, address="0")
+        shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1", device_token=device)
+    shop.accounts.log_in(EMAIL, PASSWORD, address="3.3.3.3", device_token=device)
+
+
+@pytest.mark.usefixtures("buyer")
+def test_a_device_token_of_another_account_or_an_old_password_is_no_better_than_none(shop: Shop) -> None:
+    shop.person("cat")
+    foreign = shop.accounts.log_in("cat@example.com", PASSWORD).device
+    tokens = shop.accounts.log_in(EMAIL, PASSWORD, address="9.9.9.9")
+    shop.accounts.change_password(identity(shop, tokens), PASSWORD, "another password")
+    guess(shop.accounts, times=10)
+    for token in (foreign, tokens.device, tokens.access, "made up"):
+        with pytest.raises(TooManyAttempts):
+            shop.accounts.log_in(EMAIL, "another password", address="1.1.1.1", device_token=token)
+    device = shop.accounts.log_in(EMAIL, "another password", address="9.9.9.9", device_token=tokens.device).device
+    shop.accounts.log_in(EMAIL, "another password", address="1.1.1.1", device_token=device)
+
+
+def test_a_device_token_gives_no_access(shop: Shop, tokens: TokenPair) -> None:
+    for use in (shop.accounts.identify, shop.accounts.verify, shop.accounts.refresh):
+        assert refused(use, tokens.device)
+
+
+@pytest.mark.usefixtures("buyer")
+def test_distributed_guesses_close_an_account_to_unknown_clients_only(shop: Shop) -> None:
+    shop.accounts.log_in(EMAIL, PASSWORD, address="home")
+    device = shop.accounts.log_in(EMAIL, PASSWORD, address="office").device
+    for number in range(10):
+        guess(shop.accounts, times=10, address=f"bot {number}")
+    with pytest.raises(TooManyAttempts) as caught:
+        shop.accounts.log_in(EMAIL, PASSWORD, address="hotel")
+    assert caught.value.retry_after == timedelta(hours=1)
+    shop.accounts.log_in(EMAIL, PASSWORD, address="home")
+    shop.accounts.log_in(EMAIL, PASSWORD, address="hotel", device_token=device)
+    # A success of the owner does not make room for further guesses.
+    with pytest.raises(TooManyAttempts):
+        shop.accounts.log_in(EMAIL, "wrong password", address="another bot")
+
+
+@pytest.mark.usefixtures("buyer")
+def test_guesses_at_invented_addresses_do_not_stop_others_at_the_same_client_address(shop: Shop) -> None:
+    for number in range(100):
+        guess(shop.accounts, f"nobody{number}@example.com")
+    shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1")
+    ina = shop.person("ina")
+    for number in range(400):
+        guess(shop.accounts, f"none{number}@example.com")
+    with pytest.raises(TooManyAttempts):
+        shop.accounts.log_in(ina.email, PASSWORD, address="1.1.1.1")
+    shop.accounts.log_in(ina.email, PASSWORD, address="2.2.2.2")
+    # The buyer has logged in from there before.
+    shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1")
+
+
+@pytest.mark.usefixtures("buyer")
+def test_a_success_resets_the_failures_of_its_client_address_only(shop: Shop) -> None:
+    for address in ("1.1.1.1", "2.2.2.2"):
+        guess(shop.accounts, times=9, address=address)
+    shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1")
+    guess(shop.accounts, times=10, address="1.1.1.1")
+    guess(shop.accounts, times=1, address="2.2.2.2")
+    with pytest.raises(TooManyAttempts):
+        shop.accounts.log_in(EMAIL, PASSWORD, address="2.2.2.2")
+
+
+@pytest.mark.usefixtures("buyer")
+def test_unknown_and_known_accounts_are_limited_alike(shop: Shop) -> None:
+    said = []
+    for email in (EMAIL, "unknown@example.com"):
+        guess(shop.accounts, email, times=10)
+        with pytest.raises(TooManyAttempts) as caught:
+            shop.accounts.log_in(email, "wrong password", address="1.1.1.1")
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_a_log_in_renews_a_hash_with_outdated_parameters(shop: Shop, buyer: Account) -> None:
+    accounts = accounts_over(shop.store, shop, passwords=PlainPasswords(cost=2))
+    guess(accounts)
+    assert password_hash(shop, buyer) == buyer.password_hash
+    accounts.log_in(EMAIL, PASSWORD)
+    assert password_hash(shop, buyer) == PlainPasswords(cost=2).hash(PASSWORD)
+    renewed = password_hash(shop, buyer)
+    accounts.log_in(EMAIL, PASSWORD)
+    assert password_hash(shop, buyer) is renewed
+
+
+def password_hash(shop: Shop, account: Account) -> str | None:
+    with shop.store.begin() as tx:
+        return tx.accounts.lock([account.id])[account.id].password_hash
+
+
+@pytest.mark.usefixtures("buyer")
+def test_a_log_in_succeeds_although_its_hash_cannot_be_renewed(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    fail = failing(Unavailable("No database."))
+    broken = TamperedStore(shop.store, tamper=lambda tx: with_repository(tx, "accounts", lock=lambda _ids: fail()))
+    accounts = accounts_over(broken, shop, passwords=PlainPasswords(cost=2))
+    assert accounts.log_in(EMAIL, PASSWORD).access
+    assert "was not renewed" in caplog.text
+
+
+def test_a_password_changed_during_a_log_in_is_not_overwritten(shop: Shop, buyer: Account) -> None:
+    class SlowPasswords(PlainPasswords):
+        def hash(self, password: str) -> str:
+            with shop.store.begin() as tx:
+                tx.accounts.save([evolve(buyer, password_hash="changed meanwhile")])
+            return super().hash(password)
+
+    accounts_over(shop.store, shop, passwords=SlowPasswords(cost=2)).log_in(EMAIL, PASSWORD)
+    assert password_hash(shop, buyer) == "changed meanwhile"
+
+
+def test_log_ins_and_sign_ups_are_recorded_for_operators(shop: Shop) -> None:
+    log = RecordedSecurityEvents()
+    accounts = accounts_over(shop.store, shop, security_log=log)
+    account = unwrap_single(accounts.sign_up([SignUp("ann@example.com", PASSWORD)], address="1.1.1.1"))
+    accounts.log_in(account.email, PASSWORD, address="1.1.1.1")
+    guess(accounts, account.email, times=10)
+    guess(accounts, "unknown@example.com", address="2.2.2.2")
+    with pytest.raises(TooManyAttempts):
+        accounts.log_in(account.email, PASSWORD, address="1.1.1.1")
+    accounts.appoint_staff(account.email, "another password")
+    kinds = SecurityEventKind
+    assert log.events == [
+        SecurityEvent(kinds.SIGN_UP, account.id, "1.1.1.1"),
+        SecurityEvent(kinds.LOG_IN, account.id, "1.1.1.1"),
+        *[SecurityEvent(kinds.LOG_IN_FAILED, account.id, "1.1.1.1")] * 10,
+        SecurityEvent(kinds.LOG_IN_FAILED, None, "2.2.2.2"),
+        SecurityEvent(kinds.LOG_IN_LIMITED, account.id, "1.1.1.1"),
+        SecurityEvent(kinds.STAFF_APPOINTED, account.id),
+    ]
+
+
+# --- limits on signing up
+
+
+def sign_ups(accounts: Accounts, names: str, address: str) -> list[str]:
+    outcomes = [accounts.sign_up([SignUp(f"{name}@example.com", PASSWORD)], address=address)[0] for name in names]
+    return [type(outcome).__name__ for outcome in outcomes]
+
+
+def test_sign_ups_are_limited_per_address_and_in_total(shop: Shop) -> None:
+    accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(2, 3, timedelta(hours=1)))
+    assert sign_ups(accounts, "abc", "1.1.1.1") == ["Account", "Account", "TooManyAttempts"]
+    assert sign_ups(accounts, "de", "2.2.2.2") == ["Account", "TooManyAttempts"]
+    shop.clock.advance(hours=1)
+    assert sign_ups(accounts, "c", "1.1.1.1") == ["Account"]
+
+
+def test_a_limited_sign_up_is_not_hashed(shop: Shop) -> None:
+    hashed = []
+
+    class WatchedPasswords(PlainPasswords):
+        def hash(self, password: str) -> str:
+            hashed.append(password)
+            return super().hash(password)
+
+    accounts = accounts_over(shop.store, shop, passwords=WatchedPasswords(), sign_up_limits=SignUpLimits(per_address=1))
+    sign_ups(accounts, "abc", "1.1.1.1")
+    accounts.sign_up([SignUp("d@example.com", "short")], address="2.2.2.2")
+    assert hashed == [PASSWORD]
+
+
+def test_attempts_at_taken_addresses_count_and_invalid_ones_do_not(shop: Shop, buyer: Account) -> None:
+    accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(per_address=2))
+    for password in ("short", PASSWORD, PASSWORD):
+        assert isinstance(accounts.sign_up([SignUp(buyer.email, password)], address="1.1.1.1")[0], Invalid)
+    assert sign_ups(accounts, "a", "1.1.1.1") == ["TooManyAttempts"]
+
+
+def test_sign_ups_of_operators_and_limits_of_zero_are_unlimited(shop: Shop) -> None:
+    accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(1, 1))
+    assert sign_ups(accounts, "abc", "") == ["Account"] * 3
+    accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(0, 0))
+    assert sign_ups(accounts, "def", "1.1.1.1") == ["Account"] * 3
 
 
 # --- tokens
@@ -261,15 +445,7 @@ def test_a_new_password_ends_the_grace_of_the_session_that_is_kept(shop: Shop, t
 def test_signed_tokens_of_one_exchange_are_the_same_bytes(shop: Shop, buyer: Account) -> None:
     """Issued by two API processes that share only the store and the signing key."""
     first, second = (
-        Accounts(
-            shop.store,
-            shop.clock,
-            ids=RandomIds(),
-            passwords=PlainPasswords(),
-            tokens=JwtTokens(secret_key("s" * 32)),
-            limiter=MemoryLoginLimiter(),
-        )
-        for _ in range(2)
+        accounts_over(shop.store, shop, ids=RandomIds(), tokens=JwtTokens(secret_key("s" * 32))) for _ in range(2)
     )
     tokens = first.log_in(buyer.email, PASSWORD)
     pair = first.refresh(tokens.refresh)
@@ -306,29 +482,52 @@ def test_an_inactive_account_refreshes_nothing(shop: Shop, buyer: Account, token
     assert refused(shop.accounts.refresh, tokens.refresh)
 
 
-def test_a_new_member_of_staff_has_to_log_in_again(shop: Shop, tokens: TokenPair) -> None:
-    assert shop.accounts.appoint_staff(EMAIL.upper()).is_staff
-    assert not identity(shop, tokens).is_staff
-    assert refused(shop.accounts.refresh, tokens.refresh)
-    assert identity(shop, shop.accounts.log_in(EMAIL, PASSWORD)).is_staff
-    with pytest.raises(NotFound):
-        shop.accounts.appoint_staff("unknown@example.com")
-
-
-def test_a_new_member_of_staff_gets_the_password_that_is_given(shop: Shop, buyer: Account) -> None:
+def test_a_promoted_account_keeps_nothing_by_which_a_stranger_could_return(
+    shop: Shop, buyer: Account, tokens: TokenPair
+) -> None:
+    shop.accounts.edit_profile(buyer.id, first_name="The", last_name="Boss", bio="Trust me.")
+    with pytest.raises(Invalid, match="new password"):
+        shop.accounts.appoint_staff(EMAIL)
     with pytest.raises(Invalid, match="password"):
         shop.accounts.appoint_staff(EMAIL, "short")
     assert not identity(shop, shop.accounts.log_in(EMAIL, PASSWORD)).is_staff
-    shop.accounts.appoint_staff(EMAIL, "another password")
+    account = shop.accounts.appoint_staff(EMAIL.upper(), "another password")
+    assert (account.is_staff, account.first_name, account.last_name, account.bio) == (True, "", "", "")
+    assert not identity(shop, tokens).is_staff
+    assert refused(shop.accounts.refresh, tokens.refresh)
     with pytest.raises(NotAuthenticated):
-        shop.accounts.log_in(EMAIL, PASSWORD)
-    assert identity(shop, shop.accounts.log_in(EMAIL, "another password")).account_id == buyer.id
+        shop.accounts.log_in(EMAIL, PASSWORD, device_token=tokens.device)
+    assert identity(shop, shop.accounts.log_in(EMAIL, "another password")).is_staff
+    with pytest.raises(NotFound):
+        shop.accounts.appoint_staff("unknown@example.com", PASSWORD)
 
 
-def test_an_account_without_a_password_is_made_staff_with_one_only(shop: Shop) -> None:
+def test_the_webhook_endpoints_of_a_promoted_account_are_disabled(shop: Shop, buyer: Account) -> None:
+    others = unwrap_single(shop.accounts.sign_up([SignUp("staff@example.com", PASSWORD, is_staff=True)]))
+    with shop.store.begin() as tx:
+        ids = tx.webhooks.next_ids(2)
+        for id_, owner in zip(ids, (buyer, others), strict=True):
+            made = WebhookEndpoint(id_, owner.id, "https://hooks.example/", shop.clock.now(), all_events=owner.is_staff)
+            tx.webhooks.add([made])
+    shop.accounts.appoint_staff(EMAIL, "another password")
+    with shop.store.begin() as tx:
+        found = tx.webhooks.get_many(ids)
+    assert [found[id_].is_active for id_ in ids] == [False, True]
+    assert "became staff" in (found[ids[0]].disabled_because or "")
+
+
+def test_an_account_that_is_staff_already_keeps_its_profile(shop: Shop, buyer: Account) -> None:
+    shop.accounts.appoint_staff(EMAIL, "another password")
+    shop.accounts.edit_profile(buyer.id, bio="Looks after the market.")
+    tokens = shop.accounts.log_in(EMAIL, "another password")
+    assert shop.accounts.appoint_staff(EMAIL).is_staff
+    shop.accounts.refresh(tokens.refresh)
+    assert shop.accounts.appoint_staff(EMAIL, "third password").bio == "Looks after the market."
+    assert refused(shop.accounts.refresh, tokens.refresh)
+
+
+def test_an_account_without_a_password_is_made_staff_with_one(shop: Shop) -> None:
     imported = unwrap_single(shop.accounts.sign_up([SignUp("imported@example.com", None)]))
-    with pytest.raises(Invalid, match="no password"):
-        shop.accounts.appoint_staff(imported.email)
     assert shop.accounts.appoint_staff(imported.email, PASSWORD).is_staff
     assert identity(shop, shop.accounts.log_in(imported.email, PASSWORD)).is_staff
 
@@ -366,6 +565,25 @@ def test_a_password_change_needs_the_old_password_and_a_strong_new_one(
         shop.accounts.change_password(identity(shop, tokens), old, new)
     assert list(caught.value.errors) == [field]
     shop.accounts.log_in(EMAIL, PASSWORD)
+
+
+def test_a_password_change_takes_no_guesses_without_limit(shop: Shop, tokens: TokenPair) -> None:
+    who = identity(shop, tokens)
+    for _ in range(10):
+        with pytest.raises(Invalid):
+            shop.accounts.change_password(who, "wrong password", "another password", address="1.1.1.1")
+    for old in ("wrong password", PASSWORD):
+        with pytest.raises(TooManyAttempts):
+            shop.accounts.change_password(who, old, "another password", address="1.1.1.1")
+    # Log-ins are counted apart, and other client addresses too.
+    shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1")
+    shop.accounts.change_password(who, PASSWORD, "another password", address="2.2.2.2")
+
+
+def test_failed_log_ins_of_a_stranger_do_not_stop_a_password_change(shop: Shop, tokens: TokenPair) -> None:
+    for number in range(10):
+        guess(shop.accounts, times=10, address=f"bot {number}")
+    shop.accounts.change_password(identity(shop, tokens), PASSWORD, "another password", address="bot 1")
 
 
 def test_a_profile_is_edited_field_by_field(shop: Shop, buyer: Account) -> None:
@@ -407,4 +625,4 @@ def test_a_lookalike_email_address_is_refused(shop: Shop, address: str) -> None:
     with pytest.raises(NotAuthenticated):
         shop.accounts.log_in(address, PASSWORD)
     with pytest.raises(Invalid):
-        shop.accounts.appoint_staff(address)
+        shop.accounts.appoint_staff(address, PASSWORD)

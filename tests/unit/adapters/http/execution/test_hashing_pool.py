@@ -16,17 +16,17 @@ class Bench:
     def __init__(self, max_waiting: int = 100, max_waiting_per_client: int = 50) -> None:
         self.pool = HashingPool(1, max_waiting=max_waiting, max_waiting_per_client=max_waiting_per_client)
         self.order: list[str] = []
-        self._gate = threading.Event()
+        self._started, self._gate = threading.Event(), threading.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def occupy(self) -> None:
         await self.add("first", "nobody")
-        while self.order != ["first"]:
-            await asyncio.sleep(0)
+        await asyncio.to_thread(self._started.wait, 5)
 
     async def add(self, name: str, client: str, priority: Priority = LOG_IN) -> "asyncio.Task[None]":
         def work() -> None:
             self.order.append(name)
+            self._started.set()
             assert self._gate.wait(5)
 
         task = asyncio.ensure_future(self.pool.run(work, client=client, priority=priority))

@@ -71,7 +71,7 @@ COMPONENTS = """
     ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument Delivery DeliveryPendingProblem
     DeliveryStatus ElasticityBeliefDocument EndpointDisabledProblem EndpointDocument EndpointPatch EventDocument
     EventsForgottenProblem Facet FacetDocument FeedDocument ForbiddenProblem GatewayUnavailableProblem Health
-    IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem
+    IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem LogInTokens
     MalformedProblem MethodNotAllowedProblem MisdirectedRequestProblem Motive NewCategory NewEndpoint
     NewEndpointDocument NewOrder NewOrderItem NewPolicy NewProduct NotAcceptableProblem NotAuthenticatedProblem
     NotFoundProblem Nothing OrderDocument OrderItem OrderStatus Ordering Outcome OverloadedProblem

@@ -117,13 +117,33 @@ def test_long_names_are_named_together(anybody: Visitor) -> None:
     problem(anybody.post(SIGN_UP, body), 400, "first_name", "bio")
 
 
+def test_sign_ups_of_one_client_address_are_limited() -> None:
+    with marketplace() as place:
+        for number in range(20):
+            answer(place.anybody.post(SIGN_UP, {"email": f"p{number}@example.com", "password": PASSWORD}), 201)
+        refused = place.anybody.post(SIGN_UP, {"email": "late@example.com", "password": PASSWORD})
+        assert problem(refused, 429)["code"] == "too_many_attempts"
+        assert refused.headers["retry-after"] == "3600"
+
+
 # --- logging in
 
 
 def test_log_in_returns_both_tokens(anybody: Visitor, stranger: Person) -> None:
     pair = tokens(anybody, stranger.email.upper())
-    assert pair.keys() == {"access", "refresh"}
+    assert pair.keys() == {"access", "refresh", "device_token"}
     assert answer(Visitor(anybody.client, pair["access"]).get(ME))["id"] == stranger.id
+
+
+def test_a_device_token_is_accepted_by_log_ins_only(anybody: Visitor, stranger: Person) -> None:
+    device = tokens(anybody, stranger.email)["device_token"]
+    credentials = {"email": stranger.email, "password": PASSWORD}
+    assert answer(anybody.post(TOKEN, credentials | {"device_token": device}))["access"]
+    assert answer(anybody.post(TOKEN, credentials | {"device_token": "made up"}))["access"]
+    problem(anybody.post(TOKEN, credentials | {"device_token": "x" * 5000}), 400, "device_token")
+    problem(anybody.post(VERIFY, {"token": device}), 401)
+    problem(anybody.post(REFRESH, {"refresh": device}), 401)
+    problem(Visitor(anybody.client, device).get(ME), 401)
 
 
 def test_all_failed_log_ins_have_the_same_response() -> None:
@@ -150,12 +170,15 @@ def test_tokens_are_not_cacheable(anybody: Visitor, stranger: Person) -> None:
 def test_too_many_failed_log_ins_are_a_429_with_retry_after() -> None:
     with marketplace() as place:
         person = place.person()
+        device = tokens(place.anybody, person.email)["device_token"]
         wrong = {"email": person.email, "password": "wrong"}
         for _ in range(10):
             problem(place.anybody.post(TOKEN, wrong), 401)
-        refused = place.anybody.post(TOKEN, {"email": person.email, "password": PASSWORD})
+        right = {"email": person.email, "password": PASSWORD}
+        refused = place.anybody.post(TOKEN, right)
         assert problem(refused, 429)["code"] == "too_many_attempts"
         assert refused.headers["retry-after"] == "300"
+        answer(place.anybody.post(TOKEN, right | {"device_token": device}))
         place.clock.advance(minutes=5)
         tokens(place.anybody, person.email)
 
@@ -264,6 +287,17 @@ def test_a_password_change_requires_the_old_password_and_a_valid_new_one(strange
     problem(stranger.post(path, {"old_password": "wrong", "new_password": NEW_PASSWORD}), 400, "old_password")
     problem(stranger.post(path, {"old_password": PASSWORD, "new_password": "short"}), 400, "new_password")
     problem(stranger.post(path, {"old_password": PASSWORD}), 400, "new_password")
+
+
+def test_a_password_change_takes_as_few_guesses_as_a_log_in() -> None:
+    with marketplace() as place:
+        person = place.person()
+        wrong = {"old_password": "wrong", "new_password": NEW_PASSWORD}
+        for _ in range(10):
+            problem(person.post(USERS + "password/", wrong), 400, "old_password")
+        refused = person.post(USERS + "password/", wrong | {"old_password": PASSWORD})
+        assert problem(refused, 429)["code"] == "too_many_attempts"
+        assert refused.headers["retry-after"] == "300"
 
 
 def test_a_deleted_account_has_no_profile(place: Marketplace, stranger: Person) -> None:
