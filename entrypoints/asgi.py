@@ -47,6 +47,7 @@ def build(chosen: Settings) -> Starlette:
         security_log=engine.security_log,
         rate_limiter=engine.rate_limiter,
         intake_queue=chosen.intake_queue,
+        reads_per_client=chosen.reads_per_client,
         bots=chosen.bots,
         feed=engine.feed if chosen.cache_megabytes else None,
         shared=engine.shared_cache(release, SHARED_TTL_FRACTION * chosen.cache_seconds)

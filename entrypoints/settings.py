@@ -238,6 +238,12 @@ class Settings:
     intake_queue: int = _setting(
         2_000, "Orders that may wait in one API process; further ones are answered by 503.", validator=_positive
     )
+    reads_per_client: int = _setting(
+        500,
+        "Lists, searches and other reads of one account or network that may wait in one API process; further ones are"
+        " answered by 503.",
+        validator=_positive,
+    )
     cache_megabytes: int = _setting(
         64, "Size of the response cache of one API process; 0 switches it off.", validator=_from_zero
     )

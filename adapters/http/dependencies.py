@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, ParamSpec, TypeVar
 
 from attrs import frozen
@@ -12,10 +11,11 @@ from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
 from adapters.http.execution.hashing_pool import HashingPool, Priority
 from adapters.http.execution.payment_runner import PaymentRunner
+from adapters.http.execution.reader_threads import MAX_WAITING_READS_PER_CLIENT, ReaderThreads
 from adapters.http.framework.cursors import Cursors
 from adapters.http.framework.pagination import Paginator
 from adapters.http.view_tracking import ViewTracker
-from scalecommerce_core.domain.errors import MarketError, NotFound, Overloaded
+from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product import Product
@@ -37,13 +37,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Id = TypeVar("Id", bound=int)
 
-READER_THREADS = 4
-"""Threads for lists and searches, so the number of such statements that a process runs at once. A search uses the
-interpreter as much as the database; more threads would only contend for the GIL."""
-MAX_PENDING_READS = 2000
-"""Limit on waiting and running calls in the reader threads; a call beyond it is answered with a 503, since its client
-would probably time out."""
-
 
 @frozen
 class Readiness:
@@ -54,26 +47,6 @@ class Readiness:
 
     redis: Literal["ok", "away", "wrong_password"]
     oldest_undecided_seconds: float | None
-
-
-class ReaderThreads:
-    """A thread pool with a limit on waiting and running calls."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
-        self._pending = 0
-
-    async def run(self, read: Callable[[], T]) -> T:
-        if self._pending >= MAX_PENDING_READS:
-            raise Overloaded("The server is overloaded: retry the request in a few seconds.")
-        self._pending += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, read)
-        finally:
-            self._pending -= 1
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False)
 
 
 class Dependencies:
@@ -91,6 +64,7 @@ class Dependencies:
         security_log: SecurityLog,
         rate_limiter: RateLimiter,
         intake_queue: int = 2000,
+        reads_per_client: int = MAX_WAITING_READS_PER_CLIENT,
         bots: Sequence[str] = (),
         feed: CatalogFeed | None = None,
         shared: SharedCache | None = None,
@@ -125,9 +99,11 @@ class Dependencies:
             _batch_query(queries.products, "product"), name="product"
         )
         self.load_order: Batcher[OrderId, OrderView] = Batcher(_batch_query(queries.orders, "order"), name="order")
-        self._readers = ReaderThreads()
+        self._readers = ReaderThreads(max_per_client=reads_per_client)
         self._hashers = HashingPool()
-        self.cache = CatalogCache(queries, self.run_in_thread, limits=cache_limits, feed=feed, shared=shared)
+        self.cache = CatalogCache(
+            queries, self.run_in_thread, self._readers.promote, limits=cache_limits, feed=feed, shared=shared
+        )
 
     def start(self) -> None:
         """Start the background tasks; call this in the event loop of the server."""
@@ -136,7 +112,7 @@ class Dependencies:
     async def run_in_thread(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a query or an infrequent use case in a reader thread.
 
-        Raise `Overloaded` above `MAX_PENDING_READS` calls.
+        Raise `Overloaded` if too many calls wait.
         """
         return await self._readers.run(lambda: query(*args, **kwargs))
 

@@ -6,7 +6,7 @@ from typing import Final
 from attrs import frozen
 
 from adapters.http.cache.invalidation import CacheValidity, EventLoopListener
-from adapters.http.cache.list_cache import ListCache, RunInThread
+from adapters.http.cache.list_cache import ListCache, Promote, RunInThread
 from adapters.http.cache.product_cache import ProductCache
 from adapters.http.cache.shared_cache import SharedCache
 from scalecommerce_core.ports import CatalogChange, CatalogFeed
@@ -34,6 +34,7 @@ class CatalogCache:
         self,
         queries: Queries,
         run_in_thread: RunInThread,
+        promote: Promote,
         *,
         limits: CacheLimits,
         feed: CatalogFeed | None = None,
@@ -46,6 +47,7 @@ class CatalogCache:
             queries.visibility_horizon,
             self.validity,
             run_in_thread,
+            promote,
             limit=limit // LIST_CACHE_DIVISOR,
             ttl_seconds=limits.ttl_seconds,
             shared=shared,

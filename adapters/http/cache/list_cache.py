@@ -16,10 +16,13 @@ from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, d
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.operation import Call
+from adapters.http.framework.request_client import RequestClient, current_client, shared_work
 from scalecommerce_core.domain.errors import MarketError
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 RunInThread = Callable[..., Awaitable[Any]]
+Promote = Callable[[RequestClient, RequestClient], None]
+"""Called when the second client begins to wait for a load of the first one."""
 
 REVALIDATE_HEADERS: Final = {"Cache-Control": "public, no-cache"}
 ADMISSION_KEYS: Final = 10_000
@@ -50,6 +53,7 @@ class ListCache:
         read_snapshot_xid: Callable[[], int],
         validity: CacheValidity,
         run_in_thread: RunInThread,
+        promote: Promote = lambda _waiting, _joined: None,
         *,
         limit: int,
         ttl_seconds: float,
@@ -59,6 +63,7 @@ class ListCache:
         self._read_snapshot_xid = read_snapshot_xid
         self._validity = validity
         self._run_in_thread = run_in_thread
+        self._promote = promote
         self._ttl_seconds = ttl_seconds
         self._shared = shared
         self._clock = clock
@@ -96,8 +101,11 @@ class ListCache:
         if (entry := self._entries.get(digest)) is not None and self._is_valid(entry):
             return entry
         in_flight = self._single_flight.find_joinable(digest)
-        if in_flight is None:
-            in_flight = self._single_flight.start(digest, self._store)
+        if in_flight is not None:
+            if in_flight.client is not None:
+                self._promote(in_flight.client, current_client())
+        else:
+            in_flight = self._single_flight.start(digest, self._store, current_client())
             loading = asyncio.ensure_future(self._load(digest, load))
             # The task outlives a cancelled request; the loop holds only a weak reference to it.
             self._loading.add(loading)
@@ -157,7 +165,8 @@ class ListCache:
         """Read the visibility horizon, once for all loads within `SNAPSHOT_REUSE_SECONDS`."""
         now = self._clock()
         if self._snapshot_xid is None or now - self._snapshot_read_at >= SNAPSHOT_REUSE_SECONDS:
-            self._snapshot_xid = asyncio.ensure_future(self._run_in_thread(self._read_snapshot_xid))
+            with shared_work():
+                self._snapshot_xid = asyncio.ensure_future(self._run_in_thread(self._read_snapshot_xid))
             self._snapshot_read_at = now
         snapshot_xid = self._snapshot_xid
         try:

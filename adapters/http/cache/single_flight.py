@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, TypeVar
 
 from adapters.http.cache.invalidation import HEARTBEAT_TIMEOUT
+from adapters.http.framework.request_client import RequestClient
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -17,7 +18,7 @@ class InFlightLoad(Generic[Key, Value]):
     Each request gets a future of its own, so that cancelling one request does not cancel the others.
     """
 
-    __slots__ = ("_group", "_is_done", "_key", "_on_complete", "_waiters", "started_at")
+    __slots__ = ("_group", "_is_done", "_key", "_on_complete", "_waiters", "client", "started_at")
 
     def __init__(
         self,
@@ -25,8 +26,11 @@ class InFlightLoad(Generic[Key, Value]):
         key: Key,
         started_at: float,
         on_complete: Callable[[Key, Value], None],
+        client: RequestClient | None = None,
     ) -> None:
+        """`client` is that of the request that started the load."""
         self.started_at: Final = started_at
+        self.client: Final = client
         self._group = group
         self._key = key
         self._on_complete = on_complete
@@ -86,9 +90,11 @@ class SingleFlight(Generic[Key, Value]):
         found = self._in_flight.get(key)
         return found if found is not None and self._clock() - found.started_at < HEARTBEAT_TIMEOUT else None
 
-    def start(self, key: Key, on_complete: Callable[[Key, Value], None]) -> InFlightLoad[Key, Value]:
+    def start(
+        self, key: Key, on_complete: Callable[[Key, Value], None], client: RequestClient | None = None
+    ) -> InFlightLoad[Key, Value]:
         """Register a new load. `on_complete` gets its result, before the waiting requests; an error skips it."""
-        load = self._in_flight[key] = InFlightLoad(self, key, self._clock(), on_complete)
+        load = self._in_flight[key] = InFlightLoad(self, key, self._clock(), on_complete, client)
         return load
 
     def remove(self, key: Key, load: InFlightLoad[Key, Value]) -> None:

@@ -18,6 +18,7 @@ from adapters.http.framework.idempotency_key import read_idempotency_key, wait_f
 from adapters.http.framework.operation import Call, Operation
 from adapters.http.framework.problems import Problem, method_not_allowed
 from adapters.http.framework.request import IncomingRequest
+from adapters.http.framework.request_client import enter_request
 
 MAX_ID: Final = 2**63 - 1
 
@@ -121,6 +122,7 @@ class PathEndpoint:
             check_accepts_json(request.headers)
         # Authenticate before reading the body, so that unauthenticated bodies are not decoded.
         identity = authenticate_request(request, operation.access, self._authenticate)
+        enter_request(request.scope, None if identity is None else identity.account_id)
         key = read_idempotency_key(request.headers) if operation.idempotent else None
         query = decode_query(request.scope["query_string"], operation.query)
         body = await _read_declared_body(operation, request)

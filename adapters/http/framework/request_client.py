@@ -1,0 +1,52 @@
+"""The client for whom a request is handled, for queues that divide their time fairly among clients."""
+
+from contextvars import ContextVar
+from typing import Final
+
+from starlette.types import Scope
+
+from adapters.http.framework.client_address import network_key
+
+
+class RequestClient:
+    """One object per request, which the tasks of the request share. `key` is the client's account or network.
+
+    `waiting` counts what the request waits for in a queue that is divided by `key`.
+    """
+
+    __slots__ = ("key", "waiting")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.waiting = 0
+
+
+NOBODY: Final = ""
+"""The key of work that many clients share, such as reading the snapshot of a cache."""
+
+_current: ContextVar[RequestClient] = ContextVar("request_client")
+
+
+def enter_request(scope: Scope, account_id: int | None) -> None:
+    """Make the client of a request the current one of its task, and of the tasks that it starts."""
+    if account_id is not None:
+        key = f"account {account_id}"
+    else:
+        client = scope.get("client")
+        key = network_key(client[0]) if client else NOBODY
+    _current.set(RequestClient(key))
+
+
+def current_client() -> RequestClient:
+    """The client of the current task; one with the key `NOBODY` outside of requests."""
+    return _current.get(None) or RequestClient(NOBODY)
+
+
+class shared_work:  # noqa: N801 - used as a function
+    """Context manager: tasks that are started in it work for nobody in particular."""
+
+    def __enter__(self) -> None:
+        self._token = _current.set(RequestClient(NOBODY))
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
