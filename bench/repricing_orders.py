@@ -35,7 +35,7 @@ from bench.orders_load.saturation import saturate
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.pricing import CreatePolicy, Pricing
 
-BUYERS: Final = 500
+BUYERS: Final = 10_000
 WARM: Final = 4.0
 """Seconds of load before the measured interval, in which the first runs begin."""
 # Products with a history of three months, so that policies decide their prices.

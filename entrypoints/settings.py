@@ -17,6 +17,8 @@ from attrs import Attribute, field, fields, frozen
 
 from scalecommerce_core.domain.currencies import NotCurrency, check_market_currency
 from scalecommerce_core.domain.numbers import NotNumber, parse_integer
+from scalecommerce_core.domain.order_quotas import OrderQuotas
+from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product_views import ViewCap, ViewCaps
 from scalecommerce_core.domain.secret import Secret
 
@@ -127,6 +129,11 @@ def _view_cap(_settings: object, _attribute: "Attribute[Any]", value: int) -> No
         raise ValueError(f"it must be a whole number from 0 to {MAX_VIEW_CAP}")
 
 
+def _percent(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
+    if not 0 <= value <= 100:
+        raise ValueError("it must be a whole number from 0 to 100")
+
+
 def _patterns(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     for pattern in _split(value):
         try:
@@ -230,7 +237,31 @@ class Settings:
     price_promise_seconds: int = _setting(
         600, "How long a former price is honoured after a price change.", validator=_positive
     )
+    price_promise_min_seconds: int = _setting(
+        5, "A former price is honoured only if it was in force for this long; 0: any.", validator=_from_zero
+    )
+    price_promise_units: int = _setting(
+        10,
+        "Units of a product that one buyer may order at a former price below the current one; 0: none.",
+        validator=_from_zero,
+    )
     reservation_seconds: int = _setting(900, "How long stock is reserved for an unpaid order.", validator=_positive)
+    open_orders_per_account: int = _setting(
+        50, "Undecided and unpaid orders that an account may have; 0: any number.", validator=_from_zero
+    )
+    unpaid_share_percent: int = _setting(
+        50,
+        "Share of a product's units on hand that the unpaid orders of one account may reserve; 0: all of them.",
+        validator=_percent,
+    )
+    unpaid_units: int = _setting(
+        20,
+        "Units of a product that the unpaid orders of one account may reserve whatever their share.",
+        validator=_positive,
+    )
+    buyer_limit_days: int = _setting(
+        30, "Age of the paid orders that count against a seller's limit per buyer (`max_per_buyer`).", validator=_days
+    )
     payment_gateway: str = _setting("sandbox", "Payment gateway; `sandbox` moves no money.", validator=_gateway)
     payment_seconds: int = _setting(
         60, "Age at which the state of an open payment attempt is requested from the gateway.", validator=_positive
@@ -396,8 +427,21 @@ class Settings:
         return timedelta(seconds=self.refresh_grace_seconds)
 
     @property
-    def price_promise(self) -> timedelta:
-        return timedelta(seconds=self.price_promise_seconds)
+    def price_promise(self) -> PricePromise:
+        return PricePromise(
+            lasts=timedelta(seconds=self.price_promise_seconds),
+            least_in_force=timedelta(seconds=self.price_promise_min_seconds),
+            units=self.price_promise_units,
+        )
+
+    @property
+    def order_quotas(self) -> OrderQuotas:
+        return OrderQuotas(
+            open_orders=self.open_orders_per_account,
+            unpaid_share=self.unpaid_share_percent,
+            unpaid_units=self.unpaid_units,
+            buyer_limit_window=timedelta(days=self.buyer_limit_days),
+        )
 
     @property
     def reservation(self) -> timedelta:

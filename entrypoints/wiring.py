@@ -166,7 +166,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             lifetimes=Lifetimes(settings.access_lifetime, settings.refresh_lifetime, settings.refresh_grace),
         ),
         catalog=Catalog(store, clock),
-        ordering=Ordering(store, clock, OrderRules(settings.price_promise, settings.reservation)),
+        ordering=Ordering(
+            store, clock, OrderRules(settings.price_promise, settings.reservation, settings.order_quotas)
+        ),
         payments=Payments(
             store,
             clock,

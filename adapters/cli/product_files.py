@@ -8,6 +8,8 @@ Columns, in any order:
     price        a decimal number with a point, such as 9.99                                 required for new ones
     stock        units that can be promised
     brand, description, cost, min_price, max_price
+    max_per_buyer
+                 most units of one buyer
     is_active    true or false (also yes/no, 1/0)
     currency     currency of the amounts, such as USD; default: the market's currency
     id           identifies the product if sku is blank; with sku, sets the code of a product that has none
@@ -43,7 +45,8 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress, no_progress
 
 COLUMNS: Final = (
-    "sku", "name", "category", "price", "stock", "brand", "description", "cost", "min_price", "max_price", "is_active",
+    "sku", "name", "category", "price", "stock", "brand", "description", "cost", "min_price", "max_price",
+    "max_per_buyer", "is_active",
     "currency",
 )  # fmt: skip
 READ_ONLY: Final = ("id", "seller", "created_at", "count_viewed")
@@ -163,6 +166,7 @@ def _product_row(product: ProductView) -> dict[str, Any]:
         "cost": product.cost,
         "min_price": product.min_price,
         "max_price": product.max_price,
+        "max_per_buyer": product.max_per_buyer,
         "is_active": product.is_active,
     }
     exported = " ".join(f"{name}:{checksum(name, value)}" for name, value in kept.items() if value not in {None, ""})
@@ -181,6 +185,7 @@ def _product(product: ProductView) -> dict[str, Any]:
         "cost": _decimal(product.cost),
         "min_price": _decimal(product.min_price),
         "max_price": _decimal(product.max_price),
+        "max_per_buyer": product.max_per_buyer,
         "is_active": product.is_active,
         "currency": product.price.currency,
         "id": product.id,

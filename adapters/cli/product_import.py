@@ -266,6 +266,8 @@ class ProductImport:
                 return Money(price_units(text, currency), currency)
             case "stock":
                 return parse_integer(text, least=0, most=MAX_STOCK)
+            case "max_per_buyer":
+                return parse_integer(text, least=1, most=MAX_STOCK)
             case "is_active":
                 if text.lower() not in _TRUTH:
                     raise ValueError("Must be true or false.")

@@ -44,7 +44,7 @@ class OrderBenchOptions:
     search_seconds: float = 5
     connections: int = 256
     products: int = 100_000
-    buyers: int = 500
+    buyers: int = 10_000
     rush_buyers: int = 10_000
     rush_units: int = 100
     checkout: Checkout = THIS

@@ -24,6 +24,7 @@ MarketError
 │   ├── Duplicate             a unique field has this value already: choose another value
 │   ├── EndpointDisabled      nothing is sent to a disabled webhook endpoint: enable it
 │   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
+│   ├── TooManyOpenOrders     the account has the most open orders that are allowed: pay or cancel one
 │   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one
 │   ├── TooManyPolicies       the seller has the most pricing policies that are allowed: delete one
 │   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it
@@ -174,6 +175,16 @@ class PriceMoved(Conflict):
         super().__init__(f"The price of product {product_id} is {current} now: confirm it and order again.")
         self.product_id = product_id
         self.current = current
+
+
+class TooManyOpenOrders(Conflict):
+    """The account has `limit` open orders, the most that are allowed."""
+
+    code = "too_many_open_orders"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You have {limit} open orders, the most that are allowed: pay or cancel one.")
+        self.limit = limit
 
 
 class InsufficientStock(Conflict):

@@ -1,6 +1,6 @@
 """Orders: lines with their prices, and a state machine defined by the table `TRANSITIONS`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -108,13 +108,43 @@ class OrderLine:
         return self.quantity - self.refunded
 
 
+class RejectionReason(StrEnum):
+    """Why background validation rejected a line."""
+
+    STOCK = "stock"
+    """Fewer units are in stock."""
+    BUYER_LIMIT = "buyer_limit"
+    """The seller's limit per buyer (`Product.max_per_buyer`)."""
+    UNPAID_SHARE = "unpaid_share"
+    """The buyer's unpaid orders would reserve too much of the stock (`OrderQuotas.unpaid_share`)."""
+    OPEN_ORDERS = "open_orders"
+    """The buyer has the most unpaid orders that are allowed (`OrderQuotas.open_orders`)."""
+
+
 @frozen
 class Shortfall:
-    """A line that exceeds the stock: `wanted` units were ordered, `available` units existed."""
+    """A line that was rejected: `wanted` units were ordered, and the buyer could have ordered `available` units."""
 
     product_id: ProductId
     wanted: int
     available: int
+    reason: RejectionReason = field(default=RejectionReason.STOCK, converter=RejectionReason)
+
+    @property
+    def detail(self) -> str:
+        """A sentence for the buyer."""
+        match self.reason:
+            case RejectionReason.STOCK:
+                return f"{self.wanted} units requested, {self.available} in stock."
+            case RejectionReason.BUYER_LIMIT:
+                return f"The seller limits the units per buyer: you may order {self.available} more, not {self.wanted}."
+            case RejectionReason.UNPAID_SHARE:
+                return (
+                    f"Your unpaid orders may reserve {self.available} more units of this product, not {self.wanted}:"
+                    " order fewer units, or pay your other orders first."
+                )
+            case RejectionReason.OPEN_ORDERS:
+                return "You have the most unpaid orders that an account may have: pay or cancel one, then order again."
 
 
 @frozen
@@ -201,14 +231,25 @@ class Order:
             summed[line.product_id] = summed.get(line.product_id, 0) + line.quantity
         return summed
 
-    def decide(self, stock: Mapping[ProductId, Stock], now: datetime, expires_at: datetime) -> None:
-        """Reserve all lines until `expires_at`; or reject the order with its shortfalls and leave stock unchanged."""
+    def decide(
+        self,
+        stock: Mapping[ProductId, Stock],
+        now: datetime,
+        expires_at: datetime,
+        objections: Callable[["Order", Mapping[ProductId, Stock]], tuple[Shortfall, ...]] | None = None,
+    ) -> None:
+        """Reserve all lines until `expires_at`; or reject the order with its shortfalls and leave stock unchanged.
+
+        `objections`, if given, returns further reasons to reject an order for which the stock suffices.
+        """
         quantities = self.quantities()
         short = tuple(
             Shortfall(product_id, quantity, stock[product_id].available if product_id in stock else 0)
             for product_id, quantity in quantities.items()
             if product_id not in stock or stock[product_id].available < quantity
         )
+        if not short and objections is not None:
+            short = objections(self, stock)
         self._transition(Action.REJECT if short else Action.RESERVE, now)
         if short:
             self.shortfalls = short

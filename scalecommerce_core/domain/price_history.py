@@ -1,7 +1,7 @@
-"""The prior price, which must be stated beside the new price when a reduction is announced in the European Union.
+"""Promised prices, and the prior price that an announced reduction must state in the European Union.
 
-Source: Directive 98/6/EC, article 6a, and the Commission's guidance on it (2021/C 526/02). Pure functions of all price
-changes of a product, oldest first.
+Source of the prior price: Directive 98/6/EC, article 6a, and the Commission's guidance on it (2021/C 526/02). All
+functions are pure: they read the price changes of a product, oldest first.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,36 @@ from attrs import frozen
 
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceChange
+
+
+@frozen
+class PricePromise:
+    """Which former prices an order may still use, and for how many units."""
+
+    lasts: timedelta = timedelta(minutes=10)
+    """How long a former price is honoured after a price change."""
+    least_in_force: timedelta = timedelta(seconds=5)
+    """A price that was in force for less was hardly shown to anybody, and is not promised."""
+    units: int = 10
+    """Units of a product that one buyer may order at a former price below the price in force."""
+
+
+def promised_prices(changes: Sequence[PriceChange], now: datetime, promise: PricePromise) -> frozenset[int]:
+    """The prices, in minor units, that an order may use: the price in force, and former prices that are promised.
+
+    `changes` begins with the price in force `promise.lasts` ago, or with the first one.
+    """
+    promised = set()
+    for change, following in pairwise([*changes, None]):
+        if change is None or change.is_withdrawn:
+            continue
+        if following is None or (
+            following.valid_from > now - promise.lasts
+            and following.valid_from - change.valid_from >= promise.least_in_force
+        ):
+            promised.add(change.price.minor)
+    return frozenset(promised)
+
 
 WINDOW: Final = timedelta(days=30)
 """The period before a price change that the prior price refers to."""

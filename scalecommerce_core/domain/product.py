@@ -12,6 +12,7 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.events import Event, PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.domain.text import (
     BRAND_LENGTH,
     DESCRIPTION_LENGTH,
@@ -44,6 +45,8 @@ class PriceChange:
     price: Money
     valid_from: datetime
     cause: PriceCause
+    is_withdrawn: bool = False
+    """Whether the seller withdrew the price or a rollback replaced it: it is not promised to buyers any more."""
 
 
 @define
@@ -66,6 +69,8 @@ class Product:
     cost: Money | None = None
     min_price: Money | None = None
     max_price: Money | None = None
+    max_per_buyer: int | None = None
+    """Units that one buyer may have in open orders and in paid ones of the last `BUYER_LIMIT_DAYS`; None: no limit."""
     is_active: bool = True
     withdrawn_at: datetime | None = None
     """When the product was removed from the catalog permanently; orders keep their lines."""
@@ -91,6 +96,7 @@ class Product:
         cost: Money | None = None,
         min_price: Money | None = None,
         max_price: Money | None = None,
+        max_per_buyer: int | None = None,
         is_active: bool = True,
         cause: PriceCause = PriceCause.LISTED,
     ) -> "Product":
@@ -98,6 +104,7 @@ class Product:
         product = cls(
             id=id, seller_id=seller_id, category_id=category_id, price=price, created_at=now, updated_at=now,
             priced_at=now, cost=cost, min_price=min_price, max_price=max_price, is_active=is_active,
+            max_per_buyer=max_per_buyer,
             **_normal({"name": name, "brand": brand, "description": description, "sku": sku}),
         )  # fmt: skip
         product._check()
@@ -106,7 +113,8 @@ class Product:
         return product
 
     def edit(self, now: datetime, **changes: object) -> None:
-        """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, is_active, price.
+        """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, max_per_buyer, is_active
+        and price.
 
         A changed price writes the price history; equal values are not an edit. Raise `Invalid` naming the fields;
         nothing is changed then.
@@ -177,6 +185,8 @@ class Product:
         low, high = self.min_price, self.max_price
         if not foreign and low is not None and high is not None and high < low:
             errors["max_price"] = ["The highest price must not be below the lowest."]
+        if self.max_per_buyer is not None and not 1 <= self.max_per_buyer <= MAX_STOCK:
+            errors["max_per_buyer"] = [f"A limit per buyer lies between 1 and {MAX_STOCK}."]
         if any(errors.values()):
             raise Invalid({name: said for name, said in errors.items() if said})
 

@@ -51,9 +51,9 @@ class ProductRepository(Protocol):
         ...
 
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
-        """The price changes in force at `since` or later that are promised to buyers, oldest first.
+        """The price changes in force at `since` or later, oldest first, withdrawn ones included.
 
-        A price that was rolled back, or that a rollback replaced, is not promised and left out.
+        A price that a rollback replaced is withdrawn (`PriceChange.is_withdrawn`).
         """
         ...
 

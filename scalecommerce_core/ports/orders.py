@@ -1,11 +1,36 @@
 """Orders and their refunds."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
+from attrs import field, frozen
+
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order
+
+RECENT_ORDERS: Final = 200
+"""`OrderRepository.recent_units` reads at most this many orders of a buyer."""
+
+
+@frozen
+class RecentUnits:
+    """Units in recent orders by buyer, product and unit price in minor units.
+
+    `busy` are the buyers who placed `RECENT_ORDERS` orders or more in the period: their figures may be incomplete.
+    """
+
+    units: Mapping[tuple[AccountId, ProductId, int], int] = field(factory=dict)
+    busy: frozenset[AccountId] = frozenset()
+
+
+@frozen
+class QuotaFacts:
+    """PENDING orders by buyer, and sellers' limits per buyer of the products that have one."""
+
+    pending: Mapping[AccountId, int]
+    limits: Mapping[ProductId, int]
 
 
 class OrderRepository(Protocol):
@@ -13,6 +38,10 @@ class OrderRepository(Protocol):
 
     def next_ids(self, count: int) -> Sequence[OrderId]:
         """Draw `count` new ids."""
+        ...
+
+    def begin_intake(self, count: int, buyers: Collection[AccountId]) -> tuple[Sequence[OrderId], Counter[AccountId]]:
+        """Draw `count` new ids, and count the open orders (CREATED and PENDING) of each buyer, in one round trip."""
         ...
 
     def add(self, orders: Collection[Order]) -> None:
@@ -33,6 +62,31 @@ class OrderRepository(Protocol):
 
     def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
         """Whether the account has a PAID order with a product of another seller that was paid before this time."""
+        ...
+
+    def recent_units(self, buyers: Collection[AccountId], since: datetime) -> RecentUnits:
+        """Units in the orders that buyers placed at `since` or later, without rejected and cancelled orders.
+
+        The last `RECENT_ORDERS` orders of each buyer are read.
+        """
+        ...
+
+    def quota_facts(self, buyers: Collection[AccountId], products: Collection[ProductId]) -> QuotaFacts:
+        """What decisions on orders of these buyers and products depend on, read in one round trip without locks."""
+        ...
+
+    def unpaid_units(
+        self, buyers: Collection[AccountId], products: Collection[ProductId]
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        """Units in PENDING orders by buyer and product; zeros are left out."""
+        ...
+
+    def bought_units(
+        self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        """Units in PENDING orders, and units without refunds in orders that were placed at `since` or later and paid,
+        by buyer and product, in one snapshot; zeros are left out.
+        """
         ...
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:

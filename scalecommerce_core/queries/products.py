@@ -50,6 +50,7 @@ class ProductView:
     cost: Money | None
     min_price: Money | None
     max_price: Money | None
+    max_per_buyer: int | None
     version: int
 
 

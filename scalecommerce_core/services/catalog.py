@@ -32,7 +32,7 @@ from scalecommerce_core.services.retry import retry_on
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 """Fields of a product that hold amounts."""
 EDITABLE: Final = frozenset(
-    {"category_id", "name", "brand", "description", "sku", "is_active", *PRICE_FIELDS}
+    {"category_id", "name", "brand", "description", "sku", "max_per_buyer", "is_active", *PRICE_FIELDS}
 )  # fmt: skip
 """Fields of a product that `EditProduct.changes` may name."""
 
@@ -52,6 +52,7 @@ class CreateProduct:
     cost: Money | None = None
     min_price: Money | None = None
     max_price: Money | None = None
+    max_per_buyer: int | None = None
     is_active: bool = True
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
@@ -204,6 +205,7 @@ class Catalog:
                     cost=command.cost,
                     min_price=command.min_price,
                     max_price=command.max_price,
+                    max_per_buyer=command.max_per_buyer,
                     is_active=command.is_active,
                 )
             except Invalid as invalid:

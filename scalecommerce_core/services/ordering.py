@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from scalecommerce_core.domain.errors import (
     NotFound,
     PaymentInProgress,
     PriceMoved,
+    TooManyOpenOrders,
     TransactionAborted,
     Unavailable,
 )
@@ -30,6 +31,8 @@ from scalecommerce_core.domain.order import (
     OrderStatus,
     RefundLine,
 )
+from scalecommerce_core.domain.order_quotas import BuyerHoldings, OrderQuotas
+from scalecommerce_core.domain.price_history import PricePromise, promised_prices
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, PendingOrderFacts, Store, Transaction
@@ -154,12 +157,14 @@ class DecisionSummary:
 
 @frozen
 class OrderRules:
-    """Time limits of orders; the servers set them from `PRICE_PROMISE_SECONDS` and `RESERVATION_SECONDS`."""
+    """Limits of orders; the servers set them from their settings."""
 
-    price_promise: timedelta = timedelta(minutes=10)
-    """Length of the price promise: an order may still use the old price this long after a price change."""
+    price_promise: PricePromise = field(factory=PricePromise)
+    """Which former prices an order may still use after a price change, and for how many units."""
     reservation: timedelta = timedelta(minutes=15)
     """How long stock is reserved for an unpaid order; afterwards the order expires."""
+    quotas: OrderQuotas = field(factory=OrderQuotas)
+    """What one account may hold without paying, and the period of sellers' limits per buyer."""
 
 
 class Ordering:
@@ -177,8 +182,8 @@ class Ordering:
 
         A line costs the lower of the current price and the price that the buyer saw (`OrderLineRequest.price`), if that
         one is still promised (`OrderRules.price_promise`). Errors: `Invalid`, which names lines as
-        `order_item[0].product`; `PriceMoved` for a price that is no longer promised; `IdempotencyKeyReused`;
-        `IdempotencyKeyInFlight`.
+        `order_item[0].product`; `PriceMoved` for a price that is no longer promised, or not for so many units;
+        `TooManyOpenOrders`; `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
         """
         # Command ids are nearly always new, and the store rejects an id that is not: look ids up only after a failure.
         try:
@@ -205,11 +210,12 @@ class Ordering:
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
         promises = self._promises(tx, commands, offers, now)
         drafts = apply_each(commands, lambda command: _lines(command.lines, offers, promises))
+        drafts = self._limit_promised_units(tx, commands, drafts, offers, now)
+        ids, drafts = self._limit_open_orders(tx, commands, drafts, earlier)
         refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]
         if refused:
             # A command that fails now may have succeeded in an earlier attempt.
             earlier |= tx.orders.by_command(refused)
-        ids = iter(tx.orders.next_ids(sum(isinstance(draft, list) for draft in drafts)))
         outcomes: list[Order | MarketError] = []
         new = []
         for command, draft in zip(commands, drafts, strict=True):
@@ -233,6 +239,71 @@ class Ordering:
         tx.orders.add(new)
         return outcomes
 
+    def _limit_promised_units(
+        self,
+        tx: Transaction,
+        commands: Sequence[PlaceOrder],
+        drafts: Sequence[list[OrderLine] | MarketError],
+        offers: Mapping[ProductId, Offer],
+        now: datetime,
+    ) -> list[list[OrderLine] | MarketError]:
+        """Refuse orders with more units at a former, lower price than one buyer may order at it (`PricePromise.units`).
+
+        Orders that another process takes in at the same time do not count yet, so the units of a buyer may exceed the
+        limit by one batch per process.
+        """
+        reduced = {
+            command.owner
+            for command, draft in zip(commands, drafts, strict=True)
+            if isinstance(draft, list) and _reduced_lines(draft, offers)
+        }
+        if not reduced:
+            return list(drafts)
+        promise = self._rules.price_promise
+        recent = tx.orders.recent_units(reduced, now - promise.lasts)
+        units = dict(recent.units)
+
+        def limit(command: PlaceOrder, draft: list[OrderLine] | MarketError) -> list[OrderLine] | MarketError:
+            if isinstance(draft, MarketError):
+                return draft
+            lines = _reduced_lines(draft, offers)
+            for line in lines:
+                ordered = units.get((command.owner, line.product_id, line.price), 0)
+                if command.owner in recent.busy or ordered + line.quantity > promise.units:
+                    return PriceMoved(line.product_id, str(offers[line.product_id].price))
+            for line in lines:
+                key = command.owner, line.product_id, line.price
+                units[key] = units.get(key, 0) + line.quantity
+            return draft
+
+        return [limit(command, draft) for command, draft in zip(commands, drafts, strict=True)]
+
+    def _limit_open_orders(
+        self,
+        tx: Transaction,
+        commands: Sequence[PlaceOrder],
+        drafts: Sequence[list[OrderLine] | MarketError],
+        earlier: Mapping[CommandId, Order],
+    ) -> tuple[Iterator[OrderId], list[list[OrderLine] | MarketError]]:
+        """New ids, and the drafts without those that exceed the open orders that an account may have."""
+        limit = self._rules.quotas.open_orders
+        wanted = sum(isinstance(draft, list) for draft in drafts)
+        if not limit or not wanted:
+            return iter(tx.orders.next_ids(wanted)), list(drafts)
+        buyers = {c.owner for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, list)}
+        ids, open_orders = tx.orders.begin_intake(wanted, buyers)
+        allowed: list[list[OrderLine] | MarketError] = []
+        counted = set(earlier)
+        for command, draft in zip(commands, drafts, strict=True):
+            if isinstance(draft, list) and command.id not in counted:
+                if open_orders[command.owner] >= limit:
+                    allowed.append(TooManyOpenOrders(limit))
+                    continue
+                open_orders[command.owner] += 1
+                counted.add(command.id)
+            allowed.append(draft)
+        return iter(ids), allowed
+
     def _promises(
         self, tx: Transaction, commands: Sequence[PlaceOrder], offers: Mapping[ProductId, Offer], now: datetime
     ) -> Mapping[ProductId, Collection[int]]:
@@ -247,14 +318,18 @@ class Ordering:
         }
         if not changed:
             return {}
-        changes = tx.products.prices_since(changed, now - self._rules.price_promise)
-        return {product_id: {change.price.minor for change in of_product} for product_id, of_product in changes.items()}
+        promise = self._rules.price_promise
+        changes = tx.products.prices_since(changed, now - promise.lasts)
+        return {product_id: promised_prices(of_product, now, promise) for product_id, of_product in changes.items()}
 
     # --- background validation
 
     @retry_on(TransactionAborted, ConnectionLost)
     def decide(self, limit: int = 500) -> DecisionSummary:
         """Background validation: reserve all lines of each CREATED order, or reject it, for up to `limit` orders.
+
+        An order is rejected if the stock does not suffice, or if it exceeds a quota of its buyer (`OrderQuotas`) or the
+        seller's limit per buyer; `Order.shortfalls` has the reasons.
 
         Orders are decided in the order of arrival, so one process decides at a time; the others return at once. An
         order whose decision raises an exception is deferred for 1, 2, 4, … seconds and parked after
@@ -271,8 +346,11 @@ class Ordering:
                 if not claimed:
                     return DecisionSummary()
                 stock = tx.stock.lock(_products_of(claimed))
+                holdings = self._holdings(tx, claimed, stock, now)
                 for order in claimed:
-                    order.decide(stock, now, now + self._rules.reservation)
+                    order.decide(stock, now, now + self._rules.reservation, holdings.objections)
+                    if order.status is OrderStatus.PENDING:
+                        holdings.add(order)
                 tx.orders.save(claimed)
                 taken = _products_of(order for order in claimed if order.status is OrderStatus.PENDING)
                 tx.stock.save([stock[product_id] for product_id in taken], now)
@@ -290,6 +368,21 @@ class Ordering:
             return DecisionSummary(deferred=1)
         reserved = sum(order.status is OrderStatus.PENDING for order in claimed)
         return DecisionSummary(reserved=reserved, rejected=len(claimed) - reserved)
+
+    def _holdings(
+        self, tx: Transaction, claimed: Sequence[Order], stock: Mapping[ProductId, Stock], now: datetime
+    ) -> BuyerHoldings:
+        """What the buyers of these orders hold. Only deciders reserve, one at a time, so nothing grows meanwhile."""
+        quotas, buyers = self._rules.quotas, {order.buyer_id for order in claimed}
+        facts = tx.orders.quota_facts(buyers if quotas.open_orders else (), stock.keys())
+        contested = quotas.contested(claimed, stock)
+        holdings = BuyerHoldings(quotas, limits=facts.limits, pending=dict(facts.pending), contested=contested)
+        if holdings.contested:
+            holdings.unpaid.update(tx.orders.unpaid_units(buyers, holdings.contested))
+        if holdings.limits:
+            since = now - quotas.buyer_limit_window
+            holdings.bought.update(tx.orders.bought_units(buyers, holdings.limits.keys(), since))
+        return holdings
 
     def _defer(self, order_id: OrderId, now: datetime) -> None:
         with self._store.begin() as tx:
@@ -476,6 +569,11 @@ def _lines(
         OrderLine(position, product_id, offers[product_id].seller_id, quantity, prices[product_id])
         for position, (product_id, quantity) in enumerate(quantities.items(), 1)
     ]
+
+
+def _reduced_lines(lines: Iterable[OrderLine], offers: Mapping[ProductId, Offer]) -> list[OrderLine]:
+    """The lines below the price in force."""
+    return [line for line in lines if line.price < offers[line.product_id].price.minor]
 
 
 def _expected_price(line: OrderLineRequest, offer: Offer) -> int | None:

@@ -9,7 +9,7 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.login_limiter import MemoryLoginLimiter
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
@@ -70,6 +70,7 @@ def in_memory_market(
     sender: WebhookSender | None = None,
     rate_limiter: RateLimiter | None = None,
     security_log: SecurityLog | None = None,
+    order_rules: OrderRules | None = None,
 ) -> Market:
     """The whole engine with in-memory adapters; without a `clock`, the time stands still at 2026-01-01.
 
@@ -93,7 +94,7 @@ def in_memory_market(
             security_log=security_log or RecordedSecurityEvents(),
         ),
         catalog=Catalog(store, clock),
-        ordering=Ordering(store, clock),
+        ordering=Ordering(store, clock, order_rules or OrderRules()),
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=OutboxRelay(store, clock),

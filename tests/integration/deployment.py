@@ -93,6 +93,9 @@ class Deployment:
             "ACCESS_TOKEN_SECONDS": "36000",
             # All accounts of a suite are created from one client address.
             "SIGN_UPS_PER_ADDRESS": "0",
+            # One buyer places all orders of a test, and pays few of them.
+            "OPEN_ORDERS_PER_ACCOUNT": "0",
+            "UNPAID_SHARE_PERCENT": "0",
             **more,
         }
         self.commands: dict[str, Command] = {}

@@ -12,7 +12,7 @@ from scalecommerce_core.ports import CatalogChange, Clock
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
@@ -36,7 +36,10 @@ from scalecommerce_core.testing import (
 
 @contextmanager
 def real_market(
-    url: str, clock: Clock | None = None, changed: Callable[[CatalogChange], None] = lambda _: None
+    url: str,
+    clock: Clock | None = None,
+    changed: Callable[[CatalogChange], None] = lambda _: None,
+    order_rules: OrderRules | None = None,
 ) -> Iterator[Market]:
     """`changed` is called with each change of the catalog."""
     database, clock = database_engine(url), clock or SettableClock()
@@ -54,7 +57,7 @@ def real_market(
                 security_log=RecordedSecurityEvents(),
             ),
             catalog=Catalog(store, clock),
-            ordering=Ordering(store, clock),
+            ordering=Ordering(store, clock, order_rules or OrderRules()),
             payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
             pricing=Pricing(store, clock),
             relay=OutboxRelay(store, clock),

@@ -15,12 +15,13 @@ from adapters.system import SystemClock
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder
+from scalecommerce_core.services.ordering import OrderLineRequest, OrderRules, PlaceOrder
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, AssignProduct
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
@@ -36,11 +37,13 @@ from tests.unit.support.http_in_process import calling
 
 ROWS = 110
 
+NO_QUOTAS = OrderRules(quotas=OrderQuotas(open_orders=0))
+
 
 @pytest.fixture(scope="module")
 def client(make_database: Callable[[], str]) -> Iterator[httpx2.Client]:
     """A member of staff with more than a page of products, orders and all other kinds of rows."""
-    with real_market(make_database(), SystemClock()) as market:
+    with real_market(make_database(), SystemClock(), order_rules=NO_QUOTAS) as market:
         staff = _filled(market)
         dependencies = Dependencies(
             market,

@@ -57,6 +57,7 @@ _VIEW: Final = (
     products.c.min_price,
     products.c.max_price,
     products.c.version,
+    products.c.max_per_buyer,
 )
 _SHOWN: Final = (
     products.join(categories, categories.c.id == products.c.category_id)
@@ -146,6 +147,7 @@ def _view(row: Sequence[Any]) -> ProductView:
     (
         id_, name, brand, price, currency, description, category_id, category, seller_id, first_name, last_name, email,
         available, is_active, created_at, views, sku, cost, min_price, max_price, version,
+        max_per_buyer,
     ) = row  # fmt: skip
     return ProductView(
         id=id_,
@@ -164,4 +166,5 @@ def _view(row: Sequence[Any]) -> ProductView:
         min_price=None if min_price is None else Money(min_price, currency),
         max_price=None if max_price is None else Money(max_price, currency),
         version=version,
+        max_per_buyer=max_per_buyer,
     )

@@ -1,10 +1,11 @@
 """Orders with their lines, refunds and events. Partial indexes serve as queues of undecided and expiring orders."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, bindparam, exists, func, or_, select
+from sqlalchemy import BigInteger, Select, TextClause, bindparam, exists, func, or_, select, text
 
 from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
@@ -12,9 +13,10 @@ from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.repositories.outbox import append_events
 from adapters.db.sales import IS_SALE
 from adapters.db.schema import Moment, order_ids, order_lines, orders, payments, refunds
-from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderLine, OrderOrigin, OrderStatus, Shortfall
 from scalecommerce_core.domain.payment import PaymentStatus
+from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
 
 _STATE: Final = (
     "status", "shortfalls", "updated_at", "expires_at", "paid_at", "decide_attempts", "decide_after",
@@ -31,6 +33,59 @@ _INSERT_REFUNDS: Final = Insert(
 _UPDATE: Final = Update(orders, ["id"], *_STATE)
 _UPDATE_LINES: Final = Update(order_lines, ["order_id", "position"], "refunded")
 
+# One statement, so that the count costs no further round trip.
+_BEGIN_INTAKE: Final = text(
+    """
+    SELECT CAST(NULL AS bigint), nextval('order_ids') FROM generate_series(1, :count)
+    UNION ALL
+    SELECT buyer_id, count(*) FROM orders
+    WHERE status IN ('CREATED', 'PENDING') AND buyer_id = ANY (CAST(:buyers AS bigint[]))
+    GROUP BY buyer_id
+    """
+)
+_QUOTA_FACTS: Final = text(
+    """
+    SELECT buyer_id, CAST(NULL AS bigint), count(*) FROM orders
+    WHERE status = 'PENDING' AND buyer_id = ANY (CAST(:buyers AS bigint[]))
+    GROUP BY buyer_id
+    UNION ALL
+    SELECT NULL, id, max_per_buyer FROM products
+    WHERE max_per_buyer IS NOT NULL AND id = ANY (CAST(:products AS bigint[]))
+    """
+)
+# The inner LIMIT bounds the work for a buyer with many orders.
+_RECENT_UNITS: Final = text(
+    """
+    WITH recent AS MATERIALIZED (
+        SELECT of_buyer.* FROM unnest(CAST(:buyers AS bigint[])) AS buyer(id) CROSS JOIN LATERAL (
+            SELECT orders.id, buyer_id, status, created_at FROM orders
+            WHERE buyer_id = buyer.id ORDER BY orders.id DESC LIMIT :limit
+        ) AS of_buyer
+        WHERE created_at >= :since
+    )
+    SELECT buyer_id, CAST(NULL AS bigint), CAST(NULL AS bigint), count(*) FROM recent GROUP BY buyer_id
+    UNION ALL
+    SELECT buyer_id, product_id, price, sum(quantity) FROM recent JOIN order_lines ON order_id = recent.id
+    WHERE status NOT IN ('REJECTED', 'CANCELLED')
+    GROUP BY buyer_id, product_id, price
+    """
+).bindparams(bindparam("since", type_=Moment))
+_UNPAID_UNITS: Final = text(
+    """
+    SELECT buyer_id, product_id, sum(quantity) FROM orders JOIN order_lines ON order_id = orders.id
+    WHERE status = 'PENDING' AND buyer_id = ANY (CAST(:buyers AS bigint[]))
+      AND product_id = ANY (CAST(:products AS bigint[]))
+    GROUP BY buyer_id, product_id
+    """
+)
+_BOUGHT_UNITS: Final = text(
+    """
+    SELECT buyer_id, product_id, sum(quantity - refunded) FROM orders JOIN order_lines ON order_id = orders.id
+    WHERE (status = 'PENDING' OR (status = 'PAID' AND created_at >= :since))
+      AND buyer_id = ANY (CAST(:buyers AS bigint[])) AND product_id = ANY (CAST(:products AS bigint[]))
+    GROUP BY buyer_id, product_id HAVING sum(quantity - refunded) > 0
+    """
+).bindparams(bindparam("since", type_=Moment))
 _SELECTED: Final = select(*(orders.c[name] for name in _COLUMNS))
 _LINES: Final = (
     select(*(order_lines.c[name] for name in _LINE))
@@ -78,6 +133,46 @@ class PostgresOrderRepository:
 
     def next_ids(self, count: int) -> Sequence[OrderId]:
         return [OrderId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
+
+    def begin_intake(self, count: int, buyers: Collection[AccountId]) -> tuple[Sequence[OrderId], Counter[AccountId]]:
+        ids, counts = [], Counter[AccountId]()
+        for buyer, number in self._sql.fetch_all(_BEGIN_INTAKE, {"count": count, "buyers": id_array(buyers)}):
+            if buyer is None:
+                ids.append(OrderId(number))
+            else:
+                counts[AccountId(buyer)] = number
+        return ids, counts
+
+    def quota_facts(self, buyers: Collection[AccountId], products: Collection[ProductId]) -> QuotaFacts:
+        rows = self._sql.fetch_all(_QUOTA_FACTS, {"buyers": id_array(buyers), "products": id_array(products)})
+        return QuotaFacts(
+            {AccountId(buyer): number for buyer, _, number in rows if buyer is not None},
+            {ProductId(product): number for _, product, number in rows if product is not None},
+        )
+
+    def recent_units(self, buyers: Collection[AccountId], since: datetime) -> RecentUnits:
+        rows = self._sql.fetch_all(
+            _RECENT_UNITS, {"buyers": id_array(set(buyers)), "since": since, "limit": RECENT_ORDERS}
+        )
+        units = {(AccountId(row[0]), ProductId(row[1]), row[2]): int(row[3]) for row in rows if row[1] is not None}
+        return RecentUnits(
+            units, frozenset(AccountId(row[0]) for row in rows if row[1] is None and row[3] >= RECENT_ORDERS)
+        )
+
+    def unpaid_units(
+        self, buyers: Collection[AccountId], products: Collection[ProductId]
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        return self._units(_UNPAID_UNITS, {"buyers": id_array(buyers), "products": id_array(products)})
+
+    def bought_units(
+        self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        return self._units(_BOUGHT_UNITS, {"buyers": id_array(buyers), "products": id_array(products), "since": since})
+
+    def _units(
+        self, statement: TextClause, parameters: Mapping[str, object]
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        return {(buyer, product): int(units) for buyer, product, units in self._sql.fetch_all(statement, parameters)}
 
     def add(self, new: Collection[Order]) -> None:
         self._sql.insert(
@@ -141,7 +236,7 @@ class PostgresOrderRepository:
 
 
 def _state(order: Order) -> Row:
-    shortfalls = [[s.product_id, s.wanted, s.available] for s in order.shortfalls]
+    shortfalls = [[s.product_id, s.wanted, s.available, s.reason] for s in order.shortfalls]
     return (
         order.status,
         shortfalls or None,

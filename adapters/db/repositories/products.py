@@ -46,7 +46,8 @@ class PostgresCategoryRepository:
 # --- products
 
 _DETAILS: Final = (
-    "category_id", "name", "brand", "description", "sku", "cost", "min_price", "max_price", "is_active",
+    "category_id", "name", "brand", "description", "sku", "cost", "min_price", "max_price",
+    "max_per_buyer", "is_active",
     "updated_at", "withdrawn_at", "version",
 )  # fmt: skip
 _PRICE: Final = ("price", "currency", "priced_at")
@@ -86,6 +87,7 @@ _PRICES_SINCE: Final = (
         price_history.c.currency,
         price_history.c.valid_from,
         price_history.c.cause,
+        price_history.c.is_withdrawn,
     )
     .where(
         equals_any(price_history.c.product_id),
@@ -97,7 +99,6 @@ _PRICES_SINCE: Final = (
                 '-infinity')
             """
         ).bindparams(bindparam("since", type_=Moment)),
-        ~price_history.c.is_withdrawn,
     )
     .order_by(price_history.c.product_id, price_history.c.valid_from)
 )
@@ -177,8 +178,8 @@ class PostgresProductRepository:
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
         found: dict[ProductId, list[PriceChange]] = {product_id: [] for product_id in ids}
         rows = self._sql.fetch_all(_PRICES_SINCE, {"ids": id_array(ids), "since": since})
-        for product_id, price, currency, valid_from, cause in rows:
-            change = PriceChange(product_id, Money(price, currency), valid_from, PriceCause(cause))
+        for product_id, price, currency, valid_from, cause, is_withdrawn in rows:
+            change = PriceChange(product_id, Money(price, currency), valid_from, PriceCause(cause), is_withdrawn)
             found[product_id].append(change)
         return found
 
@@ -207,6 +208,7 @@ def _details(product: Product) -> Row:
         _minor(product.cost),
         _minor(product.min_price),
         _minor(product.max_price),
+        product.max_per_buyer,
         product.is_active,
         product.updated_at,
         product.withdrawn_at,
@@ -221,7 +223,7 @@ def _minor(money: Money | None) -> int | None:
 def _product(row: Sequence[Any]) -> Product:
     (
         id_, seller_id, created_at, price, currency, priced_at, category_id, name, brand, description, sku, cost,
-        min_price, max_price, is_active, updated_at, withdrawn_at, version,
+        min_price, max_price, max_per_buyer, is_active, updated_at, withdrawn_at, version,
     ) = row  # fmt: skip
     return Product(
         id=ProductId(id_),
@@ -238,6 +240,7 @@ def _product(row: Sequence[Any]) -> Product:
         cost=None if cost is None else Money(cost, currency),
         min_price=None if min_price is None else Money(min_price, currency),
         max_price=None if max_price is None else Money(max_price, currency),
+        max_per_buyer=max_per_buyer,
         is_active=is_active,
         withdrawn_at=withdrawn_at,
         version=version,

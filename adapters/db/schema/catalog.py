@@ -56,6 +56,7 @@ products: Final = Table(
     Column("cost", BigInteger),
     Column("min_price", BigInteger),
     Column("max_price", BigInteger),
+    Column("max_per_buyer", Integer),
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
@@ -69,6 +70,7 @@ products: Final = Table(
     price_range("price"),
     CheckConstraint("cost >= 0", name="cost_range"),
     CheckConstraint("min_price <= max_price", name="bounds_order"),
+    CheckConstraint("max_per_buyer >= 1", name="max_per_buyer_range"),
     CheckConstraint("withdrawn_at IS NULL OR NOT is_active", name="withdrawn_inactive"),
     # Referenced by `order_lines`, so that the seller of a line is the seller of its product.
     UniqueConstraint("seller_id", "id"),

@@ -38,7 +38,7 @@ orders: Final = Table(
     Column("buyer_id", BigInteger, ForeignKey(accounts.c.id), nullable=False),
     currency_column(),
     Column("status", Text, nullable=False),
-    # A list of [product, wanted, available].
+    # A list of [product, wanted, available, reason]; before revision 0026 without the reason, which was the stock.
     Column("shortfalls", JSONB),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
@@ -55,6 +55,7 @@ orders: Final = Table(
     CheckConstraint("decide_attempts >= 0", name="decide_attempts_range"),
     Index("orders_buyer_id_id_idx", "buyer_id", "id"),
     Index("orders_undecided_idx", "id", postgresql_where=text("status = 'CREATED'")),
+    Index("orders_open_idx", "buyer_id", postgresql_where=text("status IN ('CREATED', 'PENDING')")),
     Index("orders_expiring_idx", "expires_at", "id", postgresql_where=text("status = 'PENDING'")),
 )
 

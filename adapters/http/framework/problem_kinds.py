@@ -111,6 +111,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.TransitionNotAllowed(1609, "CANCELLED", "be paid"),
     errors.StockMoved(1, 40, 37),
     errors.PriceMoved(1, "264.99 USD"),
+    errors.TooManyOpenOrders(50),
     errors.PaymentInProgress(1651),
     errors.PaymentDeclined(1651, "card_declined"),
     errors.PaymentTooLate(1651, "CANCELLED"),

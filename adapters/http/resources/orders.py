@@ -25,12 +25,22 @@ from scalecommerce_core.domain.errors import (
     PaymentTooLate,
     PriceMoved,
     Refused,
+    TooManyOpenOrders,
     TransitionNotAllowed,
     Unavailable,
 )
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text
-from scalecommerce_core.domain.order import LINE_ID_SPAN, MAX_LINES, MAX_QUANTITY, Order, OrderStatus, RefundLine
+from scalecommerce_core.domain.order import (
+    LINE_ID_SPAN,
+    MAX_LINES,
+    MAX_QUANTITY,
+    Order,
+    OrderStatus,
+    RefundLine,
+    RejectionReason,
+    Shortfall,
+)
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
 from scalecommerce_core.queries import OrderView, SaleView
 from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
@@ -59,7 +69,9 @@ class NewOrderItem(msgspec.Struct, omit_defaults=True):
     quantity: Quantity
     price: Annotated[
         Price | None,
-        msgspec.Meta(description="The price that the buyer saw; a 409 if it is neither current nor promised any more."),
+        msgspec.Meta(
+            description="The price that the buyer saw; a 409 if it is neither current nor promised for this quantity."
+        ),
     ] = None
 
 
@@ -76,13 +88,17 @@ class OrderItem(msgspec.Struct):
 
 
 class ShortfallSchema(msgspec.Struct):
+    """A rejected line: `available` are the units that the buyer could have ordered; `detail` is for people."""
+
     product: int
     wanted: int
     available: int
+    reason: RejectionReason
+    detail: str
 
 
 class OrderSchema(msgspec.Struct):
-    """`rejected_because` lists the lines without enough stock; `expires_at` is the end of an unpaid reservation."""
+    """`rejected_because` lists the lines that caused a rejection; `expires_at` is the end of an unpaid reservation."""
 
     id: int
     user: int
@@ -180,7 +196,7 @@ class OrderResource:
         access=Access.ACCOUNT,
         headers=[PREFER],
         idempotent=True,
-        errors=(PriceMoved,),
+        errors=(PriceMoved, TooManyOpenOrders),
     )
     async def place_order(self, call: Call[NewOrder, None]) -> Response:
         command = PlaceOrder(
@@ -347,9 +363,7 @@ def to_order_schema(order: Order) -> OrderSchema:
         expires_at=order.expires_at,
     )
     if order.shortfalls:
-        schema.rejected_because = [
-            ShortfallSchema(short.product_id, short.wanted, short.available) for short in order.shortfalls
-        ]
+        schema.rejected_because = [_to_shortfall_schema(short) for short in order.shortfalls]
     return schema
 
 
@@ -369,10 +383,12 @@ def view_to_order_schema(view: OrderView) -> OrderSchema:
         expires_at=view.expires_at,
     )
     if view.shortfalls:
-        schema.rejected_because = [
-            ShortfallSchema(short.product_id, short.wanted, short.available) for short in view.shortfalls
-        ]
+        schema.rejected_because = [_to_shortfall_schema(short) for short in view.shortfalls]
     return schema
+
+
+def _to_shortfall_schema(short: Shortfall) -> ShortfallSchema:
+    return ShortfallSchema(short.product_id, short.wanted, short.available, short.reason, short.detail)
 
 
 def to_sale_schema(view: SaleView) -> Sale:

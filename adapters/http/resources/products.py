@@ -43,6 +43,16 @@ MAX_PRODUCT_BYTES: Final = 128 * 1024
 """A description of 10,000 characters, each written as 12 bytes of JSON escapes, must fit."""
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK, examples=[40])]
+UnitsPerBuyer = Annotated[
+    int,
+    msgspec.Meta(
+        ge=1,
+        le=MAX_STOCK,
+        description="Most units that one buyer may have in unpaid orders and in paid ones of the last"
+        " `BUYER_LIMIT_DAYS`, without refunded units; null: no limit.",
+        examples=[2],
+    ),
+]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
 
 
@@ -57,6 +67,7 @@ class NewProduct(msgspec.Struct, omit_defaults=True):
     cost: Price | None = None
     min_price: Price | None = None
     max_price: Price | None = None
+    max_per_buyer: UnitsPerBuyer | None = None
     is_active: bool = True
 
 
@@ -70,6 +81,7 @@ class OptionalFields(msgspec.Struct, kw_only=True):
     cost: Price | UnsetType | None = UNSET
     min_price: Price | UnsetType | None = UNSET
     max_price: Price | UnsetType | None = UNSET
+    max_per_buyer: UnitsPerBuyer | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
 
 
@@ -147,6 +159,7 @@ class ProductResource:
             cost=amounts["cost"],
             min_price=amounts["min_price"],
             max_price=amounts["max_price"],
+            max_per_buyer=body.max_per_buyer,
             is_active=body.is_active,
             idempotency=await build_idempotency_key(call, render),
         )

@@ -34,7 +34,10 @@ class SellerSchema(msgspec.Struct):
 
 
 class ProductSchema(msgspec.Struct):
-    """`stock` is the available stock. Only the seller and staff receive `sku`, `cost`, `min_price` and `max_price`."""
+    """`stock` is the available stock; `max_per_buyer` limits the units of one buyer, null: no limit.
+
+    Only the seller and staff receive `sku`, `cost`, `min_price` and `max_price`.
+    """
 
     id: int
     name: str
@@ -48,6 +51,7 @@ class ProductSchema(msgspec.Struct):
     is_active: bool
     created_at: datetime
     count_viewed: int
+    max_per_buyer: int | None = None
     sku: str | UnsetType | None = UNSET
     cost: str | UnsetType | None = UNSET
     min_price: str | UnsetType | None = UNSET
@@ -132,6 +136,7 @@ def to_product_schema(view: ProductView, identity: Identity | None = None) -> Pr
         is_active=view.is_active,
         created_at=view.created_at,
         count_viewed=view.count_viewed,
+        max_per_buyer=view.max_per_buyer,
     )
     if may_see_private_fields(view, identity):
         product.sku = view.sku
@@ -175,6 +180,7 @@ def to_created_product_schema(
         is_active=product.is_active,
         created_at=product.created_at,
         count_viewed=0,
+        max_per_buyer=product.max_per_buyer,
         sku=product.sku,
         cost=_money_text(product.cost),
         min_price=_money_text(product.min_price),

@@ -47,6 +47,7 @@ class CatalogContract:
                 cost=usd(5_00),
                 min_price=usd(6_00),
                 max_price=usd(20_00),
+                max_per_buyer=4,
                 is_active=False,
             )
             tx.products.add([product])
@@ -75,6 +76,7 @@ class CatalogContract:
                 cost=usd(1),
                 min_price=usd(2),
                 max_price=usd(3),
+                max_per_buyer=None,
                 is_active=False,
                 price=usd(2),
             )
@@ -163,8 +165,10 @@ class CatalogContract:
         stage.reprice(product, 12, NOW + 3 * SECOND)
         with store.begin() as tx:
             found = tx.products.prices_since([product, other], NOW)
-        assert [change.price.minor for change in found[product]] == [10, 11, 12]
-        assert [change.price.minor for change in found[other]] == [50, 60]
+        assert [(change.price.minor, change.is_withdrawn) for change in found[product]] == [
+            (10, False), (99, True), (11, False), (12, False),
+        ]  # fmt: skip
+        assert [(change.price.minor, change.is_withdrawn) for change in found[other]] == [(50, False), (60, False)]
 
     def test_price_changes_in_the_same_instant_are_both_stored(self, store: Store) -> None:
         stage = Stage(store)

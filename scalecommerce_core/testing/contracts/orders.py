@@ -7,9 +7,17 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from scalecommerce_core.domain.identifiers import CommandId, OrderId
-from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderOrigin, OrderStatus, RefundLine, Shortfall
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
+from scalecommerce_core.domain.order import (
+    DECIDE_ATTEMPTS,
+    OrderOrigin,
+    OrderStatus,
+    RefundLine,
+    RejectionReason,
+    Shortfall,
+)
 from scalecommerce_core.ports import Duplicate, Store
+from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, lock_with_stock, new_order
 from scalecommerce_core.testing.contracts.transactions import run_in_threads
 
@@ -83,6 +91,18 @@ class OrdersContract:
         assert order.shortfalls == (Shortfall(few, 3, 1),)
         assert [s.reserved for s in stock.values()] == [0, 0]
 
+    @pytest.mark.parametrize("reason", RejectionReason)
+    def test_a_rejection_has_its_reason(self, store: Store, reason: RejectionReason) -> None:
+        stage = Stage(store)
+        product = stage.product(stock=9)
+        order_id, shortfall = stage.order(stage.account(), {product: 2}), Shortfall(product, 2, 1, reason)
+        with store.begin() as tx:
+            order, stock = lock_with_stock(tx, order_id)
+            order.decide(stock, NOW, NOW, lambda _order, _stock: (shortfall,))
+            tx.orders.save([order])
+        with store.begin() as tx:
+            assert tx.orders.lock([order_id])[order_id].shortfalls == (shortfall,)
+
     def test_refunds_are_stored_by_line(self, store: Store) -> None:
         stage = Stage(store)
         buyer, seller = stage.account(), stage.account()
@@ -122,6 +142,75 @@ class OrdersContract:
         with store.begin() as tx:
             assert tx.orders.lock(orders) == orders
             assert tx.stock.lock([product])[product].on_hand == 4600
+
+    # --- quotas
+
+    def test_intake_counts_open_orders_by_buyer(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, other, product = stage.account(), stage.account(), stage.product()
+        for status in OrderStatus:
+            stage.order(buyer, {product: 1 if status is not OrderStatus.REJECTED else 1_000}, status)
+        stage.order(other, {product: 1})
+        with store.begin() as tx:
+            ids, counts = tx.orders.begin_intake(2, [buyer, AccountId(10**15)])
+            assert len(set(ids)) == 2
+            assert counts == {buyer: 2}
+
+    def test_quota_facts_are_pending_orders_and_limits(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, other = stage.account(), stage.account()
+        limited, free = stage.product(max_per_buyer=3), stage.product()
+        for status in (OrderStatus.CREATED, OrderStatus.PENDING, OrderStatus.PENDING, OrderStatus.PAID):
+            stage.order(buyer, {free: 1}, status)
+        stage.order(other, {free: 1}, OrderStatus.PENDING)
+        with store.begin() as tx:
+            assert tx.orders.quota_facts([buyer], [limited, free]) == QuotaFacts({buyer: 2}, {limited: 3})
+            assert tx.orders.quota_facts([], [free]) == QuotaFacts({}, {})
+
+    def test_units_are_counted_by_buyer_and_product(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, other, product, second = stage.account(), stage.account(), stage.product(), stage.product()
+        stage.order(buyer, {product: 1, second: 50})
+        stage.order(buyer, {product: 2, second: 5}, OrderStatus.PENDING)
+        stage.order(buyer, {product: 3}, OrderStatus.PENDING, at=NOW - 9 * DAY)
+        stage.order(buyer, {product: 30}, OrderStatus.PAID, at=NOW - 9 * DAY)
+        paid = stage.order(buyer, {product: 7}, OrderStatus.PAID)
+        stage.refund(paid, [RefundLine(product, 4)])
+        stage.order(buyer, {product: 9}, OrderStatus.REFUNDED)
+        stage.order(buyer, {product: 9}, OrderStatus.CANCELLED)
+        stage.order(other, {product: 1}, OrderStatus.PENDING)
+        with store.begin() as tx:
+            assert tx.orders.unpaid_units([buyer], [product]) == {(buyer, product): 5}
+            assert tx.orders.unpaid_units([buyer, other], [product, second]) == {
+                (buyer, product): 5, (buyer, second): 5, (other, product): 1,
+            }  # fmt: skip
+            assert tx.orders.bought_units([buyer], [product], NOW - DAY) == {(buyer, product): 8}
+            assert tx.orders.bought_units([other], [second], NOW - DAY) == {}
+
+    def test_recent_units_are_counted_by_price(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, other, product = stage.account(), stage.account(), stage.product(price=5)
+        stage.order(buyer, {product: 1}, at=NOW - DAY)
+        stage.order(buyer, {product: 2})
+        stage.order(buyer, {product: 3}, OrderStatus.PAID)
+        stage.order(buyer, {product: 4}, OrderStatus.CANCELLED)
+        stage.reprice(product, 6, NOW + SECOND)
+        stage.order(buyer, {product: 7})
+        stage.order(other, {product: 8})
+        with store.begin() as tx:
+            recent = tx.orders.recent_units([buyer], NOW)
+            assert recent == RecentUnits({(buyer, product, 5): 5, (buyer, product, 6): 7}, frozenset())
+
+    def test_recent_units_read_a_bounded_number_of_orders(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        with store.begin() as tx:
+            tx.orders.add([new_order(tx, id_, buyer, {product: 1}) for id_ in tx.orders.next_ids(RECENT_ORDERS + 1)])
+        with store.begin() as tx:
+            recent = tx.orders.recent_units([buyer], NOW)
+            assert recent.busy == {buyer}
+            assert sum(recent.units.values()) == RECENT_ORDERS
+            assert tx.orders.recent_units([buyer], NOW + SECOND) == RecentUnits({}, frozenset())
 
     # --- background validation
 

@@ -50,6 +50,7 @@ class SearchContract:
             cost=usd(3_00),
             min_price=usd(4_00),
             max_price=usd(8_00),
+            max_per_buyer=3,
         )
         stage.order(stage.account(), {product: 3}, OrderStatus.PENDING)
         stage.view({product: 2, ProductId(product + 1000): 5})
@@ -71,6 +72,7 @@ class SearchContract:
             cost=usd(3_00),
             min_price=usd(4_00),
             max_price=usd(8_00),
+            max_per_buyer=3,
             version=1,
         )
         assert queries.products([product]) == {product: view}

@@ -4,6 +4,9 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
+
+from attrs import evolve
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
@@ -132,14 +135,12 @@ class MemoryProducts:
 
 
 def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[PriceChange]:
-    """Changes in force at `since` or later, without rollbacks and the prices that they replaced."""
-    kept: list[PriceChange] = []
-    for index, change in enumerate(changes):
-        ended = changes[index + 1].valid_from if index + 1 < len(changes) else None
-        replaced_by_rollback = index + 1 < len(changes) and changes[index + 1].cause is PriceCause.ROLLBACK
-        if (ended is None or ended > since) and not replaced_by_rollback:
-            kept.append(change)
-    return kept
+    """Changes in force at `since` or later; the prices that rollbacks replaced are withdrawn."""
+    return [
+        evolve(change, is_withdrawn=following is not None and following.cause is PriceCause.ROLLBACK)
+        for change, following in pairwise([*changes, None])
+        if change is not None and (following is None or following.valid_from > since)
+    ]
 
 
 class MemoryStock:

@@ -1,12 +1,14 @@
 """Orders in memory."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId
+from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderStatus, is_sale
 from scalecommerce_core.domain.payment import PaymentStatus
 from scalecommerce_core.ports import Duplicate
+from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
 from scalecommerce_core.testing.memory.tables import Tables, copy_order
 
 
@@ -17,6 +19,60 @@ class MemoryOrders:
 
     def next_ids(self, count: int) -> Sequence[OrderId]:
         return [OrderId(number) for number in self._numbers("orders", count)]
+
+    def begin_intake(self, count: int, buyers: Collection[AccountId]) -> tuple[Sequence[OrderId], Counter[AccountId]]:
+        return self.next_ids(count), self._counts(buyers, OrderStatus.CREATED, OrderStatus.PENDING)
+
+    def quota_facts(self, buyers: Collection[AccountId], products: Collection[ProductId]) -> QuotaFacts:
+        given = self._tables.products.get_many(products).values()
+        return QuotaFacts(
+            self._counts(buyers, OrderStatus.PENDING),
+            {product.id: product.max_per_buyer for product in given if product.max_per_buyer is not None},
+        )
+
+    def _counts(self, buyers: Collection[AccountId], *statuses: OrderStatus) -> Counter[AccountId]:
+        return Counter(o.buyer_id for o in self._tables.orders.all() if o.buyer_id in buyers and o.status in statuses)
+
+    def recent_units(self, buyers: Collection[AccountId], since: datetime) -> RecentUnits:
+        units: Counter[tuple[AccountId, ProductId, int]] = Counter()
+        busy = set()
+        for buyer in set(buyers):
+            own = sorted((o for o in self._tables.orders.all() if o.buyer_id == buyer), key=lambda o: -o.id)
+            recent = [order for order in own[:RECENT_ORDERS] if order.created_at >= since]
+            if len(recent) == RECENT_ORDERS:
+                busy.add(buyer)
+            for order in recent:
+                if order.status not in {OrderStatus.REJECTED, OrderStatus.CANCELLED}:
+                    for line in order.lines:
+                        units[buyer, line.product_id, line.price] += line.quantity
+        return RecentUnits(units, frozenset(busy))
+
+    def unpaid_units(
+        self, buyers: Collection[AccountId], products: Collection[ProductId]
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        return self._units(buyers, products, lambda order: order.status is OrderStatus.PENDING)
+
+    def bought_units(
+        self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        return self._units(
+            buyers,
+            products,
+            lambda order: (
+                order.status is OrderStatus.PENDING or (order.status is OrderStatus.PAID and order.created_at >= since)
+            ),
+        )
+
+    def _units(
+        self, buyers: Collection[AccountId], products: Collection[ProductId], condition: Callable[[Order], bool]
+    ) -> Mapping[tuple[AccountId, ProductId], int]:
+        units: Counter[tuple[AccountId, ProductId]] = Counter()
+        for order in self._tables.orders.all():
+            if order.buyer_id in buyers and condition(order):
+                for line in order.lines:
+                    if line.product_id in products:
+                        units[order.buyer_id, line.product_id] += line.quantity - line.refunded
+        return +units
 
     def add(self, orders: Collection[Order]) -> None:
         taken = {order.command_id for order in self._tables.orders.all()}

@@ -316,6 +316,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             min_price=product.min_price,
             max_price=product.max_price,
             version=product.version,
+            max_per_buyer=product.max_per_buyer,
         )
 
     def _name(self, product_id: ProductId) -> str:

@@ -20,17 +20,20 @@ from scalecommerce_core.domain.errors import (
     PaymentInProgress,
     PriceMoved,
     StockMoved,
+    TooManyOpenOrders,
     TransitionNotAllowed,
 )
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
+from scalecommerce_core.domain.order_quotas import OrderQuotas
+from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.pricing.runs import DecisionOutcome
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ProductWithStock
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import Replayed
@@ -39,6 +42,15 @@ from tests.unit.support.shop import Shop
 
 CREATED, PENDING, REJECTED, PAID, CANCELLED, REFUNDED = OrderStatus
 PROMISE: Final = timedelta(minutes=10)
+IN_FORCE: Final = timedelta(seconds=5)
+PROMISED_UNITS: Final = 4
+OPEN_ORDERS: Final = 4
+UNPAID_UNITS: Final = 5
+LIMIT_LASTS: Final = timedelta(days=7)
+RULES: Final = OrderRules(
+    PricePromise(PROMISE, IN_FORCE, PROMISED_UNITS),
+    quotas=OrderQuotas(OPEN_ORDERS, unpaid_share=50, unpaid_units=UNPAID_UNITS, buyer_limit_window=LIMIT_LASTS),
+)
 RESERVATION: Final = timedelta(minutes=15)
 KEYS_LIVE: Final = timedelta(hours=24)
 LOOKED_FOR: Final = timedelta(seconds=2)
@@ -52,6 +64,7 @@ class Shelf:
     seller: AccountId
     on_hand: int
     reserved: int
+    limit: int | None
     prices: list[tuple[datetime, int]]
     """(valid from, price), oldest first."""
 
@@ -65,7 +78,11 @@ class Shelf:
 
     def honoured(self, since: datetime) -> set[int]:
         ends = [*(begins for begins, _ in self.prices[1:]), None]
-        return {price for (_, price), end in zip(self.prices, ends, strict=True) if end is None or end > since}
+        return {
+            price
+            for (begins, price), end in zip(self.prices, ends, strict=True)
+            if end is None or (end > since and end - begins >= IN_FORCE)
+        }
 
 
 @define
@@ -84,6 +101,7 @@ class Purchase:
     buyer: AccountId
     command: PlaceOrder
     lines: dict[ProductId, Line]
+    placed_at: datetime
     status: OrderStatus = CREATED
     deadline: datetime | None = None
     charged_at: datetime | None = None
@@ -131,15 +149,15 @@ RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "
 class MarketMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.shop = Shop()
+        self.shop = Shop(RULES)
         self.buyers = [self.shop.person(name).id for name in ("bea", "bob")]
         self.shelves: dict[ProductId, Shelf] = {}
         for name in ("sam", "sue"):
             seller = self.shop.person(name)
             self.shop.pricing.create([CreatePolicy(seller.id, {"name": "Learn", "guardrails": RAILS})])
-            for stock in (3, 12):
-                product = self.shop.list(seller, "10.00", stock)
-                self.shelves[product] = Shelf(seller.id, stock, 0, [(self.now, 1000)])
+            for stock, limit in ((3, None), (12, 4 if name == "sue" else None)):
+                product = self.shop.list(seller, "10.00", stock, max_per_buyer=limit)
+                self.shelves[product] = Shelf(seller.id, stock, 0, limit, [(self.now, 1000)])
         self.products = list(self.shelves)
         self.orders: dict[OrderId, Purchase] = {}
         self.keys: dict[tuple[AccountId, str], tuple[bytes, OrderId, datetime]] = {}
@@ -209,6 +227,15 @@ class MarketMachine(RuleBasedStateMachine):
         if promised and promised not in shelf.honoured(self.now - PROMISE):
             assert isinstance(outcome, PriceMoved)
             return outcome
+        if promised and promised < shelf.price:
+            units = sum(quantity for product, quantity in lines if product == lines[0][0])
+            if units + self._units_at(command.owner, lines[0][0], promised) > PROMISED_UNITS:
+                assert isinstance(outcome, PriceMoved)
+                return outcome
+        own = [each for each in self.orders.values() if each.buyer == command.owner]
+        if sum(each.status in {CREATED, PENDING} for each in own) >= OPEN_ORDERS:
+            assert isinstance(outcome, TooManyOpenOrders)
+            return outcome
         assert isinstance(outcome, Order)
         model: dict[ProductId, Line] = {}
         for product, quantity in lines:
@@ -216,8 +243,20 @@ class MarketMachine(RuleBasedStateMachine):
             line.quantity += quantity
         if promised:
             model[lines[0][0]].price = min(promised, shelf.price)
-        self.orders[outcome.id] = Purchase(command.owner, command, model)
+        self.orders[outcome.id] = Purchase(command.owner, command, model, self.now)
         return outcome
+
+    def _units_at(self, buyer: AccountId, product: ProductId, price: int) -> int:
+        """Units that the buyer has ordered at this price in the time of the promise."""
+        return sum(
+            purchase.lines[product].quantity
+            for purchase in self.orders.values()
+            if purchase.buyer == buyer
+            and purchase.placed_at >= self.now - PROMISE
+            and purchase.status not in {REJECTED, CANCELLED}
+            and product in purchase.lines
+            and purchase.lines[product].price == price
+        )
 
     @rule()
     def purge_idempotency_keys(self) -> None:
@@ -237,15 +276,17 @@ class MarketMachine(RuleBasedStateMachine):
     @rule(buyer=st.integers(0, 1), number=PICK, quantity=st.integers(1, 6))
     def buy(self, buyer: int, number: int, quantity: int) -> None:
         """Place, decide and pay in one step, because random steps rarely do."""
+        before = len(self.orders)
         self.place([Wish(buyer, [(number, quantity)])])
         self.decide(limit=99)
-        self.pay([len(self.orders) - 1], by="buyer", method="card")
+        if len(self.orders) > before:
+            self.pay([before], by="buyer", method="card")
 
     @rule(limit=st.integers(1, 4))
     def decide(self, limit: int) -> None:
         waiting = [purchase for purchase in self.orders.values() if purchase.status is CREATED][:limit]
         for purchase in waiting:
-            if all(self.shelves[product].available >= line.quantity for product, line in purchase.lines.items()):
+            if self._may_reserve(purchase):
                 purchase.status, purchase.deadline = PENDING, self.now + RESERVATION
                 for product, line in purchase.lines.items():
                     self.shelves[product].reserved += line.quantity
@@ -254,6 +295,26 @@ class MarketMachine(RuleBasedStateMachine):
         decided = self.shop.ordering.decide(limit)
         reserved = sum(purchase.status is PENDING for purchase in waiting)
         assert (decided.reserved, decided.rejected, decided.deferred) == (reserved, len(waiting) - reserved, 0)
+
+    def _may_reserve(self, purchase: Purchase) -> bool:
+        own = [each for each in self.orders.values() if each.buyer == purchase.buyer]
+        if sum(each.status is PENDING for each in own) >= OPEN_ORDERS:
+            return False
+        for product, line in purchase.lines.items():
+            shelf = self.shelves[product]
+            unpaid = sum(x.lines[product].quantity for x in own if product in x.lines and x.status is PENDING)
+            paid = sum(
+                x.lines[product].left
+                for x in own
+                if product in x.lines and x.status is PAID and x.placed_at >= self.now - LIMIT_LASTS
+            )
+            if line.quantity > shelf.available:
+                return False
+            if unpaid + line.quantity > max(UNPAID_UNITS, shelf.on_hand // 2):
+                return False
+            if shelf.limit is not None and unpaid + paid + line.quantity > shelf.limit:
+                return False
+        return True
 
     @rule(
         numbers=SOME,

@@ -17,14 +17,16 @@ from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, Un
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, PaymentId, PolicyId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, RefundLine
+from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, RefundRequest
+from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer
 from scalecommerce_core.ports import NumberedEvent, OutgoingWebhook, Store
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
+from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import Replayed, unwrap_single
@@ -37,6 +39,8 @@ BATCH: Final = 4
 LOST: Final = 0.1
 """Probability that a request to the gateway, or its answer, is lost."""
 WAKEUP_LASTS: Final = timedelta(seconds=1)
+LIMITS: Final = {6: 4}
+"""Limits per buyer by opening stock."""
 WINDOW: Final = timedelta(seconds=30)
 """Views of one product by one buyer within this time count once."""
 LONGEST_BACKLOG: Final = 72
@@ -45,6 +49,11 @@ PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000, -1)
 """Steps of the clock in seconds; some let reservations and promises end, one sets the clock back."""
 
 RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
+
+RULES: Final = OrderRules(
+    PricePromise(units=4), quotas=OrderQuotas(open_orders=6, unpaid_units=3, buyer_limit_window=timedelta(days=2))
+)
+"""Quotas that few buyers reach with few orders."""
 
 Tamper = Callable[[MemoryStore], Store]
 
@@ -225,6 +234,7 @@ class World:
             ids=self.simulation.ids,
             gateway=life.seams.port("gateway", self.gateway),
             sender=life.seams.port("webhook_sender", self.receivers),
+            order_rules=RULES,
         )
 
     def _open(self) -> None:
@@ -243,7 +253,14 @@ class World:
                 (3, 6, 12),
                 market.catalog.create_products(
                     [
-                        CreateProduct(self.sellers[number % 2], CategoryId(1), "Tea pot", Money(1000, "USD"), stock)
+                        CreateProduct(
+                            self.sellers[number % 2],
+                            CategoryId(1),
+                            "Tea pot",
+                            Money(1000, "USD"),
+                            stock,
+                            max_per_buyer=LIMITS.get(stock),
+                        )
                         for number, stock in enumerate((3, 6, 12))
                     ]
                 ),

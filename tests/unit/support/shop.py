@@ -12,7 +12,7 @@ from scalecommerce_core.ports import Ids
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import OrderLineRequest, PlaceOrder, RefundOrder
+from scalecommerce_core.services.ordering import OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryStore, SettableClock, in_memory_market
@@ -97,10 +97,10 @@ class MarketActions:
 class Shop(MarketActions):
     """A market in memory; `clock` moves only when a test moves it."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: OrderRules | None = None) -> None:
         self.clock = SettableClock()
         self.gateway = MemoryGateway()
-        super().__init__(in_memory_market(self.clock, gateway=self.gateway))
+        super().__init__(in_memory_market(self.clock, gateway=self.gateway, order_rules=rules))
         self.accounts = self.market.accounts
         self.catalog = self.market.catalog
         self.ordering = self.market.ordering

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import TransactionAborted, Unavailable
+from scalecommerce_core.domain.errors import Invalid, TransactionAborted, Unavailable
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
-from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderStatus, Shortfall
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderStatus, RefundLine, RejectionReason, Shortfall
+from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.services.ordering import CancelOrder, DecisionSummary, Ordering, OrderRules
 from scalecommerce_core.services.results import unwrap_single
@@ -166,3 +167,93 @@ def test_an_error_before_any_order_was_claimed_is_raised(shop: Shop) -> None:
     ordering = Ordering(TamperedStore(shop.store, before=failing(ArithmeticError())), shop.clock)
     with pytest.raises(ArithmeticError):
         ordering.decide()
+
+
+# --- quotas
+
+
+def reasons(order: Order) -> list[tuple[int, RejectionReason]]:
+    return [(short.available, short.reason) for short in order.shortfalls]
+
+
+def test_unpaid_orders_of_one_account_reserve_at_most_a_share_of_the_stock(
+    shop: Shop, seller: Account, buyer: Account
+) -> None:
+    tea, other = shop.list(seller, stock=1_000), shop.person("bob")
+    assert reasons(shop.reserve(buyer, line(tea, 1_000))) == [(500, RejectionReason.UNPAID_SHARE)]
+    first = shop.reserve(buyer, line(tea, 400))
+    assert reasons(shop.reserve(buyer, line(tea, 101))) == [(100, RejectionReason.UNPAID_SHARE)]
+    assert shop.reserve(other, line(tea, 500)).status is PENDING
+    shop.pay(first.id, buyer)
+    # 600 units are on hand, so 300 may be reserved; 100 are available.
+    assert shop.reserve(buyer, line(tea, 100)).status is PENDING
+    assert shop.queries.stock_discrepancies() == []
+
+
+def test_orders_of_one_batch_count_against_each_other(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, stock=100)
+    for quantity in (30, 25, 20):
+        shop.place(buyer, line(tea, quantity))
+    assert shop.ordering.decide() == DecisionSummary(reserved=2, rejected=1)
+    assert statuses(shop) == [PENDING, REJECTED, PENDING]
+
+
+def test_the_last_units_can_be_bought_by_one_account(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, stock=20)
+    assert shop.reserve(buyer, line(tea, 20)).status is PENDING
+
+
+def test_a_share_of_0_lets_one_account_reserve_everything(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, stock=1_000)
+    shop.place(buyer, line(tea, 1_000))
+    Ordering(shop.store, shop.clock, OrderRules(quotas=OrderQuotas(unpaid_share=0))).decide()
+    assert statuses(shop) == [PENDING]
+
+
+def test_a_rejection_for_lack_of_stock_names_the_stock(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, stock=100)
+    assert reasons(shop.reserve(buyer, line(tea, 101))) == [(100, RejectionReason.STOCK)]
+
+
+def test_the_seller_limits_the_units_of_each_buyer(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea, other = shop.list(seller, stock=10, max_per_buyer=3), shop.person("bob")
+    assert reasons(shop.reserve(buyer, line(tea, 4))) == [(3, RejectionReason.BUYER_LIMIT)]
+    bought = shop.buy(buyer, line(tea, 2))
+    assert reasons(shop.reserve(buyer, line(tea, 2))) == [(1, RejectionReason.BUYER_LIMIT)]
+    assert shop.reserve(other, line(tea, 3)).status is PENDING
+    shop.refund(bought, seller.id, RefundLine(tea, 2))
+    assert shop.reserve(buyer, line(tea, 3)).status is PENDING
+    shop.clock.advance(minutes=15)
+    shop.ordering.expire()
+    shop.buy(buyer, line(tea, 3))
+    assert reasons(shop.reserve(buyer, line(tea, 1))) == [(0, RejectionReason.BUYER_LIMIT)]
+    shop.clock.advance(days=30, seconds=1)
+    assert shop.reserve(buyer, line(tea, 3)).status is PENDING
+
+
+def test_a_limit_that_the_seller_removes_no_longer_applies(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, stock=10, max_per_buyer=1)
+    shop.edit(tea, max_per_buyer=None)
+    assert shop.reserve(buyer, line(tea, 5)).status is PENDING
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2**31])
+def test_a_limit_per_buyer_is_a_number_of_units(shop: Shop, seller: Account, limit: int) -> None:
+    with pytest.raises(Invalid) as caught:
+        shop.list(seller, max_per_buyer=limit)
+    assert list(caught.value.errors) == ["max_per_buyer"]
+
+
+def test_an_account_has_a_limited_number_of_reservations(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    for _ in range(4):
+        shop.place(buyer, line(tea))
+    ordering = Ordering(shop.store, shop.clock, OrderRules(quotas=OrderQuotas(open_orders=2)))
+    assert ordering.decide(limit=3) == DecisionSummary(reserved=2, rejected=1)
+    assert ordering.decide() == DecisionSummary(rejected=1)
+    assert reasons(shop.order(OrderId(4))) == [(0, RejectionReason.OPEN_ORDERS)]
+
+
+def test_each_reason_has_a_sentence_for_the_buyer() -> None:
+    sentences = {Shortfall(ProductId(1), 7, 4, reason).detail for reason in RejectionReason}
+    assert len(sentences) == len(RejectionReason)
+    assert all(sentence.endswith(".") for sentence in sentences)

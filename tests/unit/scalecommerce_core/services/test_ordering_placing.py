@@ -5,14 +5,23 @@ from datetime import timedelta
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import ConnectionLost, Invalid, PriceMoved
-from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.errors import ConnectionLost, Invalid, PriceMoved, TooManyOpenOrders
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import MAX_LINES, MAX_QUANTITY, Order, OrderStatus
+from scalecommerce_core.domain.order_quotas import OrderQuotas
+from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.services.catalog import CreateProduct, WithdrawProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.ordering import Ordering, OrderLineRequest, OrderRules, PlaceOrder
+from scalecommerce_core.services.ordering import (
+    CancelOrder,
+    DecisionSummary,
+    Ordering,
+    OrderLineRequest,
+    OrderRules,
+    PlaceOrder,
+)
 from scalecommerce_core.services.results import Replayed, unwrap_single
 from tests.unit.support.shop import CATEGORY, Shop, line, usd
 from tests.unit.support.tampering import TamperedStore, failing
@@ -208,6 +217,108 @@ def test_a_price_that_was_never_in_force_is_refused(shop: Shop, buyer: Account, 
         shop.place(buyer, line(tea, price=price))
 
 
+@pytest.mark.parametrize(("seconds", "is_honoured"), [(4.9, False), (5, True)])
+def test_a_former_price_is_promised_only_if_it_was_in_force_long_enough(
+    shop: Shop, buyer: Account, tea: ProductId, seconds: float, is_honoured: bool
+) -> None:
+    shop.clock.advance(days=1)
+    shop.edit(tea, price=usd("0.01"))
+    shop.clock.advance(seconds=seconds)
+    shop.edit(tea, price=usd("10.00"))
+    (outcome,) = shop.ordering.place([shop.command(buyer, line(tea, price="0.01"))])
+    assert isinstance(outcome, Order if is_honoured else PriceMoved)
+
+
+def test_a_short_interval_does_not_lengthen_the_one_before_it(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    shop.clock.advance(days=1)
+    for price in ("5.00", "6.00", "5.00", "10.00"):
+        shop.edit(tea, price=usd(price))
+        shop.clock.advance(seconds=3)
+    for price in ("5.00", "6.00"):
+        with pytest.raises(PriceMoved):
+            shop.place(buyer, line(tea, price=price))
+
+
+def test_a_former_lower_price_is_promised_for_few_units_per_buyer(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea, other = shop.list(seller, "1.00", 900), shop.person("bob")
+    shop.clock.advance(minutes=1)
+    shop.edit(tea, price=usd("10.00"))
+    with pytest.raises(PriceMoved):
+        shop.place(buyer, line(tea, 11, price="1.00"))
+    assert price_of(shop.place(buyer, line(tea, 7, price="1.00"))) == usd("1.00")
+    # Orders of one batch, and lines of one order, count together.
+    batch = [shop.command(buyer, line(tea, 2, price="1.00"), line(tea, quantity)) for quantity in (2, 1, 1)]
+    assert [type(outcome) for outcome in shop.ordering.place(batch)] == [PriceMoved, Order, PriceMoved]
+    assert price_of(shop.place(other, line(tea, 10, price="1.00"))) == usd("1.00")
+    assert price_of(shop.place(buyer, line(tea, 500, price="10.00"))) == usd("10.00")
+
+
+def test_a_cancelled_order_returns_the_promised_units(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, "1.00", 900)
+    shop.clock.advance(minutes=1)
+    shop.edit(tea, price=usd("10.00"))
+    order = shop.place(buyer, line(tea, 10, price="1.00"))
+    shop.ordering.cancel([CancelOrder(order.id, buyer.id)])
+    assert price_of(shop.place(buyer, line(tea, 10, price="1.00"))) == usd("1.00")
+
+
+def test_a_buyer_with_very_many_recent_orders_pays_the_current_price(
+    shop: Shop, seller: Account, buyer: Account
+) -> None:
+    tea = shop.list(seller, "1.00", 900)
+    shop.clock.advance(minutes=1)
+    shop.edit(tea, price=usd("10.00"))
+    for _ in range(5):
+        for placed in shop.ordering.place([shop.command(buyer, line(tea)) for _ in range(40)]):
+            assert isinstance(placed, Order)
+            shop.ordering.cancel([CancelOrder(placed.id, buyer.id)])
+    with pytest.raises(PriceMoved):
+        shop.place(buyer, line(tea, price="1.00"))
+
+
+def test_a_price_rise_that_the_buyer_did_not_see_needs_no_promised_units(
+    shop: Shop, seller: Account, buyer: Account
+) -> None:
+    tea = shop.list(seller, "10.00", 900)
+    shop.clock.advance(minutes=1)
+    shop.edit(tea, price=usd("8.00"))
+    assert price_of(shop.place(buyer, line(tea, 500, price="10.00"))) == usd("8.00")
+
+
+# --- open orders
+
+
+def test_an_account_has_a_limited_number_of_open_orders(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, stock=900)
+    placed = shop.ordering.place([shop.command(buyer, line(tea)) for _ in range(52)])
+    assert [type(outcome) for outcome in placed] == [Order] * 50 + [TooManyOpenOrders] * 2
+    shop.ordering.decide()
+    with pytest.raises(TooManyOpenOrders):
+        shop.place(buyer, line(tea))
+    shop.place(shop.person("bob"), line(tea))
+    shop.pay(OrderId(1), buyer)
+    shop.ordering.cancel([CancelOrder(OrderId(2), buyer.id)])
+    placed = shop.ordering.place([shop.command(buyer, line(tea)) for _ in range(3)])
+    assert [type(outcome) for outcome in placed] == [Order, Order, TooManyOpenOrders]
+
+
+def test_a_repeated_command_is_no_further_open_order(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    ordering = Ordering(shop.store, shop.clock, OrderRules(quotas=OrderQuotas(open_orders=1)))
+    command = shop.command(buyer, line(tea))
+    first, same = ordering.place([command, command])
+    assert (first, ordering.place([command])) == (same, [first])
+    key = IdempotencyKey("a", b"print", lambda order: str(order.id).encode())
+    (refused_,) = ordering.place([PlaceOrder(shop.ids.command(), buyer.id, [line(tea)], key)])
+    assert isinstance(refused_, TooManyOpenOrders)
+
+
+def test_open_orders_are_unlimited_if_the_quota_is_0(shop: Shop, seller: Account, buyer: Account) -> None:
+    tea = shop.list(seller, stock=900)
+    ordering = Ordering(shop.store, shop.clock, OrderRules(quotas=OrderQuotas(open_orders=0)))
+    assert all(isinstance(x, Order) for x in ordering.place([shop.command(buyer, line(tea)) for _ in range(60)]))
+    assert ordering.decide() == DecisionSummary(reserved=60)
+
+
 def test_a_promise_is_in_the_currency_of_its_product(shop: Shop, seller: Account, buyer: Account) -> None:
     made = CreateProduct(seller.id, CATEGORY, "Euro", Money(1000, "EUR"), 10)
     euro = unwrap_single(shop.catalog.create_products([made])).product.id
@@ -227,6 +338,7 @@ def test_a_price_that_was_rolled_back_withdraws_its_promise(shop: Shop, buyer: A
 
 
 def test_of_several_lines_of_one_product_the_lowest_promise_counts(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    shop.clock.advance(minutes=1)
     shop.edit(tea, price=usd("12.00"))
     for lines in ([line(tea, price="10.00"), line(tea)], [line(tea), line(tea, price="10.00")]):
         assert shop.place(buyer, *lines).total == usd("20.00")
@@ -237,7 +349,7 @@ def test_wrong_lines_are_named_before_moved_prices(shop: Shop, buyer: Account, t
 
 
 def test_order_rules_set_the_length_of_the_price_promise(shop: Shop, buyer: Account, tea: ProductId) -> None:
-    ordering = Ordering(shop.store, shop.clock, OrderRules(price_promise=timedelta(0)))
+    ordering = Ordering(shop.store, shop.clock, OrderRules(price_promise=PricePromise(lasts=timedelta(0))))
     shop.clock.advance(minutes=1)
     shop.edit(tea, price=usd("12.00"))
     (outcome,) = ordering.place([shop.command(buyer, line(tea, price="10.00"))])

@@ -29,7 +29,7 @@ def test_every_port_call_of_a_use_case_is_reported(shop: Shop, seller: Account, 
     shop.place(buyer, line(shop.list(seller)))
     safe, reached = dying_at("")
     Ordering(safe.store(shop.store), shop.clock).decide()
-    calls = ["orders.claim_undecided", "stock.lock", "orders.save", "stock.save", "commit"]
+    calls = ["orders.claim_undecided", "stock.lock", "orders.quota_facts", "orders.save", "stock.save", "commit"]
     assert reached == ["begin:before", *(f"{call}:{when}" for call in calls for when in ("before", "after"))]
     assert set(reached) <= set(seams())
 

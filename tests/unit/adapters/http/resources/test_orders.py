@@ -77,7 +77,15 @@ def test_an_order_without_stock_is_accepted_and_later_rejected(
     scarce, plenty = seller.list(stock=1), seller.list(stock=9)
     order = place.reserve(buyer, (scarce["id"], 2), (plenty["id"], 1))
     assert order["status"] == "REJECTED"
-    assert order["rejected_because"] == [{"product": scarce["id"], "wanted": 2, "available": 1}]
+    assert order["rejected_because"] == [
+        {
+            "product": scarce["id"],
+            "wanted": 2,
+            "available": 1,
+            "reason": "stock",
+            "detail": "2 units requested, 1 in stock.",
+        }
+    ]
     assert answer(buyer.get(f"{PRODUCTS}{plenty['id']}/"))["stock"] == 9
 
 

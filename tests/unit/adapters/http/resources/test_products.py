@@ -7,7 +7,7 @@ from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, V
 
 PUBLIC = {
     "id", "name", "brand", "price", "currency", "description", "category", "seller", "stock", "is_active",
-    "created_at", "count_viewed",
+    "created_at", "count_viewed", "max_per_buyer",
 }  # fmt: skip
 OWN = PUBLIC | {"sku", "cost", "min_price", "max_price"}
 V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
@@ -46,6 +46,7 @@ def test_the_published_example_works_unchanged(place: Marketplace, seller: Perso
         "cost": None,
         "min_price": None,
         "max_price": None,
+        "max_per_buyer": None,
     }
     assert response.headers["location"] == path_of(made)
     assert response.headers["etag"] == etag_of(seller, made)

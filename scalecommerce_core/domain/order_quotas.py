@@ -1,0 +1,99 @@
+"""Quotas of orders: what one account may hold without paying, and the seller's limit per buyer.
+
+Background validation applies them to the orders of a batch one after another, so two orders of one batch count against
+each other. The rules are here and not in the stores, so that each store decides in the same way.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from attrs import define, field, frozen
+
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.order import Order, RejectionReason, Shortfall
+from scalecommerce_core.domain.stock import Stock
+
+UnitsByBuyer = dict[tuple[AccountId, ProductId], int]
+
+
+@frozen
+class OrderQuotas:
+    """Quotas of one account; the servers set them from `OPEN_ORDERS_PER_ACCOUNT`, `UNPAID_SHARE_PERCENT` and others."""
+
+    open_orders: int = 50
+    """Open orders (CREATED or PENDING) that an account may have; 0: any number."""
+    unpaid_share: int = 50
+    """Percentage of the units on hand of a product that unpaid orders of an account may reserve; 0: all of them."""
+    unpaid_units: int = 20
+    """Units that unpaid orders of an account may reserve in any case, so that the last units can be bought."""
+    buyer_limit_window: timedelta = timedelta(days=30)
+    """Age of the paid orders that count against the seller's limit per buyer (`Product.max_per_buyer`)."""
+
+    def unpaid_allowance(self, stock: Stock) -> int:
+        """Units of a product that the unpaid orders of one account may reserve."""
+        if not self.unpaid_share:
+            return stock.on_hand
+        return max(self.unpaid_units, stock.on_hand * self.unpaid_share // 100)
+
+    def contested(self, orders: Iterable[Order], stock: Mapping[ProductId, Stock]) -> frozenset[ProductId]:
+        """The products of which an account could exceed its allowance if all `orders` were reserved.
+
+        For the others, the units that all accounts together reserve are within the allowance of one.
+        """
+        wanted: dict[ProductId, int] = {}
+        for order in orders:
+            for product_id, quantity in order.quantities().items():
+                wanted[product_id] = wanted.get(product_id, 0) + quantity
+        return frozenset(
+            product_id
+            for product_id, quantity in wanted.items()
+            if self.unpaid_share
+            and product_id in stock
+            and stock[product_id].available
+            and stock[product_id].reserved + quantity > self.unpaid_allowance(stock[product_id])
+        )
+
+
+@define
+class BuyerHoldings:
+    """What the buyers of a batch hold before it; `add` counts the orders that the batch reserves."""
+
+    quotas: OrderQuotas
+    limits: Mapping[ProductId, int] = field(factory=dict)
+    """Sellers' limits per buyer, of the products that have one."""
+    pending: dict[AccountId, int] = field(factory=dict)
+    """PENDING orders by buyer."""
+    unpaid: UnitsByBuyer = field(factory=dict)
+    """Units in PENDING orders, of contested products."""
+    bought: UnitsByBuyer = field(factory=dict)
+    """Units in PENDING orders and in recent PAID ones without refunds, of products with a limit."""
+    contested: frozenset[ProductId] = frozenset()
+
+    def objections(self, order: Order, stock: Mapping[ProductId, Stock]) -> tuple[Shortfall, ...]:
+        """The lines that exceed a quota of the buyer, with the units that the buyer may still order."""
+        quotas, buyer = self.quotas, order.buyer_id
+        quantities = order.quantities()
+        if quotas.open_orders and self.pending.get(buyer, 0) >= quotas.open_orders:
+            return tuple(Shortfall(p, units, 0, RejectionReason.OPEN_ORDERS) for p, units in quantities.items())
+        found = []
+        for product_id, wanted in quantities.items():
+            key = buyer, product_id
+            if product_id in self.limits:
+                left = max(0, self.limits[product_id] - self.bought.get(key, 0))
+                if wanted > left:
+                    found.append(Shortfall(product_id, wanted, left, RejectionReason.BUYER_LIMIT))
+                    continue
+            if product_id in self.contested:
+                left = max(0, quotas.unpaid_allowance(stock[product_id]) - self.unpaid.get(key, 0))
+                if wanted > left:
+                    found.append(Shortfall(product_id, wanted, left, RejectionReason.UNPAID_SHARE))
+        return tuple(found)
+
+    def add(self, order: Order) -> None:
+        """Count an order that was reserved."""
+        self.pending[order.buyer_id] = self.pending.get(order.buyer_id, 0) + 1
+        for product_id, quantity in order.quantities().items():
+            key = order.buyer_id, product_id
+            for units, counted in ((self.unpaid, self.contested), (self.bought, self.limits)):
+                if product_id in counted:
+                    units[key] = units.get(key, 0) + quantity
