@@ -49,7 +49,7 @@ def build(chosen: Settings) -> Starlette:
         intake_queue=chosen.intake_queue,
         reads_per_client=chosen.reads_per_client,
         bots=chosen.bots,
-        feed=engine.feed if chosen.cache_megabytes else None,
+        feed=engine.feed,
         shared=engine.shared_cache(release, SHARED_TTL_FRACTION * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,

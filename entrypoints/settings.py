@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import typed_settings as ts
 from attrs import Attribute, field, fields, frozen
 
+from scalecommerce_core.domain.account import Lifetimes
 from scalecommerce_core.domain.currencies import NotCurrency, check_market_currency
 from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 from scalecommerce_core.domain.order_quotas import OrderQuotas
@@ -229,6 +230,13 @@ class Settings:
     )
     access_token_seconds: int = _setting(600, "Lifetime of an access token.", validator=_positive)
     refresh_token_seconds: int = _setting(1_209_600, "Lifetime of a session that is not used.", validator=_positive)
+    session_seconds: int = _setting(
+        7_776_000, "Lifetime of a session from log-in on, however much it is used.", validator=_positive
+    )
+    staff_refresh_token_seconds: int = _setting(
+        3_600, "Lifetime of a staff session that is not used.", validator=_positive
+    )
+    staff_session_seconds: int = _setting(43_200, "Lifetime of a staff session from log-in on.", validator=_positive)
     refresh_grace_seconds: int = _setting(
         10,
         "Time after its exchange in which a refresh token returns the same new pair again; 0: none.",
@@ -419,12 +427,15 @@ class Settings:
         return timedelta(seconds=self.access_token_seconds)
 
     @property
-    def refresh_lifetime(self) -> timedelta:
-        return timedelta(seconds=self.refresh_token_seconds)
-
-    @property
-    def refresh_grace(self) -> timedelta:
-        return timedelta(seconds=self.refresh_grace_seconds)
+    def lifetimes(self) -> Lifetimes:
+        return Lifetimes(
+            access=self.access_lifetime,
+            refresh=timedelta(seconds=self.refresh_token_seconds),
+            refresh_grace=timedelta(seconds=self.refresh_grace_seconds),
+            session=timedelta(seconds=self.session_seconds),
+            staff_refresh=timedelta(seconds=self.staff_refresh_token_seconds),
+            staff_session=timedelta(seconds=self.staff_session_seconds),
+        )
 
     @property
     def price_promise(self) -> PricePromise:

@@ -42,7 +42,7 @@ from entrypoints.policies import load_all
 from entrypoints.settings import Settings
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import PaymentGateway, Store, WebhookSender
-from scalecommerce_core.services.accounts import Accounts, Lifetimes, SignUpLimits
+from scalecommerce_core.services.accounts import Accounts, SignUpLimits
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.login_throttle import LoginLimits
 from scalecommerce_core.services.market import Market
@@ -52,6 +52,7 @@ from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing, PricingRules
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 
@@ -114,7 +115,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     )
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     feed = PostgresCatalogFeed(database)
-    store: Store = PostgresStore(database, feed.announce)
+    store: Store = PostgresStore(database, feed.announce, feed.announce_access)
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(
         redis, secret=_derive_key(settings, b"views"), window=settings.view_window, caps=settings.view_caps
@@ -138,21 +139,25 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         notifier = seams.port(
             "notifier", CeleryWorkNotifier(seams.broker(create_publisher(settings.redis_url.reveal())), redis)
         )
+    tokens = JwtTokens(
+        secret_key(settings.jwt_secret.reveal()),
+        [secret_key(secret.reveal()) for secret in settings.previous_secrets],
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_issuer,
+        access_lifetime=settings.access_lifetime,
+    )
+    sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens, lifetimes=settings.lifetimes)
     market = Market(
         accounts=Accounts(
             store,
             clock,
-            ids=ids,
             passwords=passwords,
-            tokens=JwtTokens(
-                secret_key(settings.jwt_secret.reveal()),
-                [secret_key(secret.reveal()) for secret in settings.previous_secrets],
-                issuer=settings.jwt_issuer,
-                audience=settings.jwt_issuer,
-            ),
+            ids=ids,
+            tokens=tokens,
             limiter=RedisLoginLimiter(redis),
             rate_limiter=rate_limiter,
             security_log=security_log,
+            sessions=sessions,
             login_limits=LoginLimits(
                 settings.login_attempts,
                 settings.login_window,
@@ -163,7 +168,6 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             sign_up_limits=SignUpLimits(
                 settings.sign_ups_per_address, settings.sign_ups_total, settings.sign_up_window
             ),
-            lifetimes=Lifetimes(settings.access_lifetime, settings.refresh_lifetime, settings.refresh_grace),
         ),
         catalog=Catalog(store, clock),
         ordering=Ordering(
@@ -180,6 +184,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         relay=OutboxRelay(store, clock, settings.event_retention),
         repricing=Repricing(store, clock, retention=settings.decision_retention, min_epoch=settings.min_epoch),
         search_index=SearchIndex(store),
+        sessions=sessions,
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

@@ -22,7 +22,7 @@ from adapters.db.repositories.search import PostgresSearchRepository
 from adapters.db.repositories.statistics import PostgresStatisticsRepository
 from adapters.db.repositories.stock import PostgresStockRepository
 from adapters.db.repositories.webhooks import PostgresDeliveryRepository, PostgresWebhookRepository
-from scalecommerce_core.ports import CatalogChange, Transaction
+from scalecommerce_core.ports import AccessChange, CatalogChange, Transaction
 
 BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)
 """Bulk transactions (imports) wait longer for row locks of other transactions."""
@@ -36,10 +36,18 @@ _ESTIMATED_ROWS: Final = text(
 class PostgresStore:
     """The engine of `database_engine` has the timeouts for locks and statements."""
 
-    def __init__(self, engine: Engine, on_change: Callable[[CatalogChange], None] = lambda _: None) -> None:
-        """`on_change` is called with each committed catalog change, before the use case continues."""
+    def __init__(
+        self,
+        engine: Engine,
+        on_change: Callable[[CatalogChange], None] = lambda _: None,
+        on_access_change: Callable[[AccessChange], None] = lambda _: None,
+    ) -> None:
+        """The functions are called with each committed change of the catalog or of access, before the use case
+        continues.
+        """
         self._engine = engine
         self._on_change = on_change
+        self._on_access_change = on_access_change
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -47,8 +55,7 @@ class PostgresStore:
             sql = SqlSession(connection)
             yield PostgresTransaction(sql)
             change = sql.commit()
-        if change is not None:
-            self._on_change(change)
+        self._report(sql, change)
 
     @contextmanager
     def bulk(self) -> Iterator[Transaction]:
@@ -61,9 +68,14 @@ class PostgresStore:
                 sql = SqlSession(connection, write_behind)
                 yield PostgresTransaction(sql)
                 change = sql.notify()
+        self._report(sql, change)
+        self._analyze(sql.copied_rows)
+
+    def _report(self, sql: SqlSession, change: CatalogChange | None) -> None:
+        if (access := sql.pending_changes.to_access_change()) is not None:
+            self._on_access_change(access)
         if change is not None:
             self._on_change(change)
-        self._analyze(sql.copied_rows)
 
     def _analyze(self, copied: Mapping[str, int]) -> None:
         """Update the planner's statistics of tables that have grown much.

@@ -67,17 +67,19 @@ def create_app(
         await dependencies.close()
         on_close()
 
-    authenticate = dependencies.market.accounts.identify
     return build_application(
         operations(dependencies),
-        authenticate=authenticate,
+        authenticate=dependencies.authenticator,
         version=version,
         currency=dependencies.market.currency,
         lifespan=lifespan,
         examples=EXAMPLES,
         guide=GUIDE,
         fast_path=ProductFastPath(
-            dependencies.cache.products, dependencies.view_tracker, authenticate, policy.hosts.is_accepted
+            dependencies.cache.products,
+            dependencies.view_tracker,
+            dependencies.authenticator.identify_from_memory,
+            policy.hosts.is_accepted,
         ),
         on_error=record_refusals(dependencies.security_log),
         policy=policy,

@@ -6,6 +6,7 @@ from typing import Literal, ParamSpec, TypeVar
 
 from attrs import frozen
 
+from adapters.http.authentication import AccessListener, Authenticator
 from adapters.http.cache.catalog_cache import DEFAULT_LIMITS, CacheLimits, CatalogCache
 from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
@@ -72,7 +73,8 @@ class Dependencies:
     ) -> None:
         """`ready` reads the readiness; it raises `Unavailable` if the database is unreachable or has another schema.
 
-        Without `feed`, which reports changes of the catalog, nothing is cached.
+        Without `feed`, which reports changes of the catalog and of access, nothing is cached and each session is
+        checked in the database. A cache of 0 MB is off.
         """
         self.market = market
         self.notifier = notifier
@@ -102,12 +104,20 @@ class Dependencies:
         self._readers = ReaderThreads(max_per_client=reads_per_client)
         self._hashers = HashingPool()
         self.cache = CatalogCache(
-            queries, self.run_in_thread, self._readers.promote, limits=cache_limits, feed=feed, shared=shared
+            queries, self.run_in_thread, self._readers.promote, limits=cache_limits, shared=shared
         )
+        self.authenticator = Authenticator(market.sessions)
+        self._feed = feed
+        self._is_cache_on = cache_limits.megabytes > 0
 
     def start(self) -> None:
         """Start the background tasks; call this in the event loop of the server."""
-        self.cache.start()
+        if self._feed is None:
+            return
+        loop, revoked = asyncio.get_running_loop(), self.authenticator.revoked
+        revoked.keep_alive = self._feed.keep_alive
+        cache = self.cache.listen(loop, self._feed.keep_alive) if self._is_cache_on else None
+        self._feed.follow(AccessListener(loop, self.market.sessions, revoked, cache))
 
     async def run_in_thread(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a query or an infrequent use case in a reader thread.
@@ -129,6 +139,7 @@ class Dependencies:
         """Complete all pending commands, then stop the threads."""
         await self.payment_runner.close()
         await self.cache.close()
+        await self.authenticator.close()
         batchers = (
             self.place_order, self.cancel_order, self.refund_order, self.list_product, self.edit_product,
             self.withdraw_product, self.adjust_stock, self.load_product, self.load_order,

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.product_views import ViewerTrust
 from scalecommerce_core.ports import ViewCounter
-from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.sessions import Identity
 
 PREFETCH_HEADERS: Final = frozenset({b"purpose", b"sec-purpose", b"x-moz"})
 """Headers in which browsers send `prefetch` for a page that is loaded ahead of a visit."""

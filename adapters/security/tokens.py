@@ -6,6 +6,7 @@ The verifier determines the algorithm: the key named by `kid` allows one algorit
 
 import hashlib
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -82,11 +83,14 @@ class JwtTokens:
         *,
         issuer: str = "scalecommerce",
         audience: str = "scalecommerce",
+        access_lifetime: timedelta | None = None,
     ) -> None:
+        """`access_lifetime` also limits access tokens that were issued under a longer one. None: only `exp` counts."""
         self._current = current
         self._keys = {key.id: key for key in (*previous, current)}
         self._issuer = issuer
         self._audience = audience
+        self._access_seconds = math.inf if access_lifetime is None else access_lifetime.total_seconds()
         self._verified_tokens: dict[str, tuple[Claims, int]] = {}
         # `read` gets the time as an argument and checks it; PyJWT would use the clock of the machine.
         self._jwt = jwt.PyJWT(
@@ -132,7 +136,8 @@ class JwtTokens:
                 self._verified_tokens.clear()
             self._verified_tokens[token] = found
         claims, valid_from = found
-        if claims.expires_at <= now:
+        longest = self._access_seconds if claims.kind is TokenKind.ACCESS else math.inf
+        if claims.expires_at <= now or valid_from + longest <= now.timestamp():
             raise TokenNotValid("The token has expired.")
         if valid_from > (now + CLOCK_SKEW).timestamp():
             raise TokenNotValid("The token was issued for a time in the future.")

@@ -48,6 +48,10 @@ _SEED: Final[Sequence[LiteralString]] = (
     FROM generate_series(1, {people}) AS n
     """,
     """
+    INSERT INTO sessions (id, account_id, current, created_at, expires_at)
+    SELECT 'session-of-' || id, id, 'none', now(), now() + interval '1 day' FROM accounts
+    """,
+    """
     INSERT INTO products (id, seller_id, category_id, name, brand, description, price, currency, is_active,
                           created_at, updated_at, priced_at, version)
     SELECT nextval('product_ids'), 1 + (n - 1) % {sellers}, 1 + n % 20, 'Product ' || n, 'Brand ' || n % 100,
@@ -159,7 +163,7 @@ def plain(url: str) -> str:
 
 
 def access_tokens(secret: str, accounts: Sequence[int]) -> list[str]:
-    """Access tokens as the engine signs them with this secret, valid for a day."""
+    """Access tokens as the engine signs them with this secret, valid for a day, for the sessions of the seed."""
     tokens, now = JwtTokens(secret_key(secret)), datetime.now(UTC)
     return [
         tokens.issue(
@@ -167,7 +171,7 @@ def access_tokens(secret: str, accounts: Sequence[int]) -> list[str]:
                 kind=TokenKind.ACCESS,
                 id=secrets.token_urlsafe(12),
                 account_id=AccountId(account),
-                session_id=SessionId(secrets.token_urlsafe(12)),
+                session_id=SessionId(f"session-of-{account}"),
                 is_staff=False,
                 expires_at=now + timedelta(days=1),
             ),

@@ -49,6 +49,10 @@ REST: Final[tuple[LiteralString, ...]] = (
     ON CONFLICT (product_id) DO UPDATE SET views = excluded.views
     """,
 )
+SESSION: Final = """
+INSERT INTO sessions (id, account_id, current, created_at, expires_at)
+SELECT 'session-of-' || id, id, 'none', now(), now() + interval '1 day' FROM accounts WHERE id = {seller}
+"""
 SALES: Final[tuple[LiteralString, ...]] = (
     """
     INSERT INTO orders (id, command_id, buyer_id, currency, status, created_at, updated_at, paid_at, origin,
@@ -131,6 +135,7 @@ def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> No
         with connection.cursor() as cursor, cursor.copy(COPY) as copy:
             for lines in _rows(sizes.products, words):
                 copy.write(lines)
+        connection.execute(sql.SQL(SESSION).format(**given))
         for statement in REST:
             connection.execute(sql.SQL(statement).format(**given))
         say(f"{sizes.products:,} products inserted; vocabulary and popularity …")

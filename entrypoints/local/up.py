@@ -32,7 +32,7 @@ READY_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 25.0
 MAX_SERVER_RESTARTS: Final = 5
-DEMO_TOKEN_SECONDS: Final = 86_400
+DEMO_TOKEN_SECONDS: Final = 3_600
 """The banner of a demo shows a token to paste, which must be valid longer than the default of ten minutes."""
 DEMO_VIEW_CAPS: Final = (
     "VIEWS_PER_ADDRESS_AND_PRODUCT", "VIEWS_PER_ADDRESS", "VIEWS_PER_NETWORK_AND_PRODUCT", "VIEWS_PER_NETWORK",

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import define, field, setters
+from attrs import define, field, frozen, setters
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
@@ -72,6 +72,27 @@ class Account:
             setattr(self, name, text)
 
 
+@frozen
+class Lifetimes:
+    """Lifetimes of tokens and sessions.
+
+    A session ends when it was not used for `refresh`, and at the latest `session` after the log-in; those of staff have
+    shorter limits. For `refresh_grace` after its exchange, a refresh token returns the same new pair again.
+    """
+
+    access: timedelta = timedelta(minutes=10)
+    refresh: timedelta = timedelta(days=14)
+    refresh_grace: timedelta = timedelta(seconds=10)
+    session: timedelta = timedelta(days=90)
+    staff_refresh: timedelta = timedelta(hours=1)
+    staff_session: timedelta = timedelta(hours=12)
+
+    def end_of_session(self, opened_at: datetime, used_at: datetime, *, is_staff: bool) -> datetime:
+        """When a session ends that is not used again."""
+        idle, longest = (self.staff_refresh, self.staff_session) if is_staff else (self.refresh, self.session)
+        return min(used_at + idle, opened_at + longest)
+
+
 @define
 class Session:
     """A log-in session: a family of refresh tokens of which only `current` may be exchanged.
@@ -101,19 +122,19 @@ class Session:
         """Whether the session is neither revoked nor expired."""
         return self.revoked_at is None and now < self.expires_at
 
-    def exchange(self, token: str, successor: str, now: datetime, *, lifetime: timedelta, grace: timedelta) -> bool:
+    def exchange(self, token: str, successor: str, now: datetime, *, ends_at: datetime, grace: timedelta) -> bool:
         """Exchange the refresh token with this `jti` for `successor`; return whether the caller gets the current
         tokens.
 
         The current token is replaced by `successor`. The previous token gets the same tokens again within `grace`. Any
         other token was exchanged before, so one of its two holders stole it: the session is revoked (RFC 9700, section
-        4.14.2).
+        4.14.2). After an exchange the session lasts until `ends_at`.
         """
         if not self.is_open(now):
             return False
         if token == self.current:
             self.previous, self.current, self.rotated_at = token, successor, now
-            self.expires_at = now + lifetime
+            self.expires_at = ends_at
             return True
         # `now` may be slightly before the exchange: the clocks of two API processes differ.
         if grace and token == self.previous and now - self.issued_at < grace:

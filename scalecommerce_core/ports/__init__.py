@@ -8,7 +8,7 @@ transaction ends, in the order of their keys; `LOCKS` gives the order between ki
 
 from scalecommerce_core.ports.accounts import AccountRepository, SessionRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
-from scalecommerce_core.ports.change_feed import CatalogChange, CatalogFeed, ChangeListener
+from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, CatalogFeed, ChangeListener
 from scalecommerce_core.ports.errors import Duplicate
 from scalecommerce_core.ports.events import EventRepository, NumberedEvent
 from scalecommerce_core.ports.idempotency import IdempotencyRepository, StoredOutcome
@@ -45,6 +45,7 @@ from scalecommerce_core.ports.webhooks import DeliveryRepository, OutgoingWebhoo
 __all__ = [
     "LOCKS",
     "STATISTICS_CONSUMER",
+    "AccessChange",
     "AccountRepository",
     "CatalogChange",
     "CatalogFeed",

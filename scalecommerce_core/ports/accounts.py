@@ -37,7 +37,11 @@ class AccountRepository(Protocol):
 
 
 class SessionRepository(Protocol):
-    """Log-in sessions, by id."""
+    """Log-in sessions, by id.
+
+    A commit that revokes sessions is reported to the change feed. A revoked session must stay stored for as long as its
+    access token may be valid.
+    """
 
     def add(self, sessions: Collection[Session]) -> None:
         """Insert sessions."""

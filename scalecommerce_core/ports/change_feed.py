@@ -1,10 +1,10 @@
-"""Notifications of committed catalog changes, for caches."""
+"""Notifications of committed changes: of the catalog, for caches, and of access, for authentication."""
 
 from typing import Protocol
 
 from attrs import frozen
 
-from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 
 
 @frozen
@@ -22,11 +22,24 @@ class CatalogChange:
     everything: bool = False
 
 
+@frozen
+class AccessChange:
+    """Access that one commit ended: `sessions` were revoked."""
+
+    sessions: frozenset[SessionId]
+
+
 class ChangeListener(Protocol):
-    """A cache of the catalog. Methods may be called from any thread; calls of one feed are serialised and in order."""
+    """The part of one process that depends on the latest changes. Methods may be called from any thread; calls of one
+    feed are serialised and in order.
+    """
 
     def on_start(self, number: int) -> None:
-        """The feed starts, or restarts after an interruption: changes with smaller numbers may have been missed."""
+        """The feed starts, or restarts after an interruption: changes with smaller numbers may have been missed.
+
+        The listener may read the store here: the feed already receives what is committed meanwhile. If this raises, the
+        feed restarts.
+        """
         ...
 
     def on_change(self, change: CatalogChange) -> None:
@@ -37,13 +50,17 @@ class ChangeListener(Protocol):
         """A change was committed by this process; `on_change` will report it again through the feed."""
         ...
 
+    def on_access_change(self, change: AccessChange) -> None:
+        """Access was ended by any process. A change of this process is reported twice: at once, and by the feed."""
+        ...
+
     def on_heartbeat(self, moment: float) -> None:
         """All changes that were committed before `moment`, in seconds of `time.monotonic`, have been reported."""
         ...
 
 
 class CatalogFeed(Protocol):
-    """Reports every committed catalog change to the listener of one process."""
+    """Reports every committed change of the catalog and of access to the listener of one process."""
 
     def follow(self, listener: ChangeListener) -> None:
         """Report changes to `listener` until `close`. After an interruption of the store it reconnects and calls

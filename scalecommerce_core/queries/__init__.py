@@ -25,6 +25,7 @@ from scalecommerce_core.queries.products import (
     SortOrder,
     bucket_label,
 )
+from scalecommerce_core.queries.sessions import SessionQueries, SessionState
 from scalecommerce_core.queries.statistics import (
     MAX_PRICES,
     Interval,
@@ -83,6 +84,8 @@ __all__ = [
     "SellerRef",
     "SellerStats",
     "SeriesPoint",
+    "SessionQueries",
+    "SessionState",
     "SortOrder",
     "StatisticsDiscrepancy",
     "StatisticsQueries",

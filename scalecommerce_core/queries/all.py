@@ -8,6 +8,7 @@ from scalecommerce_core.queries.exports import ExportQueries
 from scalecommerce_core.queries.orders import OrderQueries
 from scalecommerce_core.queries.pricing import PricingQueries
 from scalecommerce_core.queries.products import ProductQueries
+from scalecommerce_core.queries.sessions import SessionQueries
 from scalecommerce_core.queries.statistics import StatisticsQueries
 from scalecommerce_core.queries.stock_audit import StockQueries
 from scalecommerce_core.queries.webhooks import WebhookQueries
@@ -15,6 +16,7 @@ from scalecommerce_core.queries.webhooks import WebhookQueries
 
 class Queries(
     AccountQueries,
+    SessionQueries,
     ProductQueries,
     OrderQueries,
     StatisticsQueries,

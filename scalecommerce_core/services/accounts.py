@@ -1,4 +1,4 @@
-"""Accounts: sign-up, log-in, token refresh, profile and password."""
+"""Accounts: sign-up, log-in, profile and password."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
 
-from scalecommerce_core.domain.account import Account, Session, normal_email
+from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
@@ -19,7 +19,6 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
 )
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
-from scalecommerce_core.domain.product_views import ESTABLISHED_AFTER, ViewerTrust
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
 from scalecommerce_core.ports import (
     Claims,
@@ -41,10 +40,9 @@ from scalecommerce_core.ports import (
 from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
 from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessions, TokenPair
 
 logger = logging.getLogger(__name__)
-
-LOGIN_REFUSED = "No active account has this e-mail address and password."
 
 
 @frozen
@@ -57,35 +55,6 @@ class SignUp:
     last_name: str = ""
     bio: str = ""
     is_staff: bool = False
-
-
-@frozen
-class TokenPair:
-    """An access token and a refresh token; a log-in also returns the device token that later log-ins should send."""
-
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)
-    device: str = field(default="", repr=False)
-
-
-@frozen
-class Identity:
-    """The account and session that an access token was issued to."""
-
-    account_id: AccountId
-    session_id: SessionId
-    is_staff: bool
-    trust: ViewerTrust = ViewerTrust.UNKNOWN
-    """When the token was issued."""
-
-
-@frozen
-class Lifetimes:
-    """Lifetimes of tokens. For `refresh_grace` after its exchange, a refresh token returns the same new pair again."""
-
-    access: timedelta = timedelta(minutes=10)
-    refresh: timedelta = timedelta(days=14)
-    refresh_grace: timedelta = timedelta(seconds=10)
 
 
 @frozen
@@ -103,10 +72,7 @@ class SignUpLimits:
 
 
 class Accounts:
-    """Use cases of accounts.
-
-    An access token is valid until it expires, without a look-up; a refresh token is checked in the store at each use.
-    """
+    """Use cases of accounts: sign-up, log-in, profile and password. `Sessions` has those of open sessions."""
 
     def __init__(
         self,
@@ -119,7 +85,7 @@ class Accounts:
         limiter: LoginLimiter,
         rate_limiter: RateLimiter,
         security_log: SecurityLog,
-        lifetimes: Lifetimes = Lifetimes(),
+        sessions: Sessions,
         login_limits: LoginLimits | None = None,
         sign_up_limits: SignUpLimits | None = None,
     ) -> None:
@@ -130,7 +96,7 @@ class Accounts:
         self._tokens = tokens
         self._rate_limiter = rate_limiter
         self._security_log = security_log
-        self._lifetimes = lifetimes
+        self._sessions = sessions
         self._login_limits = login_limits or LoginLimits()
         self._sign_up_limits = sign_up_limits or SignUpLimits()
         self._log_ins = LoginThrottle(limiter, self._login_limits)
@@ -206,71 +172,9 @@ class Accounts:
         account = self._rehash(account, password)
         stamp = _password_stamp(account)
         self._log_ins.record_success(evolve(admission, client=evolve(admission.client, stamp=stamp)), now)
-        session = Session(
-            SessionId(self._ids.token()), account.id, self._ids.token(), now, now + self._lifetimes.refresh
-        )
-        with self._store.begin() as tx:
-            tx.sessions.add([session])
-            trust = _viewer_trust(tx, account, session)
+        pair = self._sessions.open(account)
         self._record(SecurityEventKind.LOG_IN, account.id, address)
-        return evolve(
-            self._issue_tokens(account, session, trust),
-            device=self._issue_device(device or self._ids.token(), account, stamp, now),
-        )
-
-    @retry_on(TransactionAborted)
-    def refresh(self, token: str) -> TokenPair:
-        """Exchange a refresh token for a new pair; raise `TokenNotValid`.
-
-        Within `Lifetimes.refresh_grace` after its exchange, a token returns the same pair, byte for byte. Later reuse
-        revokes the session (`domain.account.Session.exchange`).
-        """
-        now = self._clock.now()
-        claims = self._tokens.read(token, now)
-        if claims.kind is not TokenKind.REFRESH:
-            raise TokenNotValid("This is not a refresh token.")
-        with self._store.begin() as tx:
-            # Accounts before sessions: the lock order of `ports.unit_of_work`.
-            account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
-            session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
-            valid, trust = False, ViewerTrust.UNKNOWN
-            if session is not None and account is not None and account.is_active:
-                valid = session.exchange(
-                    claims.id,
-                    self._ids.token(),
-                    now,
-                    lifetime=self._lifetimes.refresh,
-                    grace=self._lifetimes.refresh_grace,
-                )
-                tx.sessions.save([session])
-                trust = _viewer_trust(tx, account, session)
-        if not valid or session is None or account is None:
-            raise TokenNotValid("The session is over: log in again.")
-        return self._issue_tokens(account, session, trust)
-
-    def verify(self, token: str) -> Claims:
-        """The claims of an access or refresh token; raise `TokenNotValid`. Its session is not checked."""
-        claims = self._tokens.read(token, self._clock.now())
-        if claims.kind is TokenKind.DEVICE:
-            raise TokenNotValid("This is not an access or refresh token.")
-        return claims
-
-    def identify(self, access: str) -> Identity:
-        """The caller that an access token was issued to; raise `TokenNotValid`."""
-        claims = self.verify(access)
-        if claims.kind is not TokenKind.ACCESS:
-            raise TokenNotValid("This is not an access token.")
-        return Identity(claims.account_id, claims.session_id, claims.is_staff, claims.trust)
-
-    @retry_on(TransactionAborted)
-    def log_out(self, who: Identity) -> None:
-        """Revoke the session: its refresh tokens become invalid; its access token stays valid until it expires."""
-        now = self._clock.now()
-        with self._store.begin() as tx:
-            sessions = tx.sessions.lock([who.session_id])
-            for session in sessions.values():
-                session.revoke(now)
-            tx.sessions.save(list(sessions.values()))
+        return evolve(pair, device=self._issue_device(device or self._ids.token(), account, stamp, now))
 
     @retry_on(TransactionAborted)
     def edit_profile(
@@ -380,26 +284,33 @@ class Accounts:
             raise
 
     def _rehash(self, account: Account, password: str) -> Account:
-        """Replace a hash with outdated parameters. A failure is logged only: the log-in itself is valid."""
+        """Replace a hash with outdated parameters. A failure is logged only: the log-in itself is valid.
+
+        Raise `NotAuthenticated` if the password was changed meanwhile.
+        """
         old = account.password_hash
         if old is None or not self._passwords.needs_rehash(old):
             return account
         try:
-            return self._replace_hash(account, self._passwords.hash(password))
+            hashed = self._passwords.hash(password)
+            present = self._replace_hash(account, hashed)
         except (MarketError, ValueError) as error:
             logger.warning("the password hash of account %d was not renewed: %s", account.id, error)
             return account
+        # A concurrent log-in may have renewed the hash as well.
+        if present.password_hash != hashed and not self._passwords.verify(present.password_hash, password):
+            raise NotAuthenticated(LOGIN_REFUSED)
+        return present
 
     @retry_on(TransactionAborted)
     def _replace_hash(self, account: Account, hashed: str) -> Account:
         with self._store.begin() as tx:
             present = self._locked(tx.accounts.lock([account.id]).get(account.id), account.id)
             # The password may have been changed meanwhile.
-            if present.password_hash != account.password_hash:
-                return account
-            present.password_hash = hashed
-            tx.accounts.save([present])
-        return evolve(account, password_hash=hashed)
+            if present.password_hash == account.password_hash:
+                present.password_hash = hashed
+                tx.accounts.save([present])
+        return present
 
     def _read_device(self, token: str, account: Account | None, stamp: str, now: datetime) -> str | None:
         """The id of a valid device token of this account and password; None: there is none."""
@@ -449,23 +360,6 @@ class Accounts:
             return TooManyAttempts(f"Too many accounts were created: try again in {seconds} s.", wait)
         return None if command.password is None else self._passwords.hash(command.password.reveal())
 
-    def _issue_tokens(self, account: Account, session: Session, trust: ViewerTrust) -> TokenPair:
-        """The current tokens of a session. They depend on stored fields only, so that they can be issued again."""
-        issued = session.issued_at
-        access = Claims(
-            kind=TokenKind.ACCESS,
-            id=_access_id(session.current),
-            account_id=account.id,
-            session_id=session.id,
-            is_staff=account.is_staff,
-            expires_at=issued + self._lifetimes.access,
-            trust=trust,
-        )
-        refresh = evolve(
-            access, kind=TokenKind.REFRESH, id=session.current, expires_at=session.expires_at, trust=ViewerTrust.UNKNOWN
-        )
-        return TokenPair(self._tokens.issue(access, issued), self._tokens.issue(refresh, issued))
-
     @staticmethod
     def _locked(account: Account | None, account_id: AccountId) -> Account:
         if account is None:
@@ -473,24 +367,11 @@ class Accounts:
         return account
 
 
-def _viewer_trust(tx: Transaction, account: Account, session: Session) -> ViewerTrust:
-    """Trust in the account at the time of issue of the session's current tokens."""
-    issued = session.issued_at
-    return ViewerTrust.of(
-        issued - account.created_at, lambda: tx.orders.has_bought(account.id, issued - ESTABLISHED_AFTER)
-    )
-
-
 def _email_or_none(email: str) -> str | None:
     try:
         return normal_email(email)
     except Invalid:
         return None
-
-
-def _access_id(refresh_id: str) -> str:
-    """The `jti` of the access token issued with this refresh token: 128 bits that do not reveal the refresh token's."""
-    return base64.urlsafe_b64encode(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16]).rstrip(b"=").decode()
 
 
 def _password_stamp(account: Account | None) -> str:

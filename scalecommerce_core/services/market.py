@@ -13,6 +13,7 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 
@@ -33,6 +34,7 @@ class Market:
     relay: OutboxRelay
     repricing: Repricing
     search_index: SearchIndex
+    sessions: Sessions
     statistics: Statistics
     webhooks: Webhooks
     queries: Queries

@@ -16,6 +16,7 @@ from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
@@ -82,16 +83,19 @@ def in_memory_market(
     clock = clock or SettableClock()
     ids = ids or CountingIds()
     queries = MemoryQueries(memory, currency)
+    tokens = RememberedTokens()
+    sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens)
     return Market(
         accounts=Accounts(
             store,
             clock,
             ids=ids,
             passwords=PlainPasswords(),
-            tokens=RememberedTokens(),
+            tokens=tokens,
             limiter=MemoryLoginLimiter(),
             rate_limiter=rate_limiter or MemoryRateLimiter(),
             security_log=security_log or RecordedSecurityEvents(),
+            sessions=sessions,
         ),
         catalog=Catalog(store, clock),
         ordering=Ordering(store, clock, order_rules or OrderRules()),
@@ -100,6 +104,7 @@ def in_memory_market(
         relay=OutboxRelay(store, clock),
         repricing=Repricing(store, clock, pause=lambda _: None),
         search_index=SearchIndex(store),
+        sessions=sessions,
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
             store,

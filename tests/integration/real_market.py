@@ -18,6 +18,7 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (
@@ -44,17 +45,20 @@ def real_market(
     """`changed` is called with each change of the catalog."""
     database, clock = database_engine(url), clock or SettableClock()
     store, queries = PostgresStore(database, changed), PostgresQueries(database)
+    ids, tokens = CountingIds(), RememberedTokens()
+    sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens)
     try:
         yield Market(
             accounts=Accounts(
                 store,
                 clock,
-                ids=CountingIds(),
+                ids=ids,
                 passwords=PlainPasswords(),
-                tokens=RememberedTokens(),
+                tokens=tokens,
                 limiter=MemoryLoginLimiter(),
                 rate_limiter=MemoryRateLimiter(),
                 security_log=RecordedSecurityEvents(),
+                sessions=sessions,
             ),
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock, order_rules or OrderRules()),
@@ -63,6 +67,7 @@ def real_market(
             relay=OutboxRelay(store, clock),
             repricing=Repricing(store, clock),
             search_index=SearchIndex(store),
+            sessions=sessions,
             statistics=Statistics(store, clock),
             webhooks=Webhooks(
                 store,

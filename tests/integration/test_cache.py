@@ -18,9 +18,10 @@ from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.redis.shared_cache import PREFIX, RedisSharedCache
-from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.account import Session
+from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.order import RefundLine
-from scalecommerce_core.ports import CatalogChange
+from scalecommerce_core.ports import AccessChange, CatalogChange
 from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
 from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.testing import SettableClock
@@ -33,6 +34,7 @@ from tests.unit.support.shared_cache import SharedCacheContract, SharedCaches
 from tests.unit.support.shop import line, usd
 
 PRODUCTS = "/products/api/v1/"
+ME = "/users/api/v1/me/"
 
 
 class RecordingListener:
@@ -42,6 +44,7 @@ class RecordingListener:
         self.starts: list[int] = []
         self.changes: list[CatalogChange] = []
         self.local_changes: list[CatalogChange] = []
+        self.access_changes: list[AccessChange] = []
         self.heartbeats: list[float] = []
 
     def on_start(self, number: int) -> None:
@@ -52,6 +55,9 @@ class RecordingListener:
 
     def on_local_change(self, change: CatalogChange) -> None:
         self.local_changes.append(change)
+
+    def on_access_change(self, change: AccessChange) -> None:
+        self.access_changes.append(change)
 
     def on_heartbeat(self, moment: float) -> None:
         self.heartbeats.append(moment)
@@ -100,6 +106,23 @@ def test_a_remote_change_is_notified_before_the_heartbeat_that_covers_it(
     assert len(notified) == 21
     assert all(change.number >= listener.starts[0] for change in notified)
     assert listener.local_changes == []
+
+
+def test_revoked_sessions_are_notified_in_any_number(
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener
+) -> None:
+    local: list[AccessChange] = []
+    store = PostgresStore(engine, on_access_change=local.append)
+    person = Stage(store).account()
+    names = {SessionId(f"{number:032}") for number in range(500)}
+    with store.begin() as tx:
+        tx.sessions.add([Session(name, person, "first", NOW, NOW + SECOND) for name in names])
+    with store.begin() as tx:
+        tx.sessions.revoke_all(person, NOW)
+    listener.wait_until_complete(time.monotonic(), feed)
+    assert {name for change in listener.access_changes for name in change.sessions} == names
+    assert len(listener.access_changes) > 1
+    assert local == [AccessChange(frozenset(names))]
 
 
 def test_a_local_change_is_notified_immediately(
@@ -304,6 +327,25 @@ def pair(tmp_path: Path, database: str) -> Iterator[tuple[Deployment, Deployment
 
 def shows(client: httpx2.Client, path: str, meets: Callable[[httpx2.Response], bool]) -> None:
     eventually(lambda: meets(client.get(path)), f"a change of {path}")
+
+
+def test_a_log_out_ends_access_at_once_in_its_process_and_soon_in_the_other(
+    pair: tuple[Deployment, Deployment, EmbeddedRedis],
+) -> None:
+    one, other, _ = pair
+    person, there = one.person("leaving"), other.visitor()
+    there.headers["Authorization"] = person.headers["Authorization"]
+    for client in (person, there, person, there):
+        assert client.get(ME).status_code == 200
+    assert person.post("/users/api/v1/logout/").status_code == 204
+    refused = person.get(ME)
+    assert (refused.status_code, refused.json()["code"]) == (401, "token_not_valid")
+    shows(there, ME, lambda answer: answer.status_code == 401)
+    # A process that starts later reads the revocation from the database.
+    other.end()
+    other.start("serve")
+    other.find()
+    assert httpx2.get(other.url + ME, headers=dict(there.headers)).status_code == 401
 
 
 def test_a_change_is_visible_at_once_in_its_process_and_soon_in_the_other(

@@ -11,7 +11,7 @@ from adapters.db.schema import categories, metadata
 from adapters.db.store import PostgresStore
 from adapters.payments.sandbox import SandboxGateway
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES
-from scalecommerce_core.ports import CatalogChange, PaymentGateway, Store
+from scalecommerce_core.ports import AccessChange, CatalogChange, PaymentGateway, Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.testing import LockOrderStore
 from scalecommerce_core.testing.contracts import (
@@ -55,8 +55,18 @@ class TestPostgresChanges(CatalogChangesContract):
         return []
 
     @pytest.fixture
-    def store(self, engine: Engine, store: Store, reported: list[CatalogChange]) -> Store:  # noqa: ARG002 - it empties the tables
-        return PostgresStore(engine, reported.append)
+    def access_reported(self) -> list[AccessChange]:
+        return []
+
+    @pytest.fixture
+    def store(
+        self,
+        engine: Engine,
+        store: Store,  # noqa: ARG002 - it empties the tables
+        reported: list[CatalogChange],
+        access_reported: list[AccessChange],
+    ) -> Store:
+        return PostgresStore(engine, reported.append, access_reported.append)
 
     @pytest.fixture
     def queries(self, engine: Engine) -> Queries:

@@ -12,7 +12,7 @@ from typing import Any, Final, cast, get_type_hints
 import pytest
 
 from scalecommerce_core import ports, queries
-from scalecommerce_core.ports import CatalogChange, Store, Transaction
+from scalecommerce_core.ports import AccessChange, CatalogChange, Store, Transaction
 from scalecommerce_core.testing import (
     MemoryGateway,
     MemoryLoginLimiter,
@@ -148,7 +148,8 @@ def _fixtures(recorder: Recorder, needed: Collection[str]) -> dict[str, Any]:
     stage = Stage(store)
     product = stage.product(stock=10) if "product" in needed else None
     reported: list[CatalogChange] = []
-    memory.changed = reported.append
+    access_reported: list[AccessChange] = []
+    memory.changed, memory.access_changed = reported.append, access_reported.append
 
     def counters(window: Any) -> Any:
         return recorder.wrap(MemoryViewCounter(clock, window=window, shared=shared), ports.ViewCounter)
@@ -158,6 +159,7 @@ def _fixtures(recorder: Recorder, needed: Collection[str]) -> dict[str, Any]:
         "stage": stage,
         "product": product,
         "reported": reported,
+        "access_reported": access_reported,
         "queries": recorder.wrap(MemoryQueries(memory), queries.Queries),
         "gateway": recorder.wrap(MemoryGateway(), ports.PaymentGateway),
         "clock": clock,

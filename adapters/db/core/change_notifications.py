@@ -1,4 +1,4 @@
-"""Notifications of catalog changes: a transaction sends them with NOTIFY, every process with a cache receives them.
+"""Notifications of changes of the catalog and of access, which transactions send with NOTIFY to the API processes.
 
 NOTIFY is transactional: PostgreSQL delivers a message only after its transaction committed, and messages in commit
 order, because a committing transaction holds the notification queue until its changes are visible.
@@ -20,8 +20,8 @@ from sqlalchemy import BigInteger, Engine, literal_column, select
 
 from adapters.db.core.errors import translate_errors
 from scalecommerce_core.domain.errors import MarketError
-from scalecommerce_core.domain.identifiers import AccountId, ProductId
-from scalecommerce_core.ports import CatalogChange, ChangeListener
+from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
+from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener
 
 logger = logging.getLogger(__name__)
 
@@ -51,14 +51,19 @@ _HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
 
 class PendingChanges:
-    """The changes of a transaction so far: products, sellers, and other `lists` such as categories."""
+    """The changes of a transaction so far: products, sellers, `lists` such as categories, and revoked sessions."""
 
     def __init__(self) -> None:
         self.products: set[ProductId] = set()
         self.sellers: set[AccountId] = set()
         self.lists = False
+        self.revoked_sessions: set[SessionId] = set()
 
     def __bool__(self) -> bool:
+        return bool(self.changes_catalog or self.revoked_sessions)
+
+    @property
+    def changes_catalog(self) -> bool:
         return bool(self.products or self.sellers or self.lists)
 
     @property
@@ -67,35 +72,48 @@ class PendingChanges:
 
     def notify_parameters(self) -> dict[str, str]:
         """The parameters of the statement `NOTIFY`."""
+        parts = list(_split_messages("r", sorted(self.revoked_sessions)))
         if self.exceeds_limit:
-            parts = ["*"]
-        else:
-            parts = [*_split_messages("p", sorted(self.products)), *_split_messages("s", sorted(self.sellers))] or ["p"]
+            parts.append("*")
+        elif self.products or self.sellers:
+            parts += [*_split_messages("p", sorted(self.products)), *_split_messages("s", sorted(self.sellers))]
+        elif self.lists:
+            parts.append("p")
         return {"parts": "{" + ",".join(f'"{part}"' for part in parts) + "}"}
 
-    def to_change(self, number: int) -> CatalogChange:
+    def to_change(self, number: int) -> CatalogChange | None:
         if self.exceeds_limit:
             return CatalogChange(number, everything=True)
-        return CatalogChange(number, frozenset(self.products), frozenset(self.sellers))
+        return (
+            CatalogChange(number, frozenset(self.products), frozenset(self.sellers)) if self.changes_catalog else None
+        )
+
+    def to_access_change(self) -> AccessChange | None:
+        return AccessChange(frozenset(self.revoked_sessions)) if self.revoked_sessions else None
 
 
-def _split_messages(kind: str, ids: Iterable[int]) -> Iterator[str]:
+def _split_messages(kind: str, ids: Iterable[int | str]) -> Iterator[str]:
     """Messages such as `p 1 2 3`, each within `MAX_MESSAGE_BYTES`."""
     part = kind
     for id_ in ids:
-        if len(part) > MAX_MESSAGE_BYTES - 20:
+        word = f" {id_}"
+        if len(part) + len(word) > MAX_MESSAGE_BYTES:
             yield part
             part = kind
-        part += f" {id_}"
+        part += word
     if part != kind:
         yield part
 
 
-def parse_change(payload: str) -> CatalogChange:
-    """The change of a message: the transaction id, then `*`, or `p` or `s` with ids of products or sellers."""
+def parse_change(payload: str) -> CatalogChange | AccessChange:
+    """The change of a message: the transaction id, then `*`, or a letter with ids: `p` products, `s` sellers, `r`
+    revoked sessions.
+    """
     number, kind, *ids = payload.split(" ")
     if kind == "*":
         return CatalogChange(int(number), everything=True)
+    if kind == "r":
+        return AccessChange(frozenset(map(SessionId, ids)))
     if kind == "s":
         return CatalogChange(int(number), sellers=frozenset(map(AccountId, map(int, ids))))
     return CatalogChange(int(number), frozenset(map(ProductId, map(int, ids))))
@@ -115,6 +133,7 @@ class PostgresCatalogFeed:
         self._keep_alive = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._last_error = ""
         self._heartbeat_prefix = f"beat:{secrets.token_hex(8)}"
 
     def follow(self, listener: ChangeListener) -> None:
@@ -125,9 +144,14 @@ class PostgresCatalogFeed:
         self._thread.start()
 
     def announce(self, change: CatalogChange) -> None:
-        """Report a change that the store of this process has just committed."""
+        """Report a change of the catalog that the store of this process has just committed."""
         if self._listener is not None:
             self._listener.on_local_change(change)
+
+    def announce_access(self, change: AccessChange) -> None:
+        """Report a change of access that the store of this process has just committed."""
+        if self._listener is not None:
+            self._listener.on_access_change(change)
 
     def keep_alive(self) -> None:
         if not self._keep_alive.is_set():
@@ -145,10 +169,15 @@ class PostgresCatalogFeed:
                 with translate_errors(), closing(self._connect()) as connection:
                     self._listen(connection, listener)
             except (MarketError, psycopg.Error) as error:
-                logger.warning("catalog notifications are interrupted, so the cache is switched off: %s", error)
+                if str(error) != self._last_error:
+                    self._last_error = str(error)
+                    logger.warning(
+                        "change notifications are interrupted: the cache is off, the database checks sessions: %s",
+                        error,
+                    )
             except Exception:
                 # No caller could handle the error, and without this thread the cache stays off.
-                logger.exception("the feed of catalog changes failed and restarts")
+                logger.exception("the feed of changes failed and restarts")
             self._stopping.wait(RECONNECT_SECONDS)
 
     def _connect(self) -> "psycopg.Connection[Any]":
@@ -165,6 +194,7 @@ class PostgresCatalogFeed:
         # The snapshot is taken after LISTEN: changes that it does not see yet will be received.
         (first_number,) = connection.execute(_NEXT_XID).fetchone() or (0,)
         listener.on_start(first_number)
+        self._last_error = ""
         idle = 0
         while not self._stopping.is_set():
             if self._keep_alive.is_set():
@@ -203,5 +233,10 @@ class PostgresCatalogFeed:
             self._keep_alive.wait(self._heartbeat_seconds)
 
     def _dispatch(self, payload: str, listener: ChangeListener) -> None:
-        if not payload.startswith("beat:"):
-            listener.on_change(parse_change(payload))
+        if payload.startswith("beat:"):
+            return
+        change = parse_change(payload)
+        if isinstance(change, AccessChange):
+            listener.on_access_change(change)
+        else:
+            listener.on_change(change)

@@ -125,8 +125,7 @@ class SqlSession:
             self._pending_writes.append((NOTIFY.encode(), self.pending_changes.notify_parameters()))
         if not self._pending_writes:
             return None
-        number = self._send_pipeline(commit=True)
-        return self.pending_changes.to_change(number) if self.pending_changes else None
+        return self.pending_changes.to_change(self._send_pipeline(commit=True))
 
     def notify(self) -> CatalogChange | None:
         """Send the notification within the transaction, which the caller commits; return the change or None."""

@@ -10,12 +10,20 @@ from adapters.db.queries.ledger_audit import StockQueries
 from adapters.db.queries.pricing import PricingQueries
 from adapters.db.queries.products import ProductQueries
 from adapters.db.queries.search.limits import SearchLimits
+from adapters.db.queries.sessions import SessionQueries
 from adapters.db.queries.statistics import StatisticsQueries
 from adapters.db.queries.webhooks import WebhookQueries
 
 
 class PostgresQueries(
-    AccountQueries, ExportQueries, StockQueries, EventQueries, StatisticsQueries, WebhookQueries, PricingQueries
+    AccountQueries,
+    SessionQueries,
+    ExportQueries,
+    StockQueries,
+    EventQueries,
+    StatisticsQueries,
+    WebhookQueries,
+    PricingQueries,
 ):
     """All queries. `currency` is the market's: of price facets, and of sellers without a sale or a product."""
 

@@ -88,25 +88,32 @@ _REVOKE_ALL: Final = (
         sessions.c.id.is_distinct_from(bindparam("kept", type_=Text)),
     )
     .values(revoked_at=bindparam("now", type_=Moment))
+    .returning(sessions.c.id)
 )
 
 
 class PostgresSessionRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
+        self._revoked_before: set[SessionId] = set()
 
     def add(self, new: Collection[Session]) -> None:
         self._sql.insert(_INSERT_SESSION, [tuple(getattr(session, name) for name in _SESSION) for session in new])
 
     def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]:
         rows = self._sql.fetch_all(_LOCK_SESSIONS, {"ids": text_array(ids)})
-        return {row[0]: Session(**dict(zip(_SESSION, row, strict=True))) for row in rows}
+        found = {row[0]: Session(**dict(zip(_SESSION, row, strict=True))) for row in rows}
+        self._revoked_before.update(id_ for id_, session in found.items() if session.revoked_at is not None)
+        return found
 
     def save(self, changed: Collection[Session]) -> None:
         self._sql.update(
             _UPDATE_SESSION,
             [(session.id, *(getattr(session, name) for name in _STATE)) for session in changed],
         )
+        revoked = {session.id for session in changed if session.revoked_at is not None}
+        self._sql.pending_changes.revoked_sessions.update(revoked - self._revoked_before)
 
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
-        self._sql.execute(_REVOKE_ALL, {"account": account_id, "kept": keep, "now": now})
+        rows = self._sql.fetch_all(_REVOKE_ALL, {"account": account_id, "kept": keep, "now": now})
+        self._sql.pending_changes.revoked_sessions.update(id_ for (id_,) in rows)

@@ -2,7 +2,19 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Sequence, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Sequence,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from adapters.db.schema.metadata import Moment, metadata
 from scalecommerce_core.domain.account import EMAIL_LENGTH
@@ -39,3 +51,5 @@ sessions: Final = Table(
     Column("previous", String(255)),
     Column("rotated_at", Moment),
 )
+# API processes read the recent revocations when they start.
+Index("sessions_revoked_idx", sessions.c.revoked_at, postgresql_where=text("revoked_at IS NOT NULL"))

@@ -1,6 +1,7 @@
 """The caches of one API process and the change feed that invalidates them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from attrs import frozen
@@ -9,7 +10,7 @@ from adapters.http.cache.invalidation import CacheValidity, EventLoopListener
 from adapters.http.cache.list_cache import ListCache, Promote, RunInThread
 from adapters.http.cache.product_cache import ProductCache
 from adapters.http.cache.shared_cache import SharedCache
-from scalecommerce_core.ports import CatalogChange, CatalogFeed
+from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import Queries
 
 LIST_CACHE_DIVISOR: Final = 4
@@ -28,7 +29,7 @@ DEFAULT_LIMITS: Final = CacheLimits()
 
 
 class CatalogCache:
-    """The product and list caches. Without a `feed` nothing is served from them."""
+    """The product and list caches. Nothing is served from them before `listen` is called."""
 
     def __init__(
         self,
@@ -37,10 +38,8 @@ class CatalogCache:
         promote: Promote,
         *,
         limits: CacheLimits,
-        feed: CatalogFeed | None = None,
         shared: SharedCache | None = None,
     ) -> None:
-        self._feed = feed
         self.validity = CacheValidity()
         limit = limits.megabytes * 1024 * 1024
         self.lists = ListCache(
@@ -60,11 +59,10 @@ class CatalogCache:
             shared=shared,
         )
 
-    def start(self) -> None:
-        """Follow the feed; call it on the running loop."""
-        if self._feed is not None:
-            self.validity.keep_alive = self._feed.keep_alive
-            self._feed.follow(EventLoopListener(asyncio.get_running_loop(), self))
+    def listen(self, loop: asyncio.AbstractEventLoop, keep_alive: Callable[[], None]) -> EventLoopListener:
+        """A listener for the change feed, whose changes are handled on `loop`; `keep_alive` requests heartbeats."""
+        self.validity.keep_alive = keep_alive
+        return EventLoopListener(loop, self)
 
     async def close(self) -> None:
         await self.products.close()

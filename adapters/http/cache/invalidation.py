@@ -127,7 +127,7 @@ class CacheListener(Protocol):
 
 
 class EventLoopListener:
-    """`ports.ChangeListener` that forwards the calls of the feed's thread to the event loop, in order.
+    """Forwards the calls for `ports.ChangeListener` of the feed's thread to the event loop, in order.
 
     A thread that reports a local change before it returns its result to the loop invalidates the cache first: a client
     that has received the response to its change gets no older entry.

@@ -1,16 +1,20 @@
 """Authentication by Bearer tokens."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from scalecommerce_core.domain.errors import Forbidden, NotAuthenticated, TokenNotValid
-from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.sessions import Identity
 
-Authenticate = Callable[[str], Identity]
-"""Convert an access token to an identity, or raise `TokenNotValid`. Called in the event loop, so it must not block."""
+Authenticate = Callable[[str], Identity | Awaitable[Identity]]
+"""Convert an access token to an identity, or raise `TokenNotValid`. Called in the event loop, so it must not block.
+
+The result is an identity if it is known at once, else it must be awaited.
+"""
 
 
 class Access(StrEnum):
@@ -31,15 +35,32 @@ MAX_TOKEN_LENGTH: Final = 4096
 """Characters of a token that is verified. Access tokens have about 400."""
 
 
-def authenticate_request(request: Request, access: Access, authenticate: Authenticate) -> Identity | None:
+async def authenticate_request(request: Request, access: Access, authenticate: Authenticate) -> Identity | None:
     """The identity of the caller, or None for an anonymous one.
 
     Raise `NotAuthenticated` or `TokenNotValid` (401), or `Forbidden` (403), as `access` requires. The account id is
     stored in the scope, for the security log, which is written where the identity is unknown.
     """
+    token = read_token(request.headers, access)
+    if token is None:
+        return None
+    identity = authenticate(token)
+    if not isinstance(identity, Identity):
+        identity = await identity
+    request.scope["account_id"] = identity.account_id
+    if access is Access.STAFF and not identity.is_staff:
+        raise Forbidden("Only staff may do this.")
+    return identity
+
+
+def read_token(headers: Headers, access: Access) -> str | None:
+    """The token of the Authorization header; None if `access` permits its absence or ignores it.
+
+    Raise `NotAuthenticated` if it is missing, `TokenNotValid` if the header is not `Bearer <token>`.
+    """
     if access is Access.PUBLIC:
         return None
-    given = request.headers.getlist("authorization")
+    given = headers.getlist("authorization")
     if not given and access is Access.OPTIONAL:
         return None
     if not given:
@@ -47,8 +68,4 @@ def authenticate_request(request: Request, access: Access, authenticate: Authent
     scheme, _, token = given[0].partition(" ")
     if len(given) > 1 or len(token) > MAX_TOKEN_LENGTH or scheme.lower() != BEARER or not token.strip():
         raise TokenNotValid("The Authorization header must be `Bearer <token>`.")
-    identity = authenticate(token.strip())
-    request.scope["account_id"] = identity.account_id
-    if access is Access.STAFF and not identity.is_staff:
-        raise Forbidden("Only staff may do this.")
-    return identity
+    return token.strip()

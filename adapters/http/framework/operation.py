@@ -35,7 +35,7 @@ from starlette.responses import Response
 from adapters.http.framework.auth import Access
 from adapters.http.framework.validation import nested_types
 from scalecommerce_core.domain.errors import MarketError, NotAuthenticated
-from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.sessions import Identity
 
 SMALL_BODY: Final = 16 * 1024
 """Bytes; the default limit of bodies. A bio of 1,000 characters, each written as 12 bytes of JSON escapes, must fit."""

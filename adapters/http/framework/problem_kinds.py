@@ -9,10 +9,9 @@ from typing import Final
 
 from attrs import evolve, frozen
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import Scope
 
-from adapters.http.framework.auth import Access, authenticate_request
+from adapters.http.framework.auth import Access, read_token
 from adapters.http.framework.content_negotiation import check_accepts_json
 from adapters.http.framework.decoding import check_media_type, decode_body
 from adapters.http.framework.etags import expected_version
@@ -36,7 +35,6 @@ from scalecommerce_core.domain.identifiers import PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
-from scalecommerce_core.services.accounts import Identity
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
 from scalecommerce_core.services.repricing import StrategyUnknown
 from scalecommerce_core.services.webhooks import TooManyEndpoints
@@ -81,13 +79,8 @@ def to_problem(sample: Problem | errors.MarketError) -> Problem:
     return sample if isinstance(sample, Problem) else problem_from_error(sample)
 
 
-def _reject_token(_token: str) -> Identity:
-    raise errors.TokenNotValid("The token has expired.")
-
-
 def _authentication_problem(headers: Mapping[str, str]) -> Problem:
-    request = Request({"type": "http", "headers": Headers(headers).raw})
-    return catch_problem(lambda: authenticate_request(request, Access.ACCOUNT, _reject_token))
+    return catch_problem(lambda: read_token(Headers(headers), Access.ACCOUNT))
 
 
 def _excess(scope: Scope) -> Problem:
@@ -102,7 +95,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.Invalid.field("price", "At most 2 decimals are allowed."),
     errors.Refused("0.00 USD cannot be paid in one payment."),
     _authentication_problem({}),
-    _authentication_problem({"Authorization": "Bearer eyJhbGciOiJI"}),
+    errors.TokenNotValid("The token has expired."),
     errors.Forbidden("Only staff may do this."),
     errors.NotFound("product", MISSING_ID),
     method_not_allowed("DELETE", ["GET", "HEAD", "OPTIONS"]),

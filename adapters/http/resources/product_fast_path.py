@@ -6,7 +6,7 @@ from typing import Any, Final
 from starlette.types import Scope
 
 from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
-from adapters.http.framework.auth import BEARER, MAX_TOKEN_LENGTH, Authenticate
+from adapters.http.framework.auth import BEARER, MAX_TOKEN_LENGTH
 from adapters.http.framework.content_negotiation import MAX_CACHED_LENGTH, accepts_json
 from adapters.http.framework.host import ANY_HOST
 from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse, has_encoded_slash
@@ -17,12 +17,14 @@ from adapters.http.resources.products import ROOT
 from adapters.http.view_tracking import ViewTracker
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.sessions import Identity
 
 _ID_START: Final = len(ROOT)
 _MAX_PATH_LENGTH: Final = _ID_START + len(str(MAX_ID)) + 1
 
 
+Identify = Callable[[str], Identity | None]
+"""Convert an access token to an identity without I/O: None if that needs I/O; raise `TokenNotValid`."""
 RequestHeaders = dict[bytes, bytes]
 """Request headers by lowercase name."""
 
@@ -31,19 +33,20 @@ class ProductFastPath:
     """Responds as `readProduct` does, or returns None: the request then takes the regular path.
 
     It handles GET requests of anonymous callers and of accounts that are neither the seller nor staff, without a query
-    string or body and with a simple If-None-Match.
+    string or body and with a simple If-None-Match. A session that must be checked in the database takes the regular
+    path.
     """
 
     def __init__(
         self,
         cache: ProductCache,
         view_tracker: ViewTracker,
-        authenticate: Authenticate,
+        identify: Identify,
         is_host_accepted: Callable[[bytes | None], bool] = ANY_HOST.is_accepted,
     ) -> None:
         self._cache = cache
         self._view_tracker = view_tracker
-        self._authenticate = authenticate
+        self._identify = identify
         self._is_host_accepted = is_host_accepted
 
     def __call__(self, scope: Scope) -> PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None:
@@ -101,12 +104,12 @@ class ProductFastPath:
         return 200, headers, entry.body, request_headers.get(b"x-request-id")
 
     def _authenticate_bearer(self, authorization: bytes) -> Identity | None:
-        """The identity of a valid Bearer token, or None."""
+        """The identity of a valid Bearer token, or None, also if it is not known at once."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         if len(token) > MAX_TOKEN_LENGTH or scheme.lower() != BEARER or not (token := token.strip()):
             return None
         try:
-            return self._authenticate(token)
+            return self._identify(token)
         except MarketError:
             return None
 

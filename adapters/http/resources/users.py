@@ -120,6 +120,7 @@ class UserResource:
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
         self._accounts = dependencies.market.accounts
+        self._sessions = dependencies.market.sessions
         self._queries = dependencies.market.queries
 
     @OperationSpec(
@@ -158,7 +159,7 @@ class UserResource:
         errors=(TokenNotValid,),
     )
     async def refresh_token(self, call: Call[RefreshBody, None]) -> Response:
-        pair = await self._dependencies.run_in_thread(self._accounts.refresh, call.body.refresh)
+        pair = await self._dependencies.run_in_thread(self._sessions.refresh, call.body.refresh)
         return json_response(TokensSchema(pair.access, pair.refresh))
 
     @OperationSpec(
@@ -171,7 +172,7 @@ class UserResource:
         errors=(TokenNotValid,),
     )
     async def verify_token(self, call: Call[VerifyBody, None]) -> Response:
-        self._accounts.verify(call.body.token)
+        await self._dependencies.run_in_thread(self._sessions.verify, call.body.token)
         return json_response(Nothing())
 
     @OperationSpec(
@@ -268,10 +269,10 @@ class UserResource:
         path=f"{ROOT}logout/",
         name="logOut",
         summary="End this session",
-        responses={204: ResponseSpec(None, "The refresh tokens of the session are invalid.")},
+        responses={204: ResponseSpec(None, "The tokens of the session are invalid.")},
         tag=TAG,
         access=Access.ACCOUNT,
     )
     async def log_out(self, call: Call[None, None]) -> Response:
-        await self._dependencies.run_in_thread(self._accounts.log_out, call.identity)
+        await self._dependencies.run_in_thread(self._sessions.log_out, call.identity)
         return no_content()

@@ -12,8 +12,8 @@ from scalecommerce_core.domain.money import Money, decimal_text, minor_units
 from scalecommerce_core.domain.price_history import Reduction
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import AccountView, PriceHistory, ProductView, SellerStats
-from scalecommerce_core.services.accounts import Identity
 from scalecommerce_core.services.catalog import ProductWithStock
+from scalecommerce_core.services.sessions import Identity
 
 
 class CategorySchema(msgspec.Struct):

@@ -79,7 +79,7 @@ class AccountsContract:
             found = tx.sessions.lock([session.id, SessionId("unknown")])
             assert found == {session.id: session}
             exchanged = found[session.id]
-            assert exchanged.exchange("first", "second", NOW + HOUR, lifetime=2 * DAY, grace=HOUR)
+            assert exchanged.exchange("first", "second", NOW + HOUR, ends_at=NOW + HOUR + 2 * DAY, grace=HOUR)
             exchanged.revoke(NOW)
             tx.sessions.save([exchanged])
         with store.begin() as tx:

@@ -4,17 +4,19 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import CatalogChange, Store, Transaction
+from scalecommerce_core.ports import AccessChange, CatalogChange, Store, Transaction
 from scalecommerce_core.queries import Queries
-from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, SECOND, Stage, usd
+from scalecommerce_core.testing.contracts.stage import CATEGORY, DAY, NOW, SECOND, Stage, usd
 
 
 class CatalogChangesContract:
-    """Subclasses define the fixtures `store`, `queries`, and `reported`, the changes that the store has reported."""
+    """Subclasses define the fixtures `store` and `queries`, and `reported` and `access_reported`: the changes of the
+    catalog and of access that the store has reported.
+    """
 
     @pytest.fixture
     def stage(self, store: Store) -> Stage:
@@ -76,6 +78,27 @@ class CatalogChangesContract:
         _profile(store, person, lambda account: account.edit(first_name="Grace"))
         assert [change.sellers for change in reported] == [{person}]
         assert not reported[0].products
+
+    def test_revoked_sessions_are_reported_once(
+        self, store: Store, stage: Stage, access_reported: list[AccessChange], reported: list[CatalogChange]
+    ) -> None:
+        ann = stage.account()
+        names = [SessionId(f"s{n}") for n in range(4)]
+        reported.clear()
+        with store.begin() as tx:
+            tx.sessions.add([Session(name, ann, "first", NOW, NOW + DAY) for name in names])
+        assert access_reported == []
+        with store.begin() as tx:
+            session = tx.sessions.lock(names[:1])[names[0]]
+            session.revoke(NOW)
+            tx.sessions.save([session])
+        with store.begin() as tx:
+            tx.sessions.revoke_all(ann, NOW, keep=names[1])
+        with store.begin() as tx:
+            tx.sessions.save(list(tx.sessions.lock(names).values()))
+            tx.sessions.revoke_all(ann, NOW, keep=names[1])
+        assert [set(change.sessions) for change in access_reported] == [{names[0]}, set(names[2:])]
+        assert reported == []
 
     def test_a_new_category_is_reported_as_a_change_of_lists(self, store: Store, reported: list[CatalogChange]) -> None:
         with store.begin() as tx:

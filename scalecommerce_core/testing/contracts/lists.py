@@ -4,10 +4,21 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.account import Session
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.ports import Store
-from scalecommerce_core.queries import AccountView, Key, OrderLineView, OrderView, Page, PageRequest, Queries, SaleView
+from scalecommerce_core.queries import (
+    AccountView,
+    Key,
+    OrderLineView,
+    OrderView,
+    Page,
+    PageRequest,
+    Queries,
+    SaleView,
+    SessionState,
+)
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
 
 T = TypeVar("T")
@@ -53,6 +64,34 @@ class ListsContract:
         assert listed[0] == AccountView(kara, "Kara", "Sexton", "kara@example.com", "Tea.")
         assert queries.account(kara) == listed[0]
         assert queries.account(AccountId(10**30)) is None
+
+    # --- sessions
+
+    def test_a_session_is_open_until_it_is_revoked_or_its_account_is_deactivated(
+        self, store: Store, queries: Queries
+    ) -> None:
+        stage = Stage(store)
+        ann, left, staff = stage.account(), stage.account(is_active=False), stage.account(is_staff=True)
+        opened = [Session(SessionId(f"s{who}"), who, "first", NOW, NOW + DAY) for who in (ann, left, staff)]
+        revoked = Session(SessionId("revoked"), ann, "first", NOW, NOW + DAY, NOW)
+        with store.begin() as tx:
+            tx.sessions.add([*opened, revoked])
+        assert queries.session_states([*(session.id for session in opened), revoked.id, SessionId("unknown")]) == {
+            opened[0].id: SessionState(ann, is_open=True, is_staff=False),
+            opened[1].id: SessionState(left, is_open=False, is_staff=False),
+            opened[2].id: SessionState(staff, is_open=True, is_staff=True),
+            revoked.id: SessionState(ann, is_open=False, is_staff=False),
+        }
+        assert queries.session_states([]) == {}
+
+    def test_revoked_sessions_are_those_since_a_time(self, store: Store, queries: Queries) -> None:
+        ann = Stage(store).account()
+        moments = [None, NOW - SECOND, NOW, NOW + SECOND]
+        with store.begin() as tx:
+            tx.sessions.add(
+                [Session(SessionId(f"s{n}"), ann, "first", NOW, NOW + DAY, at) for n, at in enumerate(moments)]
+            )
+        assert sorted(queries.revoked_sessions(NOW)) == ["s2", "s3"]
 
     # --- orders
 

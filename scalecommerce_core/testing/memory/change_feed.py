@@ -1,7 +1,7 @@
-"""The catalog change of a transaction in memory."""
+"""The changes of a transaction in memory that are reported to the change feed."""
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.ports import CatalogChange
+from scalecommerce_core.ports import AccessChange, CatalogChange
 from scalecommerce_core.testing.memory.tables import Tables
 
 
@@ -16,6 +16,16 @@ def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
     if not products and not sellers and not tables.categories.changed_rows():
         return None
     return CatalogChange(number, frozenset(products), frozenset(sellers))
+
+
+def access_change(tables: Tables) -> AccessChange | None:
+    """The access that the open transaction ends; None if it ends none."""
+    revoked = frozenset(
+        key
+        for key, was, is_ in tables.sessions.changed_rows()
+        if is_ is not None and is_.revoked_at is not None and (was is None or was.revoked_at is None)
+    )
+    return AccessChange(revoked) if revoked else None
 
 
 def _shown(account: Account) -> tuple[str, ...]:

@@ -9,7 +9,15 @@ from typing import Final, TypeVar
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import (
+    AccountId,
+    CategoryId,
+    DeliveryId,
+    EndpointId,
+    OrderId,
+    ProductId,
+    SessionId,
+)
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus, is_sale
 from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
 from scalecommerce_core.domain.product import PriceChange, Product
@@ -52,6 +60,7 @@ from scalecommerce_core.queries import (
     SaleView,
     SellerRef,
     SellerStats,
+    SessionState,
     SortOrder,
     StockDiscrepancy,
     TopProduct,
@@ -89,6 +98,25 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
     def account(self, account_id: AccountId) -> AccountView | None:
         account = self._tables.accounts.get(account_id)
         return None if account is None else _account_view(account)
+
+    # --- sessions
+
+    def session_states(self, ids: Collection[SessionId]) -> Mapping[SessionId, SessionState]:
+        found = {}
+        for id_ in ids:
+            session = self._tables.sessions.get(id_)
+            account = None if session is None else self._tables.accounts.get(session.account_id)
+            if session is not None and account is not None:
+                is_open = session.revoked_at is None and account.is_active
+                found[id_] = SessionState(account.id, is_open, account.is_staff)
+        return found
+
+    def revoked_sessions(self, since: datetime) -> Sequence[SessionId]:
+        return [
+            session.id
+            for session in self._tables.sessions.all()
+            if session.revoked_at is not None and session.revoked_at >= since
+        ]
 
     # --- events
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
-from scalecommerce_core.ports import CatalogChange, ChangeListener, Transaction
+from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener, Transaction
 from scalecommerce_core.testing.lock_order import check_lock_order
 from scalecommerce_core.testing.memory.accounts import MemoryAccounts, MemorySessions
 from scalecommerce_core.testing.memory.catalog import MemoryCategories, MemoryProducts, MemorySearch, MemoryStock
-from scalecommerce_core.testing.memory.change_feed import catalog_change
+from scalecommerce_core.testing.memory.change_feed import access_change, catalog_change
 from scalecommerce_core.testing.memory.events import MemoryEvents
 from scalecommerce_core.testing.memory.idempotency import MemoryIdempotencyKeys
 from scalecommerce_core.testing.memory.orders import MemoryOrders
@@ -32,11 +32,12 @@ _DEFAULT_CATEGORIES: Final = [(name, slug_of(name)) for name in DEFAULT_CATEGORI
 class MemoryStore:
     """`ports.Store` in dictionaries, with the default categories.
 
-    `changed` is called with each committed catalog change.
+    `changed` is called with each committed change of the catalog, `access_changed` with each of access.
     """
 
     def __init__(self) -> None:
         self.changed: Callable[[CatalogChange], None] = lambda _: None
+        self.access_changed: Callable[[AccessChange], None] = lambda _: None
         self.commits = 0
         self.tables = Tables()
         self._parts = self.tables.parts()
@@ -60,11 +61,13 @@ class MemoryStore:
                 raise
             else:
                 self.commits += 1
-                change = catalog_change(self.tables, self.commits)
+                change, access = catalog_change(self.tables, self.commits), access_change(self.tables)
                 for part in self._parts:
                     part.commit()
             finally:
                 self._owner = None
+        if access is not None:
+            self.access_changed(access)
         if change is not None:
             self.changed(change)
 
@@ -85,7 +88,7 @@ class MemoryCatalogFeed:
 
     def follow(self, listener: ChangeListener) -> None:
         self._listener = listener
-        self._store.changed = listener.on_local_change
+        self._store.changed, self._store.access_changed = listener.on_local_change, listener.on_access_change
         listener.on_start(self._store.commits + 1)
         listener.on_heartbeat(time.monotonic())
 
@@ -95,6 +98,7 @@ class MemoryCatalogFeed:
 
     def close(self) -> None:
         self._store.changed = lambda _: None
+        self._store.access_changed = lambda _: None
 
 
 class MemoryTransaction:

@@ -20,7 +20,8 @@ PACKAGES = (adapters, entrypoints, scalecommerce_core)
 NAMES = re.compile(r"(^|_)(password|passwords|password_hash|secret|secrets|token|access|refresh|settings|\w+_url)$")
 NO_SECRETS = {
     # These fields are durations, adapters or access levels.
-    "Lifetimes.access", "Lifetimes.refresh", "OpenMarket.passwords", "Engine.passwords", "Operation.access",
+    "Lifetimes.access", "Lifetimes.refresh", "Lifetimes.staff_refresh",
+    "OpenMarket.passwords", "Engine.passwords", "Operation.access",
     "OperationSpec.access",
     # Its fields are of the type `Secret`.
     "Engine.settings", "_Target.settings",

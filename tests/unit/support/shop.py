@@ -102,6 +102,7 @@ class Shop(MarketActions):
         self.gateway = MemoryGateway()
         super().__init__(in_memory_market(self.clock, gateway=self.gateway, order_rules=rules))
         self.accounts = self.market.accounts
+        self.sessions = self.market.sessions
         self.catalog = self.market.catalog
         self.ordering = self.market.ordering
         self.payments = self.market.payments

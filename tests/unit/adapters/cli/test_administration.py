@@ -93,7 +93,7 @@ def test_an_existing_account_can_be_made_staff(cli: Cli, runtime: MemoryRuntime,
     with pytest.raises(NotAuthenticated):
         runtime.market.accounts.log_in(EMAIL, GOOD)
     with pytest.raises(TokenNotValid):
-        runtime.market.accounts.refresh(stranger.refresh)
+        runtime.market.sessions.refresh(stranger.refresh)
 
 
 def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtime: MemoryRuntime) -> None:
@@ -116,7 +116,7 @@ def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtim
     assert (account(runtime).first_name, account(runtime).last_name) == ("", "")
     assert runtime.market.accounts.log_in(EMAIL, "another password").access
     with pytest.raises(TokenNotValid):
-        runtime.market.accounts.refresh(tokens.refresh)
+        runtime.market.sessions.refresh(tokens.refresh)
 
 
 def test_an_account_that_is_staff_already_changes_only_with_a_new_password(cli: Cli, runtime: MemoryRuntime) -> None:
@@ -128,7 +128,7 @@ def test_an_account_that_is_staff_already_changes_only_with_a_new_password(cli: 
         "profile_emptied": False, "webhooks_disabled": False,
     }  # fmt: skip
     with pytest.raises(TokenNotValid):
-        runtime.market.accounts.refresh(tokens.refresh)
+        runtime.market.sessions.refresh(tokens.refresh)
     assert account(runtime).first_name == "Ada"
 
 

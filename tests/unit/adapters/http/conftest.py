@@ -29,7 +29,7 @@ from adapters.http.framework.text_fields import ProductName
 from scalecommerce_core.domain.errors import NotFound, TokenNotValid, VersionMismatch
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.queries import Page
-from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.sessions import Identity
 from tests.unit.support.http_in_process import calling
 from tests.unit.support.http_marketplace import Marketplace, Person, Visitor, marketplace
 

@@ -9,7 +9,7 @@ from adapters.http.view_tracking import ViewTracker, view_origins
 from entrypoints.settings import DEFAULT_BOTS as BOT_PATTERNS
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.product_views import ViewCap, ViewCaps, ViewerTrust
-from scalecommerce_core.services.accounts import Identity
+from scalecommerce_core.services.sessions import Identity
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, answer, marketplace
 
 BOTS = BOT_PATTERNS.split(",")

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds
-from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.account import Account, Lifetimes
 from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
@@ -22,8 +22,9 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.product_views import ViewerTrust
 from scalecommerce_core.domain.webhook import WebhookEndpoint
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, Store, Transaction
-from scalecommerce_core.services.accounts import Accounts, Identity, Lifetimes, SignUp, SignUpLimits, TokenPair
+from scalecommerce_core.services.accounts import Accounts, SignUp, SignUpLimits
 from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.services.sessions import Identity, Sessions, TokenPair
 from scalecommerce_core.testing import (
     CountingIds,
     MemoryLoginLimiter,
@@ -39,7 +40,12 @@ EMAIL = "bea@example.com"
 LIFETIMES = Lifetimes()
 
 
-def accounts_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES, **more: Any) -> Accounts:
+def sessions_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES, **more: Any) -> Sessions:
+    ports: dict[str, Any] = {"ids": CountingIds(), "tokens": RememberedTokens()}
+    return Sessions(store, shop.clock, shop.queries, lifetimes=lifetimes, **ports | more)
+
+
+def accounts_over(store: Store, shop: Shop, sessions: Sessions | None = None, **more: Any) -> Accounts:
     ports: dict[str, Any] = {
         "ids": CountingIds(),
         "passwords": PlainPasswords(),
@@ -47,8 +53,9 @@ def accounts_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES, **
         "limiter": MemoryLoginLimiter(),
         "rate_limiter": MemoryRateLimiter(),
         "security_log": RecordedSecurityEvents(),
+        "sessions": sessions or sessions_over(store, shop),
     }
-    return Accounts(store, shop.clock, lifetimes=lifetimes, **ports | more)
+    return Accounts(store, shop.clock, **ports | more)
 
 
 def errors(outcome: object) -> dict[str, list[str]]:
@@ -111,7 +118,7 @@ def deactivate(shop: Shop, account: Account) -> None:
 
 
 def identity(shop: Shop, tokens: TokenPair) -> Identity:
-    return shop.accounts.identify(tokens.access)
+    return shop.sessions.identify(tokens.access)
 
 
 def test_a_token_identifies_its_session(shop: Shop, buyer: Account) -> None:
@@ -188,7 +195,7 @@ def test_a_device_token_of_another_account_or_an_old_password_is_no_better_than_
 
 
 def test_a_device_token_gives_no_access(shop: Shop, tokens: TokenPair) -> None:
-    for use in (shop.accounts.identify, shop.accounts.verify, shop.accounts.refresh):
+    for use in (shop.sessions.identify, shop.sessions.verify, shop.sessions.refresh):
         assert refused(use, tokens.device)
 
 
@@ -265,20 +272,47 @@ def password_hash(shop: Shop, account: Account) -> str | None:
 def test_a_log_in_succeeds_although_its_hash_cannot_be_renewed(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     fail = failing(Unavailable("No database."))
     broken = TamperedStore(shop.store, tamper=lambda tx: with_repository(tx, "accounts", lock=lambda _ids: fail()))
-    accounts = accounts_over(broken, shop, passwords=PlainPasswords(cost=2))
+    accounts = accounts_over(broken, shop, sessions_over(shop.store, shop), passwords=PlainPasswords(cost=2))
     assert accounts.log_in(EMAIL, PASSWORD).access
     assert "was not renewed" in caplog.text
 
 
-def test_a_password_changed_during_a_log_in_is_not_overwritten(shop: Shop, buyer: Account) -> None:
+def test_a_password_changed_during_a_log_in_is_not_overwritten_and_ends_it(shop: Shop, buyer: Account) -> None:
     class SlowPasswords(PlainPasswords):
         def hash(self, password: str) -> str:
             with shop.store.begin() as tx:
                 tx.accounts.save([evolve(buyer, password_hash="changed meanwhile")])
             return super().hash(password)
 
-    accounts_over(shop.store, shop, passwords=SlowPasswords(cost=2)).log_in(EMAIL, PASSWORD)
+    with pytest.raises(NotAuthenticated):
+        accounts_over(shop.store, shop, passwords=SlowPasswords(cost=2)).log_in(EMAIL, PASSWORD)
     assert password_hash(shop, buyer) == "changed meanwhile"
+
+
+def test_two_log_ins_may_renew_the_hash_at_once(shop: Shop, buyer: Account) -> None:
+    class SlowPasswords(PlainPasswords):
+        def hash(self, password: str) -> str:
+            accounts_over(shop.store, shop, passwords=PlainPasswords(cost=3)).log_in(EMAIL, password)
+            return super().hash(password)
+
+    assert accounts_over(shop.store, shop, passwords=SlowPasswords(cost=2)).log_in(EMAIL, PASSWORD).access
+    assert password_hash(shop, buyer) == PlainPasswords(cost=3).hash(PASSWORD)
+
+
+@pytest.mark.parametrize("changes", [{"is_active": False}, {"password_hash": "changed meanwhile"}])
+def test_a_log_in_that_a_deactivation_or_a_new_password_overtakes_opens_no_session(
+    shop: Shop, buyer: Account, changes: dict[str, Any]
+) -> None:
+    class SlowPasswords(PlainPasswords):
+        def verify(self, password_hash: str | None, password: str) -> bool:
+            right = super().verify(password_hash, password)
+            with shop.store.begin() as tx:
+                tx.accounts.save([evolve(buyer, **changes)])
+            return right
+
+    with pytest.raises(NotAuthenticated):
+        accounts_over(shop.store, shop, passwords=SlowPasswords()).log_in(EMAIL, PASSWORD)
+    assert list(shop.tables.sessions.all()) == []
 
 
 def test_log_ins_and_sign_ups_are_recorded_for_operators(shop: Shop) -> None:
@@ -361,26 +395,26 @@ def refused(act: Callable[..., object], *args: Any) -> bool:
 
 
 def test_a_refresh_replaces_the_refresh_token(shop: Shop, tokens: TokenPair) -> None:
-    second = shop.accounts.refresh(tokens.refresh)
+    second = shop.sessions.refresh(tokens.refresh)
     assert second.refresh != tokens.refresh
-    third = shop.accounts.refresh(second.refresh)
+    third = shop.sessions.refresh(second.refresh)
     assert identity(shop, third) == identity(shop, tokens)
 
 
 def test_reuse_of_an_old_refresh_token_revokes_the_session(shop: Shop, tokens: TokenPair) -> None:
-    newest = shop.accounts.refresh(tokens.refresh)
+    newest = shop.sessions.refresh(tokens.refresh)
     other = shop.accounts.log_in(EMAIL, PASSWORD)
     shop.clock.advance(seconds=10)
-    assert refused(shop.accounts.refresh, tokens.refresh)
-    assert refused(shop.accounts.refresh, newest.refresh)
-    shop.accounts.refresh(other.refresh)
+    assert refused(shop.sessions.refresh, tokens.refresh)
+    assert refused(shop.sessions.refresh, newest.refresh)
+    shop.sessions.refresh(other.refresh)
 
 
 def test_trust_grows_with_the_age_of_an_account_and_of_its_first_purchase(shop: Shop, buyer: Account) -> None:
     def trust() -> tuple[ViewerTrust, ViewerTrust]:
         """Trust after a log-in, and after a refresh."""
         pair = shop.accounts.log_in(buyer.email, PASSWORD)
-        refreshed = shop.accounts.refresh(pair.refresh)
+        refreshed = shop.sessions.refresh(pair.refresh)
         return identity(shop, pair).trust, identity(shop, refreshed).trust
 
     product = shop.list(shop.person("cem"))
@@ -400,54 +434,54 @@ def test_trust_grows_with_the_age_of_an_account_and_of_its_first_purchase(shop: 
 
 
 def test_a_token_used_twice_within_the_grace_gets_the_same_pair(shop: Shop, tokens: TokenPair) -> None:
-    first = shop.accounts.refresh(tokens.refresh)
+    first = shop.sessions.refresh(tokens.refresh)
     shop.clock.advance(seconds=9.9)
-    assert shop.accounts.refresh(tokens.refresh) == first
+    assert shop.sessions.refresh(tokens.refresh) == first
     assert identity(shop, first) == identity(shop, tokens)
     # The session continues with the new pair, and the grace period applies only to the last exchange.
-    second = shop.accounts.refresh(first.refresh)
-    assert shop.accounts.refresh(first.refresh) == second
-    assert refused(shop.accounts.refresh, tokens.refresh)
-    assert refused(shop.accounts.refresh, second.refresh)
+    second = shop.sessions.refresh(first.refresh)
+    assert shop.sessions.refresh(first.refresh) == second
+    assert refused(shop.sessions.refresh, tokens.refresh)
+    assert refused(shop.sessions.refresh, second.refresh)
 
 
 def test_the_grace_is_not_prolonged_by_its_use(shop: Shop, tokens: TokenPair) -> None:
-    shop.accounts.refresh(tokens.refresh)
+    shop.sessions.refresh(tokens.refresh)
     for _ in range(3):
         shop.clock.advance(seconds=3)
-        shop.accounts.refresh(tokens.refresh)
+        shop.sessions.refresh(tokens.refresh)
     shop.clock.advance(seconds=1)
-    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.sessions.refresh, tokens.refresh)
 
 
 def test_without_a_grace_the_second_use_of_a_token_ends_the_session(shop: Shop, tokens: TokenPair) -> None:
-    accounts = accounts_over(shop.store, shop, Lifetimes(refresh_grace=timedelta()))
-    tokens = accounts.log_in(EMAIL, PASSWORD)
-    newest = accounts.refresh(tokens.refresh)
-    assert refused(accounts.refresh, tokens.refresh)
-    assert refused(accounts.refresh, newest.refresh)
+    sessions = sessions_over(shop.store, shop, Lifetimes(refresh_grace=timedelta()))
+    tokens = accounts_over(shop.store, shop, sessions).log_in(EMAIL, PASSWORD)
+    newest = sessions.refresh(tokens.refresh)
+    assert refused(sessions.refresh, tokens.refresh)
+    assert refused(sessions.refresh, newest.refresh)
 
 
 def test_logging_out_ends_the_grace(shop: Shop, tokens: TokenPair) -> None:
-    newest = shop.accounts.refresh(tokens.refresh)
-    shop.accounts.log_out(identity(shop, newest))
-    assert refused(shop.accounts.refresh, tokens.refresh)
+    newest = shop.sessions.refresh(tokens.refresh)
+    shop.sessions.log_out(identity(shop, newest))
+    assert refused(shop.sessions.refresh, tokens.refresh)
 
 
 def test_a_new_password_ends_the_grace_of_the_session_that_is_kept(shop: Shop, tokens: TokenPair) -> None:
-    newest = shop.accounts.refresh(tokens.refresh)
+    newest = shop.sessions.refresh(tokens.refresh)
     shop.accounts.change_password(identity(shop, newest), PASSWORD, "another password")
-    newest = shop.accounts.refresh(newest.refresh)
+    newest = shop.sessions.refresh(newest.refresh)
     shop.accounts.change_password(identity(shop, newest), "another password", PASSWORD)
-    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.sessions.refresh, tokens.refresh)
 
 
 def test_signed_tokens_of_one_exchange_are_the_same_bytes(shop: Shop, buyer: Account) -> None:
     """Issued by two API processes that share only the store and the signing key."""
     first, second = (
-        accounts_over(shop.store, shop, ids=RandomIds(), tokens=JwtTokens(secret_key("s" * 32))) for _ in range(2)
+        sessions_over(shop.store, shop, ids=RandomIds(), tokens=JwtTokens(secret_key("s" * 32))) for _ in range(2)
     )
-    tokens = first.log_in(buyer.email, PASSWORD)
+    tokens = accounts_over(shop.store, shop, first).log_in(buyer.email, PASSWORD)
     pair = first.refresh(tokens.refresh)
     shop.clock.advance(seconds=2.5)
     assert second.refresh(tokens.refresh) == pair
@@ -455,31 +489,31 @@ def test_signed_tokens_of_one_exchange_are_the_same_bytes(shop: Shop, buyer: Acc
 
 
 def test_access_and_refresh_tokens_are_not_interchangeable(shop: Shop, tokens: TokenPair) -> None:
-    assert refused(shop.accounts.refresh, tokens.access)
-    assert refused(shop.accounts.identify, tokens.refresh)
-    assert refused(shop.accounts.verify, "made up")
-    assert {shop.accounts.verify(token).account_id for token in (tokens.access, tokens.refresh)} == {
+    assert refused(shop.sessions.refresh, tokens.access)
+    assert refused(shop.sessions.identify, tokens.refresh)
+    assert refused(shop.sessions.verify, "made up")
+    assert {shop.sessions.verify(token).account_id for token in (tokens.access, tokens.refresh)} == {
         identity(shop, tokens).account_id
     }
 
 
 def test_tokens_expire(shop: Shop, tokens: TokenPair) -> None:
     shop.clock.advance(minutes=10)
-    assert refused(shop.accounts.identify, tokens.access)
-    tokens = shop.accounts.refresh(tokens.refresh)
+    assert refused(shop.sessions.identify, tokens.access)
+    tokens = shop.sessions.refresh(tokens.refresh)
     shop.clock.advance(days=14)
-    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.sessions.refresh, tokens.refresh)
 
 
 def test_each_refresh_prolongs_the_session(shop: Shop, tokens: TokenPair) -> None:
     for _ in range(3):
         shop.clock.advance(days=13)
-        tokens = shop.accounts.refresh(tokens.refresh)
+        tokens = shop.sessions.refresh(tokens.refresh)
 
 
 def test_an_inactive_account_refreshes_nothing(shop: Shop, buyer: Account, tokens: TokenPair) -> None:
     deactivate(shop, buyer)
-    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.sessions.refresh, tokens.refresh)
 
 
 def test_a_promoted_account_keeps_nothing_by_which_a_stranger_could_return(
@@ -493,8 +527,8 @@ def test_a_promoted_account_keeps_nothing_by_which_a_stranger_could_return(
     assert not identity(shop, shop.accounts.log_in(EMAIL, PASSWORD)).is_staff
     account = shop.accounts.appoint_staff(EMAIL.upper(), "another password")
     assert (account.is_staff, account.first_name, account.last_name, account.bio) == (True, "", "", "")
-    assert not identity(shop, tokens).is_staff
-    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.sessions.identify, tokens.access)
+    assert refused(shop.sessions.refresh, tokens.refresh)
     with pytest.raises(NotAuthenticated):
         shop.accounts.log_in(EMAIL, PASSWORD, device_token=tokens.device)
     assert identity(shop, shop.accounts.log_in(EMAIL, "another password")).is_staff
@@ -521,9 +555,9 @@ def test_an_account_that_is_staff_already_keeps_its_profile(shop: Shop, buyer: A
     shop.accounts.edit_profile(buyer.id, bio="Looks after the market.")
     tokens = shop.accounts.log_in(EMAIL, "another password")
     assert shop.accounts.appoint_staff(EMAIL).is_staff
-    shop.accounts.refresh(tokens.refresh)
+    shop.sessions.refresh(tokens.refresh)
     assert shop.accounts.appoint_staff(EMAIL, "third password").bio == "Looks after the market."
-    assert refused(shop.accounts.refresh, tokens.refresh)
+    assert refused(shop.sessions.refresh, tokens.refresh)
 
 
 def test_an_account_without_a_password_is_made_staff_with_one(shop: Shop) -> None:
@@ -534,10 +568,12 @@ def test_an_account_without_a_password_is_made_staff_with_one(shop: Shop) -> Non
 
 def test_logging_out_ends_this_session_and_can_be_repeated(shop: Shop, tokens: TokenPair) -> None:
     other = shop.accounts.log_in(EMAIL, PASSWORD)
-    shop.accounts.log_out(identity(shop, tokens))
-    shop.accounts.log_out(identity(shop, tokens))
-    assert refused(shop.accounts.refresh, tokens.refresh)
-    shop.accounts.refresh(other.refresh)
+    who = identity(shop, tokens)
+    shop.sessions.log_out(who)
+    shop.sessions.log_out(who)
+    assert refused(shop.sessions.identify, tokens.access)
+    assert refused(shop.sessions.refresh, tokens.refresh)
+    shop.sessions.refresh(other.refresh)
 
 
 # --- profile and password
@@ -546,8 +582,8 @@ def test_logging_out_ends_this_session_and_can_be_repeated(shop: Shop, tokens: T
 def test_a_new_password_ends_the_other_sessions(shop: Shop, tokens: TokenPair) -> None:
     other = shop.accounts.log_in(EMAIL, PASSWORD)
     shop.accounts.change_password(identity(shop, tokens), PASSWORD, "another password")
-    shop.accounts.refresh(tokens.refresh)
-    assert refused(shop.accounts.refresh, other.refresh)
+    shop.sessions.refresh(tokens.refresh)
+    assert refused(shop.sessions.refresh, other.refresh)
     with pytest.raises(NotAuthenticated):
         shop.accounts.log_in(EMAIL, PASSWORD)
     shop.accounts.log_in(EMAIL, "another password")
@@ -607,13 +643,16 @@ def test_sessions_of_a_missing_account_are_invalid(shop: Shop) -> None:
     def tamper(tx: Transaction) -> Transaction:
         return without_accounts(tx) if gone else tx
 
-    accounts = accounts_over(TamperedStore(shop.store, tamper=tamper), shop)
+    store = TamperedStore(shop.store, tamper=tamper)
+    sessions = sessions_over(store, shop)
+    accounts = accounts_over(store, shop, sessions)
     signed_up: Sequence[Account | MarketError] = accounts.sign_up([SignUp("a@example.com", PASSWORD)])
     tokens = accounts.log_in(unwrap_single(signed_up).email, PASSWORD)
+    who = sessions.identify(tokens.access)
     gone = True
-    assert refused(accounts.refresh, tokens.refresh)
+    assert refused(sessions.refresh, tokens.refresh)
     with pytest.raises(NotFound):
-        accounts.change_password(accounts.identify(tokens.access), PASSWORD, "another password")
+        accounts.change_password(who, PASSWORD, "another password")
 
 
 @pytest.mark.parametrize("address", ["\u212aara@example.com", "kara@example.com\u200b", "kara@e\uff58ample.com"])

@@ -18,6 +18,7 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
+from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing import (
     CountingIds,
@@ -317,18 +318,22 @@ class Outage:
 
     def rebuilt(self, market: Market) -> Market:
         store, clock = cast(Store, Guarded(market.store, self)), market.clock
+        ids, tokens = CountingIds(), RememberedTokens()
+        sessions = Sessions(store, clock, market.queries, ids=ids, tokens=tokens)
         return evolve(
             market,
             accounts=Accounts(
                 store,
                 clock,
-                ids=CountingIds(),
+                ids=ids,
                 passwords=PlainPasswords(),
-                tokens=RememberedTokens(),
+                tokens=tokens,
                 limiter=MemoryLoginLimiter(),
                 rate_limiter=MemoryRateLimiter(),
                 security_log=RecordedSecurityEvents(),
+                sessions=sessions,
             ),
+            sessions=sessions,
             catalog=Catalog(store, clock),
             ordering=Ordering(store, clock),
             payments=Payments(store, clock, ids=CountingIds(), gateway=MemoryGateway()),

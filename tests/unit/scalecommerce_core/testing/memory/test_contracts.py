@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from scalecommerce_core.domain.product_views import NO_CAPS, ViewCaps
-from scalecommerce_core.ports import CatalogChange, PaymentGateway, Store
+from scalecommerce_core.ports import AccessChange, CatalogChange, PaymentGateway, Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.testing import (
     MemoryGateway,
@@ -49,6 +49,12 @@ class TestMemoryChanges(CatalogChangesContract):
     def reported(self, store: MemoryStore) -> list[CatalogChange]:
         reported: list[CatalogChange] = []
         store.changed = reported.append
+        return reported
+
+    @pytest.fixture
+    def access_reported(self, store: MemoryStore) -> list[AccessChange]:
+        reported: list[AccessChange] = []
+        store.access_changed = reported.append
         return reported
 
 

@@ -1,0 +1,33 @@
+"""Session queries."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import bindparam, select
+
+from adapters.db.core.bulk_statements import equals_any, text_array
+from adapters.db.queries.executor import QueryExecutor
+from adapters.db.schema import Moment, accounts, sessions
+from scalecommerce_core.domain.identifiers import SessionId
+from scalecommerce_core.queries import SessionState
+
+_STATES: Final = select(
+    sessions.c.id,
+    sessions.c.account_id,
+    sessions.c.revoked_at.is_(None) & accounts.c.is_active,
+    accounts.c.is_staff,
+).where(sessions.c.account_id == accounts.c.id, equals_any(sessions.c.id))
+_REVOKED: Final = select(sessions.c.id).where(sessions.c.revoked_at >= bindparam("since", type_=Moment))
+
+
+class SessionQueries:
+    def __init__(self, executor: QueryExecutor) -> None:
+        self._executor = executor
+
+    def session_states(self, ids: Collection[SessionId]) -> Mapping[SessionId, SessionState]:
+        rows = self._executor.fetch(_STATES, {"ids": text_array(ids)})
+        return {id_: SessionState(account_id, is_open, is_staff) for id_, account_id, is_open, is_staff in rows}
+
+    def revoked_sessions(self, since: datetime) -> Sequence[SessionId]:
+        return [SessionId(id_) for (id_,) in self._executor.fetch(_REVOKED, {"since": since})]

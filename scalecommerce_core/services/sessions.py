@@ -1,0 +1,216 @@
+"""Sessions: tokens, their exchange, and the check that a session still allows access."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attrs import evolve, field, frozen
+
+from scalecommerce_core.domain.account import Account, Lifetimes, Session
+from scalecommerce_core.domain.errors import NotAuthenticated, TokenNotValid, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.product_views import ESTABLISHED_AFTER, ViewerTrust
+from scalecommerce_core.ports import Claims, Clock, Ids, Store, TokenKind, Tokens, Transaction
+from scalecommerce_core.queries import SessionQueries, SessionState
+from scalecommerce_core.services.retry import retry_on
+
+DEFAULT_LIFETIMES = Lifetimes()
+LOGIN_REFUSED = "No active account has this e-mail address and password."
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clocks of a process that revokes a session and of one that reads this may differ."""
+
+
+@frozen
+class TokenPair:
+    """An access token and a refresh token; a log-in also returns the device token that later log-ins should send."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    device: str = field(default="", repr=False)
+
+
+@frozen
+class Identity:
+    """The account and session that an access token was issued to."""
+
+    account_id: AccountId
+    session_id: SessionId
+    is_staff: bool
+    trust: ViewerTrust = ViewerTrust.UNKNOWN
+    """When the token was issued."""
+
+
+class Sessions:
+    """Use cases of sessions.
+
+    A signed access token proves who logged in; `check` finds out in the store whether access has ended since:
+    by log-out, a change of the password, or deactivation or demotion of the account. API processes make most
+    of these checks in memory, with `recent_revocations` and the change feed. A refresh token is checked in the store at
+    each use.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        queries: SessionQueries,
+        *,
+        ids: Ids,
+        tokens: Tokens,
+        lifetimes: Lifetimes = DEFAULT_LIFETIMES,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._queries = queries
+        self._ids = ids
+        self._tokens = tokens
+        self._lifetimes = lifetimes
+
+    @property
+    def revocation_lifetime(self) -> timedelta:
+        """How long a revocation must be remembered: until all access tokens of the session have expired."""
+        return self._lifetimes.access + CLOCK_SKEW
+
+    def recent_revocations(self) -> Sequence[SessionId]:
+        """The revoked sessions that an access token may still name."""
+        return self._queries.revoked_sessions(self._clock.now() - self.revocation_lifetime)
+
+    def refused(self, identities: Sequence[Identity]) -> Sequence[TokenNotValid | None]:
+        """For each identity, the error if its session was revoked or the rights of its account changed, else None."""
+        states = self._queries.session_states({identity.session_id for identity in identities})
+        return [
+            None if allows(states.get(identity.session_id), identity) else session_over() for identity in identities
+        ]
+
+    def open(self, account: Account) -> TokenPair:
+        """Open a session and return its tokens. The caller has verified the credentials of `account`.
+
+        Raise `NotAuthenticated` if the account was deactivated, or its password changed, since `account` was read.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            # The lock orders this log-in before or after a deactivation, which revokes all sessions that it sees.
+            current = tx.accounts.lock([account.id]).get(account.id)
+            if current is None or not current.is_active or current.password_hash != account.password_hash:
+                raise NotAuthenticated(LOGIN_REFUSED)
+            ends_at = self._lifetimes.end_of_session(now, now, is_staff=current.is_staff)
+            session = Session(SessionId(self._ids.token()), account.id, self._ids.token(), now, ends_at)
+            tx.sessions.add([session])
+            trust = _viewer_trust(tx, current, session)
+        return self._issue_tokens(current, session, trust)
+
+    @retry_on(TransactionAborted)
+    def refresh(self, token: str) -> TokenPair:
+        """Exchange a refresh token for a new pair; raise `TokenNotValid`.
+
+        Within `Lifetimes.refresh_grace` after its exchange, a token returns the same pair, byte for byte. Later reuse
+        revokes the session (`domain.account.Session.exchange`).
+        """
+        now = self._clock.now()
+        claims = self._tokens.read(token, now)
+        if claims.kind is not TokenKind.REFRESH:
+            raise TokenNotValid("This is not a refresh token.")
+        with self._store.begin() as tx:
+            # Accounts before sessions: the lock order of `ports.unit_of_work`.
+            account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
+            session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
+            valid, trust = False, ViewerTrust.UNKNOWN
+            if session is not None and account is not None and account.is_active:
+                valid = session.exchange(
+                    claims.id,
+                    self._ids.token(),
+                    now,
+                    ends_at=self._lifetimes.end_of_session(session.created_at, now, is_staff=account.is_staff),
+                    grace=self._lifetimes.refresh_grace,
+                )
+                tx.sessions.save([session])
+                trust = _viewer_trust(tx, account, session)
+        if not valid or session is None or account is None:
+            raise session_over()
+        return self._issue_tokens(account, session, trust)
+
+    def identify(self, access: str) -> Identity:
+        """The caller that an access token was issued to; raise `TokenNotValid`, also if access has ended since."""
+        identity = self.read(access)
+        self.check(identity)
+        return identity
+
+    def verify(self, token: str) -> Claims:
+        """The claims of an access or refresh token; raise `TokenNotValid`, also if its session is over."""
+        claims = self._tokens.read(token, self._clock.now())
+        if claims.kind is TokenKind.DEVICE:
+            raise TokenNotValid("This is not an access or refresh token.")
+        self.check(Identity(claims.account_id, claims.session_id, claims.is_staff))
+        return claims
+
+    def read(self, access: str) -> Identity:
+        """The content of an access token, without a look-up; raise `TokenNotValid`.
+
+        Access may have ended since the token was issued: `check` it, or `identify` the caller instead.
+        """
+        now = self._clock.now()
+        claims = self._tokens.read(access, now)
+        if claims.kind is not TokenKind.ACCESS:
+            raise TokenNotValid("This is not an access token.")
+        return Identity(claims.account_id, claims.session_id, claims.is_staff, claims.trust)
+
+    def check(self, identity: Identity) -> None:
+        """Raise `TokenNotValid` if the session was revoked, or the rights of its account changed."""
+        (error,) = self.refused([identity])
+        if error is not None:
+            raise error
+
+    @retry_on(TransactionAborted)
+    def log_out(self, who: Identity) -> None:
+        """Revoke the session: its tokens become invalid."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            sessions = tx.sessions.lock([who.session_id])
+            for session in sessions.values():
+                session.revoke(now)
+            tx.sessions.save(list(sessions.values()))
+
+    def _issue_tokens(self, account: Account, session: Session, trust: ViewerTrust) -> TokenPair:
+        """The current tokens of a session. They depend on stored fields only, so that they can be issued again."""
+        issued = session.issued_at
+        access = Claims(
+            kind=TokenKind.ACCESS,
+            id=_access_id(session.current),
+            account_id=account.id,
+            session_id=session.id,
+            is_staff=account.is_staff,
+            expires_at=min(issued + self._lifetimes.access, session.expires_at),
+            trust=trust,
+        )
+        refresh = evolve(
+            access, kind=TokenKind.REFRESH, id=session.current, expires_at=session.expires_at, trust=ViewerTrust.UNKNOWN
+        )
+        return TokenPair(self._tokens.issue(access, issued), self._tokens.issue(refresh, issued))
+
+
+def session_over() -> TokenNotValid:
+    return TokenNotValid("The session is over: log in again.")
+
+
+def allows(state: SessionState | None, identity: Identity) -> bool:
+    """Whether a session in this state still gives the rights of `identity`; None: there is no such session."""
+    return (
+        state is not None
+        and state.is_open
+        and state.account_id == identity.account_id
+        and state.is_staff == identity.is_staff
+    )
+
+
+def _viewer_trust(tx: Transaction, account: Account, session: Session) -> ViewerTrust:
+    """Trust in the account at the time of issue of the session's current tokens."""
+    issued = session.issued_at
+    return ViewerTrust.of(
+        issued - account.created_at, lambda: tx.orders.has_bought(account.id, issued - ESTABLISHED_AFTER)
+    )
+
+
+def _access_id(refresh_id: str) -> str:
+    """The `jti` of the access token issued with this refresh token: 128 bits that do not reveal the refresh token's."""
+    return base64.urlsafe_b64encode(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16]).rstrip(b"=").decode()
