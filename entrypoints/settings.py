@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from email.utils import parseaddr
 from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +27,9 @@ from scalecommerce_core.domain.secret import Secret
 logger = logging.getLogger(__name__)
 
 MIN_SECRET_BYTES: Final = 32
+EMAIL_CONSOLE: Final = "console:"
+"""The value of `SMTP_URL` that writes e-mails to the log."""
+MAX_SENDER_LENGTH: Final = 320
 MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
 """The limit of every number; as seconds, 31 years. It keeps dates in the range of `datetime`."""
@@ -55,6 +59,7 @@ SECRETS: Final = (
     "JWT_PREVIOUS_SECRETS",
     "ENCRYPTION_SECRET",
     "ENCRYPTION_PREVIOUS_SECRETS",
+    "SMTP_URL",
 )
 """The variables that contain passwords or keys."""
 
@@ -182,6 +187,27 @@ def _policies(_settings: object, _attribute: "Attribute[Any]", value: str) -> No
         from entrypoints.policies import load_named  # noqa: PLC0415 - it loads numpy
 
         load_named(value)
+
+
+def _smtp_url(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
+    if value and value.reveal() != EMAIL_CONSOLE:
+        from adapters.email.smtp import SmtpServer  # noqa: PLC0415 - loads the email package
+
+        SmtpServer.from_url(value.reveal())
+
+
+def _email_from(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    _, address = parseaddr(value)
+    if not value.isprintable() or "@" not in address or len(value) > MAX_SENDER_LENGTH:
+        raise ValueError(f"{value!r} is not an address such as `Shop <noreply@shop.example>`")
+
+
+def _public_url(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if not value:
+        return
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or "@" in value:
+        raise ValueError(f"{value!r} is not a URL such as `https://shop.example`")
 
 
 def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
@@ -334,6 +360,39 @@ class Settings:
     )
     sign_up_window_seconds: int = _setting(
         3_600, "Length of the window of `SIGN_UPS_PER_ADDRESS` and `SIGN_UPS_TOTAL`.", validator=_positive
+    )
+    smtp_url: Secret = _setting(
+        NO_SECRET,
+        "Mail server: `smtp://user:password@host:587` (STARTTLS is required), `smtps://…:465` (TLS) or"
+        " `smtp+insecure://…:25` (no TLS). Empty: no e-mail is sent. For development: `console:`, which writes"
+        " e-mails to the log.",
+        validator=_smtp_url,
+    )
+    smtp_timeout_seconds: int = _setting(10, "How long the mail server may take for an answer.", validator=_positive)
+    email_from: str = _setting(
+        "ScaleCommerce <noreply@localhost>",
+        "Sender of e-mails: an address, or a name and an address.",
+        validator=_email_from,
+    )
+    public_url: str = _setting(
+        "",
+        "URL of the shop's pages, `https://shop.example`. Links in e-mails lead to `/verify-email` and"
+        " `/reset-password` there. Empty: e-mails contain codes without links.",
+        validator=_public_url,
+    )
+    email_verification_seconds: int = _setting(
+        259_200, "How long the link to confirm an e-mail address is valid.", validator=_positive
+    )
+    password_reset_seconds: int = _setting(
+        1_800, "How long the link to reset a password is valid.", validator=_positive
+    )
+    email_requests_per_hour: int = _setting(
+        5,
+        "Requests for an e-mail with a link, per recipient and hour; ten times as many per network of clients.",
+        validator=_positive,
+    )
+    require_verified_email: bool = _setting(
+        False, "Accounts may not order, sell or create webhooks before their e-mail address is confirmed."
     )
     view_window_seconds: int = _setting(
         30,

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 
 from attrs import frozen
@@ -17,6 +18,8 @@ from adapters.db.core.errors import check_schema
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
+from adapters.email.console import ConsoleSender, NoSender
+from adapters.email.smtp import SmtpSender, SmtpServer
 from adapters.payments.sandbox import SandboxGateway
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.rate_limiter import RedisRateLimiter
@@ -39,21 +42,26 @@ from adapters.webhooks.sender import HttpWebhookSender
 from entrypoints.gateways import SANDBOX, load_payment_gateway
 from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.policies import load_all
-from entrypoints.settings import Settings
+from entrypoints.settings import EMAIL_CONSOLE, Settings
 from scalecommerce_core.domain.errors import Unavailable
-from scalecommerce_core.ports import PaymentGateway, Store, WebhookSender
+from scalecommerce_core.ports import EmailSender, PaymentGateway, Store, WebhookSender
+from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import Accounts, SignUpLimits
 from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.email_verification import EmailVerification
+from scalecommerce_core.services.emails import EmailRules, Emails
 from scalecommerce_core.services.login_throttle import LoginLimits
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
+from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing, PricingRules
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
+from scalecommerce_core.services.verified_accounts import VerifiedAccounts
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 
 
@@ -129,6 +137,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         else load_payment_gateway(settings.payment_gateway)
     )
     sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
+    email_sender = _email_sender(settings)
     if settings.failpoints:
         from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - for self-tests only
 
@@ -136,6 +145,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         store, views = seams.store(store), seams.port("views", views)
         gateway = seams.port("gateway", gateway)
         sender = seams.port("webhook_sender", sender)
+        email_sender = seams.port("email_sender", email_sender)
         notifier = seams.port(
             "notifier", CeleryWorkNotifier(seams.broker(create_publisher(settings.redis_url.reveal())), redis)
         )
@@ -147,6 +157,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         access_lifetime=settings.access_lifetime,
     )
     sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens, lifetimes=settings.lifetimes)
+    verified = VerifiedAccounts(required=settings.require_verified_email)
+    token_limits = TokenLimits(settings.email_requests_per_hour)
+    emails = Emails(store, clock, randomness=SystemRandomness(), sender=email_sender, rules=_email_rules(settings))
     market = Market(
         accounts=Accounts(
             store,
@@ -168,10 +181,33 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             sign_up_limits=SignUpLimits(
                 settings.sign_ups_per_address, settings.sign_ups_total, settings.sign_up_window
             ),
+            emails=emails,
         ),
-        catalog=Catalog(store, clock),
+        catalog=Catalog(store, clock, verified=verified),
+        emails=emails,
+        email_verification=EmailVerification(
+            store,
+            clock,
+            passwords=passwords,
+            emails=emails,
+            limiter=rate_limiter,
+            security=security_log,
+            limits=token_limits,
+        ),
         ordering=Ordering(
-            store, clock, OrderRules(settings.price_promise, settings.reservation, settings.order_quotas)
+            store,
+            clock,
+            OrderRules(settings.price_promise, settings.reservation, settings.order_quotas),
+            verified=verified,
+        ),
+        password_reset=PasswordReset(
+            store,
+            clock,
+            passwords=passwords,
+            emails=emails,
+            limiter=rate_limiter,
+            security=security_log,
+            limits=token_limits,
         ),
         payments=Payments(
             store,
@@ -195,6 +231,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             cipher=FernetCipher(*_encryption_secrets(settings)),
             sender=sender,
             rules=WebhookRules(retention=settings.event_retention, allow_loopback=settings.webhooks_allow_loopback),
+            verified=verified,
         ),
         queries=queries,
         store=store,
@@ -221,6 +258,24 @@ def _encryption_secrets(settings: Settings) -> tuple[str, Sequence[str]]:
     """The secret that encrypts, and those that only decrypt."""
     first, *others = (secret.reveal() for secret in settings.encryption_secrets)
     return first, others
+
+
+def _email_sender(settings: Settings) -> EmailSender:
+    url = settings.smtp_url.reveal()
+    if not url:
+        return NoSender()
+    if url == EMAIL_CONSOLE:
+        return ConsoleSender()
+    return SmtpSender(SmtpServer.from_url(url), settings.email_from, timeout=settings.smtp_timeout_seconds)
+
+
+def _email_rules(settings: Settings) -> EmailRules:
+    return EmailRules(
+        enabled=bool(settings.smtp_url),
+        public_url=settings.public_url,
+        verification=timedelta(seconds=settings.email_verification_seconds),
+        reset=timedelta(seconds=settings.password_reset_seconds),
+    )
 
 
 def _derive_key(settings: Settings, purpose: bytes) -> bytes:
@@ -279,6 +334,7 @@ def worker_application(settings: Settings, session: str) -> Celery:
             engine.notifier.acknowledge,
             delivery_lock=lambda: worker_lock(engine.redis, "deliver"),
             repricing_lock=lambda: worker_lock(engine.redis, "reprice"),
+            email_lock=lambda: worker_lock(engine.redis, "send e-mails"),
         )
 
     return create_celery_app(settings.redis_url.reveal(), tasks)

@@ -10,7 +10,12 @@ from sqlalchemy import Engine, text
 from adapters.db.core.errors import translate_errors
 from adapters.db.core.session import SqlSession
 from adapters.db.core.write_behind import open_write_behind_queue
-from adapters.db.repositories.accounts import PostgresAccountRepository, PostgresSessionRepository
+from adapters.db.repositories.accounts import (
+    PostgresAccountRepository,
+    PostgresAccountTokenRepository,
+    PostgresSessionRepository,
+)
+from adapters.db.repositories.emails import PostgresEmailRepository
 from adapters.db.repositories.events import PostgresEventRepository
 from adapters.db.repositories.idempotency import PostgresIdempotencyRepository
 from adapters.db.repositories.orders import PostgresOrderRepository
@@ -98,6 +103,8 @@ class PostgresTransaction:
     def __init__(self, sql: SqlSession) -> None:
         self.accounts = PostgresAccountRepository(sql)
         self.sessions = PostgresSessionRepository(sql)
+        self.account_tokens = PostgresAccountTokenRepository(sql)
+        self.emails = PostgresEmailRepository(sql)
         self.categories = PostgresCategoryRepository(sql)
         self.products = PostgresProductRepository(sql)
         self.stock = PostgresStockRepository(sql)

@@ -37,6 +37,7 @@ TASKS: Final = (
     ScheduledTask("scalecommerce.number_events", BackgroundTasks.number_events, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.deliver_webhooks", BackgroundTasks.deliver_webhooks, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.forget_webhooks", BackgroundTasks.purge_webhooks, timedelta(minutes=1)),
+    ScheduledTask("scalecommerce.send_emails", BackgroundTasks.send_emails, timedelta(seconds=2)),
     ScheduledTask("scalecommerce.fold_statistics", BackgroundTasks.fold_statistics, timedelta(seconds=2)),
     ScheduledTask("scalecommerce.reprice", BackgroundTasks.reprice, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.forget_decisions", BackgroundTasks.purge_decisions, timedelta(minutes=1)),

@@ -42,6 +42,9 @@ SELLERS_PER_ROUND: Final = 1_000
 GATEWAY_BATCH_SIZE: Final = 10
 GATEWAY_TIME_LIMIT: Final = timedelta(seconds=5)
 """After this time a task starts no further batch of gateway requests: a slow gateway must not occupy the workers."""
+EMAIL_BATCH_SIZE: Final = 10
+EMAIL_TIME_LIMIT: Final = timedelta(seconds=5)
+"""After this time the task starts no further batch of e-mails."""
 MAX_BATCHES: Final = 200
 """Batches per task run. A shutdown waits for one task run at most; the next message continues with the backlog."""
 DELIVERY_TIME_LIMIT: Final = timedelta(seconds=5)
@@ -75,9 +78,9 @@ class RepricingTurn:
 class BackgroundTasks:
     """One method per task. All are idempotent: any number of processes may run any of them at the same time.
 
-    `acknowledge_notification` lets the next order send a message to the workers again. `delivery_lock` and
-    `repricing_lock` yield whether this process acquired them. At most one process of a worker holds each lock, so
-    that slow webhook receivers and repricing leave other processes free to decide orders. `sleep` takes seconds.
+    `acknowledge_notification` lets the next order send a message to the workers again. The locks yield
+    whether this process acquired them. At most one process of a worker holds each lock, so that slow webhook receivers,
+    slow mail servers and repricing leave other processes free to decide orders. `sleep` takes seconds.
     """
 
     market: Market
@@ -85,6 +88,7 @@ class BackgroundTasks:
     acknowledge_notification: Callable[[], None]
     delivery_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
     repricing_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
+    email_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
     sleep: Callable[[float], None] = time.sleep
     unknown_policies: UnknownPolicies = field(factory=UnknownPolicies)
     repricing_turn: RepricingTurn = field(factory=RepricingTurn)
@@ -152,6 +156,16 @@ class BackgroundTasks:
                 clock, webhooks = self.market.clock, self.market.webhooks
                 ends = clock.now() + DELIVERY_TIME_LIMIT
                 _repeat(lambda: webhooks.deliver().total if clock.now() < ends else 0)
+
+    def send_emails(self) -> None:
+        """Send due e-mails for about `EMAIL_TIME_LIMIT`, then delete expired tokens."""
+        with self.email_lock() as acquired:
+            if acquired:
+                clock, emails = self.market.clock, self.market.emails
+                ends = clock.now() + EMAIL_TIME_LIMIT
+                # Ends after a batch with a failure: the server would probably delay the next one as well.
+                _repeat(lambda: emails.deliver(EMAIL_BATCH_SIZE).sent if clock.now() < ends else 0)
+                _repeat(lambda: emails.purge(BATCH_SIZE))
 
     def reprice(self) -> None:
         """Start runs that are due and work on unfinished ones, for `REPRICING_TIME_LIMIT`; sellers take turns.

@@ -55,6 +55,8 @@ class Account:
     bio: str = ""
     is_staff: bool = False
     is_active: bool = True
+    email_verified_at: datetime | None = None
+    """When the owner proved control of `email`; None: not yet."""
 
     def edit(self, *, first_name: str | None = None, last_name: str | None = None, bio: str | None = None) -> None:
         """Change the given fields of the profile; raise `Invalid` naming the fields, and change nothing then."""

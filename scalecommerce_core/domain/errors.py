@@ -8,6 +8,7 @@ MarketError
 │   ├── NotAuthenticated      no credentials, or wrong ones: log in
 │   │   └── TokenNotValid     the token is malformed, expired, revoked or of the wrong kind: refresh it or log in
 │   ├── Forbidden             another account may do this, this one may not
+│   │   └── EmailNotVerified  the account has to confirm its e-mail address first: request an e-mail
 │   ├── IdempotencyKeyReused  the key was used for another request: make a new key
 │   ├── TooManyAttempts       a rate limit is reached: wait for `retry_after`
 │   └── NothingToSeedOn       seeding needs users or products that do not exist: seed them first
@@ -26,6 +27,7 @@ MarketError
 │   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
 │   ├── TooManyOpenOrders     the account has the most open orders that are allowed: pay or cancel one
 │   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one
+│   ├── EmailOff              the shop sends no e-mail: ask its operator
 │   ├── TooManyPolicies       the seller has the most pricing policies that are allowed: delete one
 │   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it
 │   ├── RunNotReversible      the pricing run has changed no price, or cannot be rolled back

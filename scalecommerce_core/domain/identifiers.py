@@ -11,6 +11,7 @@ PolicyId = NewType("PolicyId", int)
 RunId = NewType("RunId", int)
 EndpointId = NewType("EndpointId", int)
 DeliveryId = NewType("DeliveryId", int)
+EmailId = NewType("EmailId", int)
 
 CommandId = NewType("CommandId", UUID)
 """The caller makes it before the first attempt, so that a retry after a lost response has no second effect."""

@@ -6,9 +6,10 @@ method. Mappings that repositories return leave out ids that do not exist. `lock
 transaction ends, in the order of their keys; `LOCKS` gives the order between kinds of rows.
 """
 
-from scalecommerce_core.ports.accounts import AccountRepository, SessionRepository
+from scalecommerce_core.ports.accounts import AccountRepository, AccountTokenRepository, SessionRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, CatalogFeed, ChangeListener
+from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
 from scalecommerce_core.ports.errors import Duplicate
 from scalecommerce_core.ports.events import EventRepository, NumberedEvent
 from scalecommerce_core.ports.idempotency import IdempotencyRepository, StoredOutcome
@@ -47,6 +48,7 @@ __all__ = [
     "STATISTICS_CONSUMER",
     "AccessChange",
     "AccountRepository",
+    "AccountTokenRepository",
     "CatalogChange",
     "CatalogFeed",
     "CategoryRepository",
@@ -56,6 +58,9 @@ __all__ = [
     "DecryptionFailed",
     "DeliveryRepository",
     "Duplicate",
+    "Email",
+    "EmailFailure",
+    "EmailSender",
     "EventRepository",
     "IdempotencyRepository",
     "Ids",
@@ -63,6 +68,7 @@ __all__ = [
     "LoginLimiter",
     "NumberedEvent",
     "OrderRepository",
+    "OutgoingEmailRepository",
     "OutgoingWebhook",
     "Passwords",
     "PaymentGateway",

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 
 
@@ -25,6 +26,10 @@ class AccountRepository(Protocol):
 
     def save(self, accounts: Collection[Account]) -> None:
         """Update accounts that this transaction has locked."""
+        ...
+
+    def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
+        """Read accounts without a lock."""
         ...
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
@@ -57,4 +62,24 @@ class SessionRepository(Protocol):
 
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         """Revoke all sessions of an account except `keep`."""
+        ...
+
+
+class AccountTokenRepository(Protocol):
+    """Single-use tokens, by digest. A transaction locks the account before it reads tokens that it will use."""
+
+    def add(self, tokens: Collection[AccountToken]) -> None:
+        """Insert tokens."""
+        ...
+
+    def get_many(self, digests: Collection[str]) -> Mapping[str, AccountToken]:
+        """Read tokens without a lock."""
+        ...
+
+    def delete_of(self, account_id: AccountId) -> None:
+        """Delete all tokens of an account that this transaction has locked."""
+        ...
+
+    def purge(self, before: datetime, limit: int) -> int:
+        """Delete up to `limit` tokens that expired before this time; return how many."""
         ...

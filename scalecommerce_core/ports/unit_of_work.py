@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from enum import IntEnum
 from typing import Final, Protocol
 
-from scalecommerce_core.ports.accounts import AccountRepository, SessionRepository
+from scalecommerce_core.ports.accounts import AccountRepository, AccountTokenRepository, SessionRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
+from scalecommerce_core.ports.email import OutgoingEmailRepository
 from scalecommerce_core.ports.events import EventRepository
 from scalecommerce_core.ports.idempotency import IdempotencyRepository
 from scalecommerce_core.ports.orders import OrderRepository
@@ -45,6 +46,8 @@ class LockRank(IntEnum):
     DELIVERY = 19
     VIEW_BATCH = 20
     ROLLUP = 21
+    ACCOUNT_TOKEN = 22
+    OUTGOING_EMAIL = 23
 
 
 class Transaction(Protocol):
@@ -54,6 +57,10 @@ class Transaction(Protocol):
     def accounts(self) -> AccountRepository: ...
     @property
     def sessions(self) -> SessionRepository: ...
+    @property
+    def account_tokens(self) -> AccountTokenRepository: ...
+    @property
+    def emails(self) -> OutgoingEmailRepository: ...
     @property
     def categories(self) -> CategoryRepository: ...
     @property
@@ -145,6 +152,9 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     StatisticsRepository.save_stockouts: LockRank.ROLLUP,
     StatisticsRepository.begin_stockouts: LockRank.ROLLUP,
     StatisticsRepository.rebuild: LockRank.ROLLUP,
+    AccountTokenRepository.delete_of: LockRank.ACCOUNT_TOKEN,
+    OutgoingEmailRepository.claim_due: LockRank.OUTGOING_EMAIL,
+    OutgoingEmailRepository.lock: LockRank.OUTGOING_EMAIL,
 }
 """The methods that lock rows which other transactions may lock too, with the rank of those rows.
 

@@ -19,6 +19,7 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
 )
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
 from scalecommerce_core.ports import (
     Claims,
@@ -37,6 +38,7 @@ from scalecommerce_core.ports import (
     Tokens,
     Transaction,
 )
+from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
 from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
@@ -55,6 +57,8 @@ class SignUp:
     last_name: str = ""
     bio: str = ""
     is_staff: bool = False
+    verify_email: bool = False
+    """Send an e-mail to confirm the address, if e-mails are on."""
 
 
 @frozen
@@ -88,7 +92,9 @@ class Accounts:
         sessions: Sessions,
         login_limits: LoginLimits | None = None,
         sign_up_limits: SignUpLimits | None = None,
+        emails: Emails | None = None,
     ) -> None:
+        """Without `emails`, owners are not notified of changes to their accounts."""
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -97,6 +103,7 @@ class Accounts:
         self._rate_limiter = rate_limiter
         self._security_log = security_log
         self._sessions = sessions
+        self._emails = emails
         self._login_limits = login_limits or LoginLimits()
         self._sign_up_limits = sign_up_limits or SignUpLimits()
         self._log_ins = LoginThrottle(limiter, self._login_limits)
@@ -140,6 +147,10 @@ class Accounts:
 
                 outcomes = apply_each(zip(commands, hashes, strict=True), create)
                 tx.accounts.add(succeeded(outcomes))
+                if self._emails is not None:
+                    asked = [a for a, c in zip(outcomes, commands, strict=True) if c.verify_email]
+                    recipients = {account.email: account.id for account in succeeded(asked)}
+                    self._emails.queue(tx, EmailKind.VERIFY_EMAIL, recipients, now)
         except Duplicate:
             # A concurrent sign-up used the same address between the read and the write above.
             if len(commands) == 1:
@@ -212,6 +223,8 @@ class Accounts:
             for session in own:
                 session.end_grace()
             tx.sessions.save(own)
+            if self._emails is not None:
+                self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
         self._record(SecurityEventKind.PASSWORD_CHANGED, who.account_id, address)
 
     def check_password(

@@ -28,6 +28,7 @@ from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, Store, Tran
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNotVerified, VerifiedAccounts
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 """Fields of a product that hold amounts."""
@@ -153,16 +154,17 @@ class HistoricalProduct:
 class Catalog:
     """Use cases of categories, products and stock. Each takes a batch and returns one result or error per command."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, verified: VerifiedAccounts = ALL_ACCOUNTS) -> None:
         self._store = store
         self._clock = clock
+        self._verified = verified
 
     @retry_on(TransactionAborted)
     def create_products(self, commands: Sequence[CreateProduct]) -> list[ProductWithStock | Replayed | MarketError]:
         """Create products with their opening stock and the first entry of their price history.
 
-        Errors: `Invalid`, also for a SKU that the seller already uses; `IdempotencyKeyReused`;
-        `IdempotencyKeyInFlight`.
+        Errors: `Invalid`, also for a SKU that the seller already uses; `EmailNotVerified`;
+        `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
         """
         now = self._clock.now()
         try:
@@ -182,10 +184,13 @@ class Catalog:
         self, tx: Transaction, commands: Sequence[CreateProduct], now: datetime
     ) -> list[ProductWithStock | MarketError]:
         known = tx.categories.existing({command.category_id for command in commands})
+        unverified = self._verified.unverified(tx, [command.owner for command in commands])
         ids = iter(tx.products.next_ids(len(commands)))
 
         def create(command: CreateProduct) -> ProductWithStock:
             product_id = next(ids)
+            if command.owner in unverified:
+                raise EmailNotVerified
             errors = _price_errors({name: getattr(command, name) for name in PRICE_FIELDS})
             if command.category_id not in known:
                 errors["category_id"] = [f"There is no category {command.category_id}."]

@@ -7,8 +7,11 @@ from scalecommerce_core.ports import Clock, Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.email_verification import EmailVerification
+from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.outbox_relay import OutboxRelay
+from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
@@ -28,7 +31,10 @@ class Market:
 
     accounts: Accounts
     catalog: Catalog
+    emails: Emails
+    email_verification: EmailVerification
     ordering: Ordering
+    password_reset: PasswordReset
     payments: Payments
     pricing: Pricing
     relay: OutboxRelay

@@ -39,6 +39,7 @@ from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, PendingOrde
 from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNotVerified, VerifiedAccounts
 
 logger = logging.getLogger(__name__)
 IMPORT_BATCH_SIZE = 200
@@ -170,10 +171,18 @@ class OrderRules:
 class Ordering:
     """Use cases of orders: intake, background validation, cancellation, expiry, refund, import."""
 
-    def __init__(self, store: Store, clock: Clock, rules: OrderRules = OrderRules()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        rules: OrderRules = OrderRules(),
+        *,
+        verified: VerifiedAccounts = ALL_ACCOUNTS,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._rules = rules
+        self._verified = verified
 
     # --- intake
 
@@ -183,7 +192,7 @@ class Ordering:
         A line costs the lower of the current price and the price that the buyer saw (`OrderLineRequest.price`), if that
         one is still promised (`OrderRules.price_promise`). Errors: `Invalid`, which names lines as
         `order_item[0].product`; `PriceMoved` for a price that is no longer promised, or not for so many units;
-        `TooManyOpenOrders`; `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
+        `TooManyOpenOrders`; `EmailNotVerified`; `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
         """
         # Command ids are nearly always new, and the store rejects an id that is not: look ids up only after a failure.
         try:
@@ -209,7 +218,14 @@ class Ordering:
         """`earlier` holds the orders that other attempts at these commands have placed."""
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
         promises = self._promises(tx, commands, offers, now)
-        drafts = apply_each(commands, lambda command: _lines(command.lines, offers, promises))
+        unverified = self._verified.unverified(tx, [command.owner for command in commands])
+
+        def draft_of(command: PlaceOrder) -> list[OrderLine]:
+            if command.owner in unverified:
+                raise EmailNotVerified
+            return _lines(command.lines, offers, promises)
+
+        drafts = apply_each(commands, draft_of)
         drafts = self._limit_promised_units(tx, commands, drafts, offers, now)
         ids, drafts = self._limit_open_orders(tx, commands, drafts, earlier)
         refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]

@@ -4,13 +4,25 @@
 that every adapter must pass.
 """
 
-from scalecommerce_core.ports import Clock, Ids, PaymentGateway, RateLimiter, SecurityLog, Store, WebhookSender
+from scalecommerce_core.ports import (
+    Clock,
+    EmailSender,
+    Ids,
+    PaymentGateway,
+    RateLimiter,
+    SecurityLog,
+    Store,
+    WebhookSender,
+)
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.email_verification import EmailVerification
+from scalecommerce_core.services.emails import EmailRules, Emails
 from scalecommerce_core.services.login_limiter import MemoryLoginLimiter
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
+from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
@@ -18,12 +30,14 @@ from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
+from scalecommerce_core.services.verified_accounts import VerifiedAccounts
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
     CountingIds,
     CountingWorkNotifier,
     PlainPasswords,
     RecordedSecurityEvents,
+    RecordingEmailSender,
     RecordingSender,
     RememberedTokens,
     ReversingCipher,
@@ -50,6 +64,7 @@ __all__ = [
     "MemoryViewCounter",
     "PlainPasswords",
     "RecordedSecurityEvents",
+    "RecordingEmailSender",
     "RecordingSender",
     "RememberedTokens",
     "ReversingCipher",
@@ -58,6 +73,9 @@ __all__ = [
     "SharedViews",
     "in_memory_market",
 ]
+
+
+EMAILS_ON = EmailRules(enabled=True)
 
 
 def in_memory_market(
@@ -70,13 +88,17 @@ def in_memory_market(
     gateway: PaymentGateway | None = None,
     sender: WebhookSender | None = None,
     rate_limiter: RateLimiter | None = None,
+    email_sender: EmailSender | None = None,
+    email_rules: EmailRules = EMAILS_ON,
     security_log: SecurityLog | None = None,
     order_rules: OrderRules | None = None,
+    require_verified_email: bool = False,
 ) -> Market:
     """The whole engine with in-memory adapters; without a `clock`, the time stands still at 2026-01-01.
 
     Several engines, as the processes of a server, may share a `memory`. `store`, by default the memory itself, may be a
-    wrapper that injects faults (see `simulation`). Webhooks go to `sender`; without one they are recorded and not sent.
+    wrapper that injects faults (see `simulation`). Webhooks go to `sender`, e-mails to `email_sender`; without these
+    they are recorded and not sent.
     """
     memory = memory or MemoryStore()
     store = store or memory
@@ -85,20 +107,34 @@ def in_memory_market(
     queries = MemoryQueries(memory, currency)
     tokens = RememberedTokens()
     sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens)
+    passwords, rate_limiter = PlainPasswords(), rate_limiter or MemoryRateLimiter()
+    security_log = security_log or RecordedSecurityEvents()
+    verified = VerifiedAccounts(required=require_verified_email)
+    emails = Emails(
+        store, clock, randomness=SeededRandomness(), sender=email_sender or RecordingEmailSender(), rules=email_rules
+    )
     return Market(
         accounts=Accounts(
             store,
             clock,
             ids=ids,
-            passwords=PlainPasswords(),
+            passwords=passwords,
             tokens=tokens,
             limiter=MemoryLoginLimiter(),
-            rate_limiter=rate_limiter or MemoryRateLimiter(),
-            security_log=security_log or RecordedSecurityEvents(),
+            rate_limiter=rate_limiter,
+            security_log=security_log,
             sessions=sessions,
+            emails=emails,
         ),
-        catalog=Catalog(store, clock),
-        ordering=Ordering(store, clock, order_rules or OrderRules()),
+        catalog=Catalog(store, clock, verified=verified),
+        emails=emails,
+        email_verification=EmailVerification(
+            store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
+        ),
+        ordering=Ordering(store, clock, order_rules or OrderRules(), verified=verified),
+        password_reset=PasswordReset(
+            store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
+        ),
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=OutboxRelay(store, clock),
@@ -114,6 +150,7 @@ def in_memory_market(
             randomness=SeededRandomness(),
             cipher=ReversingCipher(),
             sender=sender or RecordingSender(),
+            verified=verified,
         ),
         queries=queries,
         store=store,

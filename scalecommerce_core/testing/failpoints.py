@@ -59,6 +59,7 @@ PORTS: Final[dict[str, type]] = {
     "views": ports.ViewCounter,
     "gateway": ports.PaymentGateway,
     "webhook_sender": ports.WebhookSender,
+    "email_sender": ports.EmailSender,
 }
 """The ports around the store with effects, by the name that their seams begin with."""
 BROKER: Final = ("send_task",)

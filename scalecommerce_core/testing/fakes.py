@@ -9,7 +9,15 @@ from uuid import UUID
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.webhook import WebhookAnswer
-from scalecommerce_core.ports import Claims, DecryptionFailed, OutgoingWebhook, SecurityEvent, SecurityEventKind
+from scalecommerce_core.ports import (
+    Claims,
+    DecryptionFailed,
+    Email,
+    EmailFailure,
+    OutgoingWebhook,
+    SecurityEvent,
+    SecurityEventKind,
+)
 
 
 class SettableClock:
@@ -78,6 +86,18 @@ class RecordingSender:
     def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
         self.sent += messages
         return [self.answer(message) for message in messages]
+
+
+class RecordingEmailSender:
+    """Records e-mails instead of sending them; `answer` makes the result of each."""
+
+    def __init__(self, answer: Callable[[Email], EmailFailure | None] = lambda _email: None) -> None:
+        self.answer = answer
+        self.sent: list[Email] = []
+
+    def send(self, emails: Sequence[Email]) -> Sequence[EmailFailure | None]:
+        self.sent += emails
+        return [self.answer(email) for email in emails]
 
 
 class PlainPasswords:

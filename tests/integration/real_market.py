@@ -11,9 +11,12 @@ from adapters.system import RandomIds
 from scalecommerce_core.ports import CatalogChange, Clock
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.email_verification import EmailVerification
+from scalecommerce_core.services.emails import EmailRules, Emails
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
+from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
@@ -27,6 +30,7 @@ from scalecommerce_core.testing import (
     MemoryRateLimiter,
     PlainPasswords,
     RecordedSecurityEvents,
+    RecordingEmailSender,
     RecordingSender,
     RememberedTokens,
     ReversingCipher,
@@ -47,13 +51,16 @@ def real_market(
     store, queries = PostgresStore(database, changed), PostgresQueries(database)
     ids, tokens = CountingIds(), RememberedTokens()
     sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens)
+    passwords, limiter, log = PlainPasswords(), MemoryRateLimiter(), RecordedSecurityEvents()
+    rules = EmailRules(enabled=True)
+    emails = Emails(store, clock, randomness=SeededRandomness(), sender=RecordingEmailSender(), rules=rules)
     try:
         yield Market(
             accounts=Accounts(
                 store,
                 clock,
                 ids=ids,
-                passwords=PlainPasswords(),
+                passwords=passwords,
                 tokens=tokens,
                 limiter=MemoryLoginLimiter(),
                 rate_limiter=MemoryRateLimiter(),
@@ -61,7 +68,14 @@ def real_market(
                 sessions=sessions,
             ),
             catalog=Catalog(store, clock),
+            emails=emails,
+            email_verification=EmailVerification(
+                store, clock, passwords=passwords, emails=emails, limiter=limiter, security=log
+            ),
             ordering=Ordering(store, clock, order_rules or OrderRules()),
+            password_reset=PasswordReset(
+                store, clock, passwords=passwords, emails=emails, limiter=limiter, security=log
+            ),
             payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
             pricing=Pricing(store, clock),
             relay=OutboxRelay(store, clock),

@@ -179,7 +179,7 @@ def test_renaming_tables_keeps_their_rows_and_rewrites_none(empty_database: str)
         def rows(statement: str) -> list[tuple[object, ...]]:
             return [tuple(row) for row in connection.execute(text(statement)).all()]
 
-        assert set(rows(STORAGE)) == storage
+        assert storage <= set(rows(STORAGE))
         assert rows("SELECT * FROM seller_product_counts") == [(1, 2, 1, 7)]
         assert rows("SELECT word, products FROM vocabulary_changes") == [("mug", 1)]
         assert rows("SELECT first_id, last_id FROM product_prices_pending") == [(1, 2)]

@@ -47,6 +47,7 @@ WITHOUT_SUITE: Final[Mapping[type, str]] = {
     ports.WorkNotifier: "one method whose call may be lost",
     ports.SecurityLog: "one method whose record may be lost",
     ports.Passwords: "tests/unit/adapters/security: what it must refuse depends on the algorithm",
+    ports.EmailSender: "tests/integration/test_smtp.py: its guarantees are about the network",
     ports.WebhookSender: "tests/integration/test_webhook_sender.py: its guarantees are about the network",
 }
 """Ports that no suite covers, and why, or where their adapters are tested."""

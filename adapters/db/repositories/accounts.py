@@ -4,22 +4,33 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Text, bindparam, select, update
+from sqlalchemy import BigInteger, Text, bindparam, delete, select, text, update
 
 from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array, text_array
 from adapters.db.core.session import SqlSession, next_numbers_statement
-from adapters.db.schema import Moment, account_ids, accounts, sessions
+from adapters.db.schema import Moment, account_ids, account_tokens, accounts, sessions
 from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 
-_PROFILE: Final = ("email", "password_hash", "first_name", "last_name", "bio", "is_staff", "is_active")
+_PROFILE: Final = (
+    "email",
+    "password_hash",
+    "first_name",
+    "last_name",
+    "bio",
+    "is_staff",
+    "is_active",
+    "email_verified_at",
+)
 _COLUMNS: Final = ("id", *_PROFILE, "created_at")
 _SELECTED: Final = select(*(accounts.c[name] for name in _COLUMNS))
 
 _NUMBERS: Final = next_numbers_statement(account_ids)
 _INSERT: Final = Insert(accounts, *_COLUMNS)
 _UPDATE: Final = Update(accounts, ["id"], *_PROFILE)
-_LOCK: Final = _SELECTED.where(equals_any(accounts.c.id)).order_by(accounts.c.id).with_for_update(key_share=True)
+_GET_MANY: Final = _SELECTED.where(equals_any(accounts.c.id)).order_by(accounts.c.id)
+_LOCK: Final = _GET_MANY.with_for_update(key_share=True)
 _BY_EMAIL: Final = _SELECTED.where(equals_any(accounts.c.email, "emails"))
 
 
@@ -47,6 +58,11 @@ class PostgresAccountRepository:
         self._sql.pending_changes.sellers.update(
             a.id for a in changed if self._seller_fields.get(a.id) != _seller_fields(a)
         )
+
+    def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
+        return {
+            account.id: account for account in map(_account, self._sql.fetch_all(_GET_MANY, {"ids": id_array(ids)}))
+        }
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
         found = map(_account, self._sql.fetch_all(_BY_EMAIL, {"emails": text_array(emails)}))
@@ -117,3 +133,38 @@ class PostgresSessionRepository:
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         rows = self._sql.fetch_all(_REVOKE_ALL, {"account": account_id, "kept": keep, "now": now})
         self._sql.pending_changes.revoked_sessions.update(id_ for (id_,) in rows)
+
+
+_TOKEN: Final = ("digest", "account_id", "purpose", "email", "account_state", "expires_at")
+_INSERT_TOKENS: Final = Insert(account_tokens, *_TOKEN)
+_GET_TOKENS: Final = select(*(account_tokens.c[name] for name in _TOKEN)).where(
+    equals_any(account_tokens.c.digest, "digests")
+)
+_DELETE_TOKENS: Final = delete(account_tokens).where(
+    account_tokens.c.account_id == bindparam("account", type_=BigInteger)
+)
+_PURGE_TOKENS: Final = text(
+    """
+    DELETE FROM account_tokens WHERE digest IN (
+        SELECT digest FROM account_tokens WHERE expires_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    """
+)
+
+
+class PostgresAccountTokenRepository:
+    def __init__(self, sql: SqlSession) -> None:
+        self._sql = sql
+
+    def add(self, tokens: Collection[AccountToken]) -> None:
+        self._sql.insert(_INSERT_TOKENS, [tuple(getattr(token, name) for name in _TOKEN) for token in tokens])
+
+    def get_many(self, digests: Collection[str]) -> Mapping[str, AccountToken]:
+        rows = self._sql.fetch_all(_GET_TOKENS, {"digests": text_array(digests)})
+        return {row[0]: AccountToken(row[0], AccountId(row[1]), TokenPurpose(row[2]), *row[3:]) for row in rows}
+
+    def delete_of(self, account_id: AccountId) -> None:
+        self._sql.execute(_DELETE_TOKENS, {"account": account_id})
+
+    def purge(self, before: datetime, limit: int) -> int:
+        return self._sql.execute(_PURGE_TOKENS, {"before": before, "limit": limit})

@@ -9,7 +9,14 @@ index of these tables, so their updates stay heap-only (HOT); `fillfactor` reser
 are partial indexes.
 """
 
-from adapters.db.schema.accounts import account_ids, accounts, sessions
+from adapters.db.schema.accounts import (
+    account_ids,
+    account_tokens,
+    accounts,
+    outgoing_email_ids,
+    outgoing_emails,
+    sessions,
+)
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
 from adapters.db.schema.events import event_audience, event_consumers, event_counter, events, outbox
 from adapters.db.schema.idempotency import idempotency_keys
@@ -56,6 +63,7 @@ __all__ = [
     "Moment",
     "Total",
     "account_ids",
+    "account_tokens",
     "accounts",
     "categories",
     "category_ids",
@@ -71,6 +79,8 @@ __all__ = [
     "order_lines",
     "orders",
     "outbox",
+    "outgoing_email_ids",
+    "outgoing_emails",
     "payment_refunds",
     "payments",
     "policy_ids",

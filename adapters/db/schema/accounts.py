@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     Sequence,
     String,
     Table,
@@ -16,8 +17,10 @@ from sqlalchemy import (
     text,
 )
 
-from adapters.db.schema.metadata import Moment, metadata
+from adapters.db.schema.metadata import Moment, metadata, one_of
 from scalecommerce_core.domain.account import EMAIL_LENGTH
+from scalecommerce_core.domain.account_token import TokenPurpose
+from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH
 
 # The core draws ids before it inserts rows. Sequences have no cache, so that numbers follow the order of arrival.
@@ -36,6 +39,7 @@ accounts: Final = Table(
     Column("is_staff", Boolean, nullable=False),
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("email_verified_at", Moment),
     CheckConstraint("email = lower(email)", name="email_lower"),
 )
 
@@ -53,3 +57,32 @@ sessions: Final = Table(
 )
 # API processes read the recent revocations when they start.
 Index("sessions_revoked_idx", sessions.c.revoked_at, postgresql_where=text("revoked_at IS NOT NULL"))
+
+# Tokens sent by e-mail; their texts are not stored.
+account_tokens: Final = Table(
+    "account_tokens",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("account_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    Column("email", String(EMAIL_LENGTH), nullable=False),
+    Column("account_state", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+    one_of("purpose", TokenPurpose),
+)
+
+outgoing_email_ids: Final = Sequence("outgoing_email_ids", metadata=metadata)
+
+outgoing_emails: Final = Table(
+    "outgoing_emails",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("recipient", String(EMAIL_LENGTH), nullable=False),
+    # Null for the reset of a password: the address may have no account.
+    Column("account_id", BigInteger, ForeignKey(accounts.c.id), index=True),
+    Column("created_at", Moment, nullable=False),
+    Column("try_at", Moment, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    one_of("kind", EmailKind),
+)

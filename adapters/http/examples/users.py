@@ -6,8 +6,10 @@ from typing import Final
 from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SELLER, STAFF, STAFF_ID
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
+from adapters.http.resources.account_emails import EXAMPLE_TOKEN
 from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
+from scalecommerce_core.services.password_reset import TOKEN_REFUSED
 from scalecommerce_core.services.sessions import LOGIN_REFUSED
 
 NEW_PASSWORD: Final = "nine small teapots"  # noqa: S105 - an example
@@ -66,5 +68,19 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "changePassword": Example(
         body={"old_password": PASSWORD, "new_password": NEW_PASSWORD},
         problems=[_GONE, Invalid.field("old_password", "This is not your password.")],
+    ),
+    "requestPasswordReset": Example(body={"email": BUYER}),
+    "confirmPasswordReset": Example(
+        body={"token": EXAMPLE_TOKEN, "new_password": NEW_PASSWORD},
+        needs_email=True,
+        problems=[Invalid.field("token", TOKEN_REFUSED)],
+    ),
+    "changeEmail": Example(
+        body={"email": "omar@example.com", "password": NEW_PASSWORD},
+        problems=[_GONE, Invalid.field("password", "This is not your password.")],
+    ),
+    "requestEmailVerification": Example(problems=[_GONE]),
+    "confirmEmail": Example(
+        body={"token": EXAMPLE_TOKEN}, needs_email=True, problems=[Invalid.field("token", TOKEN_REFUSED)]
     ),
 }

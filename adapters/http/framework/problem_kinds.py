@@ -35,8 +35,10 @@ from scalecommerce_core.domain.identifiers import PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
+from scalecommerce_core.services.emails import EmailOff
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
 from scalecommerce_core.services.repricing import StrategyUnknown
+from scalecommerce_core.services.verified_accounts import EmailNotVerified
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
 MISSING_ID: Final = 999_999
@@ -97,6 +99,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     _authentication_problem({}),
     errors.TokenNotValid("The token has expired."),
     errors.Forbidden("Only staff may do this."),
+    EmailNotVerified(),
     errors.NotFound("product", MISSING_ID),
     method_not_allowed("DELETE", ["GET", "HEAD", "OPTIONS"]),
     catch_problem(lambda: check_accepts_json(Headers({"Accept": "text/html"}))),
@@ -109,6 +112,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.PaymentDeclined(1651, "card_declined"),
     errors.PaymentTooLate(1651, "CANCELLED"),
     errors.IdempotencyKeyInFlight("A request with this idempotency key is in progress: retry in a few seconds."),
+    EmailOff(),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),

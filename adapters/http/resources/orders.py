@@ -46,6 +46,7 @@ from scalecommerce_core.queries import OrderView, SaleView
 from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.verified_accounts import EmailNotVerified
 
 ROOT: Final = "/orders/api/v1/"
 ORDER: Final = ROOT + "{id:id}/"
@@ -196,7 +197,7 @@ class OrderResource:
         access=Access.ACCOUNT,
         headers=[PREFER],
         idempotent=True,
-        errors=(PriceMoved, TooManyOpenOrders),
+        errors=(PriceMoved, TooManyOpenOrders, EmailNotVerified),
     )
     async def place_order(self, call: Call[NewOrder, None]) -> Response:
         command = PlaceOrder(

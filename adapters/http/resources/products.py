@@ -35,6 +35,7 @@ from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.catalog import CreateProduct, EditProduct, ProductWithStock, WithdrawProduct
 from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.verified_accounts import EmailNotVerified
 
 ROOT: Final = "/products/api/v1/"
 PRODUCT: Final = ROOT + "{id:id}/"
@@ -132,6 +133,7 @@ class ProductResource:
         max_body_bytes=MAX_PRODUCT_BYTES,
         access=Access.ACCOUNT,
         idempotent=True,
+        errors=(EmailNotVerified,),
     )
     async def list_product(self, call: Call[NewProduct, None]) -> Response:
         body = call.body

@@ -227,14 +227,15 @@ class UserResource:
         path=f"{ROOT}sign-up/",
         name="signUp",
         summary="Create an account",
-        description="E-mail addresses are unique regardless of case.",
+        description="E-mail addresses are unique regardless of case. If the shop sends e-mail, the address gets a link"
+        " to confirm it.",
         responses={201: ResponseSpec(UserSchema, "The account.", [LOCATION])},
         tag=TAG,
         errors=(TooManyAttempts,),
     )
     async def sign_up(self, call: Call[SignUpBody, None]) -> Response:
         address, body = _address(call), call.body
-        command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio)
+        command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio, verify_email=True)
         outcomes = await self._dependencies.run_in_hasher(
             address, Priority.SIGN_UP, self._accounts.sign_up, [command], address=address
         )

@@ -33,6 +33,7 @@ from scalecommerce_core.domain.webhook import (
 )
 from scalecommerce_core.queries import DeliveryView, EndpointView
 from scalecommerce_core.services.results import Replayed, unwrap_single
+from scalecommerce_core.services.verified_accounts import EmailNotVerified
 from scalecommerce_core.services.webhooks import (
     ActOnEndpoint,
     CreateEndpoint,
@@ -180,7 +181,7 @@ class WebhookResource:
         tag=TAG,
         access=Access.ACCOUNT,
         idempotent=True,
-        errors=(TooManyEndpoints, Conflict),
+        errors=(TooManyEndpoints, Conflict, EmailNotVerified),
     )
     async def create_webhook(self, call: Call[NewEndpoint, None]) -> Response:
         command = CreateEndpoint(

@@ -11,6 +11,7 @@ from scalecommerce_core.domain.webhook import MESSAGE_PREFIX, WebhookDelivery, W
 from scalecommerce_core.ports import Clock, Ids, Randomness, SecretCipher, Store, WebhookSender
 from scalecommerce_core.queries import EventQueries
 from scalecommerce_core.services.idempotency import IdempotencyKey
+from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, VerifiedAccounts
 
 
 @frozen
@@ -52,6 +53,7 @@ class WebhooksBase:
         cipher: SecretCipher,
         sender: WebhookSender,
         rules: WebhookRules = WebhookRules(),
+        verified: VerifiedAccounts = ALL_ACCOUNTS,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -61,6 +63,7 @@ class WebhooksBase:
         self._cipher = cipher
         self._sender = sender
         self._rules = rules
+        self._verified = verified
 
     def _new_delivery(  # noqa: PLR0917 - as the columns of a row
         self, id_: DeliveryId, endpoint_id: EndpointId, seq: int | None, topic: str, body: str, now: datetime

@@ -28,6 +28,7 @@ from scalecommerce_core.ports import DecryptionFailed, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.verified_accounts import EmailNotVerified
 from scalecommerce_core.services.webhooks.common import ActOnEndpoint, WebhooksBase, visible_endpoint
 
 
@@ -77,7 +78,7 @@ class Endpoints(WebhooksBase):
         """Create endpoints, each with its own secret.
 
         The response stored for a replay contains the secret, so it is encrypted as the secret is. Errors: `NotFound`,
-        `TooManyEndpoints`, `Invalid`, which names topics as `topics[0]`; `IdempotencyKeyReused`,
+        `EmailNotVerified`, `TooManyEndpoints`, `Invalid`, which names topics as `topics[0]`; `IdempotencyKeyReused`,
         `IdempotencyKeyInFlight`.
         """
         now = self._clock.now()
@@ -92,12 +93,15 @@ class Endpoints(WebhooksBase):
         # The lock keeps two concurrent transactions from both creating an account's last allowed endpoint.
         accounts = tx.accounts.lock({command.owner for command in commands})
         counts = dict(tx.webhooks.count_by_owner(accounts))
+        unverified = self._verified.unverified(tx, accounts)
         ids = iter(tx.webhooks.next_ids(len(commands)))
 
         def create(command: CreateEndpoint) -> EndpointWithSecret:
             endpoint_id = next(ids)
             if command.owner not in accounts:
                 raise NotFound("account", command.owner)
+            if command.owner in unverified:
+                raise EmailNotVerified
             _check_all_events(command.all_events, as_staff=command.as_staff)
             if counts.get(command.owner, 0) >= MAX_ENDPOINTS:
                 raise TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first.")

@@ -7,7 +7,9 @@ import pytest
 from attrs import evolve
 
 from scalecommerce_core.domain.account import Account, Session
-from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
+from scalecommerce_core.domain.identifiers import AccountId, EmailId, SessionId
+from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage
 
@@ -62,9 +64,26 @@ class AccountsContract:
             account.edit(first_name="Kara", bio="Sells tea.")
             account.password_hash = "new"  # noqa: S105 - any text will do as a hash
             account.is_active = False
+            account.email, account.email_verified_at = "kara@example.org", NOW
             tx.accounts.save([account])
         with store.begin() as tx:
             assert tx.accounts.lock([id_])[id_] == account
+            assert tx.accounts.get_many([id_, AccountId(10**30)]) == {id_: account}
+
+    def test_an_address_in_use_cannot_be_taken_over(self, store: Store) -> None:
+        stage = Stage(store)
+        stage.account("kara@example.com")
+        id_ = stage.account("lea@example.com")
+
+        def take_over() -> None:
+            with store.begin() as tx:
+                account = tx.accounts.lock([id_])[id_]
+                account.email = "kara@example.com"
+                tx.accounts.save([account])
+
+        with pytest.raises(Duplicate) as refused:
+            take_over()
+        assert refused.value.field == "email"
 
     def test_unknown_accounts_are_not_found(self, store: Store) -> None:
         with store.begin() as tx:
@@ -109,6 +128,66 @@ class AccountsContract:
             assert found[theirs.id].revoked_at is None
             tx.sessions.revoke_all(owner, NOW)
             assert tx.sessions.lock([mine[1].id])[mine[1].id].revoked_at == NOW
+
+    def test_tokens_are_stored_with_all_fields_and_deleted_by_account(self, store: Store) -> None:
+        stage = Stage(store)
+        owner, other = stage.account(), stage.account()
+        mine = [_token(owner, digest, purpose) for digest, purpose in zip("abc", TokenPurpose, strict=True)]
+        theirs = _token(other, "d")
+        with store.begin() as tx:
+            tx.account_tokens.add([*mine, theirs])
+        with store.begin() as tx:
+            assert tx.account_tokens.get_many("abcde") == {token.digest: token for token in (*mine, theirs)}
+            tx.account_tokens.delete_of(owner)
+            assert tx.account_tokens.get_many("abcd") == {"d": theirs}
+
+    def test_expired_tokens_are_purged(self, store: Store) -> None:
+        owner = Stage(store).account()
+        with store.begin() as tx:
+            tx.account_tokens.add([_token(owner, each, expires_at=NOW - DAY) for each in "abc"])
+            tx.account_tokens.add([_token(owner, "d", expires_at=NOW)])
+        with store.begin() as tx:
+            assert [tx.account_tokens.purge(NOW, 2) for _ in range(3)] == [2, 1, 0]
+            assert tx.account_tokens.get_many("abcd").keys() == {"d"}
+
+    def test_emails_are_stored_with_all_fields(self, store: Store) -> None:
+        owner = Stage(store).account()
+        with store.begin() as tx:
+            ids = tx.emails.next_ids(len(EmailKind))
+            emails = [
+                OutgoingEmail(id_, kind, "a@b.ch", owner, NOW, NOW) for id_, kind in zip(ids, EmailKind, strict=True)
+            ]
+            emails[0] = OutgoingEmail(ids[0], EmailKind.RESET_PASSWORD, "c@d.ch", None, NOW, NOW)
+            tx.emails.add(emails)
+        with store.begin() as tx:
+            assert tx.emails.lock([*ids, EmailId(10**30)]) == {email.id: email for email in emails}
+            assert tx.emails.of_account(owner) == emails[1:]
+            emails[1].lease(NOW + HOUR)
+            tx.emails.save([emails[1]])
+            tx.emails.delete([ids[0]])
+        with store.begin() as tx:
+            assert tx.emails.lock(ids[:2]) == {ids[1]: emails[1]}
+
+    def test_due_emails_are_claimed_oldest_first(self, store: Store) -> None:
+        with store.begin() as tx:
+            ids = tx.emails.next_ids(4)
+            times = (NOW + HOUR, NOW, NOW - HOUR, NOW + 2 * HOUR)
+            tx.emails.add(
+                [
+                    OutgoingEmail(id_, EmailKind.RESET_PASSWORD, "a@b.ch", None, NOW, at)
+                    for id_, at in zip(ids, times, strict=True)
+                ]
+            )
+        with store.begin() as tx:
+            assert [email.id for email in tx.emails.claim_due(2, NOW + HOUR)] == [ids[2], ids[1]]
+        with store.begin() as tx:
+            assert [email.id for email in tx.emails.claim_due(10, NOW)] == [ids[2], ids[1]]
+
+
+def _token(
+    account: AccountId, digest: str, purpose: TokenPurpose = TokenPurpose.VERIFY_EMAIL, expires_at: datetime = NOW
+) -> AccountToken:
+    return AccountToken(digest, account, purpose, "a@b.ch", "state", expires_at)
 
 
 def _session(account: AccountId, name: str, revoked_at: datetime | None = None) -> Session:

@@ -6,7 +6,9 @@ from datetime import datetime
 from attrs import evolve
 
 from scalecommerce_core.domain.account import Account, Session
-from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.account_token import AccountToken
+from scalecommerce_core.domain.identifiers import AccountId, EmailId, SessionId
+from scalecommerce_core.domain.outgoing_email import OutgoingEmail
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.testing.memory.tables import Tables
 
@@ -30,8 +32,13 @@ class MemoryAccounts:
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
         return self._tables.accounts.get_many(sorted(ids))
 
+    get_many = lock
+
     def save(self, accounts: Collection[Account]) -> None:
         for account in accounts:
+            before = self._tables.accounts.get(account.id)
+            if (before is None or before.email != account.email) and self.by_email([account.email]):
+                raise Duplicate("email")
             self._tables.accounts.put(account.id, account)
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
@@ -60,3 +67,56 @@ class MemorySessions:
             if session.account_id == account_id and session.id != keep:
                 session.revoke(now)
                 self._sessions.put(session.id, session)
+
+
+class MemoryAccountTokens:
+    def __init__(self, tables: Tables) -> None:
+        self._tokens = tables.account_tokens
+
+    def add(self, tokens: Collection[AccountToken]) -> None:
+        for token in tokens:
+            self._tokens.put(token.digest, token)
+
+    def get_many(self, digests: Collection[str]) -> Mapping[str, AccountToken]:
+        return self._tokens.get_many(digests)
+
+    def delete_of(self, account_id: AccountId) -> None:
+        self._delete([token.digest for token in self._tokens.all() if token.account_id == account_id])
+
+    def purge(self, before: datetime, limit: int) -> int:
+        return self._delete([token.digest for token in self._tokens.all() if token.expires_at < before][:limit])
+
+    def _delete(self, digests: Sequence[str]) -> int:
+        for digest in digests:
+            self._tokens.delete(digest)
+        return len(digests)
+
+
+class MemoryEmails:
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+        self._emails = tables.emails
+        self._numbers = numbers
+
+    def next_ids(self, count: int) -> Sequence[EmailId]:
+        return [EmailId(number) for number in self._numbers("emails", count)]
+
+    def add(self, emails: Collection[OutgoingEmail]) -> None:
+        for email in emails:
+            self._emails.put(email.id, email)
+
+    save = add
+
+    def claim_due(self, limit: int, now: datetime) -> Sequence[OutgoingEmail]:
+        due = sorted((email.try_at, email.id) for email in self._emails.all() if email.try_at <= now)
+        return list(self._emails.get_many(id_ for _, id_ in due[:limit]).values())
+
+    def lock(self, ids: Collection[EmailId]) -> Mapping[EmailId, OutgoingEmail]:
+        return self._emails.get_many(sorted(ids))
+
+    def delete(self, ids: Collection[EmailId]) -> None:
+        for id_ in ids:
+            self._emails.delete(id_)
+
+    def of_account(self, account_id: AccountId) -> Sequence[OutgoingEmail]:
+        found = sorted(email.id for email in self._emails.all() if email.account_id == account_id)
+        return list(self._emails.get_many(found).values())

@@ -10,12 +10,14 @@ from typing import Any, Final, Generic, TypeVar, cast
 from attrs import define, evolve, field, fields, frozen
 
 from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import (
     AccountId,
     CategoryId,
     DeliveryId,
+    EmailId,
     EndpointId,
     OrderId,
     PaymentId,
@@ -26,6 +28,7 @@ from scalecommerce_core.domain.identifiers import (
     SessionId,
 )
 from scalecommerce_core.domain.order import Order, Refund
+from scalecommerce_core.domain.outgoing_email import OutgoingEmail
 from scalecommerce_core.domain.payment import Payment, PaymentRefund
 from scalecommerce_core.domain.product import PriceChange, Product
 from scalecommerce_core.domain.rollups import Stockout
@@ -164,6 +167,8 @@ class Tables:
 
     accounts: Table[AccountId, Account] = field(factory=lambda: Table(evolve))
     sessions: Table[SessionId, Session] = field(factory=lambda: Table(evolve))
+    account_tokens: Table[str, AccountToken] = field(factory=lambda: Table(no_copy))
+    emails: Table[EmailId, OutgoingEmail] = field(factory=lambda: Table(evolve))
     categories: Table[CategoryId, Category] = field(factory=lambda: Table(no_copy))
     products: Table[ProductId, Product] = field(factory=lambda: Table(copy_product))
     views: Table[ProductId, int] = field(factory=lambda: Table(no_copy))

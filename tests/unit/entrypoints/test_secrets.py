@@ -23,6 +23,8 @@ NO_SECRETS = {
     "Lifetimes.access", "Lifetimes.refresh", "Lifetimes.staff_refresh",
     "OpenMarket.passwords", "Engine.passwords", "Operation.access",
     "OperationSpec.access",
+    # The URL of the shop.
+    "EmailRules.public_url", "Settings.public_url",
     # Its fields are of the type `Secret`.
     "Engine.settings", "_Target.settings",
 }  # fmt: skip

@@ -135,7 +135,7 @@ class Marketplace:
     def anybody(self) -> Visitor:
         return Visitor(self.client)
 
-    def account(self, email: str | None = None, *, is_staff: bool = False, **profile: str) -> Account:
+    def account(self, email: str | None = None, *, is_staff: bool = False, **profile: Any) -> Account:
         email = email or f"person-{next(self._names)}@example.com"
         return unwrap_single(self.market.accounts.sign_up([SignUp(email, PASSWORD, is_staff=is_staff, **profile)]))
 
@@ -210,12 +210,17 @@ def marketplace(
     bots: Sequence[str] = (),
     currency: str = "USD",
     policy: RequestPolicy = DEFAULT_POLICY,
+    require_verified_email: bool = False,
 ) -> Iterator[Marketplace]:
     """Create a market with its HTTP client; `rebuilt` may replace parts of the market."""
     clock, gateway = SettableClock(), MemoryGateway()
     views = MemoryViewCounter(clock, window=view_window, caps=view_caps)
     memory, security_log = MemoryStore(), RecordedSecurityEvents()
-    market = rebuilt(in_memory_market(clock, memory=memory, gateway=gateway, currency=currency))
+    market = rebuilt(
+        in_memory_market(
+            clock, memory=memory, gateway=gateway, currency=currency, require_verified_email=require_verified_email
+        )
+    )
     dependencies = Dependencies(
         market,
         notifier=notifier(market),

@@ -13,8 +13,11 @@ from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
+from scalecommerce_core.services.email_verification import EmailVerification
+from scalecommerce_core.services.emails import EmailRules, Emails
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering
+from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
@@ -27,6 +30,7 @@ from scalecommerce_core.testing import (
     MemoryRateLimiter,
     PlainPasswords,
     RecordedSecurityEvents,
+    RecordingEmailSender,
     RecordingSender,
     RememberedTokens,
     ReversingCipher,
@@ -142,7 +146,8 @@ def test_the_length_of_a_400_is_bounded(seller: Person) -> None:
 
 ANYBODY = {
     "signUp", "logIn", "refreshToken", "verifyToken", "searchProducts", "readProduct", "readPriceHistory",
-    "listCategories", "listPolicyKinds", "isAlive", "isReady",
+    "listCategories", "listPolicyKinds", "isAlive", "isReady", "requestPasswordReset", "confirmPasswordReset",
+    "confirmEmail",
 }  # fmt: skip
 
 
@@ -320,6 +325,15 @@ class Outage:
         store, clock = cast(Store, Guarded(market.store, self)), market.clock
         ids, tokens = CountingIds(), RememberedTokens()
         sessions = Sessions(store, clock, market.queries, ids=ids, tokens=tokens)
+        emails = Emails(
+            store, clock, randomness=SeededRandomness(), sender=RecordingEmailSender(), rules=EmailRules(enabled=True)
+        )
+        parts = {
+            "passwords": PlainPasswords(),
+            "emails": emails,
+            "limiter": MemoryRateLimiter(),
+            "security": RecordedSecurityEvents(),
+        }
         return evolve(
             market,
             accounts=Accounts(
@@ -335,6 +349,9 @@ class Outage:
             ),
             sessions=sessions,
             catalog=Catalog(store, clock),
+            emails=emails,
+            email_verification=EmailVerification(store, clock, **parts),  # type: ignore[arg-type]
+            password_reset=PasswordReset(store, clock, **parts),  # type: ignore[arg-type]
             ordering=Ordering(store, clock),
             payments=Payments(store, clock, ids=CountingIds(), gateway=MemoryGateway()),
             pricing=Pricing(store, clock),

@@ -1,0 +1,44 @@
+"""Limits on what a client or an account may attempt."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from scalecommerce_core.domain.errors import TooManyAttempts
+from scalecommerce_core.ports import RateLimit, RateLimiter
+
+
+@frozen
+class TokenLimits:
+    """Limits on requests for e-mails with tokens, and on attempts to use a token.
+
+    `emails_per_hour` applies to each recipient; a network may request ten times as many, for people who share it.
+    """
+
+    emails_per_hour: int = 5
+    guesses: int = 50
+    """Attempts to use a token, per network in five minutes."""
+
+    @property
+    def per_recipient(self) -> RateLimit:
+        return RateLimit("e-mails per recipient", self.emails_per_hour, timedelta(hours=1))
+
+    @property
+    def per_network(self) -> RateLimit:
+        return RateLimit("e-mails per network", 10 * self.emails_per_hour, timedelta(hours=1))
+
+    @property
+    def guesses_per_network(self) -> RateLimit:
+        return RateLimit("e-mail tokens per network", self.guesses, timedelta(minutes=5))
+
+
+DEFAULT_LIMITS: Final = TokenLimits()
+
+
+def acquire(limiter: RateLimiter, uses: Sequence[tuple[RateLimit, str]], now: datetime, what: str) -> None:
+    """Count an event under each key that is not empty; raise `TooManyAttempts` if a limit does not allow it."""
+    if wait := limiter.acquire([(limit, key) for limit, key in uses if key], now):
+        seconds = max(1, round(wait.total_seconds()))
+        raise TooManyAttempts(f"Too many {what}: try again in {seconds} s.", wait)

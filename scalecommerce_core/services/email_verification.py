@@ -1,0 +1,135 @@
+"""Verification and change of the e-mail address of an account, by single-use tokens that are sent to the address."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from attrs import evolve
+
+from scalecommerce_core.domain.account import Account, normal_email
+from scalecommerce_core.domain.account_token import TokenPurpose, token_digest
+from scalecommerce_core.domain.errors import Invalid, NotFound, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.outgoing_email import EmailKind
+from scalecommerce_core.ports import (
+    Clock,
+    Duplicate,
+    Passwords,
+    RateLimiter,
+    SecurityEvent,
+    SecurityEventKind,
+    SecurityLog,
+    Store,
+)
+from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire
+from scalecommerce_core.services.emails import Emails
+from scalecommerce_core.services.password_reset import TOKEN_REFUSED, lock_account_of_token
+from scalecommerce_core.services.retry import retry_on
+
+
+class EmailVerification:
+    """Request and confirm the verification of an address, or its change."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        passwords: Passwords,
+        emails: Emails,
+        limiter: RateLimiter,
+        security: SecurityLog,
+        limits: TokenLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._passwords = passwords
+        self._emails = emails
+        self._limiter = limiter
+        self._security = security
+        self._limits = limits
+
+    def request(self, account_id: AccountId, *, network: str = "") -> None:
+        """Send a token to the address of the account; does nothing if the address is verified.
+
+        Raise `NotFound`, `EmailOff` or `TooManyAttempts`.
+        """
+        now = self._clock.now()
+        self._emails.require()
+        account = self._account(account_id)
+        if account.email_verified_at is None:
+            self._count([account.email], network, now)
+            self._queue(EmailKind.VERIFY_EMAIL, account.email, account_id, now)
+
+    def request_change(self, account_id: AccountId, email: str, password: str, *, network: str = "") -> None:
+        """Send a token to a new address, and a notice to the present one; the address changes when it is confirmed.
+
+        The answer does not reveal whether the new address has an account. Raise `Invalid`, which names `email` or
+        `password`, `NotFound`, `EmailOff` or `TooManyAttempts`.
+        """
+        now = self._clock.now()
+        self._emails.require()
+        recipient = normal_email(email)
+        account = self._account(account_id)
+        if recipient == account.email:
+            raise Invalid.field("email", "This is your address already.")
+        # Counted before the password is verified: a stolen access token must not give unlimited guesses.
+        self._count([recipient, account.email], network, now)
+        if not self._passwords.verify(account.password_hash, password):
+            raise Invalid.field("password", "This is not your password.")
+        self._queue_change(recipient, account, now)
+
+    def confirm(self, token: str, *, network: str = "") -> Account:
+        """Confirm an address: the present one of the account, or the new one, which replaces it.
+
+        A change of the address makes all tokens of the account invalid. Raise `Invalid`, which names `token`, or
+        `TooManyAttempts`.
+        """
+        now = self._clock.now()
+        acquire(self._limiter, [(self._limits.guesses_per_network, network)], now, "attempts with tokens")
+        try:
+            account, kind = self._confirm(token_digest(token), now)
+        except Duplicate:
+            raise Invalid.field("token", "Another account has this e-mail address now.") from None
+        self._security.record(SecurityEvent(kind, account.id, network))
+        return account
+
+    @retry_on(TransactionAborted)
+    def _confirm(self, digest: str, now: datetime) -> tuple[Account, SecurityEventKind]:
+        with self._store.begin() as tx:
+            token = tx.account_tokens.get_many([digest]).get(digest)
+            if token is None or token.purpose is TokenPurpose.RESET_PASSWORD:
+                raise Invalid.field("token", TOKEN_REFUSED)
+            account = lock_account_of_token(tx, digest, token.account_id, token.purpose, now)
+            tx.account_tokens.delete_of(account.id)
+            if token.purpose is TokenPurpose.VERIFY_EMAIL:
+                account.email_verified_at = now
+                tx.accounts.save([account])
+                return account, SecurityEventKind.EMAIL_VERIFIED
+            if tx.accounts.by_email([token.email]):
+                raise Duplicate("email")
+            self._emails.notify(tx, EmailKind.EMAIL_CHANGED, account, now)
+            account = evolve(account, email=token.email, email_verified_at=now)
+            tx.accounts.save([account])
+            return account, SecurityEventKind.EMAIL_CHANGED
+
+    def _account(self, account_id: AccountId) -> Account:
+        with self._store.begin() as tx:
+            account = tx.accounts.get_many([account_id]).get(account_id)
+        if account is None:
+            raise NotFound("account", account_id)
+        return account
+
+    def _count(self, recipients: Collection[str], network: str, now: datetime) -> None:
+        uses = [(self._limits.per_recipient, recipient) for recipient in recipients]
+        acquire(self._limiter, [*uses, (self._limits.per_network, network)], now, "requests for e-mails")
+
+    @retry_on(TransactionAborted)
+    def _queue(self, kind: EmailKind, recipient: str, account_id: AccountId, now: datetime) -> None:
+        with self._store.begin() as tx:
+            self._emails.queue(tx, kind, {recipient: account_id}, now)
+
+    @retry_on(TransactionAborted)
+    def _queue_change(self, recipient: str, account: Account, now: datetime) -> None:
+        with self._store.begin() as tx:
+            self._emails.queue(tx, EmailKind.CHANGE_EMAIL, {recipient: account.id}, now)
+            self._emails.notify(tx, EmailKind.EMAIL_CHANGE_REQUESTED, account, now)

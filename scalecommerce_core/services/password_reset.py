@@ -1,0 +1,119 @@
+"""Password reset by a single-use token that is sent by e-mail."""
+
+from datetime import datetime
+
+from scalecommerce_core.domain.account import Account, normal_email
+from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose, token_digest
+from scalecommerce_core.domain.errors import Invalid, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.outgoing_email import EmailKind
+from scalecommerce_core.ports import (
+    Clock,
+    Passwords,
+    RateLimiter,
+    SecurityEvent,
+    SecurityEventKind,
+    SecurityLog,
+    Store,
+    Transaction,
+)
+from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire
+from scalecommerce_core.services.emails import Emails
+from scalecommerce_core.services.retry import retry_on
+
+TOKEN_REFUSED = "This token is not valid: it was used, has expired, or the account has changed. Request a new e-mail."  # noqa: S105
+
+
+class PasswordReset:
+    """Request and confirm a new password. The answer to a request does not reveal which addresses have accounts."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        passwords: Passwords,
+        emails: Emails,
+        limiter: RateLimiter,
+        security: SecurityLog,
+        limits: TokenLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._passwords = passwords
+        self._emails = emails
+        self._limiter = limiter
+        self._security = security
+        self._limits = limits
+
+    def request(self, email: str, *, network: str = "") -> None:
+        """Send a token to an address if it has an active account.
+
+        The work is the same for every address: the account is looked up when the e-mail is sent. `network` is the key
+        of the client's network for limits. Raise `Invalid`, `EmailOff` or `TooManyAttempts`.
+        """
+        now = self._clock.now()
+        recipient = normal_email(email)
+        self._emails.require()
+        uses = [(self._limits.per_recipient, recipient), (self._limits.per_network, network)]
+        acquire(self._limiter, uses, now, "requests for e-mails")
+        self._queue(recipient, now)
+        self._security.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET_REQUESTED, address=network))
+
+    @retry_on(TransactionAborted)
+    def _queue(self, recipient: str, now: datetime) -> None:
+        with self._store.begin() as tx:
+            self._emails.queue(tx, EmailKind.RESET_PASSWORD, {recipient: None}, now)
+
+    def confirm(self, token: str, new_password: str, *, network: str = "") -> None:
+        """Set a new password, end all sessions and make all tokens of the account invalid.
+
+        The address counts as verified afterwards. Raise `Invalid`, which names `token` or `new_password`, or
+        `TooManyAttempts`.
+        """
+        now = self._clock.now()
+        acquire(self._limiter, [(self._limits.guesses_per_network, network)], now, "attempts with tokens")
+        digest = token_digest(token)
+        with self._store.begin() as tx:
+            found = tx.account_tokens.get_many([digest]).get(digest)
+            account = None if found is None else tx.accounts.get_many([found.account_id]).get(found.account_id)
+        account = usable(found, account, TokenPurpose.RESET_PASSWORD, now)
+        if violations := self._passwords.find_violations(new_password, about=_words(account)):
+            raise Invalid({"new_password": violations})
+        # Outside the transaction: hashing takes long.
+        hashed = self._passwords.hash(new_password)
+        account = self._set_password(digest, account, hashed, now)
+        self._security.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET, account.id, network))
+
+    @retry_on(TransactionAborted)
+    def _set_password(self, digest: str, account: Account, hashed: str, now: datetime) -> Account:
+        with self._store.begin() as tx:
+            account = lock_account_of_token(tx, digest, account.id, TokenPurpose.RESET_PASSWORD, now)
+            account.password_hash = hashed
+            if account.email_verified_at is None:
+                account.email_verified_at = now
+            tx.accounts.save([account])
+            tx.sessions.revoke_all(account.id, now)
+            tx.account_tokens.delete_of(account.id)
+            self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
+        return account
+
+
+def usable(token: AccountToken | None, account: Account | None, purpose: TokenPurpose, now: datetime) -> Account:
+    """The account of a token that may be used for `purpose`; raise `Invalid`."""
+    if token is None or account is None or token.purpose is not purpose or not token.is_valid(account, now):
+        raise Invalid.field("token", TOKEN_REFUSED)
+    return account
+
+
+def lock_account_of_token(
+    tx: Transaction, digest: str, account_id: AccountId, purpose: TokenPurpose, now: datetime
+) -> Account:
+    """Lock the account, and check the token again: a concurrent transaction may have used it. Raise `Invalid`."""
+    locked = tx.accounts.lock([account_id]).get(account_id)
+    return usable(tx.account_tokens.get_many([digest]).get(digest), locked, purpose, now)
+
+
+def _words(account: Account) -> list[str]:
+    """The texts that a password must not be similar to."""
+    return [account.email, account.email.partition("@")[0], account.first_name, account.last_name]

@@ -1,0 +1,409 @@
+"""Password reset, verification and change of e-mail addresses, and the delivery of their e-mails."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.account_token import TOKEN_BYTES
+from scalecommerce_core.domain.errors import (
+    Invalid,
+    MarketError,
+    NotAuthenticated,
+    NotFound,
+    TokenNotValid,
+    TooManyAttempts,
+)
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.outgoing_email import MAX_ATTEMPTS, RETRY_DELAYS
+from scalecommerce_core.ports import EmailFailure, SecurityEventKind
+from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.emails import EmailOff, EmailRules, EmailSummary
+from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.testing import (
+    MemoryStore,
+    RecordedSecurityEvents,
+    RecordingEmailSender,
+    SettableClock,
+    in_memory_market,
+)
+from tests.unit.support.shop import PASSWORD, MarketActions
+
+NEW = "another long password"
+RULES = EmailRules(enabled=True, public_url="https://shop.example/")
+NETWORK = "192.0.2.1"
+
+
+class Mailing:
+    """A market with the e-mails that it has sent."""
+
+    def __init__(self, rules: EmailRules = RULES) -> None:
+        self.clock = SettableClock()
+        self.memory = MemoryStore()
+        self.sender = RecordingEmailSender()
+        self.log = RecordedSecurityEvents()
+        self.market: Market = in_memory_market(
+            self.clock, memory=self.memory, email_sender=self.sender, email_rules=rules, security_log=self.log
+        )
+        self.owner = MarketActions(self.market).person("owner")
+
+    def deliver(self) -> list[tuple[str, str]]:
+        """Send due e-mails; return the recipients and subjects of new ones."""
+        before = len(self.sender.sent)
+        self.market.emails.deliver()
+        return [(email.recipient, email.subject) for email in self.sender.sent[before:]]
+
+    def token(self) -> str:
+        """The token in the newest e-mail that has one."""
+        found = [match[1] for email in self.sender.sent if (match := re.search(r"#token=([\w-]+)", email.text))]
+        return found[-1]
+
+    def reset_token(self) -> str:
+        self.market.password_reset.request(self.owner.email)
+        self.deliver()
+        return self.token()
+
+    def account(self) -> Account:
+        with self.market.store.begin() as tx:
+            return tx.accounts.get_many([self.owner.id])[self.owner.id]
+
+    def can_log_in(self, password: str, email: str = "") -> bool:
+        try:
+            self.market.accounts.log_in(email or self.owner.email, password)
+        except NotAuthenticated:
+            return False
+        return True
+
+
+@pytest.fixture
+def mailing() -> Mailing:
+    return Mailing()
+
+
+# --- password reset
+
+
+def test_a_reset_sets_the_password_and_ends_all_sessions(mailing: Mailing) -> None:
+    pair = mailing.market.accounts.log_in(mailing.owner.email, PASSWORD)
+    token = mailing.reset_token()
+    assert len(token) >= TOKEN_BYTES * 4 // 3
+    assert "https://shop.example/reset-password#token=" in mailing.sender.sent[-1].text
+    assert "30 minutes" in mailing.sender.sent[-1].text
+    mailing.market.password_reset.confirm(token, NEW, network=NETWORK)
+    assert (mailing.can_log_in(NEW), mailing.can_log_in(PASSWORD)) == (True, False)
+    assert mailing.account().email_verified_at == mailing.clock.now()
+    with pytest.raises(TokenNotValid):
+        mailing.market.sessions.refresh(pair.refresh)
+    assert mailing.deliver() == [(mailing.owner.email, "Your password was changed")]
+    assert SecurityEventKind.PASSWORD_RESET in mailing.log.kinds
+
+
+def test_a_token_is_stored_as_a_digest_only(mailing: Mailing) -> None:
+    token = mailing.reset_token()
+    (stored,) = mailing.memory.tables.account_tokens.all()
+    assert token not in str(stored)
+    assert token not in repr(mailing.sender.sent)
+    assert list(mailing.memory.tables.emails.all()) == []
+
+
+def test_a_token_works_once(mailing: Mailing) -> None:
+    token = mailing.reset_token()
+    mailing.market.password_reset.confirm(token, NEW)
+    with pytest.raises(Invalid) as refused:
+        mailing.market.password_reset.confirm(token, PASSWORD)
+    assert set(refused.value.errors) == {"token"}
+    assert mailing.can_log_in(NEW)
+
+
+def test_a_token_expires(mailing: Mailing) -> None:
+    token = mailing.reset_token()
+    mailing.clock.advance(minutes=30)
+    with pytest.raises(Invalid):
+        mailing.market.password_reset.confirm(token, NEW)
+    mailing.clock.advance(minutes=1)
+    assert mailing.market.emails.purge() == 1
+    assert list(mailing.memory.tables.account_tokens.all()) == []
+
+
+def test_a_reset_makes_the_other_tokens_invalid(mailing: Mailing) -> None:
+    first, second = mailing.reset_token(), mailing.reset_token()
+    mailing.market.password_reset.confirm(second, NEW)
+    with pytest.raises(Invalid):
+        mailing.market.password_reset.confirm(first, PASSWORD)
+
+
+def test_a_changed_password_makes_tokens_invalid(mailing: Mailing) -> None:
+    token = mailing.reset_token()
+    pair = mailing.market.accounts.log_in(mailing.owner.email, PASSWORD)
+    mailing.market.accounts.change_password(mailing.market.sessions.identify(pair.access), PASSWORD, NEW)
+    with pytest.raises(Invalid):
+        mailing.market.password_reset.confirm(token, "a third long password")
+    assert mailing.deliver() == [(mailing.owner.email, "Your password was changed")]
+
+
+@pytest.mark.parametrize("change", ["email", "is_active"])
+def test_a_changed_or_deactivated_account_makes_tokens_invalid(mailing: Mailing, change: str) -> None:
+    token = mailing.reset_token()
+    with mailing.market.store.begin() as tx:
+        account = tx.accounts.lock([mailing.owner.id])[mailing.owner.id]
+        setattr(account, change, {"email": "other@example.com", "is_active": False}[change])
+        tx.accounts.save([account])
+    with pytest.raises(Invalid):
+        mailing.market.password_reset.confirm(token, NEW)
+
+
+def test_a_weak_password_is_refused_and_the_token_stays_valid(mailing: Mailing) -> None:
+    token = mailing.reset_token()
+    for weak in ("short", mailing.owner.email):
+        with pytest.raises(Invalid) as refused:
+            mailing.market.password_reset.confirm(token, weak)
+        assert set(refused.value.errors) == {"new_password"}
+    mailing.market.password_reset.confirm(token, NEW)
+
+
+def test_a_token_of_another_purpose_is_refused(mailing: Mailing) -> None:
+    mailing.market.email_verification.request(mailing.owner.id)
+    mailing.deliver()
+    with pytest.raises(Invalid):
+        mailing.market.password_reset.confirm(mailing.token(), NEW)
+    reset = mailing.reset_token()
+    with pytest.raises(Invalid):
+        mailing.market.email_verification.confirm(reset)
+
+
+def test_an_account_without_password_gets_one(mailing: Mailing) -> None:
+    imported = unwrap_single(mailing.market.accounts.sign_up([SignUp("imported@example.com", None)]))
+    mailing.market.password_reset.request(imported.email)
+    mailing.deliver()
+    mailing.market.password_reset.confirm(mailing.token(), NEW)
+    assert mailing.can_log_in(NEW, imported.email)
+
+
+def test_requests_for_known_and_unknown_addresses_do_the_same(mailing: Mailing) -> None:
+    """Attack: find out which addresses have accounts. Both requests write one row, and only the worker looks it up."""
+    rows = []
+    for email in (mailing.owner.email, "nobody@example.com"):
+        commits = mailing.memory.commits
+        mailing.market.password_reset.request(email, network=NETWORK)
+        (row,) = mailing.memory.tables.emails.all()
+        rows.append((row.kind, row.account_id, row.try_at, row.attempts, mailing.memory.commits - commits))
+        mailing.deliver()
+    assert rows[0] == rows[1]
+    assert [email.recipient for email in mailing.sender.sent] == [mailing.owner.email]
+    assert list(mailing.memory.tables.emails.all()) == []
+
+
+def _refusal(mailing: Mailing, email: str) -> str:
+    with pytest.raises(TooManyAttempts) as refused:
+        mailing.market.password_reset.request(email)
+    return str(refused.value)
+
+
+def test_limits_are_the_same_for_known_and_unknown_addresses(mailing: Mailing) -> None:
+    refusals = []
+    for email in (mailing.owner.email, "nobody@example.com"):
+        for _ in range(5):
+            mailing.market.password_reset.request(email)
+        refusals.append(_refusal(mailing, email.upper()))
+    assert refusals[0] == refusals[1]
+    mailing.clock.advance(hours=1)
+    mailing.market.password_reset.request(mailing.owner.email)
+
+
+def test_a_network_is_limited_over_all_addresses(mailing: Mailing) -> None:
+    for number in range(50):
+        mailing.market.password_reset.request(f"person-{number}@example.com", network=NETWORK)
+    with pytest.raises(TooManyAttempts):
+        mailing.market.password_reset.request("one.more@example.com", network=NETWORK)
+    mailing.market.password_reset.request("one.more@example.com", network="192.0.2.2")
+
+
+def test_guesses_of_tokens_are_limited(mailing: Mailing) -> None:
+    """Attack: guess tokens."""
+    for _ in range(50):
+        with pytest.raises(Invalid):
+            mailing.market.password_reset.confirm("guess", NEW, network=NETWORK)
+    token = mailing.reset_token()
+    with pytest.raises(TooManyAttempts):
+        mailing.market.password_reset.confirm(token, NEW, network=NETWORK)
+    with pytest.raises(TooManyAttempts):
+        mailing.market.email_verification.confirm(token, network=NETWORK)
+
+
+@pytest.mark.parametrize("email", ["nobody", "a@b.ch\r\nBcc: c@d.ch", "ä@example.com", ""])
+def test_an_invalid_address_is_refused(mailing: Mailing, email: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        mailing.market.password_reset.request(email)
+    assert set(refused.value.errors) == {"email"}
+
+
+def test_nothing_is_sent_to_deactivated_accounts(mailing: Mailing) -> None:
+    with mailing.market.store.begin() as tx:
+        account = tx.accounts.lock([mailing.owner.id])[mailing.owner.id]
+        account.is_active = False
+        tx.accounts.save([account])
+    mailing.market.password_reset.request(mailing.owner.email)
+    assert mailing.deliver() == []
+
+
+# --- verification
+
+
+def test_sign_up_sends_a_link_that_verifies_the_address(mailing: Mailing) -> None:
+    commands = [SignUp("new@example.com", PASSWORD, verify_email=True), SignUp("imported@example.com", PASSWORD)]
+    new, imported = mailing.market.accounts.sign_up(commands)
+    assert isinstance(new, Account)
+    assert isinstance(imported, Account)
+    assert mailing.deliver() == [("new@example.com", "Confirm your e-mail address")]
+    assert "https://shop.example/verify-email#token=" in mailing.sender.sent[-1].text
+    confirmed = mailing.market.email_verification.confirm(mailing.token())
+    assert (confirmed.id, confirmed.email_verified_at) == (new.id, mailing.clock.now())
+    assert mailing.log.kinds[-1] is SecurityEventKind.EMAIL_VERIFIED
+    mailing.market.email_verification.request(new.id)
+    assert mailing.deliver() == []
+
+
+def test_a_link_verifies_only_the_address_that_it_was_sent_to(mailing: Mailing) -> None:
+    mailing.market.email_verification.request(mailing.owner.id)
+    mailing.deliver()
+    with mailing.market.store.begin() as tx:
+        account = tx.accounts.lock([mailing.owner.id])[mailing.owner.id]
+        account.email = "other@example.com"
+        tx.accounts.save([account])
+    with pytest.raises(Invalid):
+        mailing.market.email_verification.confirm(mailing.token())
+    with pytest.raises(NotFound):
+        mailing.market.email_verification.request(AccountId(999))
+
+
+# --- change of the address
+
+
+def test_a_confirmed_change_replaces_the_address(mailing: Mailing) -> None:
+    reset = mailing.reset_token()
+    mailing.market.email_verification.request_change(mailing.owner.id, " New@Example.com", PASSWORD)
+    assert mailing.deliver() == [
+        ("new@example.com", "Confirm your new e-mail address"),
+        (mailing.owner.email, "Your e-mail address is about to change"),
+    ]
+    assert mailing.account().email == mailing.owner.email
+    mailing.market.email_verification.confirm(mailing.token())
+    assert (mailing.account().email, mailing.account().email_verified_at) == ("new@example.com", mailing.clock.now())
+    assert mailing.deliver() == [(mailing.owner.email, "Your e-mail address was changed")]
+    assert mailing.log.kinds[-1] is SecurityEventKind.EMAIL_CHANGED
+    with pytest.raises(Invalid):
+        mailing.market.password_reset.confirm(reset, NEW)
+
+
+@pytest.mark.parametrize(("email", "password", "field"), [
+    ("new@example.com", "wrong", "password"), ("owner@example.com", PASSWORD, "email"), ("nobody", PASSWORD, "email"),
+])  # fmt: skip
+def test_a_change_needs_a_new_address_and_the_password(mailing: Mailing, email: str, password: str, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        mailing.market.email_verification.request_change(mailing.owner.id, email, password)
+    assert set(refused.value.errors) == {field}
+    assert mailing.deliver() == []
+
+
+def test_guesses_of_the_password_are_limited(mailing: Mailing) -> None:
+    """Attack: a stolen access token is used to guess the password."""
+    outcomes: list[type[MarketError]] = []
+    for number in range(7):
+        with pytest.raises(MarketError) as refused:
+            mailing.market.email_verification.request_change(mailing.owner.id, f"n{number}@example.com", "wrong")
+        outcomes.append(refused.type)
+    assert outcomes == [Invalid] * 5 + [TooManyAttempts] * 2
+
+
+def test_a_change_to_a_taken_address_fails_when_it_is_confirmed(mailing: Mailing) -> None:
+    """The request does not reveal that the address has an account: only its owner gets the e-mail."""
+    other = MarketActions(mailing.market).person("other")
+    mailing.market.email_verification.request_change(mailing.owner.id, other.email, PASSWORD)
+    mailing.deliver()
+    with pytest.raises(Invalid, match="Another account"):
+        mailing.market.email_verification.confirm(mailing.token())
+    assert mailing.account().email == mailing.owner.email
+
+
+# --- delivery
+
+
+def test_a_failed_email_is_repeated_with_a_new_token(mailing: Mailing) -> None:
+    mailing.sender.answer = lambda _email: EmailFailure("busy")
+    mailing.market.password_reset.request(mailing.owner.email)
+    assert mailing.market.emails.deliver() == EmailSummary(failed=1)
+    first = mailing.token()
+    assert mailing.market.emails.deliver() == EmailSummary()
+    mailing.sender.answer = lambda _email: None
+    mailing.clock.advance(seconds=30)
+    assert mailing.market.emails.deliver() == EmailSummary(sent=1)
+    assert mailing.token() != first
+    # The first one may have been sent although the server did not confirm it.
+    mailing.market.password_reset.confirm(first, NEW)
+
+
+def test_an_email_is_given_up_after_the_last_attempt(mailing: Mailing) -> None:
+    mailing.sender.answer = lambda _email: EmailFailure("busy")
+    mailing.market.password_reset.request(mailing.owner.email)
+    for delay in (*RETRY_DELAYS, timedelta(days=1)):
+        mailing.market.emails.deliver()
+        mailing.clock.advance(seconds=delay.total_seconds())
+    assert len(mailing.sender.sent) == MAX_ATTEMPTS
+    assert list(mailing.memory.tables.emails.all()) == []
+
+
+def test_a_refused_email_is_given_up_at_once(mailing: Mailing) -> None:
+    mailing.sender.answer = lambda _email: EmailFailure("no such mailbox", permanent=True)
+    mailing.market.password_reset.request(mailing.owner.email)
+    assert mailing.market.emails.deliver() == EmailSummary(failed=1)
+    assert list(mailing.memory.tables.emails.all()) == []
+
+
+def test_an_email_whose_sender_died_is_sent_again(mailing: Mailing) -> None:
+    def die(_email: object) -> EmailFailure:
+        raise KeyboardInterrupt
+
+    mailing.sender.answer = die
+    mailing.market.password_reset.request(mailing.owner.email)
+    with pytest.raises(KeyboardInterrupt):
+        mailing.market.emails.deliver()
+    mailing.sender.answer = lambda _email: None
+    assert mailing.market.emails.deliver().total == 0
+    mailing.clock.advance(minutes=5)
+    assert mailing.market.emails.deliver() == EmailSummary(sent=1)
+
+
+def test_an_unknown_address_leaves_nothing_behind(mailing: Mailing) -> None:
+    mailing.market.password_reset.request("nobody@example.com")
+    assert mailing.market.emails.deliver() == EmailSummary(dropped=1)
+    assert list(mailing.memory.tables.emails.all()) == []
+    assert list(mailing.memory.tables.account_tokens.all()) == []
+
+
+def test_without_public_url_the_email_contains_the_code_alone() -> None:
+    mailing = Mailing(EmailRules(enabled=True))
+    mailing.market.password_reset.request(mailing.owner.email)
+    mailing.deliver()
+    assert "Your code: " in mailing.sender.sent[-1].text
+    assert "http" not in mailing.sender.sent[-1].text
+
+
+@pytest.mark.parametrize(
+    "request_email",
+    [
+        lambda market, owner: market.password_reset.request(owner.email),
+        lambda market, owner: market.email_verification.request(owner.id),
+        lambda market, owner: market.email_verification.request_change(owner.id, "new@example.com", PASSWORD),
+    ],
+    ids=["reset", "verification", "change"],
+)
+def test_without_email_the_operations_refuse(request_email: Callable[[Market, Account], object]) -> None:
+    mailing = Mailing(EmailRules())
+    with pytest.raises(EmailOff):
+        request_email(mailing.market, mailing.owner)
+    mailing.market.accounts.sign_up([SignUp("new@example.com", PASSWORD, verify_email=True)])
+    assert mailing.market.emails.deliver() == EmailSummary()
+    assert list(mailing.memory.tables.emails.all()) == []
