@@ -54,6 +54,7 @@ def build(chosen: Settings) -> Starlette:
         if chosen.cache_megabytes
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
+        seller_email_public=chosen.seller_email_public,
     )
     app = create_app(
         dependencies,

@@ -352,6 +352,11 @@ class Settings:
     device_token_days: int = _setting(
         180, "How long a device is recognised after its last log-in, by its device token.", validator=_days
     )
+    seller_email_public: bool = _setting(
+        False,
+        "Shows the e-mail address of the seller in each product to everybody, as v1 does; otherwise only the seller"
+        " and staff see it.",
+    )
     sign_ups_per_address: int = _setting(
         20, "Accounts that one client address may create per window; 0: no limit.", validator=_from_zero
     )

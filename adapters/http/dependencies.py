@@ -70,6 +70,7 @@ class Dependencies:
         feed: CatalogFeed | None = None,
         shared: SharedCache | None = None,
         cache_limits: CacheLimits = DEFAULT_LIMITS,
+        seller_email_public: bool = False,
     ) -> None:
         """`ready` reads the readiness; it raises `Unavailable` if the database is unreachable or has another schema.
 
@@ -103,8 +104,14 @@ class Dependencies:
         self.load_order: Batcher[OrderId, OrderView] = Batcher(_batch_query(queries.orders, "order"), name="order")
         self._readers = ReaderThreads(max_per_client=reads_per_client)
         self._hashers = HashingPool()
+        self.seller_email_public = seller_email_public
         self.cache = CatalogCache(
-            queries, self.run_in_thread, self._readers.promote, limits=cache_limits, shared=shared
+            queries,
+            self.run_in_thread,
+            self._readers.promote,
+            limits=cache_limits,
+            shared=shared,
+            seller_email=seller_email_public,
         )
         self.authenticator = Authenticator(market.sessions)
         self._feed = feed

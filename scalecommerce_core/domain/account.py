@@ -1,6 +1,7 @@
 """Accounts and their log-in sessions."""
 
 import re
+import unicodedata
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -41,6 +42,22 @@ def matches_email(text: str, email: str) -> bool:
         return False
 
 
+def public_name(account_id: AccountId, display_name: str, first_name: str, last_name: str) -> str:
+    """The name under which products show an account: the one that its owner chose, or one derived from the profile.
+
+    It never contains an e-mail address: `Kara S.`, or `Seller 7` without a first name.
+    """
+    if display_name:
+        return display_name
+    if not first_name or _looks_like_email(first_name):
+        return f"Seller {account_id}"
+    return f"{first_name} {last_name[0].upper()}." if last_name else first_name
+
+
+def _looks_like_email(name: str) -> bool:
+    return "@" in unicodedata.normalize("NFKC", name)
+
+
 @define
 class Account:
     """A person who buys, sells, or both. Staff can view and edit the data of all accounts."""
@@ -57,10 +74,24 @@ class Account:
     is_active: bool = True
     email_verified_at: datetime | None = None
     """When the owner proved control of `email`; None: not yet."""
+    display_name: str = ""
+    """The name that the owner chose for products; empty: it is derived. Several accounts may have the same."""
 
-    def edit(self, *, first_name: str | None = None, last_name: str | None = None, bio: str | None = None) -> None:
+    @property
+    def public_name(self) -> str:
+        """The name under which products show the account."""
+        return public_name(self.id, self.display_name, self.first_name, self.last_name)
+
+    def edit(
+        self,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        bio: str | None = None,
+        display_name: str | None = None,
+    ) -> None:
         """Change the given fields of the profile; raise `Invalid` naming the fields, and change nothing then."""
-        fields = {"first_name": first_name, "last_name": last_name, "bio": bio}
+        fields = {"first_name": first_name, "last_name": last_name, "bio": bio, "display_name": display_name}
         given = {
             name: normal_text(text) if name == "bio" else normal_line(text)
             for name, text in fields.items()
@@ -68,6 +99,8 @@ class Account:
         }
         longest = {"bio": BIO_LENGTH}
         errors = {name: text_errors(text, at_most=longest.get(name, NAME_LENGTH)) for name, text in given.items()}
+        if _looks_like_email(given.get("display_name", "")):
+            errors["display_name"].append("Products show this name to everybody, so it must not contain @.")
         if any(errors.values()):
             raise Invalid({name: said for name, said in errors.items() if said})
         for name, text in given.items():

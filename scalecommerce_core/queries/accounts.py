@@ -15,6 +15,8 @@ class AccountView:
     last_name: str
     email: str
     bio: str
+    public_name: str
+    """The name under which products show the account."""
 
 
 class AccountQueries(Protocol):

@@ -23,6 +23,7 @@ class SellerRef:
     first_name: str
     last_name: str
     email: str
+    public_name: str
 
 
 @frozen

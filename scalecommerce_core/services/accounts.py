@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
@@ -59,6 +59,13 @@ class SignUp:
     is_staff: bool = False
     verify_email: bool = False
     """Send an e-mail to confirm the address, if e-mails are on."""
+    display_name: str = ""
+
+    @property
+    def profile(self) -> Mapping[str, str]:
+        """The fields of `Account.edit`."""
+        names = ("first_name", "last_name", "bio", "display_name")
+        return {name: getattr(self, name) for name in names}
 
 
 @frozen
@@ -142,7 +149,7 @@ class Accounts:
                         raise _email_taken()
                     taken.add(email)
                     account = Account(account_id, email, hashed, now, is_staff=command.is_staff)
-                    account.edit(first_name=command.first_name, last_name=command.last_name, bio=command.bio)
+                    account.edit(**command.profile)
                     return account
 
                 outcomes = apply_each(zip(commands, hashes, strict=True), create)
@@ -195,11 +202,12 @@ class Accounts:
         first_name: str | None = None,
         last_name: str | None = None,
         bio: str | None = None,
+        display_name: str | None = None,
     ) -> Account:
         """Change the given fields of the profile; raise `NotFound` or `Invalid`."""
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
-            account.edit(first_name=first_name, last_name=last_name, bio=bio)
+            account.edit(first_name=first_name, last_name=last_name, bio=bio, display_name=display_name)
             tx.accounts.save([account])
         return account
 
@@ -281,7 +289,7 @@ class Accounts:
             account.password_hash = hashed
             account.is_staff = True
             if not was_staff:
-                account.edit(first_name="", last_name="", bio="")
+                account.edit(first_name="", last_name="", bio="", display_name="")
             tx.accounts.save([account])
             tx.sessions.revoke_all(account_id, now)
             if not was_staff:
@@ -357,9 +365,7 @@ class Accounts:
         except Invalid as error:
             errors |= error.errors
         try:
-            Account(AccountId(0), "", None, self._clock.now()).edit(
-                first_name=command.first_name, last_name=command.last_name, bio=command.bio
-            )
+            Account(AccountId(0), "", None, self._clock.now()).edit(**command.profile)
         except Invalid as error:
             errors |= error.errors
         if command.password is not None:

@@ -17,6 +17,7 @@ from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SearchPlanner
 from adapters.db.queries.search.understanding import SearchInterpreter
 from adapters.db.schema import accounts, categories, price_history, product_views, products, stock
+from scalecommerce_core.domain.account import public_name
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -48,6 +49,7 @@ _VIEW: Final = (
     accounts.c.first_name,
     accounts.c.last_name,
     accounts.c.email,
+    accounts.c.display_name,
     func.coalesce(stock.c.on_hand - stock.c.reserved, 0),
     products.c.is_active,
     products.c.created_at,
@@ -146,7 +148,7 @@ class ProductQueries:
 def _view(row: Sequence[Any]) -> ProductView:
     (
         id_, name, brand, price, currency, description, category_id, category, seller_id, first_name, last_name, email,
-        available, is_active, created_at, views, sku, cost, min_price, max_price, version,
+        display_name, available, is_active, created_at, views, sku, cost, min_price, max_price, version,
         max_per_buyer,
     ) = row  # fmt: skip
     return ProductView(
@@ -156,7 +158,9 @@ def _view(row: Sequence[Any]) -> ProductView:
         price=Money(price, currency),
         description=description,
         category=CategoryRef(category_id, category),
-        seller=SellerRef(seller_id, first_name, last_name, email),
+        seller=SellerRef(
+            seller_id, first_name, last_name, email, public_name(seller_id, display_name, first_name, last_name)
+        ),
         stock=available,
         is_active=is_active,
         created_at=created_at,

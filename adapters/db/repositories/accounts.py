@@ -22,6 +22,7 @@ _PROFILE: Final = (
     "is_staff",
     "is_active",
     "email_verified_at",
+    "display_name",
 )
 _COLUMNS: Final = ("id", *_PROFILE, "created_at")
 _SELECTED: Final = select(*(accounts.c[name] for name in _COLUMNS))
@@ -75,7 +76,7 @@ class PostgresAccountRepository:
 
 def _seller_fields(account: Account) -> tuple[str, ...]:
     """The fields of an account that its products show as their seller."""
-    return account.first_name, account.last_name, account.email
+    return account.first_name, account.last_name, account.email, account.display_name
 
 
 def _row(account: Account) -> tuple[Any, ...]:

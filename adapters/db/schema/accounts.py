@@ -40,6 +40,8 @@ accounts: Final = Table(
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("email_verified_at", Moment),
+    # The name that the owner chose for products; empty: it is derived from the profile.
+    Column("display_name", String(NAME_LENGTH), nullable=False, server_default=text("''")),
     CheckConstraint("email = lower(email)", name="email_lower"),
 )
 

@@ -39,7 +39,9 @@ class CatalogCache:
         *,
         limits: CacheLimits,
         shared: SharedCache | None = None,
+        seller_email: bool = False,
     ) -> None:
+        """`seller_email`: whether products show the e-mail address of their seller to everybody."""
         self.validity = CacheValidity()
         limit = limits.megabytes * 1024 * 1024
         self.lists = ListCache(
@@ -57,6 +59,7 @@ class CatalogCache:
             limit=limit - limit // LIST_CACHE_DIVISOR,
             ttl_seconds=limits.ttl_seconds,
             shared=shared,
+            seller_email=seller_email,
         )
 
     def listen(self, loop: asyncio.AbstractEventLoop, keep_alive: Callable[[], None]) -> EventLoopListener:

@@ -94,12 +94,14 @@ class ProductCache:
         limit: int,
         ttl_seconds: float,
         shared: SharedCache | None = None,
+        seller_email: bool = False,
         clock: Callable[[], float] = time.monotonic,
         create_queue: LoadQueueFactory = Batcher,
     ) -> None:
         self._queries = queries
         self._validity = validity
         self._shared = shared
+        self._seller_email = seller_email
         self._ttl_seconds = ttl_seconds
         self._clock = clock
         self._entries: LruCache[ProductId, ProductCacheEntry] = LruCache(limit)
@@ -194,7 +196,9 @@ class ProductCache:
         if missing:
             snapshot_xid, views = self._queries.snapshot(missing)
             for product in missing:
-                found[product] = _build_entry(views.get(product), snapshot_xid, expires)
+                found[product] = _build_entry(
+                    views.get(product), snapshot_xid, expires, seller_email=self._seller_email
+                )
             self._write_shared({product: found[product] for product in recurring if product in missing})
         return [found[product] for product in products]
 
@@ -226,9 +230,11 @@ def _key(product: ProductId) -> str:
     return f"product:{product}"
 
 
-def _build_entry(view: ProductView | None, snapshot_xid: int, expires: float) -> ProductCacheEntry:
+def _build_entry(
+    view: ProductView | None, snapshot_xid: int, expires: float, *, seller_email: bool
+) -> ProductCacheEntry:
     if view is None:
         return ProductCacheEntry(NO_SELLER, "", None, snapshot_xid, expires)
-    schema = to_product_schema(view)
+    schema = to_product_schema(view, seller_email=seller_email)
     body = _ENCODER.encode(schema) if view.is_active else None
     return ProductCacheEntry(view.seller.id, product_etag(view.version, schema), body, snapshot_xid, expires)

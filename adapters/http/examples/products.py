@@ -16,6 +16,7 @@ from adapters.http.examples.demo_market import (
     PRODUCT,
     ROOT,
     STAFF,
+    STAFF_ID,
 )
 from adapters.http.framework.example import Example
 from adapters.http.resources.categories import CategoryList
@@ -52,14 +53,20 @@ _TOASTER: Final = ProductSchema(
     currency="USD",
     description="Robust toaster by Ridgeway: a good present, made of recycled material.",
     category=_APPLIANCES,
-    seller=SellerSchema("George", "Abara", "george.abara.2@seed-1.example"),
+    seller=SellerSchema(2, "George A.", "George", "Abara"),
     stock=49,
     is_active=True,
     created_at=LONG_AGO,
     count_viewed=311,
 )
 _OWN_TOASTER: Final = replace(
-    _TOASTER, price="259.90", sku="SEED1-0000001", cost="158.91", min_price="183.99", max_price="487.48"
+    _TOASTER,
+    seller=SellerSchema(2, "George A.", "George", "Abara", "george.abara.2@seed-1.example"),
+    price="259.90",
+    sku="SEED1-0000001",
+    cost="158.91",
+    min_price="183.99",
+    max_price="487.48",
 )
 _TEAPOT: Final = {
     "name": "Blue teapot",
@@ -101,7 +108,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 currency="USD",
                 description="Holds a litre; for black and green tea.",
                 category=_APPLIANCES,
-                seller=SellerSchema("Omar", "Sexton", STAFF),
+                seller=SellerSchema(STAFF_ID, "Omar S.", "Omar", "Sexton", STAFF),
                 stock=30,
                 is_active=True,
                 created_at=NOW,

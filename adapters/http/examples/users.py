@@ -17,8 +17,8 @@ TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbm
 REFRESH: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
 DEVICE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImR0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
 
-_STAFF: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "")
-_EDITED: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.")
+_STAFF: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "", "Omar S.")
+_EDITED: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.", "Omar of the market")
 _GONE: Final = NotFound("account", STAFF_ID)
 _SESSION_OVER: Final = TokenNotValid("The session is over: log in again.")
 
@@ -49,20 +49,20 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             200: PageSchema(
                 next=f"{ROOT}/users/api/v1/?cursor={CURSOR}",
                 previous=None,
-                results=[UserSchema(1, "Karl", "Lopez", SELLER, ""), _STAFF],
+                results=[UserSchema(1, "Karl", "Lopez", SELLER, "", "Karl L."), _STAFF],
             )
         },
     ),
     "readProfile": Example(responses={200: _STAFF}, problems=[_GONE]),
     "editProfile": Example(
-        body={"first_name": "Omar", "last_name": "Sexton", "bio": _EDITED.bio},
+        body={"first_name": "Omar", "last_name": "Sexton", "bio": _EDITED.bio, "display_name": _EDITED.display_name},
         responses={200: _EDITED},
         invalid_body={"first_name": None},
         problems=[_GONE],
     ),
     "signUp": Example(
         body={"email": "kara@example.com", "password": EXAMPLE, "first_name": "Kara", "bio": "Sells tea."},
-        responses={201: UserSchema(11, "Kara", "", "kara@example.com", "Sells tea.")},
+        responses={201: UserSchema(11, "Kara", "", "kara@example.com", "Sells tea.", "Kara")},
         problems=[Invalid.field("email", "An account with this e-mail address exists already.")],
     ),
     "changePassword": Example(

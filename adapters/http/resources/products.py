@@ -29,7 +29,7 @@ from adapters.http.schemas.products import (
     to_product_schema,
 )
 from scalecommerce_core.domain.errors import Forbidden, NotFound, StockMoved
-from scalecommerce_core.domain.identifiers import CategoryId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.queries import ProductView
@@ -167,7 +167,7 @@ class ProductResource:
         )
         outcome = await self._dependencies.list_product.submit(command)
         if isinstance(outcome, Replayed):
-            content, product = outcome.body, msgspec.json.decode(outcome.body, type=ProductSchema)
+            content, product = outcome.body, _decode_stored(outcome.body, call.identity.account_id)
         else:
             product = to_created_product_schema(outcome, category, seller)
             content = _ENCODER.encode(product)
@@ -195,7 +195,7 @@ class ProductResource:
             entry = await self._dependencies.cache.products.get(product)
         if entry is None or (identity is not None and identity.account_id == entry.seller):
             view = await load_visible_product(self._dependencies, call)
-            schema = to_product_schema(view, identity)
+            schema = to_product_schema(view, identity, seller_email=self._dependencies.seller_email_public)
             etag, seller, cache_control = product_etag(view.version, schema), view.seller.id, PRIVATE_CACHE_CONTROL
             body = _ENCODER.encode(schema)
         elif entry.body is None:
@@ -302,8 +302,15 @@ class ProductResource:
         except StockMoved as moved:
             raise stock_precondition_failed(call.id, moved.expected, moved.actual) from None
         view = await self._dependencies.load_product.submit(shelved.product.id)
-        schema = to_product_schema(view, call.identity)
+        schema = to_product_schema(view, call.identity, seller_email=self._dependencies.seller_email_public)
         return json_response(schema, headers={"ETag": product_etag(view.version, schema)})
+
+
+def _decode_stored(body: bytes, seller: AccountId) -> ProductSchema:
+    """Decode a stored response, which the former release may have written: without id and public name of the seller."""
+    document = msgspec.json.decode(body)
+    document["seller"] = {"id": seller, "display_name": ""} | document["seller"]
+    return msgspec.convert(document, ProductSchema)
 
 
 def _lacks_stock(tag: EntityTag | None, stock: int | None) -> bool:

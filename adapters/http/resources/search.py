@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -138,7 +139,8 @@ class SearchResource:
             )
         else:
             page, facet_counts = await reading, None
-        page_schema = self._dependencies.paginator.to_schema(call.request, query, page, to_product_schema)
+        to_schema = partial(to_product_schema, seller_email=self._dependencies.seller_email_public)
+        page_schema = self._dependencies.paginator.to_schema(call.request, query, page, to_schema)
         answer = ProductPage(page_schema.next, page_schema.previous, page_schema.results, page.total, page.is_exact)
         if page.did_you_mean is not None:
             answer.did_you_mean = page.did_you_mean

@@ -14,7 +14,7 @@ from adapters.http.framework.client_address import network_key
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
-from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, Email, Name
+from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, DisplayName, Email, Name
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
 from scalecommerce_core.queries import AccountView
@@ -45,11 +45,14 @@ TOKEN_LINKS: Final = (
 
 
 class UserSchema(msgspec.Struct):
+    """`display_name` is the public name of a seller. Unless it is set, it is derived: `Kara S.`, or `Seller 7`."""
+
     id: int
     first_name: str
     last_name: str
     email: str
     bio: str
+    display_name: str
 
 
 class SignUpBody(Confidential):
@@ -58,6 +61,7 @@ class SignUpBody(Confidential):
     first_name: Name = ""
     last_name: Name = ""
     bio: Bio = ""
+    display_name: DisplayName = ""
 
 
 class Credentials(Confidential):
@@ -94,11 +98,12 @@ class Nothing(msgspec.Struct):
 
 
 class ProfileBody(msgspec.Struct):
-    """Omitted fields keep their values."""
+    """Omitted fields keep their values. An empty `display_name` is derived from the name."""
 
     first_name: Name | UnsetType = UNSET
     last_name: Name | UnsetType = UNSET
     bio: Bio | UnsetType = UNSET
+    display_name: DisplayName | UnsetType = UNSET
 
 
 class PasswordBody(Confidential):
@@ -107,7 +112,9 @@ class PasswordBody(Confidential):
 
 
 def to_user_schema(account: Account | AccountView) -> UserSchema:
-    return UserSchema(account.id, account.first_name, account.last_name, account.email, account.bio)
+    return UserSchema(
+        account.id, account.first_name, account.last_name, account.email, account.bio, account.public_name
+    )
 
 
 def _address(call: Call[Any, None]) -> str:
@@ -235,7 +242,15 @@ class UserResource:
     )
     async def sign_up(self, call: Call[SignUpBody, None]) -> Response:
         address, body = _address(call), call.body
-        command = SignUp(body.email, body.password, body.first_name, body.last_name, body.bio, verify_email=True)
+        command = SignUp(
+            body.email,
+            body.password,
+            body.first_name,
+            body.last_name,
+            body.bio,
+            verify_email=True,
+            display_name=body.display_name,
+        )
         outcomes = await self._dependencies.run_in_hasher(
             address, Priority.SIGN_UP, self._accounts.sign_up, [command], address=address
         )

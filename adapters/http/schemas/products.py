@@ -28,9 +28,15 @@ class CategoryRefSchema(msgspec.Struct):
 
 
 class SellerSchema(msgspec.Struct):
+    """`display_name` is the public name. `email` is for the seller and staff, and for everybody with the setting
+    `SELLER_EMAIL_PUBLIC`.
+    """
+
+    id: int
+    display_name: str
     first_name: str
     last_name: str
-    email: str
+    email: str | UnsetType = UNSET
 
 
 class ProductSchema(msgspec.Struct):
@@ -122,7 +128,11 @@ def may_see_private_fields(view: ProductView, identity: Identity | None) -> bool
     return identity is not None and (identity.is_staff or identity.account_id == view.seller.id)
 
 
-def to_product_schema(view: ProductView, identity: Identity | None = None) -> ProductSchema:
+def to_product_schema(
+    view: ProductView, identity: Identity | None = None, *, seller_email: bool = False
+) -> ProductSchema:
+    """The product as the caller may see it; `seller_email` includes the e-mail address of the seller for everybody."""
+    seller = view.seller
     product = ProductSchema(
         id=view.id,
         name=view.name,
@@ -131,14 +141,17 @@ def to_product_schema(view: ProductView, identity: Identity | None = None) -> Pr
         currency=view.price.currency,
         description=view.description,
         category=CategoryRefSchema(view.category.id, view.category.name),
-        seller=SellerSchema(view.seller.first_name, view.seller.last_name, view.seller.email),
+        seller=SellerSchema(seller.id, seller.public_name, seller.first_name, seller.last_name),
         stock=view.stock,
         is_active=view.is_active,
         created_at=view.created_at,
         count_viewed=view.count_viewed,
         max_per_buyer=view.max_per_buyer,
     )
-    if may_see_private_fields(view, identity):
+    is_private = may_see_private_fields(view, identity)
+    if seller_email or is_private:
+        product.seller.email = seller.email
+    if is_private:
         product.sku = view.sku
         product.cost = _money_text(view.cost)
         product.min_price = _money_text(view.min_price)
@@ -156,7 +169,8 @@ def product_etag(version: int, product: ProductSchema) -> str:
     """
     seller, is_private = product.seller, product.sku is not UNSET
     edition = EntityTag(version, minor_units(product.price, product.currency), product.stock if is_private else None)
-    names = (seller.first_name, seller.last_name, seller.email, product.category.name)
+    email = "" if seller.email is UNSET else seller.email
+    names = (seller.display_name, seller.first_name, seller.last_name, email, product.category.name)
     return view_etag(edition, product.currency, "all" if is_private else "", *names)
 
 
@@ -173,9 +187,9 @@ def to_created_product_schema(
         currency=product.price.currency,
         description=product.description,
         category=category,
-        seller=SellerSchema(seller.first_name, seller.last_name, seller.email)
+        seller=SellerSchema(seller.id, seller.public_name, seller.first_name, seller.last_name, seller.email)
         if seller is not None
-        else SellerSchema("", "", ""),
+        else SellerSchema(product.seller_id, "", "", "", ""),
         stock=shelved.stock.available,
         is_active=product.is_active,
         created_at=product.created_at,

@@ -30,6 +30,7 @@ class AccountsContract:
                 "two\nlines",
                 is_staff=True,
                 is_active=False,
+                display_name="Ка́ра & Co",
             )
             tx.accounts.add([account])
         with store.begin() as tx:
@@ -61,7 +62,7 @@ class AccountsContract:
         id_ = stage.account("kara@example.com")
         with store.begin() as tx:
             account = tx.accounts.lock([id_])[id_]
-            account.edit(first_name="Kara", bio="Sells tea.")
+            account.edit(first_name="Kara", bio="Sells tea.", display_name="Kara's Teas")
             account.password_hash = "new"  # noqa: S105 - any text will do as a hash
             account.is_active = False
             account.email, account.email_verified_at = "kara@example.org", NOW

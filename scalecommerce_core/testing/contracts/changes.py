@@ -76,7 +76,8 @@ class CatalogChangesContract:
         _profile(store, person, lambda account: account.edit(bio="Pots since 1950"))
         assert reported == []
         _profile(store, person, lambda account: account.edit(first_name="Grace"))
-        assert [change.sellers for change in reported] == [{person}]
+        _profile(store, person, lambda account: account.edit(display_name="Pots & more"))
+        assert [change.sellers for change in reported] == [{person}, {person}]
         assert not reported[0].products
 
     def test_revoked_sessions_are_reported_once(

@@ -61,7 +61,8 @@ class ListsContract:
         others = [stage.account() for _ in range(5)]
         listed = rows(forwards(queries.accounts, 3))
         assert [view.id for view in listed] == [kara, *others]
-        assert listed[0] == AccountView(kara, "Kara", "Sexton", "kara@example.com", "Tea.")
+        assert listed[0] == AccountView(kara, "Kara", "Sexton", "kara@example.com", "Tea.", "Kara S.")
+        assert listed[1].public_name == f"Seller {others[0]}"
         assert queries.account(kara) == listed[0]
         assert queries.account(AccountId(10**30)) is None
 

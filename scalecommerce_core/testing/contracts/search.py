@@ -63,7 +63,7 @@ class SearchContract:
             price=usd(6_21),
             description="Fine.",
             category=CategoryRef(CategoryId(9), "beauty_health"),
-            seller=SellerRef(seller, "Kara", "Sexton", "kara@example.com"),
+            seller=SellerRef(seller, "Kara", "Sexton", "kara@example.com", "Kara S."),
             stock=87,
             is_active=True,
             created_at=NOW,

@@ -29,4 +29,4 @@ def access_change(tables: Tables) -> AccessChange | None:
 
 
 def _shown(account: Account) -> tuple[str, ...]:
-    return account.first_name, account.last_name, account.email
+    return account.first_name, account.last_name, account.email, account.display_name

@@ -334,6 +334,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
                 seller.first_name if seller is not None else "",
                 seller.last_name if seller is not None else "",
                 seller.email if seller is not None else "",
+                seller.public_name if seller is not None else "",
             ),
             stock=stock.available if stock is not None else 0,
             is_active=product.is_active,
@@ -581,7 +582,9 @@ def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
 
 
 def _account_view(account: Account) -> AccountView:
-    return AccountView(account.id, account.first_name, account.last_name, account.email, account.bio)
+    return AccountView(
+        account.id, account.first_name, account.last_name, account.email, account.bio, account.public_name
+    )
 
 
 def _event_order(order: Order) -> EventOrder:

@@ -91,7 +91,7 @@ class Reads:
 def _view(product: ProductId, version: int) -> ProductView:
     return ProductView(
         product, "Tea pot", "", Money(100 + version, "USD"), "", CategoryRef(CategoryId(1), "kitchen"),
-        SellerRef(AccountId(7), "", "", ""), 1, True, datetime(2026, 1, 1, tzinfo=UTC), 0, None, None,
+        SellerRef(AccountId(7), "", "", "", "Seller 7"), 1, True, datetime(2026, 1, 1, tzinfo=UTC), 0, None, None,
         None, None, None, 1,
     )  # fmt: skip
 

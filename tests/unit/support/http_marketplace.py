@@ -208,6 +208,7 @@ def marketplace(
     view_window: timedelta = timedelta(),
     view_caps: ViewCaps = NO_CAPS,
     bots: Sequence[str] = (),
+    seller_email_public: bool = False,
     currency: str = "USD",
     policy: RequestPolicy = DEFAULT_POLICY,
     require_verified_email: bool = False,
@@ -233,6 +234,7 @@ def marketplace(
         intake_queue=intake_queue,
         bots=bots,
         feed=MemoryCatalogFeed(memory),
+        seller_email_public=seller_email_public,
     )
     with calling(create_app(dependencies, version="1.0", policy=policy)) as client:
         client.event_hooks["response"].append(_check_of_problems(currency))

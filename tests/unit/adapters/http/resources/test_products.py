@@ -1,9 +1,20 @@
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, problem
+from adapters.http.resources.products import _decode_stored
+from scalecommerce_core.domain.identifiers import AccountId
+from tests.unit.support.http_marketplace import (
+    PRODUCTS,
+    Marketplace,
+    Person,
+    Visitor,
+    answer,
+    marketplace,
+    problem,
+)
 
 PUBLIC = {
     "id", "name", "brand", "price", "currency", "description", "category", "seller", "stock", "is_active",
@@ -37,7 +48,13 @@ def test_the_published_example_works_unchanged(place: Marketplace, seller: Perso
         "currency": "USD",
         "description": "",
         "category": {"id": 5, "name": "home_appliances"},
-        "seller": {"first_name": "Sam", "last_name": "Seller", "email": seller.email},
+        "seller": {
+            "id": seller.id,
+            "display_name": "Sam S.",
+            "first_name": "Sam",
+            "last_name": "Seller",
+            "email": seller.email,
+        },
         "stock": 10,
         "is_active": True,
         "created_at": place.clock.now().isoformat().replace("+00:00", "Z"),
@@ -537,3 +554,42 @@ def test_a_rejected_product_does_not_consume_its_key(seller: Person) -> None:
     headers = {"Idempotency-Key": "list-2"}
     problem(seller.post(PRODUCTS, V1 | {"category_id": 99}, headers=headers), 400, "category_id")
     answer(seller.post(PRODUCTS, V1, headers=headers), 201)
+
+
+# --- the seller's public name
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_products_show_the_public_name_of_the_seller_and_no_email_address(
+    place: Marketplace, buyer: Person, staff: Person, cached: bool
+) -> None:
+    seller = place.person(first_name="Ines", last_name="O'Hara")
+    made = seller.list(name="Ines pot")
+    for _ in range(2 if cached else 1):
+        for visitor in (place.anybody, buyer):
+            shown = answer(visitor.get(f"{PRODUCTS}{made['id']}/"))
+            assert shown["seller"] == {
+                "id": seller.id, "display_name": "Ines O.", "first_name": "Ines", "last_name": "O'Hara",
+            }  # fmt: skip
+            assert seller.email not in visitor.get(f"{PRODUCTS}?seller={seller.id}").text
+    for person in (seller, staff):
+        assert answer(person.get(f"{PRODUCTS}{made['id']}/"))["seller"]["email"] == seller.email
+    answer(seller.patch("/users/api/v1/me/", {"display_name": "Pots of Ines"}))
+    assert answer(place.anybody.get(f"{PRODUCTS}{made['id']}/"))["seller"]["display_name"] == "Pots of Ines"
+
+
+def test_a_setting_shows_the_email_address_of_sellers_to_everybody_as_v1_does() -> None:
+    with marketplace(seller_email_public=True) as place:
+        seller = place.person()
+        made = seller.list()
+        for path in (f"{PRODUCTS}{made['id']}/", f"{PRODUCTS}{made['id']}/"):
+            assert answer(place.anybody.get(path))["seller"]["email"] == seller.email
+        (listed,) = answer(place.anybody.get(PRODUCTS))["results"]
+        assert listed["seller"]["email"] == seller.email
+
+
+def test_a_stored_response_of_the_former_release_can_be_replayed(seller: Person) -> None:
+    former = seller.list()
+    del former["seller"]["id"], former["seller"]["display_name"]
+    decoded = _decode_stored(json.dumps(former).encode(), AccountId(seller.id))
+    assert (decoded.seller.id, decoded.seller.email) == (seller.id, seller.email)

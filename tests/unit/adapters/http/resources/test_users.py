@@ -42,6 +42,7 @@ def test_the_list_contains_profiles_only(place: Marketplace, staff: Person) -> N
     assert listed.keys() == {"next", "previous", "results"}
     assert listed["results"][-1] == {
         "id": person.id, "first_name": "Ann", "last_name": "Lee", "email": person.email, "bio": "Sells tea.",
+        "display_name": "Ann L.",
     }  # fmt: skip
 
 
@@ -77,6 +78,7 @@ def test_sign_up_creates_an_account(anybody: Visitor) -> None:
     made = answer(response, 201)
     assert made == {
         "id": made["id"], "email": "kara@example.com", "first_name": "Kara", "last_name": "S.", "bio": "Hi",
+        "display_name": "Kara S.",
     }  # fmt: skip
     assert response.headers["location"] == ME
     tokens(anybody, "KARA@example.COM")
@@ -252,15 +254,29 @@ def test_verify_rejects_an_expired_token(place: Marketplace, stranger: Person) -
 
 def test_the_profile_can_be_read(stranger: Person) -> None:
     shown = answer(stranger.get(ME))
-    assert shown == {"id": stranger.id, "first_name": "", "last_name": "", "email": stranger.email, "bio": ""}
+    assert shown == {
+        "id": stranger.id, "first_name": "", "last_name": "", "email": stranger.email, "bio": "",
+        "display_name": f"Seller {stranger.id}",
+    }  # fmt: skip
 
 
 def test_a_profile_patch_keeps_omitted_fields(stranger: Person) -> None:
     answer(stranger.patch(ME, {"first_name": "Zoë", "bio": "Hello"}))
     edited = answer(stranger.patch(ME, {"bio": "", "email": "else@example.com", "is_staff": True}))
-    assert edited == {"id": stranger.id, "first_name": "Zoë", "last_name": "", "email": stranger.email, "bio": ""}
+    assert edited == {
+        "id": stranger.id, "first_name": "Zoë", "last_name": "", "email": stranger.email, "bio": "",
+        "display_name": "Zoë",
+    }  # fmt: skip
     assert answer(stranger.get(ME)) == edited
     problem(stranger.patch(ME, {"first_name": None, "last_name": "x" * 101}), 400, "first_name", "last_name")
+
+
+def test_the_public_name_can_be_chosen_and_is_derived_when_it_is_empty(stranger: Person) -> None:
+    assert answer(stranger.patch(ME, {"display_name": "Tea & Cups"}))["display_name"] == "Tea & Cups"
+    assert answer(stranger.get(ME))["display_name"] == "Tea & Cups"
+    for wrong in ("me@example.com", "me\uff20example.com", "x" * 101):
+        problem(stranger.patch(ME, {"display_name": wrong}), 400, "display_name")
+    assert answer(stranger.patch(ME, {"display_name": ""}))["display_name"] == f"Seller {stranger.id}"
 
 
 def test_log_out_ends_only_its_session(place: Marketplace, stranger: Person) -> None:
