@@ -8,10 +8,12 @@ from attrs import evolve, frozen
 
 from scalecommerce_core.domain.spelling import KnownWord, completions, correction
 from scalecommerce_core.domain.text import normal_line
-from scalecommerce_core.domain.word_forms import forms_of
+from scalecommerce_core.domain.word_forms import MAX_FORMS, forms_of
 
-MAX_TERMS: Final = 32
+MAX_TERMS: Final = 16
 """Terms of a search; the rest of the text is ignored."""
+MAX_FORMS_OF_ALL_TERMS: Final = 48
+"""Forms of words that a search looks for. With more than six terms, each has fewer forms than `MAX_FORMS`."""
 _TERM: Final = re.compile(r'(-?)"([^"]*)(?:"|$)|(\S+)')
 _WORDS: Final = re.compile(r"[^\W_]+")
 _HYPHENS: Final = "-\u2010\u2011"
@@ -23,13 +25,15 @@ _HYPHENATED: Final = re.compile(rf"[\W_]*([^\W\d_][^\W_]*(?:[{_HYPHENS}][^\W_]+)
 class Term:
     """A word or phrase that products must have, or must not have (`is_excluded`).
 
-    `replacements` holds words to search for instead, any of them: corrections of the word or its completions.
+    `replacements` holds words to search for instead, any of them: corrections of the word or its completions. Of each
+    text, the first `max_forms` forms are searched for.
     """
 
     text: str
     is_phrase: bool = False
     is_excluded: bool = False
     replacements: tuple[str, ...] = ()
+    max_forms: int = MAX_FORMS
 
     @property
     def word(self) -> str | None:
@@ -45,7 +49,8 @@ class Term:
     @property
     def forms(self) -> tuple[str, ...]:
         """Texts that match the term, with as many words as it has: the term itself and its other forms."""
-        return tuple(dict.fromkeys(form for text in self.replacements or (self.text,) for form in forms_of(text)))
+        texts = self.replacements or (self.text,)
+        return tuple(dict.fromkeys(form for text in texts for form in forms_of(text)[: self.max_forms]))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -115,7 +120,8 @@ def parse_search(search: str) -> SearchText:
             terms.append(Term(text, is_phrase, is_excluded))
         if len(terms) == MAX_TERMS:
             break
-    return SearchText(tuple(terms))
+    max_forms = max(1, MAX_FORMS_OF_ALL_TERMS // max(1, len(terms)))
+    return SearchText(tuple(evolve(term, max_forms=min(max_forms, MAX_FORMS)) for term in terms))
 
 
 MAX_UNKNOWN_WORDS: Final = 8

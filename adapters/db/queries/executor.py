@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from sqlalchemy import Engine, Executable, Row, Select, text
+from sqlalchemy import Engine, Executable, Row, text
 
 from adapters.db.core.engine import EXPLAIN_ONLY, PLAN_EACH_TIME
 from adapters.db.core.errors import translate_errors
+from adapters.db.queries.statement_cache import CachedStatement
 from scalecommerce_core.domain.errors import ConnectionLost
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -25,7 +26,7 @@ class QueryExecutor:
 
     def fetch(
         self,
-        statement: Executable,
+        statement: Executable | CachedStatement,
         parameters: Mapping[str, object] | None = None,
         *,
         plan_each_time: bool = False,
@@ -36,11 +37,17 @@ class QueryExecutor:
         `plan_each_time` is for statements whose best plan depends on their values: no generic plan suits both a rare
         word and a common one. With `explain_only` too, the result is the plan as JSON and the statement does not run.
         """
-        options = {PLAN_EACH_TIME: True, EXPLAIN_ONLY: explain_only} if plan_each_time else None
+        options: dict[str, object] = {}
+        if plan_each_time:
+            options = {PLAN_EACH_TIME: True, EXPLAIN_ONLY: explain_only}
+        if isinstance(statement, CachedStatement):
+            options["compiled_cache"] = statement.compiled
+            statement = statement.select
+        executable = statement
 
         def read() -> Rows:
             with translate_errors(self._engine), self._autocommit.connect() as connection:
-                return connection.execute(statement, parameters, execution_options=options).all()
+                return connection.execute(executable, parameters, execution_options=options).all()
 
         return _retry_once(read)
 
@@ -57,7 +64,7 @@ class QueryExecutor:
 
         return _retry_once(read)
 
-    def estimate_rows(self, statement: Select[tuple[int]], parameters: Mapping[str, object]) -> int:
+    def estimate_rows(self, statement: CachedStatement, parameters: Mapping[str, object]) -> int:
         """Return the planner's estimate of the number of rows. The statement does not run."""
         ((plan,),) = self.fetch(statement, parameters, plan_each_time=True, explain_only=True)
         return int(cast(Any, plan)[0]["Plan"]["Plan Rows"])

@@ -10,7 +10,7 @@ from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery, QueryShape
 from adapters.db.queries.search.statements import ProductSelection, count_statement, ids_statement
-from adapters.db.queries.search.ttl_cache import TtlCache
+from adapters.db.queries.search.ttl_cache import TtlCache, cache_key
 from scalecommerce_core.domain.popularity import TOP_TIER, tier_size
 
 COUNT_STALENESS_SECONDS: Final = 30.0
@@ -82,7 +82,7 @@ class ProductCounts:
 
     def _estimate(self, shape: QueryShape, values: Mapping[str, object]) -> int:
         selection = ProductSelection(shape)
-        key = selection, tuple(values.items())
+        key = cache_key(selection, values)
         found = self._estimates.get(key)
         if found is None:
             found = self._executor.estimate_rows(ids_statement(selection), values)

@@ -5,7 +5,6 @@ scaled up to the estimated total; such counts are cached for `COUNT_STALENESS_SE
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, cast, func, literal, select, union_all
@@ -14,10 +13,10 @@ from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.queries.search.counts import COUNT_STALENESS_SECONDS
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SamplePlan, SearchPlanner
-from adapters.db.queries.search.query_shape import STATEMENT_CACHE_SIZE
 from adapters.db.queries.search.statements import ProductSelection
-from adapters.db.queries.search.ttl_cache import TtlCache
+from adapters.db.queries.search.ttl_cache import TtlCache, cache_key
 from adapters.db.queries.search.understanding import SearchInterpreter
+from adapters.db.queries.statement_cache import CachedStatement, cached_by_shape
 from adapters.db.schema import categories, products
 from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.queries import (
@@ -61,7 +60,7 @@ class FacetCounter:
             return FacetCounts({})
         chosen = tuple(dict.fromkeys(facets))
         plan = self._planner.plan_sample(self._interpreter.bind(criteria))
-        key = plan.selection, tuple(plan.values.items()), chosen
+        key = cache_key(plan.selection, plan.values, chosen)
         found = self._approximate.get(key)
         if found is None:
             found = self._count(criteria, plan, chosen)
@@ -95,8 +94,8 @@ class FacetCounter:
 # --- statements: rows of (facet, id or bucket, text, count)
 
 
-@lru_cache(STATEMENT_CACHE_SIZE)
-def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size: int) -> Select[Any]:
+@cached_by_shape
+def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size: int) -> CachedStatement:
     matching = selection.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
     counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
     parts = [_FACETS[facet][0](counted) for facet in facets]
@@ -106,7 +105,7 @@ def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size
         literal("", Text).label("label"),
         func.count().label("count"),
     ).select_from(counted)
-    return select(union_all(whole, *parts).subquery())
+    return CachedStatement(select(union_all(whole, *parts).subquery()))
 
 
 def _count_categories(matching: Any) -> Select[Any]:

@@ -7,16 +7,16 @@ The tier is part of the cursor: all pages of a walk divide the matches in the sa
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from attrs import evolve, frozen
-from sqlalchemy import Select
 
 from adapters.db.queries.keyset import cursor_mismatch, decode_key
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery
 from adapters.db.queries.search.statements import NARROW_TABLE_ORDERS, ProductSelection, Ranking, sorted_slice
+from adapters.db.queries.statement_cache import CachedStatement
 from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.queries import Key, PageRequest, SortOrder
 
@@ -35,7 +35,7 @@ class SortedPlan:
 
     query: BoundQuery
     request: PageRequest
-    statement: Select[*tuple[Any, ...]]
+    statement: CachedStatement
     parameters: Mapping[str, object]
 
 

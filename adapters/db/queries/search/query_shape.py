@@ -5,14 +5,10 @@ plan it. Queries of one shape therefore share their statements, in which the val
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 from attrs import evolve, frozen
 
 from scalecommerce_core.queries import SortOrder
-
-STATEMENT_CACHE_SIZE: Final = 100
-"""Statements of each kind that are cached, of up to 0.7 MB each."""
 
 ParameterNames = tuple[tuple[str, ...], ...]
 

@@ -5,7 +5,7 @@ Every statement is built once for a query shape; its values are named parameters
 
 import operator
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -28,7 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from adapters.db.queries.keyset import Keyset
-from adapters.db.queries.search.query_shape import STATEMENT_CACHE_SIZE, ParameterNames, QueryShape
+from adapters.db.queries.search.query_shape import ParameterNames, QueryShape
+from adapters.db.queries.statement_cache import CachedStatement, cached_by_shape
 from adapters.db.schema import product_prices, product_views, products, stock
 from scalecommerce_core.domain.relevance import (
     BRAND_WEIGHT,
@@ -54,6 +55,10 @@ class ProductSelection:
     min_tier: int = 0
     below_tier: int | None = None
 
+    @property
+    def text_count(self) -> int:
+        return self.shape.text_count
+
     def select(self, *columns: ColumnElement[Any], plan_each_time: bool = True) -> Select[*tuple[Any, ...]]:
         """Select columns of the products.
 
@@ -68,14 +73,15 @@ class ProductSelection:
         return select(*columns).select_from(source).where(*conditions)
 
 
-@lru_cache(STATEMENT_CACHE_SIZE)
-def ids_statement(selection: ProductSelection) -> Select[tuple[int]]:
-    return selection.select(products.c.id)
+@cached_by_shape
+def ids_statement(selection: ProductSelection) -> CachedStatement:
+    return CachedStatement(selection.select(products.c.id))
 
 
-@lru_cache(STATEMENT_CACHE_SIZE)
-def count_statement(shape: QueryShape) -> Select[int]:
-    return select(func.count()).select_from(ids_statement(ProductSelection(shape)).subquery())
+@cached_by_shape
+def count_statement(shape: QueryShape) -> CachedStatement:
+    ids = ProductSelection(shape).select(products.c.id).subquery()
+    return CachedStatement(select(func.count()).select_from(ids))
 
 
 def _source_and_conditions(shape: QueryShape, *, plan_each_time: bool) -> tuple[FromClause, list[ColumnElement[bool]]]:
@@ -114,10 +120,10 @@ def _source_and_conditions(shape: QueryShape, *, plan_each_time: bool) -> tuple[
 # --- pages in a sort order
 
 
-@lru_cache(3 * STATEMENT_CACHE_SIZE)
+@cached_by_shape
 def sorted_slice(
     shape: QueryShape, *, select_first: bool, has_cursor: bool, backwards: bool
-) -> tuple[Keyset, Select[*tuple[Any, ...]]]:
+) -> tuple[Keyset, CachedStatement]:
     """Return the keyset of a sort order, and the statement of rows after a cursor, or before it.
 
     The statement walks along the index of the sort order and checks each product or, with `select_first`, selects all
@@ -128,7 +134,8 @@ def sorted_slice(
     else:
         keyset = _index_keyset(shape.sort_order)
         statement = ProductSelection(shape).select(*keyset.columns)
-    return keyset, keyset.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
+    sliced = keyset.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
+    return keyset, CachedStatement(sliced)
 
 
 def _index_keyset(sort_order: SortOrder) -> Keyset:
@@ -178,9 +185,13 @@ class Ranking:
     max_candidates: int | None = None
     plan_each_time: bool = True
 
+    @property
+    def text_count(self) -> int:
+        return self.selection.text_count
 
-@lru_cache(STATEMENT_CACHE_SIZE)
-def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
+
+@cached_by_shape
+def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> CachedStatement:
     """Return the statement of rows (score, id, number of candidates) after a cursor, or before it.
 
     `domain.relevance` defines the score. See `Keyset.slice_statement` for the parameters.
@@ -198,14 +209,16 @@ def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> Sele
         .subquery("scored")
     )
     keyset = Keyset((scored.c.score, scored.c.id), descending=True)
-    return keyset.slice_statement(select(*scored.c), has_cursor=has_cursor, backwards=backwards)
+    sliced = keyset.slice_statement(select(*scored.c), has_cursor=has_cursor, backwards=backwards)
+    return CachedStatement(sliced)
 
 
-@lru_cache(STATEMENT_CACHE_SIZE)
-def unranked_slice(selection: ProductSelection, *, has_cursor: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
+@cached_by_shape
+def unranked_slice(selection: ProductSelection, *, has_cursor: bool, backwards: bool) -> CachedStatement:
     """Return the statement of rows (popularity tier, id) of matches below the ranked tiers, in this order."""
     statement = selection.select(*_UNRANKED_KEYSET.columns)
-    return _UNRANKED_KEYSET.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
+    sliced = _UNRANKED_KEYSET.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
+    return CachedStatement(sliced)
 
 
 _UNRANKED_KEYSET: Final = Keyset((products.c.prominence, products.c.id), descending=True)

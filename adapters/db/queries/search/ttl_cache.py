@@ -2,12 +2,18 @@
 
 import time
 from collections.abc import Callable, Hashable
+from hashlib import blake2b
 from threading import Lock
 from typing import Generic, TypeVar
 
 from cachetools import TTLCache
 
 V = TypeVar("V")
+
+
+def cache_key(*parts: object) -> bytes:
+    """A digest of the parts, whose `repr` must identify them: clients choose how long their texts and shapes are."""
+    return blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 class TtlCache(Generic[V]):
