@@ -15,6 +15,7 @@ from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
 from adapters.http.framework.body_reception import BodyLimits
 from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
+from adapters.http.framework.cors import CorsPolicy
 from adapters.http.framework.host import Hosts
 from adapters.http.framework.middleware import RequestPolicy
 from entrypoints import logs, settings
@@ -69,11 +70,12 @@ def build(chosen: Settings) -> Starlette:
 
 
 def request_policy(chosen: Settings) -> RequestPolicy:
-    """The proxies and hosts of the settings."""
+    """The proxies, hosts, origins and limits of the settings."""
     proxies, hosts = TrustedProxies.parse(chosen.trusted_proxies), Hosts(chosen.hosts)
     forwarded = ForwardedRequests(proxies, ProxyHeaders(chosen.proxy_headers), with_host=bool(hosts))
     bodies = BodyLimits(chosen.body_seconds, chosen.body_megabytes * 1024 * 1024)
-    return RequestPolicy(forwarded if proxies else None, hosts, bodies)
+    cors = CorsPolicy(chosen.origins)
+    return RequestPolicy(forwarded if proxies else None, hosts, cors or None, bodies)
 
 
 def _log_errors_of_loop() -> None:

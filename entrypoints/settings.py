@@ -175,6 +175,13 @@ def _hosts(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
         Hosts(_split_list(value))
 
 
+def _origins(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if value:
+        from adapters.http.framework.cors import CorsPolicy  # noqa: PLC0415 - it loads Starlette
+
+        CorsPolicy(_split_list(value))
+
+
 def _gateway(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     from entrypoints.gateways import SANDBOX, known_gateways  # noqa: PLC0415 - it reads package metadata
 
@@ -465,6 +472,11 @@ class Settings:
         " 0: no limit.",
         validator=_from_zero,
     )
+    cors_origins: str = _setting(
+        "",
+        "Origins whose pages may use the API in browsers, comma-separated: `https://shop.example`; empty: none.",
+        validator=_origins,
+    )
     worker_concurrency: int = _setting(
         2,
         "Task processes of one Celery worker, in addition to one for webhooks and one for repricing.",
@@ -568,6 +580,10 @@ class Settings:
     @property
     def hosts(self) -> list[str]:
         return _split_list(self.allowed_hosts)
+
+    @property
+    def origins(self) -> list[str]:
+        return _split_list(self.cors_origins)
 
     @property
     def previous_secrets(self) -> list[Secret]:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.http.framework.body_reception import BodyLimits, BodyReception, IncomingBody
 from adapters.http.framework.client_address import ForwardedRequests
+from adapters.http.framework.cors import CorsPolicy
 from adapters.http.framework.host import ANY_HOST, Hosts
 from adapters.http.framework.problems import Problem, content_too_large, error_response, internal_error
 from adapters.http.framework.request_limits import find_excess
@@ -56,6 +57,8 @@ class RequestPolicy:
     forwarded: ForwardedRequests | None = None
     """Reads the headers of trusted proxies; None trusts nobody."""
     hosts: Hosts = ANY_HOST
+    cors: CorsPolicy | None = None
+    """Origins whose pages may use the API; None for none."""
     bodies: BodyLimits = BodyLimits()  # noqa: RUF009 - it is immutable
 
 
@@ -83,7 +86,7 @@ class BaselineMiddleware:
         self._fast_path = fast_path
         self._on_error = on_error
         self._limit = limit
-        self._forwarded, self._hosts = policy.forwarded, policy.hosts
+        self._forwarded, self._hosts, self._cors = policy.forwarded, policy.hosts, policy.cors
         self._bodies = BodyReception(policy.bodies)
         # Ids of this process: a random prefix and a counter. Request ids need not be unpredictable, so a random id for
         # each request would be a waste.
@@ -95,6 +98,8 @@ class BaselineMiddleware:
             return
         if self._forwarded is not None:
             self._forwarded.apply(scope)
+        if self._cors is not None:
+            send = self._cors.add_headers(scope, send)
         if self._fast_path is not None and (ready := await self._try_fast_path(self._fast_path, scope)) is not None:
             status, headers, body, request_id_header = ready
             named = (b"x-request-id", self._request_id(request_id_header))
@@ -122,8 +127,11 @@ class BaselineMiddleware:
             await send(message)
 
         try:
-            refused = self._reject_by_target(scope, hosts, header_bytes) or self._reject_by_content_length(
-                content_length
+            refused = (
+                self._reject_by_target(scope, hosts, header_bytes)
+                or self._reject_by_content_length(content_length)
+                # Browsers send no token with a preflight request.
+                or (None if self._cors is None else self._cors.preflight(scope))
             )
             if refused is None:
                 await self._app(scope, request_body, send_with_headers)

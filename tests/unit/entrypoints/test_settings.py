@@ -113,6 +113,8 @@ def test_all_missing_variables_are_reported_at_once() -> None:
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
         ("PROXY_HEADERS", "both"),
         ("ALLOWED_HOSTS", "https://shop.example"),
+        ("CORS_ORIGINS", "*"),
+        ("READS_PER_CLIENT", "0"),
     ],
 )
 def test_a_wrong_value_is_reported_without_secrets(variable: str, text: str) -> None:
