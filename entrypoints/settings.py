@@ -485,6 +485,26 @@ class Settings:
     worker_stall_timeout_seconds: int = _setting(
         30, "A worker restarts when an order has been undecided for this long.", validator=_positive
     )
+    webhook_endpoints_per_account: int = _setting(20, "Webhook endpoints of an account.", validator=_positive)
+    webhook_tests_per_account: int = _setting(
+        30, "Verification and test messages of an account in a minute; 0: no limit.", validator=_from_zero
+    )
+    webhook_tests_per_host: int = _setting(
+        60, "Verification and test messages to a host in a minute; 0: no limit.", validator=_from_zero
+    )
+    webhook_tests_in_total: int = _setting(
+        600, "Verification and test messages in a minute; 0: no limit.", validator=_from_zero
+    )
+    webhook_concurrency: int = _setting(
+        200,
+        "Webhooks that all workers together send at once; slow and failing receivers get at most a quarter of them.",
+        validator=_positive,
+    )
+    webhook_concurrency_per_account: int = _setting(
+        20,
+        "Webhooks of an account that are sent at once; at most a tenth of the concurrent ones that are free.",
+        validator=_positive,
+    )
     webhooks_allow_loopback: bool = _setting(
         False, "For development only: allows webhooks to this machine, also over http."
     )

@@ -9,6 +9,7 @@ from functools import cache
 
 from attrs import frozen
 from celery import Celery
+from celery.signals import worker_process_shutdown
 from redis import Redis, RedisError
 from sqlalchemy import Engine as DatabaseEngine
 
@@ -36,6 +37,7 @@ from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.broker import create_publisher
 from adapters.tasks.decide_notifier import CeleryWorkNotifier, request_decisions
+from adapters.tasks.job_runner import ThreadRunner
 from adapters.tasks.tasks import BackgroundTasks
 from adapters.tasks.worker_lock import worker_lock
 from adapters.webhooks.sender import HttpWebhookSender
@@ -44,7 +46,7 @@ from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.policies import load_all
 from entrypoints.settings import EMAIL_CONSOLE, Settings
 from scalecommerce_core.domain.errors import Unavailable
-from scalecommerce_core.ports import EmailSender, PaymentGateway, Store, WebhookSender
+from scalecommerce_core.ports import DeliverySlots, EmailSender, PaymentGateway, Store, WebhookSender
 from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import Accounts, SignUpLimits
 from scalecommerce_core.services.catalog import Catalog
@@ -230,7 +232,8 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             randomness=SystemRandomness(),
             cipher=FernetCipher(*_encryption_secrets(settings)),
             sender=sender,
-            rules=WebhookRules(retention=settings.event_retention, allow_loopback=settings.webhooks_allow_loopback),
+            limiter=rate_limiter,
+            rules=_webhook_rules(settings),
             verified=verified,
         ),
         queries=queries,
@@ -275,6 +278,19 @@ def _email_rules(settings: Settings) -> EmailRules:
         public_url=settings.public_url,
         verification=timedelta(seconds=settings.email_verification_seconds),
         reset=timedelta(seconds=settings.password_reset_seconds),
+    )
+
+
+def _webhook_rules(settings: Settings) -> WebhookRules:
+    total = settings.webhook_concurrency
+    return WebhookRules(
+        slots=DeliverySlots(total, settings.webhook_concurrency_per_account, slow=max(1, total // 4)),
+        endpoints_per_account=settings.webhook_endpoints_per_account,
+        tests_per_account=settings.webhook_tests_per_account,
+        tests_per_host=settings.webhook_tests_per_host,
+        tests_in_total=settings.webhook_tests_in_total,
+        retention=settings.event_retention,
+        allow_loopback=settings.webhooks_allow_loopback,
     )
 
 
@@ -323,16 +339,26 @@ class WorkerMonitor:
 
 def worker_application(settings: Settings, session: str) -> Celery:
     """Celery's application. Each worker process builds its own engine at its first task, after the fork."""
+    deliveries: list[ThreadRunner] = []
+
+    def finish_deliveries(**_sent: object) -> None:
+        for jobs in deliveries:
+            jobs.close()
+
+    # Sent in each process of the pool when it ends, unless it is killed.
+    worker_process_shutdown.connect(finish_deliveries, weak=False)
 
     @cache
     def tasks() -> BackgroundTasks:
         engine = wire(settings, "worker", session)
+        deliveries.append(ThreadRunner(settings.webhook_concurrency, "webhook"))
         reduce_gc_frequency()
         return BackgroundTasks(
             engine.market,
             engine.views,
             engine.notifier.acknowledge,
             delivery_lock=lambda: worker_lock(engine.redis, "deliver"),
+            delivery_runner=deliveries[-1],
             repricing_lock=lambda: worker_lock(engine.redis, "reprice"),
             email_lock=lambda: worker_lock(engine.redis, "send e-mails"),
         )

@@ -19,6 +19,7 @@ from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import DeliveryView, EndpointView, PageRequest
 from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import Redeliver
 
 BATCH: Final = 500
@@ -87,6 +88,25 @@ def deliveries(  # noqa: PLR0917 - options
         ],
         nothing="There are no such deliveries.",
     )  # fmt: skip
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    endpoint: Annotated[
+        int, typer.Argument(metavar="ENDPOINT", min=1, max=MAX_BIGINT, help="Id of the endpoint.", show_default=False)
+    ],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send events to an endpoint whose receiver cannot return a challenge, because you know this receiver."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        verified = unwrap_single(opened.market.webhooks.mark_verified([EndpointId(endpoint)]))
+    if as_json:
+        print_json({"verified": verified.id})
+    else:
+        print_line(f"Endpoint {verified.id} receives events from now on.")
 
 
 @app.command()
@@ -177,6 +197,8 @@ def _redeliver_range(
 def _state(endpoint: EndpointView) -> str:
     if not endpoint.is_active:
         return f"disabled: {endpoint.disabled_because}" if endpoint.disabled_because else "inactive"
+    if not endpoint.is_verified:
+        return "not verified"
     return f"failing since {format_time(endpoint.failing_since)}" if endpoint.failing_since else "active"
 
 

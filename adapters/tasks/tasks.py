@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from attrs import define, field, frozen
 
+from adapters.tasks.job_runner import InlineRunner, JobRunner
 from scalecommerce_core.domain.errors import Conflict, NotFound, Unavailable
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
 from scalecommerce_core.ports import ViewCounter
@@ -45,10 +47,19 @@ GATEWAY_TIME_LIMIT: Final = timedelta(seconds=5)
 EMAIL_BATCH_SIZE: Final = 10
 EMAIL_TIME_LIMIT: Final = timedelta(seconds=5)
 """After this time the task starts no further batch of e-mails."""
+MAX_CLAIMS: Final = 10_000
+"""Claims of webhooks per task run; `DELIVERY_TIME_LIMIT` ends it earlier."""
 MAX_BATCHES: Final = 200
 """Batches per task run. A shutdown waits for one task run at most; the next message continues with the backlog."""
 DELIVERY_TIME_LIMIT: Final = timedelta(seconds=5)
-"""After this time the task starts no further batch of webhooks; the last batch may take another 10 s."""
+"""After this time the task starts no further webhooks, so that the worker process can take other tasks. Those under way
+are finished in their threads."""
+DELIVERY_BATCH_SIZE: Final = 50
+"""Webhooks per claim. Each claim limits an owner to a share of the free slots, so several small claims are fairer."""
+DELIVERY_POLL_SECONDS: Final = 0.1
+"""Most seconds between two claims while receivers are answering."""
+DELIVERY_GAP: Final = 0.01
+"""Least seconds between two claims, which cost more than the webhooks that end in this time."""
 
 
 UNKNOWN_POLICIES_INTERVAL: Final = timedelta(minutes=1)
@@ -80,7 +91,8 @@ class BackgroundTasks:
 
     `acknowledge_notification` lets the next order send a message to the workers again. The locks yield
     whether this process acquired them. At most one process of a worker holds each lock, so that slow webhook receivers,
-    slow mail servers and repricing leave other processes free to decide orders. `sleep` takes seconds.
+    slow mail servers and repricing leave other processes free to decide orders. `delivery_runner` sends webhooks.
+    `sleep` takes seconds.
     """
 
     market: Market
@@ -89,6 +101,7 @@ class BackgroundTasks:
     delivery_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
     repricing_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
     email_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
+    delivery_runner: JobRunner = field(factory=InlineRunner)
     sleep: Callable[[float], None] = time.sleep
     unknown_policies: UnknownPolicies = field(factory=UnknownPolicies)
     repricing_turn: RepricingTurn = field(factory=RepricingTurn)
@@ -153,9 +166,24 @@ class BackgroundTasks:
         _repeat(lambda: self.market.webhooks.fan_out(BATCH_SIZE).events // BATCH_SIZE)
         with self.delivery_lock() as acquired:
             if acquired:
-                clock, webhooks = self.market.clock, self.market.webhooks
-                ends = clock.now() + DELIVERY_TIME_LIMIT
-                _repeat(lambda: webhooks.deliver().total if clock.now() < ends else 0)
+                ends = self.market.clock.now() + DELIVERY_TIME_LIMIT
+                _repeat(lambda: self._start_deliveries(ends), max_batches=MAX_CLAIMS)
+
+    def _start_deliveries(self, ends: datetime) -> bool:
+        """Start to send due webhooks; return whether the task shall go on.
+
+        The webhooks of each endpoint are a job of their own, so a slow receiver delays no other.
+        """
+        if self.market.clock.now() >= ends:
+            return False
+        webhooks = self.market.webhooks
+        claimed = webhooks.claim(DELIVERY_BATCH_SIZE).by_endpoint()
+        for of_endpoint in claimed:
+            self.delivery_runner.start(partial(webhooks.send, of_endpoint))
+        are_running = self.delivery_runner.wait(DELIVERY_POLL_SECONDS)
+        if are_running:
+            self.sleep(DELIVERY_GAP)
+        return are_running or bool(claimed)
 
     def send_emails(self) -> None:
         """Send due e-mails for about `EMAIL_TIME_LIMIT`, then delete expired tokens."""

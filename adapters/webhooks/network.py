@@ -14,8 +14,9 @@ from scalecommerce_core.domain.web_address import Address, check_address
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
-RESOLVER_THREADS: Final = 16
-"""The system's resolver blocks its thread until a name server answers."""
+RESOLVER_THREADS: Final = 200
+"""The system's resolver blocks its thread until a name server answers, which may last longer than the message's
+timeout. Threads start when they are needed; there is one for each delivery that is sent at once."""
 MAX_ADDRESSES: Final = 4
 """Addresses of one host that are tried."""
 

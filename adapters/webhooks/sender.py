@@ -1,26 +1,32 @@
 """`ports.WebhookSender` with httpcore2, which follows no redirects, uses no proxy and streams the response."""
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpcore2
+from attrs import define
 from httpcore2 import AsyncNetworkBackend
 
 from adapters.webhooks.network import CheckedNetwork, Resolve, SystemResolver
 from scalecommerce_core.domain.web_address import UnsafeAddress, parse_target
-from scalecommerce_core.domain.webhook import ANSWER_LENGTH, WebhookAnswer
+from scalecommerce_core.domain.webhook import ANSWER_LENGTH, LONGEST_TIMEOUT, WebhookAnswer
 from scalecommerce_core.ports import OutgoingWebhook
 
-TIMEOUT: Final = timedelta(seconds=10)
-"""For one message in total: resolving, connecting, sending and reading the beginning of the response."""
+logger = logging.getLogger(__name__)
+
 MAX_CONCURRENT: Final = 200
 USER_AGENT: Final = "ScaleCommerce-Webhooks/1"
 
+NOT_CONNECTED: Final = "could not connect: no https server with a valid certificate was reached at a public address"
+"""The one error of a message that reached no receiver. Another text for a closed, filtered or foreign port, for a name
+that is not known or for a private address would let owners examine networks and ports through the engine."""
 REASONS: Final[dict[type[Exception], str]] = {
     httpcore2.ConnectTimeout: "no connection in time",
     httpcore2.ConnectError: "no connection",
@@ -32,19 +38,21 @@ REASONS: Final[dict[type[Exception], str]] = {
 
 
 class HttpWebhookSender:
-    """`resolve`, `network` and `ssl_context` replace the system's resolver, sockets and certificates."""
+    """No message gets more than `timeout`. `resolve`, `network` and `ssl_context` replace the system's resolver,
+    sockets and certificates.
+    """
 
     def __init__(
         self,
         *,
         allow_loopback: bool = False,
-        timeout: timedelta = TIMEOUT,
+        timeout: timedelta = LONGEST_TIMEOUT,
         resolve: Resolve | None = None,
         network: AsyncNetworkBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allow_loopback = allow_loopback
-        self._timeout = timeout.total_seconds()
+        self._timeout = timeout
         self._resolve = resolve or SystemResolver()
         self._network = network or httpcore2.AnyIOBackend()
         self._ssl_context = ssl_context
@@ -66,15 +74,23 @@ class HttpWebhookSender:
     ) -> WebhookAnswer:
         async with semaphore:
             started = time.monotonic()
+            seconds = min(message.timeout, self._timeout).total_seconds()
+            progress = _Progress()
             try:
-                async with asyncio.timeout(self._timeout):
-                    response, body = await self._post(message, ssl_context)
+                async with asyncio.timeout(seconds):
+                    response, body = await self._post(message, ssl_context, progress)
                 retry_after = _parse_retry_after(response.headers, datetime.now(UTC))
             except Exception as error:  # noqa: BLE001 - one message must not stop the others
-                return WebhookAnswer(_elapsed(started), error=_describe_error(error, self._timeout))
+                if progress.is_connected:
+                    return WebhookAnswer(_elapsed(started), error=_describe_error(error, seconds))
+                logger.info("webhook to %s: %s", _host(message.url), _describe_error(error, seconds))
+                # The duration would tell a closed port from a filtered one.
+                return WebhookAnswer(timedelta(0), error=NOT_CONNECTED)
             return WebhookAnswer(_elapsed(started), status=response.status, body=body, retry_after=retry_after)
 
-    async def _post(self, message: OutgoingWebhook, ssl_context: ssl.SSLContext) -> tuple[httpcore2.Response, bytes]:
+    async def _post(
+        self, message: OutgoingWebhook, ssl_context: ssl.SSLContext, progress: "_Progress"
+    ) -> tuple[httpcore2.Response, bytes]:
         target = parse_target(message.url, allow_loopback=self._allow_loopback)
         network = CheckedNetwork(self._resolve, self._network, loopback=target.is_loopback)
         # One connection per message, since addresses are checked per message.
@@ -83,8 +99,26 @@ class HttpWebhookSender:
         ) as pool:
             url = httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
             headers = {"Host": target.authority, "User-Agent": USER_AGENT, **message.headers}
-            async with pool.stream("POST", url, headers=list(headers.items()), content=message.body) as response:
+            async with pool.stream(
+                "POST",
+                url,
+                headers=list(headers.items()),
+                content=message.body,
+                extensions={"trace": progress.observe},
+            ) as response:
                 return response, await _read_body(response)
+
+
+@define
+class _Progress:
+    """How far a message has got: whether it is connected, which includes TLS and the certificate."""
+
+    is_connected: bool = False
+
+    async def observe(self, event: str, _details: object) -> None:
+        """Called by httpcore at each step."""
+        if event == "http11.send_request_headers.started":
+            self.is_connected = True
 
 
 async def _read_body(response: httpcore2.Response) -> bytes:
@@ -94,6 +128,11 @@ async def _read_body(response: httpcore2.Response) -> bytes:
         if len(body) >= ANSWER_LENGTH:
             break
     return body[:ANSWER_LENGTH]
+
+
+def _host(url: str) -> str:
+    """The host and port of a URL, for the log; paths may contain secrets."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _elapsed(started: float) -> timedelta:

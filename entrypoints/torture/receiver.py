@@ -1,17 +1,20 @@
 """A webhook receiver on this machine."""
 
+import json
 import threading
 from collections import Counter
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
+from scalecommerce_core.domain.webhook import VERIFICATION
+
 QUEUE: Final = 128
 """Connections that may wait while the machine is busy."""
 
 
 class WebhookReceiver:
-    """Accepts every message and counts them by `webhook-id`."""
+    """Agrees to receive messages, accepts every one and counts them by `webhook-id`."""
 
     def __init__(self) -> None:
         self.received: Counter[str] = Counter()
@@ -32,11 +35,15 @@ class _Server(ThreadingHTTPServer):
 def _handler(received: Counter[str], lock: threading.Lock) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            message = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            is_verification = message["type"] == VERIFICATION
             with lock:
-                received[self.headers.get("webhook-id", "")] += 1
-            self.send_response(HTTPStatus.NO_CONTENT)
+                received[self.headers.get("webhook-id", "")] += not is_verification
+            body = message["data"]["challenge"].encode() if is_verification else b""
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_arguments: object) -> None:
             """Suppresses the access log of the base class."""

@@ -19,6 +19,7 @@ ORDERS: Final = "/orders/api/v1/"
 PRODUCTS: Final = "/products/api/v1/"
 EVENTS: Final = "/events/api/v1/"
 WEBHOOKS: Final = "/webhooks/api/v1/"
+VERIFICATION_SECONDS: Final = 60
 USERS: Final = "/users/api/v1/"
 ANSWER_DEADLINE_SECONDS: Final = 60.0
 """How long a shopper repeats a request after the load has ended."""
@@ -282,12 +283,22 @@ class Seller(Shopper):
         self._products: list[int] = []
 
     def subscribe(self, url: str) -> None:
-        """Create a webhook endpoint for all events."""
+        """Create a webhook endpoint for all events, and wait until it is verified."""
         body = {"url": url, "topics": []}
         answer = self.client.send_until_final("POST", WEBHOOKS, body, key=self.key()).answer
         if answer is None or answer.status != HTTPStatus.CREATED:
             raise RuntimeError(f"{self.name} could not subscribe: {answer}")
-        self.log.endpoints[self.account] = answer.body["id"]
+        endpoint = answer.body["id"]
+        ends = time.monotonic() + VERIFICATION_SECONDS
+        while not self._is_verified(endpoint):
+            if time.monotonic() > ends:
+                raise RuntimeError(f"the webhook endpoint of {self.name} was not verified")
+            time.sleep(0.2)
+        self.log.endpoints[self.account] = endpoint
+
+    def _is_verified(self, endpoint: int) -> bool:
+        answer = self.client.send_until_final("GET", f"{WEBHOOKS}{endpoint}/").answer
+        return answer is not None and answer.status == HTTPStatus.OK and bool(answer.body["is_verified"])
 
     def create_products(self, count: int) -> None:
         for _ in range(count):

@@ -24,6 +24,7 @@ MarketError
 │   ├── IdempotencyKeyInFlight  a request with this key is being processed: repeat it after `retry_after`
 │   ├── Duplicate             a unique field has this value already: choose another value
 │   ├── EndpointDisabled      nothing is sent to a disabled webhook endpoint: enable it
+│   ├── EndpointUnverified    the receiver of a webhook has not returned the challenge yet
 │   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
 │   ├── TooManyOpenOrders     the account has the most open orders that are allowed: pay or cancel one
 │   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one

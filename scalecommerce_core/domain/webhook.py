@@ -54,7 +54,15 @@ FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 """A failing endpoint gets one delivery at a time, with pauses that double up to this."""
 MAX_ENDPOINTS: Final = 20
-"""Most endpoints of an account."""
+"""Default of the most endpoints of an account (`WebhookRules.endpoints_per_account`)."""
+LONGEST_TIMEOUT: Final = timedelta(seconds=10)
+"""How long a receiver may take: resolving, connecting, sending and reading the beginning of the response."""
+SHORTEST_TIMEOUT: Final = timedelta(seconds=3)
+"""Shortest timeout of a failing endpoint."""
+VERIFICATION_TIMEOUT: Final = timedelta(seconds=5)
+"""How long a receiver may take to answer a verification message."""
+SLOW_RESPONSE: Final = timedelta(seconds=1)
+"""Mean response time from which an endpoint is slow."""
 DESCRIPTION_LENGTH: Final = 200
 """Longest description, in characters."""
 ANSWER_LENGTH: Final = 1_024
@@ -72,6 +80,10 @@ RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
 """Statuses whose `Retry-After` header is followed."""
 PING: Final = "webhook.ping"
 """Topic of test messages."""
+VERIFICATION: Final = "webhook.verification"
+"""Topic of messages whose challenge the receiver must return before the endpoint gets events."""
+NO_CHALLENGE: Final = "The response does not contain the challenge."
+"""Error of a verification whose receiver answered 2xx without the challenge."""
 
 
 def _topics(kind: type[Event] = Event) -> Iterator[str]:
@@ -91,6 +103,12 @@ class EndpointDisabled(Conflict):
     code = "endpoint_disabled"
 
 
+class EndpointUnverified(Conflict):
+    """The receiver has not returned the challenge yet, so only verification messages are sent to the endpoint."""
+
+    code = "endpoint_unverified"
+
+
 class DeliveryPending(Conflict):
     """The delivery has not been tried yet, so it cannot be repeated."""
 
@@ -105,6 +123,26 @@ def message_body(topic: str, at: datetime, data: Mapping[str, Any]) -> str:
     timestamp = at.isoformat().replace("+00:00", "Z")
     document = {"type": topic, "timestamp": timestamp, "data": data}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def challenge_of(body: str) -> str:
+    """The challenge in the body of a verification message."""
+    return str(json.loads(body)["data"]["challenge"])
+
+
+def returns_challenge(answer: bytes, challenge: str) -> bool:
+    """Whether the body of a response is the challenge, or a JSON object with it in the field `challenge`.
+
+    A receiver that returns the request's body unchanged does not pass: there the challenge is in `data`.
+    """
+    text = answer.decode("utf-8", "replace").strip()
+    if text == challenge:
+        return True
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("challenge") == challenge
 
 
 def secret_text(secret: bytes) -> str:
@@ -148,8 +186,8 @@ class WebhookAnswer:
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is 2xx."""
-        return self.status is not None and 200 <= self.status < 300
+        """Whether the status is 2xx and the response was accepted."""
+        return self.error is None and self.status is not None and 200 <= self.status < 300
 
     @property
     def is_gone(self) -> bool:
@@ -221,12 +259,14 @@ class WebhookDelivery:
     logged: int = 0
     revision: int = 0
     """Changes with each claim, each recorded answer and each repetition on request."""
+    leased_until: datetime | None = None
+    """End of the lease of the sender that claimed it; None unless it is being sent."""
     log: list[WebhookAttempt] = field(factory=list)
     """New lines of the log; saving appends them and empties the list."""
 
     def lease(self, until: datetime) -> None:
         """Reserve the delivery for one sender until `until`."""
-        self.try_at = until
+        self.try_at = self.leased_until = until
         self.revision += 1
 
     def record(self, answer: WebhookAnswer, sent_at: datetime, revision: int, fraction: float) -> bool:
@@ -237,9 +277,12 @@ class WebhookDelivery:
         """
         if self.status is not DeliveryStatus.PENDING or self.revision != revision:
             return False
+        if self.topic == VERIFICATION:
+            answer = self._check_challenge(answer)
         self.revision += 1
         self.logged += 1
         self.attempts += 1
+        self.leased_until = None
         text = answer.body[:ANSWER_LENGTH].decode("utf-8", "replace").replace("\x00", "\ufffd")
         error = None if answer.error is None else answer.error[:ERROR_LENGTH]
         self.log.append(WebhookAttempt(self.id, self.logged, sent_at, answer.took, answer.status, error, text))
@@ -254,11 +297,23 @@ class WebhookDelivery:
             self.status = DeliveryStatus.FAILED
         return True
 
+    def _check_challenge(self, answer: WebhookAnswer) -> WebhookAnswer:
+        """The answer to a verification: an error without the challenge, and in any case without its body.
+
+        The body of a receiver that has not agreed to receive messages is not shown to the owner of the endpoint.
+        """
+        missing = answer.is_success and not returns_challenge(answer.body, challenge_of(self.body))
+        return evolve(answer, body=b"", error=NO_CHALLENGE if missing else answer.error)
+
     def redeliver(self, now: datetime) -> None:
-        """Send the delivery again with the whole retry schedule, whatever its last result; raise `DeliveryPending`."""
+        """Send the delivery again with the whole retry schedule, whatever its last result.
+
+        Raise `DeliveryPending`.
+        """
         if self.status is DeliveryStatus.PENDING and self.attempts == 0:
             raise DeliveryPending(f"Delivery {self.id} has not been tried yet: wait for its first attempt.")
         self.status, self.attempts, self.try_at = DeliveryStatus.PENDING, 0, now
+        self.leased_until = None
         self.revision += 1
 
 
@@ -298,6 +353,12 @@ class WebhookEndpoint:
     paused_until: datetime | None = None
     deleted_at: datetime | None = None
     version: int = 1
+    verified_at: datetime | None = None
+    """When the receiver last returned a challenge; None: it never has, and no deliveries are made."""
+    verification_id: DeliveryId | None = None
+    """The verification message that the receiver must answer before events are sent; None: it has."""
+    response_time: timedelta | None = None
+    """Mean duration of successful attempts, in which each new one counts for half; None: unknown."""
 
     @classmethod
     def registered(
@@ -308,17 +369,19 @@ class WebhookEndpoint:
         url: str,
         encrypted_secret: str,
         now: datetime,
+        verification_id: DeliveryId,
         topics: Sequence[str] = (),
         description: str = "",
         all_events: bool = False,
         allow_loopback: bool = False,
     ) -> "WebhookEndpoint":
-        """A new endpoint; raise `Invalid` naming the fields."""
+        """A new endpoint, not verified yet; raise `Invalid` naming the fields."""
         description = normal_text(description)
         _check(url, topics, description, allow_loopback=allow_loopback)
         return cls(
-            id, owner_id, url, now, _in_order(topics), description, all_events, (WebhookSecret(encrypted_secret),)
-        )
+            id, owner_id, url, now, _in_order(topics), description, all_events, (WebhookSecret(encrypted_secret),),
+            verification_id=verification_id,
+        )  # fmt: skip
 
     def edit(
         self,
@@ -332,6 +395,8 @@ class WebhookEndpoint:
         allow_loopback: bool = False,
     ) -> None:
         """Change the given fields; equal values are not an edit. Enabling it or changing its URL resets its failures.
+
+        The caller begins a new verification (`begin_verification`) after a change of the URL.
 
         Raise `Invalid` or `VersionMismatch`, and change nothing then.
         """
@@ -377,17 +442,71 @@ class WebhookEndpoint:
         """Delete the endpoint for its owner, with its secrets; its log is purged later."""
         self.deleted_at, self.is_active, self.secrets = now, False, ()
 
+    @property
+    def is_verified(self) -> bool:
+        """Whether the receiver at the present URL has returned a challenge."""
+        return self.verification_id is None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the endpoint is slow, failing or not verified: it gets one delivery at a time and few slots."""
+        slow = self.response_time is not None and self.response_time >= SLOW_RESPONSE
+        return slow or self.failures > 0 or not self.is_verified
+
+    @property
+    def timeout(self) -> timedelta:
+        """Time for one attempt. A failing endpoint gets twice its mean response time, if that is known, so that it does
+        not occupy a sender for longer.
+        """
+        if not self.is_verified:
+            return VERIFICATION_TIMEOUT
+        if not self.failures or self.response_time is None:
+            return LONGEST_TIMEOUT
+        return min(max(2 * self.response_time, SHORTEST_TIMEOUT), LONGEST_TIMEOUT)
+
+    def begin_verification(self, delivery_id: DeliveryId) -> None:
+        """Send no events until the receiver has answered the verification message `delivery_id`."""
+        self.verification_id = delivery_id
+        self.response_time = None
+
+    def record_verification(self, delivery: "WebhookDelivery", answer: WebhookAnswer, now: datetime) -> bool:
+        """Record the result of a verification; return whether the endpoint is verified by it.
+
+        An answer to an earlier message, which was sent to another URL, changes nothing.
+        """
+        if delivery.id != self.verification_id or delivery.status is not DeliveryStatus.DELIVERED:
+            return False
+        self.mark_verified(now)
+        self.response_time = answer.took
+        return True
+
+    def mark_verified(self, now: datetime) -> None:
+        """Send events from now on; does nothing if the endpoint is verified."""
+        if self.verification_id is not None:
+            self.verification_id, self.verified_at = None, now
+            self.version += 1
+            self._reset_failures()
+
     def accepts(self, topic: str, at: datetime, audience: Sequence[AccountId]) -> bool:
-        """Whether the endpoint receives this event: active, after its creation, of its topics and audience."""
+        """Whether the endpoint receives this event: active, verified once, after its creation, of its topics and
+        audience.
+        """
         return (
             self.is_active
+            and self.verified_at is not None
             and at >= self.created_at
             and (not self.topics or topic in self.topics)
             and (self.all_events or self.owner_id in audience)
         )
 
     def record_results(self, answers: Sequence[WebhookAnswer], now: datetime) -> None:
-        """Update failures and pause by the answers of one batch; disable the endpoint after 410 or `DISABLE_AFTER`."""
+        """Update failures, pause and response time by the answers of one batch; disable the endpoint after 410 or
+        `DISABLE_AFTER`.
+        """
+        for answer in answers:
+            if answer.is_success:
+                known = answer.took if self.response_time is None else self.response_time
+                self.response_time = (known + answer.took) / 2
         if any(answer.is_gone for answer in answers):
             self._disable("The receiver answered 410 Gone, so no more messages are sent.")
         elif any(answer.is_success for answer in answers):
@@ -399,10 +518,21 @@ class WebhookEndpoint:
         """Send nothing more until the owner enables the endpoint; the owner reads the reason."""
         self._disable(because)
 
-    def resume(self) -> None:
-        """End the pause, so that the next delivery is sent at once; raise `EndpointDisabled`."""
+    def check_active(self) -> None:
+        """Raise `EndpointDisabled` unless the endpoint is active."""
         if not self.is_active:
             raise EndpointDisabled("This endpoint is disabled: enable it first (is_active).")
+
+    def check_receives(self, delivery: "WebhookDelivery") -> None:
+        """Raise `EndpointDisabled`, and `EndpointUnverified` unless the endpoint may receive this delivery."""
+        self.check_active()
+        if self.verification_id not in {None, delivery.id}:
+            raise EndpointUnverified(
+                "This endpoint is not verified: send a test message, whose challenge the receiver must return."
+            )
+
+    def resume(self) -> None:
+        """End the pause, so that the next delivery is sent at once."""
         self.paused_until = None
 
     def _failed(self, answers: Sequence[WebhookAnswer], now: datetime) -> None:

@@ -41,7 +41,13 @@ from scalecommerce_core.ports.statistics import (
 from scalecommerce_core.ports.system import Clock, Ids, Randomness, WorkNotifier
 from scalecommerce_core.ports.unit_of_work import LOCKS, LockRank, Store, Transaction
 from scalecommerce_core.ports.view_counter import ViewCounter
-from scalecommerce_core.ports.webhooks import DeliveryRepository, OutgoingWebhook, WebhookRepository, WebhookSender
+from scalecommerce_core.ports.webhooks import (
+    DeliveryRepository,
+    DeliverySlots,
+    OutgoingWebhook,
+    WebhookRepository,
+    WebhookSender,
+)
 
 __all__ = [
     "LOCKS",
@@ -57,6 +63,7 @@ __all__ = [
     "Clock",
     "DecryptionFailed",
     "DeliveryRepository",
+    "DeliverySlots",
     "Duplicate",
     "Email",
     "EmailFailure",

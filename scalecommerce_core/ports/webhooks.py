@@ -1,13 +1,29 @@
 """Webhook endpoints, deliveries and the sender."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from attrs import frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
-from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer, WebhookDelivery, WebhookEndpoint
+from scalecommerce_core.domain.webhook import (
+    LONGEST_TIMEOUT,
+    DeliveryStatus,
+    WebhookAnswer,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+
+
+@frozen
+class DeliverySlots:
+    """How many deliveries may be sent at once, by all processes together."""
+
+    total: int = 200
+    per_owner: int = 20
+    per_endpoint: int = 10
+    slow: int = 50
 
 
 class WebhookRepository(Protocol):
@@ -38,7 +54,7 @@ class WebhookRepository(Protocol):
         ...
 
     def has_active(self) -> bool:
-        """Whether there is an active endpoint."""
+        """Whether there is an active endpoint that was verified once."""
         ...
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
@@ -78,12 +94,23 @@ class DeliveryRepository(Protocol):
         """The endpoints of deliveries, read without a lock: endpoints must be locked before their deliveries."""
         ...
 
-    def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
-        """Lock PENDING deliveries whose `try_at` has passed, the longest due first, skipping locked ones.
+    def claim_due(
+        self, limit: int, now: datetime, *, lease_ends: datetime, slots: DeliverySlots
+    ) -> Sequence[WebhookDelivery]:
+        """Lock PENDING deliveries whose `try_at` has passed, skipping locked ones; return the longest due first.
 
-        At most `per_endpoint` of an active endpoint, one of an endpoint that is failing, none while it is paused or its
-        owner may not receive events (`subscribed`). If there are more than `limit`, the first of each endpoint comes
-        before the second of any.
+        An endpoint is left out while one of its deliveries is leased, while it is inactive or paused, and while its
+        owner may not receive events (`subscribed`); of one that is not verified, only the verification message is
+        claimed. Leases end at `lease_ends` at the latest. `slots` limits the deliveries that are leased at once:
+
+        - in total, `slots.total`;
+        - of an endpoint, `slots.per_endpoint`, the longest due first; 1 if it is slow (`WebhookEndpoint.is_slow`);
+        - of an owner, the smaller of `slots.per_owner` and a tenth of the free slots, and at least 1;
+        - of slow endpoints together, `slots.slow`; a claim fills at most half of those that are free, rounded up, and a
+          fifth, at least 1, with deliveries of one owner.
+
+        Owners take turns: the first delivery of every owner is chosen before the second of any, and of each owner, the
+        first of every endpoint before the second of any.
         """
         ...
 
@@ -99,7 +126,7 @@ class DeliveryRepository(Protocol):
     ) -> Sequence[DeliveryId]:
         """Ids, in order, of the endpoint's deliveries with one of `statuses` that were made in [`since`, `until`).
 
-        Raise `Invalid` if `until` is before `since`.
+        Verification messages are left out. Raise `Invalid` if `until` is before `since`.
         """
         ...
 
@@ -114,20 +141,23 @@ class DeliveryRepository(Protocol):
 
 @frozen
 class OutgoingWebhook:
-    """A signed message: POST `body` with `headers` to `url`."""
+    """A signed message: POST `body` with `headers` to `url`, and wait for the answer for `timeout`."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
+    timeout: timedelta = LONGEST_TIMEOUT
 
 
 class WebhookSender(Protocol):
     """Sends messages to URLs that accounts have chosen."""
 
     def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
-        """Send all messages at once, each within seconds; return one answer per message, in order. Never raises for a
-        message.
+        """Send all messages at once, each within its timeout; return one answer per message, in order. Never raises
+        for a message. Several threads may call it at once.
 
-        It connects only to public addresses, to the same addresses that it has checked, and follows no redirects.
+        The error of a message that reached no receiver does not tell why: owners choose the URLs, and could examine a
+        network with it. The sender connects only to public addresses, to the same addresses that it has checked, and
+        follows no redirects.
         """
         ...

@@ -12,7 +12,10 @@ from scalecommerce_core.queries.pagination import Page, PageRequest
 
 @frozen
 class EndpointView:
-    """An endpoint without its secrets. `failing_since` is None unless its latest delivery attempts failed."""
+    """An endpoint without its secrets. `failing_since` is None unless its latest delivery attempts failed.
+
+    It receives no events until it `is_verified`, which means that its receiver has returned a challenge.
+    """
 
     id: EndpointId
     owner: AccountId
@@ -26,6 +29,7 @@ class EndpointView:
     paused_until: datetime | None
     created_at: datetime
     version: int
+    is_verified: bool
 
 
 @frozen

@@ -43,6 +43,7 @@ from scalecommerce_core.testing.fakes import (
     ReversingCipher,
     SeededRandomness,
     SettableClock,
+    return_challenge,
 )
 from scalecommerce_core.testing.lock_order import LockOrderStore, LockOrderViolated
 from scalecommerce_core.testing.memory.payment_gateway import MemoryGateway
@@ -72,6 +73,7 @@ __all__ = [
     "SettableClock",
     "SharedViews",
     "in_memory_market",
+    "return_challenge",
 ]
 
 

@@ -1,14 +1,17 @@
 """Test doubles of the ports around the store: exact, deterministic, without I/O."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
+from attrs import evolve
+
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import CommandId
-from scalecommerce_core.domain.webhook import WebhookAnswer
+from scalecommerce_core.domain.webhook import VERIFICATION, WebhookAnswer, challenge_of
 from scalecommerce_core.ports import (
     Claims,
     DecryptionFailed,
@@ -76,16 +79,36 @@ class ReversingCipher:
 OK_ANSWER = WebhookAnswer(timedelta(milliseconds=5), status=200, body=b"thanks")
 
 
-class RecordingSender:
-    """Records messages instead of sending them; `answer` makes the answer to each."""
+def return_challenge(message: OutgoingWebhook) -> WebhookAnswer | None:
+    """The answer of a receiver that agrees to a verification message; None for other messages."""
+    document = json.loads(message.body)
+    if document.get("type") != VERIFICATION:
+        return None
+    return evolve(OK_ANSWER, body=challenge_of(message.body.decode()).encode())
 
-    def __init__(self, answer: Callable[[OutgoingWebhook], WebhookAnswer] = lambda _message: OK_ANSWER) -> None:
+
+class RecordingSender:
+    """Records messages instead of sending them; `answer` makes the answer to each.
+
+    Verification messages are answered with their challenge and not recorded, unless `verifies` is false.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[OutgoingWebhook], WebhookAnswer] = lambda _message: OK_ANSWER,
+        *,
+        verifies: bool = True,
+    ) -> None:
         self.answer = answer
+        self.verifies = verifies
         self.sent: list[OutgoingWebhook] = []
 
     def send(self, messages: Sequence[OutgoingWebhook]) -> Sequence[WebhookAnswer]:
-        self.sent += messages
-        return [self.answer(message) for message in messages]
+        return [(return_challenge(message) if self.verifies else None) or self._record(message) for message in messages]
+
+    def _record(self, message: OutgoingWebhook) -> WebhookAnswer:
+        self.sent.append(message)
+        return self.answer(message)
 
 
 class RecordingEmailSender:

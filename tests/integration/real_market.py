@@ -23,7 +23,7 @@ from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
-from scalecommerce_core.services.webhooks import Webhooks
+from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 from scalecommerce_core.testing import (
     CountingIds,
     MemoryLoginLimiter,
@@ -91,6 +91,7 @@ def real_market(
                 randomness=SeededRandomness(),
                 cipher=ReversingCipher(),
                 sender=RecordingSender(),
+                rules=WebhookRules(tests_per_account=0, tests_per_host=0, tests_in_total=0),
             ),
             queries=queries,
             store=store,

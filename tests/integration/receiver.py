@@ -1,5 +1,6 @@
 """A receiver of webhooks on this machine with configurable responses."""
 
+import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from attrs import define, field
+
+from scalecommerce_core.domain.webhook import VERIFICATION
 
 Act = Callable[[BaseHTTPRequestHandler], None]
 
@@ -26,9 +29,21 @@ def answering(status: int, body: bytes = b"", **headers: str) -> Act:
 
 @define
 class Receiver:
+    """Verification messages are answered with their challenge and not recorded, unless `verifies` is false."""
+
     port: int
+    verifies: bool = True
     act: Act = field(factory=lambda: answering(200, b"thanks"))
     received: list[tuple[str, dict[str, str], bytes]] = field(factory=list)
+
+
+def _challenge(body: bytes) -> bytes:
+    """The challenge of a verification message, else nothing."""
+    try:
+        message = json.loads(body)
+        return str(message["data"]["challenge"]).encode() if message["type"] == VERIFICATION else b""
+    except (ValueError, LookupError, TypeError):
+        return b""
 
 
 @contextmanager
@@ -36,6 +51,9 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            if receiver.verifies and (challenge := _challenge(body)):
+                answering(200, challenge)(self)
+                return
             receiver.received.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             try:
                 receiver.act(self)

@@ -30,6 +30,7 @@ _ENDPOINT: Final = select(
     webhook_endpoints.c.paused_until,
     webhook_endpoints.c.created_at,
     webhook_endpoints.c.version,
+    webhook_endpoints.c.verification_id.is_(None),
 ).where(webhook_endpoints.c.deleted_at.is_(None))
 _BY_ID: Final = Keyset((webhook_endpoints.c.id,))
 _ALL: Final = page_statements(lambda request: _BY_ID.page_statement(_ENDPOINT, request))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from attrs import asdict
 from sqlalchemy import BigInteger, bindparam, func, select, text
 
 from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array, text_array
@@ -18,13 +19,22 @@ from adapters.db.schema import (
 )
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
+from scalecommerce_core.domain.webhook import (
+    SLOW_RESPONSE,
+    VERIFICATION,
+    DeliveryStatus,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookSecret,
+)
+from scalecommerce_core.ports import DeliverySlots
 
 # --- endpoints
 
 _ENDPOINT: Final = (
     "id", "owner_id", "url", "topics", "secrets", "description", "all_events", "is_active", "disabled_because",
     "failures", "failing_since", "paused_until", "created_at", "deleted_at", "version",
+    "verified_at", "verification_id", "response_time",
 )  # fmt: skip
 _FIXED: Final = {"id", "owner_id", "created_at"}
 _CHANGING: Final = tuple(name for name in _ENDPOINT if name not in _FIXED)
@@ -42,7 +52,7 @@ _COUNTS: Final = (
     .where(equals_any(webhook_endpoints.c.owner_id), webhook_endpoints.c.deleted_at.is_(None))
     .group_by(webhook_endpoints.c.owner_id)
 )
-_HAS_ACTIVE: Final = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE is_active)")
+_HAS_ACTIVE: Final = text("SELECT EXISTS (SELECT FROM webhook_endpoints WHERE is_active AND verified_at IS NOT NULL)")
 _SUBSCRIBED: Final = text(
     f"""
     SELECT {", ".join(f"webhook_endpoints.{name}" for name in _ENDPOINT)}
@@ -103,13 +113,17 @@ def _endpoint_row(endpoint: WebhookEndpoint, columns: Sequence[str]) -> tuple[An
         [secret.encrypted, None if secret.valid_until is None else secret.valid_until.isoformat()]
         for secret in endpoint.secrets
     ]
-    special: dict[str, Any] = {"topics": list(endpoint.topics), "secrets": secrets}
+    took = endpoint.response_time
+    milliseconds = None if took is None else took // timedelta(milliseconds=1)
+    special: dict[str, Any] = {"topics": list(endpoint.topics), "secrets": secrets, "response_time": milliseconds}
     return tuple(special[name] if name in special else getattr(endpoint, name) for name in columns)
 
 
 def _endpoint(row: Sequence[Any]) -> WebhookEndpoint:
     values = dict(zip(_ENDPOINT, row, strict=True))
     values["topics"] = tuple(values["topics"])
+    if values["response_time"] is not None:
+        values["response_time"] = timedelta(milliseconds=values["response_time"])
     values["secrets"] = tuple(
         WebhookSecret(encrypted, None if until is None else datetime.fromisoformat(until))
         for encrypted, until in values["secrets"]
@@ -121,11 +135,13 @@ def _endpoint(row: Sequence[Any]) -> WebhookEndpoint:
 
 _DELIVERY: Final = (
     "id", "endpoint_id", "seq", "message_id", "topic", "body", "created_at", "try_at", "status", "attempts", "logged",
-    "revision",
+    "revision", "leased_until",
 )  # fmt: skip
 _DELIVERY_IDS: Final = next_numbers_statement(delivery_ids)
 _INSERT: Final = Insert(webhook_deliveries, *_DELIVERY)
-_UPDATE: Final = Update(webhook_deliveries, ["id"], "try_at", "status", "attempts", "logged", "revision")
+_UPDATE: Final = Update(
+    webhook_deliveries, ["id"], "try_at", "status", "attempts", "logged", "revision", "leased_until"
+)
 _INSERT_ATTEMPTS: Final = Insert(
     webhook_attempts, "delivery_id", "number", "occurred_at", "took", "status", "error", "answer"
 )  # fmt: skip
@@ -137,8 +153,8 @@ _LOCK_DELIVERIES: Final = (
     .with_for_update(key_share=True)
 )
 _ENDPOINTS_OF: Final = select(webhook_deliveries.c.endpoint_id).where(equals_any(webhook_deliveries.c.id)).distinct()
-# Reads the index of due deliveries by endpoint, so the backlog of one endpoint costs the others nothing. The first
-# deliveries of all endpoints precede the second ones, so that twenty slow endpoints of one owner do not fill a batch.
+# Reads the index of due deliveries by endpoint, so the backlog of one endpoint costs the others nothing. A leased
+# delivery has the end of its lease as `try_at`. `turn` counts the deliveries of an owner, leased ones first.
 _CLAIM: Final = text(
     f"""
     WITH RECURSIVE waiting AS (
@@ -149,20 +165,49 @@ _CLAIM: Final = text(
             WHERE status = 'PENDING' AND endpoint_id > waiting.endpoint_id ORDER BY endpoint_id LIMIT 1
         )
         FROM waiting WHERE waiting.endpoint_id IS NOT NULL
-    ), due AS MATERIALIZED (
-        SELECT first.id
-        FROM waiting JOIN webhook_endpoints ON webhook_endpoints.id = waiting.endpoint_id
-        JOIN accounts ON accounts.id = webhook_endpoints.owner_id
-        CROSS JOIN LATERAL (
-            SELECT id, try_at, row_number() OVER (ORDER BY try_at, id) AS position FROM webhook_deliveries
-            WHERE endpoint_id = webhook_endpoints.id AND status = 'PENDING' AND try_at <= :now
-            ORDER BY try_at, id
-            LIMIT CASE WHEN webhook_endpoints.failures > 0 THEN 1 ELSE :per_endpoint END
+    ), endpoint AS MATERIALIZED (
+        SELECT endpoint.id, owner_id, verification_id,
+               failures > 0 OR verification_id IS NOT NULL
+                   OR coalesce(response_time >= :slow_response, false) AS is_slow,
+               endpoint.is_active AND (paused_until IS NULL OR paused_until <= :now)
+                   AND accounts.is_active AND (accounts.is_staff OR NOT all_events) AS is_open,
+               (SELECT count(*) FROM webhook_deliveries
+                WHERE endpoint_id = endpoint.id AND status = 'PENDING' AND try_at > :now AND try_at <= :lease_ends
+                  AND leased_until > :now) AS leased
+        FROM waiting JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id
+        JOIN accounts ON accounts.id = endpoint.owner_id
+    ), owner AS MATERIALIZED (
+        SELECT owner_id, sum(leased) AS leased, sum(CASE WHEN is_slow THEN leased ELSE 0 END) AS slow
+        FROM endpoint GROUP BY owner_id
+    ), free AS MATERIALIZED (
+        SELECT :total - coalesce(sum(leased), 0) AS slots, :slow - coalesce(sum(slow), 0) AS slow FROM owner
+    ), candidate AS (
+        SELECT first.id, first.try_at, position, endpoint.owner_id, is_slow, row_number() OVER (
+            PARTITION BY endpoint.owner_id, is_slow ORDER BY position, first.try_at, first.id
+        ) AS slow_turn
+        FROM endpoint CROSS JOIN LATERAL (
+            (SELECT id, try_at, row_number() OVER (ORDER BY try_at, id) AS position FROM webhook_deliveries
+             WHERE verification_id IS NULL AND endpoint_id = endpoint.id AND status = 'PENDING' AND try_at <= :now
+             ORDER BY try_at, id LIMIT CASE WHEN is_slow THEN 1 ELSE :per_endpoint END)
+            UNION ALL
+            (SELECT id, try_at, 1 FROM webhook_deliveries
+             WHERE id = verification_id AND status = 'PENDING' AND try_at <= :now)
         ) AS first
-        WHERE webhook_endpoints.is_active AND (paused_until IS NULL OR paused_until <= :now)
-          AND accounts.is_active AND (accounts.is_staff OR NOT all_events)
-        ORDER BY first.position, first.try_at, first.id
-        LIMIT :limit
+        WHERE is_open AND leased = 0
+    ), taken AS (
+        SELECT candidate.*, owner.leased + row_number() OVER (
+            PARTITION BY owner_id ORDER BY position, try_at, candidate.id
+        ) AS turn
+        FROM candidate JOIN owner USING (owner_id) CROSS JOIN free
+        WHERE NOT is_slow OR owner.slow + slow_turn <= greatest(1, div(free.slow, 5))
+    ), placed AS (
+        SELECT taken.*, row_number() OVER (PARTITION BY is_slow ORDER BY turn, try_at, taken.id) AS place
+        FROM taken CROSS JOIN free WHERE turn <= least(:per_owner, greatest(1, div(free.slots, 10)))
+    ), due AS MATERIALIZED (
+        SELECT placed.id FROM placed CROSS JOIN free
+        WHERE NOT is_slow OR place <= div(free.slow + 1, 2)
+        ORDER BY turn, try_at, placed.id
+        LIMIT greatest(0, least(:limit, (SELECT slots FROM free)))
     )
     SELECT {", ".join(_DELIVERY)} FROM webhook_deliveries
     WHERE id = ANY (ARRAY(SELECT id FROM due)) AND status = 'PENDING' AND try_at <= :now
@@ -171,8 +216,11 @@ _CLAIM: Final = text(
     """  # noqa: S608 - names of columns
 ).bindparams(
     bindparam("now", type_=Moment),
-    bindparam("limit", type_=BigInteger),
-    bindparam("per_endpoint", type_=BigInteger),
+    bindparam("lease_ends", type_=Moment),
+    *(
+        bindparam(name, type_=BigInteger)
+        for name in ("limit", "total", "slow", "per_owner", "per_endpoint", "slow_response")
+    ),
 )
 _SETTLED: Final = (
     select(webhook_deliveries.c.id)
@@ -182,6 +230,7 @@ _SETTLED: Final = (
         webhook_deliveries.c.created_at >= bindparam("since", type_=Moment),
         webhook_deliveries.c.created_at < bindparam("until", type_=Moment),
         equals_any(webhook_deliveries.c.status),
+        webhook_deliveries.c.topic != VERIFICATION,
     )
     .order_by(webhook_deliveries.c.id)
     .limit(bindparam("limit"))
@@ -238,8 +287,16 @@ class PostgresDeliveryRepository:
         rows = self._sql.fetch_all(_ENDPOINTS_OF, {"ids": id_array(ids)}) if ids else ()
         return {EndpointId(endpoint) for (endpoint,) in rows}
 
-    def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
-        parameters = {"limit": limit, "now": now, "per_endpoint": per_endpoint}
+    def claim_due(
+        self, limit: int, now: datetime, *, lease_ends: datetime, slots: DeliverySlots
+    ) -> Sequence[WebhookDelivery]:
+        parameters = {
+            "limit": limit,
+            "now": now,
+            "lease_ends": lease_ends,
+            "slow_response": SLOW_RESPONSE // timedelta(milliseconds=1),
+            **asdict(slots),
+        }
         return [_delivery(row) for row in self._sql.fetch_all(_CLAIM, parameters)]
 
     def settled_ids(

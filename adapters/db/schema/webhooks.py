@@ -45,6 +45,12 @@ webhook_endpoints: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("deleted_at", Moment),
     Column("version", Integer, nullable=False),
+    # Null: the receiver has never returned a challenge.
+    Column("verified_at", Moment),
+    # The verification message that the receiver must answer before events are sent; null: it has.
+    Column("verification_id", BigInteger),
+    # Mean duration of successful attempts in milliseconds; null: unknown.
+    Column("response_time", Integer),
     CheckConstraint("(failures = 0) = (failing_since IS NULL)", name="failing_since_known"),
     CheckConstraint("deleted_at IS NULL OR NOT is_active", name="deleted_is_inactive"),
     Index("webhook_endpoints_all_events_idx", "id", postgresql_where=text("all_events")),
@@ -66,6 +72,8 @@ webhook_deliveries: Final = Table(
     Column("logged", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("try_at", Moment),
+    # End of the lease of the process that sends it now.
+    Column("leased_until", Moment),
     Column("created_at", Moment, nullable=False, index=True),
     one_of("status", DeliveryStatus),
     CheckConstraint("(status = 'PENDING') = (try_at IS NOT NULL)", name="pending_is_due"),

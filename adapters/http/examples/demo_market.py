@@ -35,7 +35,8 @@ CANCELLED_ORDER: Final = 1609
 NEW_ORDER: Final = 2001
 
 NEW_WEBHOOK: Final = 1
-NEW_DELIVERY: Final = 1
+NEW_DELIVERY: Final = 2
+"""The delivery of `testWebhook`; the first one verifies `NEW_WEBHOOK`."""
 
 NOW: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 EARLIER: Final = datetime(2026, 2, 16, 6, 37, 51, 789_464, tzinfo=UTC)

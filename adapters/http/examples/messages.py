@@ -13,7 +13,7 @@ from adapters.http.resources.events import EventSchema, FeedSchema
 from adapters.http.resources.health import Health, Ready
 from adapters.http.resources.webhooks import Attempt, Delivery, EndpointSchema, NewEndpointSchema, SecretSchema
 from scalecommerce_core.domain.errors import Forbidden, VersionMismatch
-from scalecommerce_core.domain.webhook import PING, DeliveryStatus, secret_text
+from scalecommerce_core.domain.webhook import VERIFICATION, DeliveryStatus, secret_text
 
 _TOPICS: Final = ["order.paid", "order.refunded"]
 _SECRET: Final = secret_text(b"an example: no endpoint has it!!")
@@ -24,6 +24,7 @@ _ENDPOINT: Final = EndpointSchema(
     description="Our warehouse",
     all_events=False,
     is_active=True,
+    is_verified=False,
     disabled_because=None,
     failing_since=None,
     created_at=NOW,
@@ -33,7 +34,7 @@ _NEW_DELIVERY: Final = Delivery(
     endpoint=NEW_WEBHOOK,
     event=None,
     message_id="msg_610OhIkg-7qnDTll4DPHx8G0SFEbKKwL",
-    topic=PING,
+    topic=VERIFICATION,
     status=DeliveryStatus.PENDING,
     created_at=NOW,
     next_attempt_at=NOW,

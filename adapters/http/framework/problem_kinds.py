@@ -32,7 +32,7 @@ from adapters.http.framework.problems import (
 from adapters.http.framework.request_limits import FIELD_LIMIT, PATH_LIMIT, find_excess, join_field
 from scalecommerce_core.domain import errors
 from scalecommerce_core.domain.identifiers import PolicyId
-from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled
+from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled, EndpointUnverified
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.emails import EmailOff
@@ -116,6 +116,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
+    EndpointUnverified("This endpoint is not verified: send a test message, whose challenge the receiver must return."),
     DeliveryPending("Delivery 1 is still pending."),
     StrategyUnknown(PolicyId(7), "markup"),
     StrategyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),

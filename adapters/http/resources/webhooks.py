@@ -18,16 +18,18 @@ from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import text_meta
-from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound
+from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import DeliveryId, EndpointId
 from scalecommerce_core.domain.web_address import MAX_URL_LENGTH
 from scalecommerce_core.domain.webhook import (
     DESCRIPTION_LENGTH,
     PING,
     TOPICS,
+    VERIFICATION,
     DeliveryPending,
     DeliveryStatus,
     EndpointDisabled,
+    EndpointUnverified,
     WebhookDelivery,
     WebhookEndpoint,
 )
@@ -81,7 +83,9 @@ class EndpointPatch(msgspec.Struct):
 
 
 class EndpointSchema(msgspec.Struct):
-    """`disabled_because` is the reason why the engine disabled the endpoint; setting `is_active` enables it again."""
+    """`disabled_because` is the reason why the engine disabled the endpoint; setting `is_active` enables it again.
+    Events are sent when `is_verified` is true: the receiver has returned the challenge of a `webhook.verification`.
+    """
 
     id: int
     url: str
@@ -89,6 +93,7 @@ class EndpointSchema(msgspec.Struct):
     description: str
     all_events: bool
     is_active: bool
+    is_verified: bool
     disabled_because: str | None
     failing_since: datetime | None
     created_at: datetime
@@ -120,13 +125,15 @@ class Attempt(msgspec.Struct):
 
 
 class Delivery(msgspec.Struct):
-    """`event` is the number of the event in the feed, null for a ping; `message_id` is sent as `webhook-id`."""
+    """`event` is the number of the event in the feed, null for a ping or a verification; `message_id` is sent as
+    `webhook-id`.
+    """
 
     id: int
     endpoint: int
     event: int | None
     message_id: str
-    topic: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*TOPICS, PING]})]
+    topic: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*TOPICS, PING, VERIFICATION]})]
     status: DeliveryStatus
     created_at: datetime
     next_attempt_at: datetime | None
@@ -176,12 +183,13 @@ class WebhookResource:
         name="createWebhook",
         summary="Create a webhook endpoint",
         description="Events are sent to `url` as messages of the Standard Webhooks specification. The receiver verifies"
-        " them with `secret`, which only this response contains.",
+        " them with `secret`, which only this response contains. The first message is a `webhook.verification`: events"
+        " are sent after the receiver has returned its `challenge`.",
         responses={201: ResponseSpec(NewEndpointSchema, "The endpoint and its secret.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
         access=Access.ACCOUNT,
         idempotent=True,
-        errors=(TooManyEndpoints, Conflict, EmailNotVerified),
+        errors=(TooManyEndpoints, Conflict, EmailNotVerified, TooManyAttempts),
     )
     async def create_webhook(self, call: Call[NewEndpoint, None]) -> Response:
         command = CreateEndpoint(
@@ -224,11 +232,13 @@ class WebhookResource:
         path=ENDPOINT,
         name="patchWebhook",
         summary="Edit, enable or disable an endpoint",
-        description="Enabling an endpoint resets its failure count and sends the pending deliveries.",
+        description="Enabling an endpoint resets its failure count and sends the pending deliveries. Another `url` is"
+        " verified first: a `webhook.verification` is sent to it, and deliveries wait until its challenge is returned.",
         responses={200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
         conditional=True,
+        errors=(TooManyAttempts,),
     )
     async def patch_webhook(self, call: Call[EndpointPatch, None]) -> Response:
         changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
@@ -274,7 +284,10 @@ class WebhookResource:
         method="POST",
         path=f"{ENDPOINT}test/",
         name="testWebhook",
-        summary="Send a `webhook.ping` message",
+        summary="Send a `webhook.ping` or `webhook.verification` message",
+        description="An endpoint that is not verified gets a `webhook.verification`. Its receiver must answer with 2xx"
+        " and the `challenge` of the message, as plain text or in a JSON object with the field `challenge`; then the"
+        " endpoint `is_verified`, and events are sent to it.",
         responses={
             202: ResponseSpec(
                 Delivery,
@@ -286,7 +299,7 @@ class WebhookResource:
         tag=TAG,
         access=Access.ACCOUNT,
         idempotent=True,
-        errors=(EndpointDisabled,),
+        errors=(EndpointDisabled, TooManyAttempts),
     )
     async def test_webhook(self, call: Call[None, None]) -> Response:
         command = evolve(
@@ -334,7 +347,7 @@ class WebhookResource:
         tag=TAG,
         access=Access.ACCOUNT,
         idempotent=True,
-        errors=(EndpointDisabled, DeliveryPending),
+        errors=(EndpointDisabled, EndpointUnverified, DeliveryPending, TooManyAttempts),
     )
     async def redeliver_webhook(self, call: Call[None, None]) -> Response:
         command = Redeliver(
@@ -400,6 +413,7 @@ def to_endpoint_schema(endpoint: WebhookEndpoint | EndpointView) -> EndpointSche
         description=endpoint.description,
         all_events=endpoint.all_events,
         is_active=endpoint.is_active,
+        is_verified=endpoint.is_verified,
         disabled_because=endpoint.disabled_because,
         failing_since=endpoint.failing_since,
         created_at=endpoint.created_at,

@@ -1,7 +1,7 @@
 """Outgoing webhooks: `endpoints` of accounts, `fan_out` from events to deliveries, `delivery` at least once."""
 
 from scalecommerce_core.services.webhooks.common import ActOnEndpoint, WebhookRules
-from scalecommerce_core.services.webhooks.delivery import Deliveries, DeliverySummary, Redeliver
+from scalecommerce_core.services.webhooks.delivery import ClaimedDeliveries, Deliveries, DeliverySummary, Redeliver
 from scalecommerce_core.services.webhooks.endpoints import (
     CreateEndpoint,
     EditEndpoint,
@@ -15,6 +15,7 @@ from scalecommerce_core.services.webhooks.service import Webhooks
 __all__ = [
     "WEBHOOKS_CONSUMER",
     "ActOnEndpoint",
+    "ClaimedDeliveries",
     "CreateEndpoint",
     "Deliveries",
     "DeliverySummary",

@@ -16,7 +16,6 @@ from scalecommerce_core.domain.errors import (
 )
 from scalecommerce_core.domain.identifiers import AccountId, EndpointId
 from scalecommerce_core.domain.webhook import (
-    MAX_ENDPOINTS,
     PING,
     SECRET_BYTES,
     WebhookDelivery,
@@ -33,7 +32,7 @@ from scalecommerce_core.services.webhooks.common import ActOnEndpoint, WebhooksB
 
 
 class TooManyEndpoints(Conflict):
-    """The account has `MAX_ENDPOINTS` endpoints: delete one first."""
+    """The account has as many endpoints as it may have: delete one first."""
 
     code = "too_many_endpoints"
 
@@ -95,16 +94,18 @@ class Endpoints(WebhooksBase):
         counts = dict(tx.webhooks.count_by_owner(accounts))
         unverified = self._verified.unverified(tx, accounts)
         ids = iter(tx.webhooks.next_ids(len(commands)))
+        verifications = iter(tx.deliveries.next_ids(len(commands)))
+        limit = self._rules.endpoints_per_account
 
         def create(command: CreateEndpoint) -> EndpointWithSecret:
-            endpoint_id = next(ids)
+            endpoint_id, verification_id = next(ids), next(verifications)
             if command.owner not in accounts:
                 raise NotFound("account", command.owner)
             if command.owner in unverified:
                 raise EmailNotVerified
             _check_all_events(command.all_events, as_staff=command.as_staff)
-            if counts.get(command.owner, 0) >= MAX_ENDPOINTS:
-                raise TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first.")
+            if counts.get(command.owner, 0) >= limit:
+                raise TooManyEndpoints(f"An account has at most {limit} endpoints: delete one first.")
             secret = self._new_secret()
             endpoint = WebhookEndpoint.registered(
                 id=endpoint_id,
@@ -112,39 +113,54 @@ class Endpoints(WebhooksBase):
                 url=command.url,
                 encrypted_secret=self._cipher.encrypt(secret.encode()),
                 now=now,
+                verification_id=verification_id,
                 topics=command.topics,
                 description=command.description,
                 all_events=command.all_events,
                 allow_loopback=self._rules.allow_loopback,
             )
+            self._allow_test(command.owner, endpoint.url)
             counts[command.owner] = counts.get(command.owner, 0) + 1
             return EndpointWithSecret(endpoint, secret)
 
         outcomes = apply_each(commands, create)
-        tx.webhooks.add([created.endpoint for created in succeeded(outcomes)])
+        endpoints = [created.endpoint for created in succeeded(outcomes)]
+        tx.webhooks.add(endpoints)
+        tx.deliveries.add(
+            [self._new_verification(e.verification_id, e.id, now) for e in endpoints if e.verification_id is not None]
+        )
         return outcomes
 
     @retry_on(TransactionAborted)
     def edit(self, commands: Sequence[EditEndpoint]) -> list[WebhookEndpoint | MarketError]:
         """Edit endpoints. Enabling one resets its failures; its pending deliveries are then sent.
 
-        Errors: `NotFound`, `VersionMismatch`, `Invalid`.
+        Another URL is verified first; deliveries wait until then. Errors: `NotFound`, `VersionMismatch`, `Invalid`,
+        `TooManyAttempts`.
         """
+        now = self._clock.now()
         with self._store.begin() as tx:
             found = tx.webhooks.lock({command.endpoint_id for command in commands})
+            ids = iter(tx.deliveries.next_ids(sum("url" in command.changes for command in commands)))
+            verifications: list[WebhookDelivery] = []
 
             def edit(command: EditEndpoint) -> WebhookEndpoint:
                 endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
                 _check_all_events(bool(command.changes.get("all_events")), as_staff=command.as_staff)
-                endpoint.edit(
-                    expected_version=command.expected_version,
-                    allow_loopback=self._rules.allow_loopback,
-                    **command.changes,
-                )
+                endpoint.check_version(command.expected_version)
+                url = command.changes.get("url")
+                if url is not None and url != endpoint.url:
+                    self._allow_test(endpoint.owner_id, url)
+                before = endpoint.url
+                endpoint.edit(allow_loopback=self._rules.allow_loopback, **command.changes)
+                if endpoint.url != before:
+                    verifications.append(self._new_verification(next(ids), endpoint.id, now))
+                    endpoint.begin_verification(verifications[-1].id)
                 return endpoint
 
             outcomes = apply_each(commands, edit)
             tx.webhooks.save(succeeded(outcomes))
+            tx.deliveries.add(verifications)
         return outcomes
 
     @retry_on(TransactionAborted)
@@ -201,7 +217,8 @@ class Endpoints(WebhooksBase):
     def ping(self, commands: Sequence[ActOnEndpoint]) -> list[WebhookDelivery | Replayed | MarketError]:
         """Queue a `webhook.ping` per endpoint, which is sent once without retries; its log holds the result.
 
-        Errors: `NotFound`, `EndpointDisabled`, `IdempotencyKeyReused`, `IdempotencyKeyInFlight`.
+        An endpoint that is not verified gets a `webhook.verification` with a new challenge instead. Errors: `NotFound`,
+        `EndpointDisabled`, `TooManyAttempts`, `IdempotencyKeyReused`, `IdempotencyKeyInFlight`.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
@@ -216,13 +233,34 @@ class Endpoints(WebhooksBase):
         def ping(command: ActOnEndpoint) -> WebhookDelivery:
             delivery_id = next(ids)
             endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
+            endpoint.check_active()
+            self._allow_test(endpoint.owner_id, endpoint.url)
             endpoint.resume()
+            if not endpoint.is_verified:
+                endpoint.begin_verification(delivery_id)
+                return self._new_verification(delivery_id, endpoint.id, now)
             body = message_body(PING, now, {"endpoint_id": endpoint.id})
             return self._new_delivery(delivery_id, endpoint.id, None, PING, body, now)
 
         outcomes = apply_each(commands, ping)
         tx.webhooks.save(list(found.values()))
         tx.deliveries.add(succeeded(outcomes))
+        return outcomes
+
+    @retry_on(TransactionAborted)
+    def mark_verified(self, ids: Sequence[EndpointId]) -> list[WebhookEndpoint | MarketError]:
+        """Send events to endpoints without a challenge, for receivers that the operator knows. Errors: `NotFound`."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            found = tx.webhooks.lock(ids)
+
+            def mark(endpoint_id: EndpointId) -> WebhookEndpoint:
+                endpoint = visible_endpoint(found, endpoint_id, AccountId(0), as_staff=True)
+                endpoint.mark_verified(now)
+                return endpoint
+
+            outcomes = apply_each(ids, mark)
+            tx.webhooks.save(succeeded(outcomes))
         return outcomes
 
     # --- secrets

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
@@ -14,18 +15,25 @@ from scalecommerce_core.domain.webhook import (
     WebhookEndpoint,
     WebhookSecret,
 )
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import DeliverySlots, Store
 from scalecommerce_core.queries import MAX_ATTEMPTS, AttemptView, PageRequest, Queries
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
 
 MILLISECOND = timedelta(milliseconds=1)
+LEASE = 30 * SECOND
 GOOD = WebhookAnswer(12 * MILLISECOND, status=204)
 BAD = WebhookAnswer(7 * MILLISECOND, status=500, body=b"\x00 oh, \xff")
 
 
 def endpoint(store: Store, owner: AccountId | None = None, **facts: Any) -> WebhookEndpoint:
     owner = Stage(store).account() if owner is None else owner
-    values = {"url": "https://example.com/hooks", "created_at": NOW, "secrets": (WebhookSecret("encrypted"),), **facts}
+    values = {
+        "url": "https://example.com/hooks",
+        "created_at": NOW,
+        "verified_at": NOW,
+        "secrets": (WebhookSecret("encrypted"),),
+        **facts,
+    }
     with store.begin() as tx:
         (id_,) = tx.webhooks.next_ids(1)
         made = WebhookEndpoint(id=id_, owner_id=owner, **values)
@@ -50,9 +58,19 @@ def record(store: Store, id_: DeliveryId, answer: WebhookAnswer, at: datetime) -
     return found
 
 
-def due(store: Store, now: datetime = NOW, limit: int = 100, per_endpoint: int = 10) -> list[DeliveryId]:
+def due(store: Store, now: datetime = NOW, limit: int = 100, **slots: int) -> list[DeliveryId]:
     with store.begin() as tx:
-        return [claimed.id for claimed in tx.deliveries.claim_due(limit, now, per_endpoint=per_endpoint)]
+        claimed = tx.deliveries.claim_due(limit, now, lease_ends=now + LEASE, slots=evolve(DeliverySlots(), **slots))
+        return [delivery.id for delivery in claimed]
+
+
+def lease(store: Store, *ids: DeliveryId) -> None:
+    """Lease deliveries at `NOW`, as a claim does."""
+    with store.begin() as tx:
+        leased = tx.deliveries.lock(ids).values()
+        for each in leased:
+            each.lease(NOW + LEASE)
+        tx.deliveries.save(leased)
 
 
 class WebhooksContract:
@@ -122,6 +140,8 @@ class WebhooksContract:
         assert not has_active()
         endpoint(store, is_active=False)
         assert not has_active()
+        endpoint(store, verified_at=None)
+        assert not has_active()
         endpoint(store)
         assert has_active()
 
@@ -172,18 +192,88 @@ class WebhooksContract:
     def test_a_leased_delivery_is_not_due(self, store: Store) -> None:
         made = delivery(store, endpoint(store))
         with store.begin() as tx:
-            (claimed,) = tx.deliveries.claim_due(1, NOW, per_endpoint=1)
+            (claimed,) = tx.deliveries.claim_due(1, NOW, lease_ends=NOW + SECOND, slots=DeliverySlots())
             claimed.lease(NOW + SECOND)
             tx.deliveries.save([claimed])
         assert due(store) == []
         assert due(store, NOW + SECOND) == [made]
+
+    def test_an_endpoint_gets_nothing_while_one_of_its_deliveries_is_leased(self, store: Store) -> None:
+        here = endpoint(store)
+        first, second = delivery(store, here), delivery(store, here)
+        lease(store, first)
+        assert due(store) == []
+        assert due(store, NOW + LEASE) == [second, first]
+
+    def test_owners_take_turns(self, store: Store) -> None:
+        busy = Stage(store).account()
+        many = [delivery(store, endpoint(store, busy), NOW - DAY) for _ in range(4)]
+        one = delivery(store, endpoint(store))
+        assert due(store, limit=2) == [many[0], one]
+        assert due(store, limit=3) == [*many[:2], one]
+
+    def test_an_owner_gets_a_limited_number_of_slots(self, store: Store) -> None:
+        busy = Stage(store).account()
+        endpoints = [endpoint(store, busy) for _ in range(6)]
+        many = [delivery(store, each, NOW - DAY) for each in endpoints]
+        one = delivery(store, endpoint(store))
+        assert due(store, per_owner=2) == [*many[:2], one]
+        # A tenth of the free slots.
+        assert due(store, total=30) == [*many[:3], one]
+        assert due(store, total=5) == [many[0], one]
+        lease(store, many[0])
+        assert due(store, per_owner=2) == [many[1], one]
+        assert due(store, total=21) == [many[1], one]
+        assert due(store, total=11) == [one]
+        assert due(store, total=1) == []
+        assert due(store, NOW + LEASE, total=1) == [many[1]]
+
+    def test_slow_endpoints_share_a_part_of_the_slots(self, store: Store) -> None:
+        slow = [endpoint(store, response_time=SECOND, verified_at=NOW) for _ in range(4)]
+        many = [delivery(store, each, NOW - DAY) for each in slow]
+        delivery(store, slow[0], NOW - DAY)
+        quick = delivery(store, endpoint(store, response_time=999 * MILLISECOND))
+        assert due(store, slow=8) == [*many, quick]
+        # A claim fills half of the slots that are free.
+        assert due(store, slow=3) == [*many[:2], quick]
+        lease(store, *many[:2])
+        assert due(store, slow=3) == [many[2], quick]
+        assert due(store, slow=2) == [quick]
+
+    def test_an_owner_of_slow_endpoints_gets_a_fifth_of_their_free_slots(self, store: Store) -> None:
+        owner = Stage(store).account()
+        slow = [endpoint(store, owner, response_time=5 * SECOND) for _ in range(4)]
+        many = [delivery(store, each, NOW - DAY) for each in slow]
+        quick = delivery(store, endpoint(store, owner))
+        assert due(store, slow=10) == [*many[:2], quick]
+        lease(store, many[0])
+        assert due(store, slow=11) == [many[1], quick]
+        assert due(store, slow=10) == [quick]
+
+    def test_an_endpoint_that_is_not_verified_gets_its_verification_only(self, store: Store) -> None:
+        here = endpoint(store)
+        delivery(store, here, NOW - DAY)
+        old, new = (delivery(store, here, topic="webhook.verification", seq=None) for _ in range(2))
+        with store.begin() as tx:
+            found = tx.webhooks.lock([here.id])[here.id]
+            found.begin_verification(new)
+            tx.webhooks.save([found])
+        assert due(store) == [new]
+        assert old != new
+        never = endpoint(store, verified_at=None, verification_id=new)
+        with store.begin() as tx:
+            assert tx.webhooks.get_many([never.id]) == {never.id: never}
+            assert list(tx.webhooks.subscribed([never.owner_id])) == [never]
 
     def test_settled_deliveries_are_found_by_their_creation_time(self, store: Store) -> None:
         here = endpoint(store)
         made = [delivery(store, here, created_at=NOW + n * SECOND) for n in range(4)]
         pending = delivery(store, here, created_at=NOW + SECOND)
         other = delivery(store, endpoint(store), created_at=NOW + SECOND)
-        for each in (*made, other):
+        verification = delivery(
+            store, here, created_at=NOW + SECOND, topic="webhook.verification", body='{"data": {"challenge": "x"}}'
+        )
+        for each in (*made, other, verification):
             record(store, each, GOOD, NOW + DAY)
 
         def settled(after: DeliveryId | None, limit: int) -> list[DeliveryId]:
@@ -240,8 +330,12 @@ class WebhookListsContract:
         assert view is not None
         assert (view.owner, view.url, view.topics, view.description) == (ann, made[0].url, ("order.paid",), "shop")
         assert (view.is_active, view.disabled_because, view.failing_since, view.version) == (True, None, None, 1)
+        assert view.is_verified
         assert queries.endpoint(deleted.id) is None
         assert queries.endpoint(EndpointId(deleted.id + 1)) is None
+        other = queries.endpoint(endpoint(store, verified_at=None, verification_id=DeliveryId(1)).id)
+        assert other is not None
+        assert not other.is_verified
 
     def test_deliveries_show_all_attempts(self, store: Store, queries: Queries) -> None:
         made = delivery(store, endpoint(store))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve
@@ -10,7 +11,14 @@ from attrs import evolve
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from scalecommerce_core.domain.webhook import (
+    VERIFICATION,
+    DeliveryStatus,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from scalecommerce_core.ports import DeliverySlots
 from scalecommerce_core.queries import MAX_ATTEMPTS, AttemptView, DeliveryView, EndpointView
 from scalecommerce_core.testing.memory.tables import Log, Table, copy_delivery
 
@@ -52,7 +60,7 @@ class MemoryEndpoints:
         return counts
 
     def has_active(self) -> bool:
-        return any(endpoint.is_active for endpoint in self._endpoints.all())
+        return any(e.is_active and e.verified_at is not None for e in self._endpoints.all())
 
     def subscribed(self, owners: Collection[AccountId]) -> Sequence[WebhookEndpoint]:
         found = []
@@ -103,29 +111,55 @@ class MemoryDeliveries:
     def endpoints_of(self, ids: Collection[DeliveryId]) -> set[EndpointId]:
         return {delivery.endpoint_id for delivery in self._deliveries.get_many(ids).values()}
 
-    def claim_due(self, limit: int, now: datetime, *, per_endpoint: int) -> Sequence[WebhookDelivery]:
-        due = sorted(
-            (delivery for delivery in self._deliveries.all() if delivery.try_at is not None and delivery.try_at <= now),
-            key=_urgency,
-        )
-        taken: dict[EndpointId, int] = {}
-        claimed: list[tuple[int, WebhookDelivery]] = []
-        for delivery in due:
-            endpoint = self._endpoints.get(delivery.endpoint_id)
-            if endpoint is None or not endpoint.is_active:
-                continue
-            if endpoint.paused_until is not None and endpoint.paused_until > now:
+    def claim_due(
+        self, limit: int, now: datetime, *, lease_ends: datetime, slots: DeliverySlots
+    ) -> Sequence[WebhookDelivery]:
+        del lease_ends
+        leased = Counter(d.endpoint_id for d in self._deliveries.all() if d.leased_until and d.leased_until > now)
+        endpoints = {endpoint.id: endpoint for endpoint in self._endpoints.all()}
+        busy, busy_slow = Counter[AccountId](), Counter[AccountId]()
+        for endpoint_id, count in leased.items():
+            endpoint = endpoints[endpoint_id]
+            busy[endpoint.owner_id] += count
+            busy_slow[endpoint.owner_id] += count if endpoint.is_slow else 0
+        free, free_slow = slots.total - busy.total(), slots.slow - busy_slow.total()
+        candidates = _first_of_each_endpoint(self._due(now, endpoints, set(leased)), endpoints, slots.per_endpoint)
+        chosen = []
+        for position, delivery in candidates:
+            endpoint = endpoints[delivery.endpoint_id]
+            if endpoint.is_slow:
+                busy_slow[endpoint.owner_id] += 1
+                if busy_slow[endpoint.owner_id] > max(1, free_slow // 5):
+                    continue
+            chosen.append((position, delivery, endpoint))
+        turns = []
+        for _, delivery, endpoint in chosen:
+            busy[endpoint.owner_id] += 1
+            if busy[endpoint.owner_id] <= min(slots.per_owner, max(1, free // 10)):
+                turns.append((busy[endpoint.owner_id], *_urgency(delivery), endpoint.is_slow, delivery))
+        claimed: list[WebhookDelivery] = []
+        slow_places = (free_slow + 1) // 2
+        for *_, is_slow, delivery in sorted(turns, key=lambda turn: turn[:3]):
+            slow_places -= is_slow
+            if not is_slow or slow_places >= 0:
+                claimed.append(copy_delivery(delivery))
+        return sorted(claimed[: max(0, min(limit, free))], key=_urgency)
+
+    def _due(
+        self, now: datetime, endpoints: Mapping[EndpointId, WebhookEndpoint], leased: Collection[EndpointId]
+    ) -> Iterator[WebhookDelivery]:
+        """Due deliveries of endpoints that may get one, the longest due first."""
+        for delivery in sorted(filter(lambda each: each.try_at is not None, self._deliveries.all()), key=_urgency):
+            endpoint = endpoints.get(delivery.endpoint_id)
+            if endpoint is None or not endpoint.is_active or endpoint.id in leased:
                 continue
             owner = self._accounts.get(endpoint.owner_id)
             if owner is None or not owner.is_active or (endpoint.all_events and not owner.is_staff):
                 continue
-            count = taken.get(endpoint.id, 0)
-            if count < (1 if endpoint.failures else per_endpoint):
-                taken[endpoint.id] = count + 1
-                claimed.append((count, copy_delivery(delivery)))
-        # The sort is stable: deliveries with the same rank keep the order in which they became due.
-        fairest = sorted(claimed, key=lambda each: each[0])[:limit]
-        return sorted((delivery for _, delivery in fairest), key=_urgency)
+            is_paused = endpoint.paused_until is not None and endpoint.paused_until > now
+            is_allowed = endpoint.verification_id in {None, delivery.id}
+            if delivery.try_at is not None and delivery.try_at <= now and is_allowed and not is_paused:
+                yield delivery
 
     def settled_ids(
         self,
@@ -143,6 +177,7 @@ class MemoryDeliveries:
             for delivery in self._deliveries.all()
             if delivery.endpoint_id == endpoint_id
             and delivery.status in statuses
+            and delivery.topic != VERIFICATION
             and since <= delivery.created_at < until
             and (after is None or delivery.id > after)
         )
@@ -157,6 +192,20 @@ class MemoryDeliveries:
         for delivery in old:
             self._deliveries.delete(delivery.id)
         return len(old)
+
+
+def _first_of_each_endpoint(
+    due: Iterable[WebhookDelivery], endpoints: Mapping[EndpointId, WebhookEndpoint], per_endpoint: int
+) -> list[tuple[int, WebhookDelivery]]:
+    """The deliveries that an endpoint may get at once with their positions; all first ones before the second ones."""
+    taken = Counter[EndpointId]()
+    first = []
+    for delivery in due:
+        taken[delivery.endpoint_id] += 1
+        if taken[delivery.endpoint_id] <= (1 if endpoints[delivery.endpoint_id].is_slow else per_endpoint):
+            first.append((taken[delivery.endpoint_id], delivery))
+    # The sort is stable: deliveries with the same position keep the order in which they became due.
+    return sorted(first, key=lambda each: each[0])
 
 
 def _urgency(delivery: WebhookDelivery) -> tuple[datetime, int]:
@@ -178,6 +227,7 @@ def shown_endpoint(endpoint: WebhookEndpoint) -> EndpointView:
         paused_until=endpoint.paused_until,
         created_at=endpoint.created_at,
         version=endpoint.version,
+        is_verified=endpoint.is_verified,
     )
 
 

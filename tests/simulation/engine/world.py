@@ -31,7 +31,14 @@ from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
-from scalecommerce_core.testing import MemoryGateway, MemoryStore, MemoryViewCounter, SharedViews, in_memory_market
+from scalecommerce_core.testing import (
+    MemoryGateway,
+    MemoryStore,
+    MemoryViewCounter,
+    SharedViews,
+    in_memory_market,
+    return_challenge,
+)
 from scalecommerce_core.testing.memory.payment_gateway import DECLINED
 from scalecommerce_core.testing.simulation import Broker, Life, ProcessDied, Simulation
 
@@ -176,6 +183,8 @@ class Receivers:
         return [self._answer(message) for message in messages]
 
     def _answer(self, message: OutgoingWebhook) -> WebhookAnswer:
+        if (verified := return_challenge(message)) is not None:
+            return verified
         took = timedelta(milliseconds=5)
         fate = 1.0 if self._simulation.is_calm else self._simulation.random.random()
         if fate < LOST:
@@ -273,6 +282,7 @@ class World:
         market.relay.assign_sequence()
         self.addresses = {owner: f"https://{owner}.example/" for owner in (self.sellers[0], self.buyers[0])}
         market.webhooks.create([CreateEndpoint(owner, url) for owner, url in self.addresses.items()])
+        market.webhooks.deliver()
         market.webhooks.fan_out()
         self.simulation.clock.advance(days=8)
 

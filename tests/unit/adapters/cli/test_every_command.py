@@ -50,6 +50,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "events tail": ["--after", "0"],
     "torture": ["--quick"],
     "security events": ["--days", "2"],
+    "webhooks verify": ["1"],
     "webhooks list": [],
     "webhooks deliveries": ["--limit", "10"],
     "webhooks redeliver": ["1"],

@@ -11,7 +11,8 @@ from tests.unit.support.command_tree import command_tree
 WANTED = {
     "up", "serve", "worker", "beat", "migrate", "settings", "seed", "createsuperuser", "import online-retail",
     "import products", "export products", "export orders", "stock verify", "reprice", "reprice rollback",
-    "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "simulate",
+    "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "webhooks verify",
+    "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
     "statistics verify", "statistics rebuild", "security events",
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.errors import Invalid, VersionMismatch
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, EndpointId, PolicyId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, DeliveryId, EndpointId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.webhook import WebhookAnswer, WebhookEndpoint
@@ -41,6 +41,7 @@ def endpoint() -> WebhookEndpoint:
         url="https://example.com/hooks",
         encrypted_secret="encrypted",
         now=NOW,
+        verification_id=DeliveryId(1),
         topics=["order.paid", "order.reserved"],
     )
 

@@ -15,17 +15,22 @@ from scalecommerce_core.domain.webhook import (
     DISABLE_AFTER,
     LONGEST_PAUSE,
     LONGEST_RETRY_AFTER,
+    NO_CHALLENGE,
     RETRY_DELAYS,
     SECRET_OVERLAP,
     TOPICS,
+    VERIFICATION,
     DeliveryPending,
     DeliveryStatus,
     EndpointDisabled,
+    EndpointUnverified,
     WebhookAnswer,
     WebhookDelivery,
     WebhookEndpoint,
+    challenge_of,
     message_body,
     retry_at,
+    returns_challenge,
     secret_text,
     signature,
     signed_headers,
@@ -207,8 +212,14 @@ def test_redelivery_begins_the_schedule_again() -> None:
 
 def endpoint(**facts: object) -> WebhookEndpoint:
     made = WebhookEndpoint.registered(
-        id=EndpointId(1), owner_id=AccountId(5), url="https://example.com/", encrypted_secret="first", now=NOW
+        id=EndpointId(1),
+        owner_id=AccountId(5),
+        url="https://example.com/",
+        encrypted_secret="first",
+        now=NOW,
+        verification_id=DeliveryId(1),
     )
+    made.verification_id, made.verified_at = None, NOW
     for name, value in facts.items():
         setattr(made, name, value)
     return made
@@ -284,7 +295,7 @@ def test_410_gone_disables_an_endpoint() -> None:
     assert made.disabled_because is not None
     assert "410" in made.disabled_because
     with pytest.raises(EndpointDisabled):
-        made.resume()
+        made.check_active()
 
 
 def test_five_days_of_failures_disable_an_endpoint_with_a_reason() -> None:
@@ -305,3 +316,91 @@ def test_five_days_of_failures_disable_an_endpoint_with_a_reason() -> None:
 
 def test_the_schedule_ends_before_an_endpoint_is_disabled() -> None:
     assert sum(RETRY_DELAYS, timedelta(0)) * 1.2 < DISABLE_AFTER
+
+
+# --- verification
+
+
+def verification(challenge: str = "abc", number: int = 1) -> WebhookDelivery:
+    body = message_body(VERIFICATION, NOW, {"endpoint_id": 1, "challenge": challenge})
+    return WebhookDelivery(
+        DeliveryId(number), EndpointId(1), None, f"msg_{number}", VERIFICATION, body, NOW, try_at=NOW
+    )
+
+
+@pytest.mark.parametrize("body", [b"abc", b" abc\n", b'{"challenge": "abc"}', b'{"challenge": "abc", "more": 1}'])
+def test_a_receiver_that_returns_the_challenge_verifies_the_endpoint(body: bytes) -> None:
+    made, sent = endpoint(verified_at=None, verification_id=DeliveryId(1)), verification()
+    answer = WebhookAnswer(2 * SECOND, status=200, body=body)
+    assert sent.record(answer, NOW, sent.revision, 0.5)
+    assert made.record_verification(sent, answer, NOW)
+    assert (made.is_verified, made.verified_at, made.response_time, made.version) == (True, NOW, 2 * SECOND, 2)
+    assert sent.log[0].answer == ""
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"abcd", b'"abc"', b'{"data": {"challenge": "abc"}}', b'["abc"]', b"{", b"\xff", b"[" * 2_000]
+)
+def test_another_response_does_not_verify_the_endpoint(body: bytes) -> None:
+    made, sent = endpoint(verified_at=None, verification_id=DeliveryId(1)), verification()
+    answer = WebhookAnswer(SECOND, status=200, body=body)
+    sent.record(answer, NOW, sent.revision, 0.5)
+    assert not made.record_verification(sent, answer, NOW)
+    assert (made.is_verified, made.verified_at) == (False, None)
+    assert (sent.status, sent.log[0].status, sent.log[0].error) == (DeliveryStatus.FAILED, 200, NO_CHALLENGE)
+
+
+def test_the_body_of_a_message_that_is_returned_unchanged_is_not_its_challenge() -> None:
+    sent = verification()
+    assert not returns_challenge(sent.body.encode(), "abc")
+    assert challenge_of(sent.body) == "abc"
+
+
+def test_the_answer_to_an_earlier_verification_changes_nothing() -> None:
+    made, first = endpoint(), verification()
+    made.begin_verification(first.id)
+    made.begin_verification(DeliveryId(2))
+    answer = WebhookAnswer(SECOND, status=200, body=b"abc")
+    first.record(answer, NOW, first.revision, 0.5)
+    assert not made.record_verification(first, answer, NOW)
+    assert not made.is_verified
+    assert made.accepts("order.paid", NOW, [AccountId(5)]), "deliveries wait for the verification of the new URL"
+
+
+def test_only_the_present_verification_is_repeated() -> None:
+    made = endpoint()
+    made.begin_verification(DeliveryId(2))
+    made.check_receives(verification(number=2))
+    with pytest.raises(EndpointUnverified, match="test message"):
+        made.check_receives(verification(number=1))
+    made.is_active = False
+    with pytest.raises(EndpointDisabled):
+        made.check_receives(verification(number=2))
+
+
+# --- slow endpoints
+
+
+def test_successful_attempts_determine_the_response_time() -> None:
+    made = endpoint()
+    made.record_results([WebhookAnswer(3 * SECOND, status=200)], NOW)
+    assert (made.response_time, made.is_slow) == (3 * SECOND, True)
+    for _ in range(3):
+        made.record_results([WebhookAnswer(timedelta(0), status=200), BAD], NOW)
+    assert made.response_time == timedelta(seconds=0.375)
+    assert not made.is_slow
+
+
+@pytest.mark.parametrize(
+    ("failures", "mean", "timeout"), [(0, 0, 10), (0, 9, 10), (1, 0, 3), (1, 2, 4), (9, 8, 10), (1, None, 10)]
+)
+def test_a_failing_endpoint_gets_less_time(failures: int, mean: int | None, timeout: int) -> None:
+    made = endpoint(failures=failures, response_time=None if mean is None else mean * SECOND)
+    assert made.timeout == timeout * SECOND
+    assert made.is_slow is (failures > 0 or mean == 9)
+
+
+def test_an_endpoint_without_verification_is_slow() -> None:
+    made = endpoint()
+    made.begin_verification(DeliveryId(3))
+    assert (made.is_slow, made.timeout) == (True, 5 * SECOND)

@@ -4,17 +4,19 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import Conflict, Forbidden, Invalid, MarketError, NotFound
+from scalecommerce_core.domain.errors import Conflict, Forbidden, Invalid, MarketError, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import (
     MAX_ENDPOINTS,
     PING,
+    VERIFICATION,
     DeliveryPending,
     DeliveryStatus,
     EndpointDisabled,
@@ -33,6 +35,7 @@ from scalecommerce_core.services.webhooks import (
     EndpointWithSecret,
     Redeliver,
     TooManyEndpoints,
+    WebhookRules,
     Webhooks,
 )
 from scalecommerce_core.testing import CountingIds, RecordingSender, ReversingCipher, SeededRandomness
@@ -45,7 +48,7 @@ BAD = WebhookAnswer(timedelta(0), status=500)
 class Post:
     """The webhooks of a shop, and what arrives at their receivers."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, rules: WebhookRules | None = None) -> None:
         self.shop = shop
         self.sender = RecordingSender()
         self.cipher = ReversingCipher()
@@ -57,12 +60,17 @@ class Post:
             randomness=SeededRandomness(),
             cipher=self.cipher,
             sender=self.sender,
+            rules=rules or WebhookRules(),
         )
         # The fan-out begins with the events after its first claim.
         self.webhooks.fan_out()
 
     def create(self, owner: Account, url: str = "https://example.com/hooks", **more: Any) -> EndpointWithSecret:
-        return unwrap_single(self.webhooks.create([CreateEndpoint(owner.id, url, **more)]))
+        """Create an endpoint whose receiver returns the challenge."""
+        made = unwrap_single(self.webhooks.create([CreateEndpoint(owner.id, url, **more)]))
+        while not self.endpoint(made).is_verified:
+            self.webhooks.deliver()
+        return made
 
     def news(self) -> int:
         """Number events and make deliveries of them."""
@@ -79,8 +87,9 @@ class Post:
         self.sender.answer = lambda _message: answer
 
     def log(self, endpoint: EndpointWithSecret) -> list[DeliveryView]:
-        """Oldest first."""
-        return list(reversed(self.shop.queries.deliveries(endpoint.endpoint.id, PageRequest(100)).rows))
+        """Oldest first, without verifications."""
+        rows = self.shop.queries.deliveries(endpoint.endpoint.id, PageRequest(100)).rows
+        return [row for row in reversed(rows) if row.topic != VERIFICATION]
 
     def endpoint(self, made: EndpointWithSecret) -> Any:
         found = self.shop.tables.endpoints.get(made.endpoint.id)
@@ -442,7 +451,7 @@ def test_a_deleted_endpoint_is_not_found_and_purged_later(post: Post, shop: Shop
     assert post.endpoint(made).secrets == ()
     assert post.deliver() == []
     assert shop.queries.endpoint(made.endpoint.id) is None
-    assert post.webhooks.purge() == 2
+    assert post.webhooks.purge() == 3
     assert shop.tables.endpoints.get(made.endpoint.id) is None
     assert post.webhooks.purge() == 0
 
@@ -455,5 +464,133 @@ def test_deliveries_are_kept_as_long_as_events(post: Post, shop: Shop, seller: A
     shop.clock.advance(days=30)
     assert post.webhooks.purge() == 0
     shop.clock.advance(seconds=1)
-    assert post.webhooks.purge() == 1
+    assert post.webhooks.purge() == 2
     assert post.log(made) == []
+
+
+# --- verification
+
+
+@pytest.fixture
+def silent(post: Post) -> Post:
+    """A post whose receivers answer 200 without the challenge."""
+    post.sender.verifies = False
+    return post
+
+
+def created(post: Post, owner: Account, url: str = "https://example.com/hooks") -> EndpointWithSecret:
+    return unwrap_single(post.webhooks.create([CreateEndpoint(owner.id, url)]))
+
+
+def test_an_endpoint_gets_no_events_until_its_receiver_returns_the_challenge(
+    silent: Post, shop: Shop, seller: Account
+) -> None:
+    made = created(silent, seller)
+    shop.list(seller)
+    assert silent.news() == 0
+    (message,) = silent.deliver()
+    body = json.loads(message.body)
+    assert (body["type"], body["data"]["endpoint_id"]) == (VERIFICATION, made.endpoint.id)
+    assert message.timeout == timedelta(seconds=5)
+    assert message.headers["webhook-signature"].startswith("v1,")
+    shop.clock.advance(days=1)
+    assert silent.deliver() == [], "a verification is sent once"
+    silent.sender.verifies = True
+    unwrap_single(silent.webhooks.ping([acting(made, seller)]))
+    silent.deliver()
+    shop.list(seller)
+    assert silent.news() == 1
+
+
+def test_deliveries_wait_for_the_verification_of_a_new_url(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    shop.list(seller)
+    post.news()
+    post.sender.verifies = False
+    change = {"url": "https://new.example.com/"}
+    unwrap_single(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, change)]))
+    shop.list(seller)
+    assert post.news() == 1
+    (verification,) = post.deliver()
+    assert (verification.url, data_of(verification).keys()) == (change["url"], {"endpoint_id", "challenge"})
+    assert post.deliver() == []
+    post.sender.verifies = True
+    unwrap_single(post.webhooks.ping([acting(made, seller)]))
+    post.deliver()
+    assert [message.url for message in post.deliver()] == [change["url"]] * 2
+
+
+def test_an_edit_without_another_url_needs_no_verification(post: Post, seller: Account) -> None:
+    made = post.create(seller)
+    change = {"url": made.endpoint.url, "description": "Shop"}
+    edited = unwrap_single(post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, change)]))
+    assert edited.is_verified
+    assert post.deliver() == []
+
+
+def test_an_operator_may_verify_an_endpoint(silent: Post, seller: Account) -> None:
+    made = created(silent, seller)
+    assert unwrap_single(silent.webhooks.mark_verified([made.endpoint.id])).is_verified
+    assert isinstance(silent.webhooks.mark_verified([EndpointId(99)])[0], NotFound)
+
+
+def test_test_messages_are_limited_per_account_host_and_in_total(shop: Shop, seller: Account, buyer: Account) -> None:
+    post = Post(shop, WebhookRules(tests_per_account=3, tests_per_host=4, tests_in_total=6))
+    made = post.create(seller)
+    commands = [acting(made, seller)] * 3
+
+    def refusals(outcomes: Sequence[object]) -> list[bool]:
+        return [isinstance(outcome, TooManyAttempts) for outcome in outcomes]
+
+    assert refusals(post.webhooks.ping(commands)) == [False, False, True]
+    assert refusals(post.webhooks.create([CreateEndpoint(seller.id, "https://example.org/")])) == [True]
+    here, there = CreateEndpoint(buyer.id, "https://example.com/other"), CreateEndpoint(buyer.id, "https://b.example/")
+    assert refusals(post.webhooks.create([here, here, there, there])) == [False, True, False, False]
+    other = shop.person("other")
+    assert refusals(post.webhooks.create([CreateEndpoint(other.id, "https://c.example/")])) == [True]
+    shop.clock.advance(minutes=1)
+    assert refusals(post.webhooks.ping(commands)) == [False, False, False]
+
+
+def test_pings_are_not_repeated_without_limit(shop: Shop, seller: Account) -> None:
+    post = Post(shop, WebhookRules(tests_per_account=3))
+    made = post.create(seller)
+    ping = unwrap_single(post.webhooks.ping([acting(made, seller)]))
+    post.deliver()
+    again = [Redeliver(ping.id, seller.id, made.endpoint.id)] * 2
+    assert [isinstance(each, TooManyAttempts) for each in post.webhooks.redeliver(again)] == [False, True]
+    post.deliver()
+    unwrap_single(post.webhooks.redeliver([Redeliver(ping.id, AccountId(0), as_staff=True)]))
+
+
+# --- slow receivers
+
+
+def test_a_slow_endpoint_gets_one_delivery_at_a_time(post: Post, shop: Shop, seller: Account) -> None:
+    made = post.create(seller)
+    for _ in range(3):
+        shop.list(seller)
+    post.news()
+    post.answering(WebhookAnswer(timedelta(seconds=5), status=200))
+    assert len(post.deliver()) == 3
+    assert post.endpoint(made).is_slow
+    for _ in range(3):
+        shop.list(seller)
+    post.news()
+    assert len(post.deliver()) == 1
+
+
+def test_claimed_deliveries_are_sent_by_endpoint(post: Post, shop: Shop, seller: Account) -> None:
+    post.create(seller)
+    post.create(seller, "https://example.org/")
+    for _ in range(3):
+        shop.list(seller)
+    post.news()
+    first, second = post.webhooks.claim().by_endpoint()
+    assert post.webhooks.claim().deliveries == []
+    assert post.webhooks.send(second) == DeliverySummary(delivered=3)
+    assert {message.url for message in post.sender.sent} == {"https://example.org/"}
+    shop.list(seller)
+    post.news()
+    assert len(post.webhooks.claim().deliveries) == 1
+    assert post.webhooks.send(first) == DeliverySummary(delivered=3)

@@ -93,6 +93,7 @@ def test_endpoints_are_hidden_from_others_and_secrets_from_staff(
 
 def test_a_ping_is_delivered_and_redelivered(place: Marketplace, seller: Person) -> None:
     made = create(seller)
+    send_news(place)
     response = seller.post(at(made, "test/"), headers={"Idempotency-Key": "ping"})
     ping = answer(response, 202)
     assert (ping["topic"], ping["event"], ping["status"], ping["attempts"]) == ("webhook.ping", None, "PENDING", [])
@@ -117,6 +118,7 @@ def test_a_disabled_endpoint_receives_nothing(seller: Person) -> None:
 
 def test_deliveries_are_paged_and_filtered_by_status(place: Marketplace, seller: Person) -> None:
     made = create(seller, topics=["product.listed"])
+    send_news(place)
     for _ in range(3):
         seller.list()
     send_news(place)
@@ -124,8 +126,10 @@ def test_deliveries_are_paged_and_filtered_by_status(place: Marketplace, seller:
     first = answer(seller.get(at(made, "deliveries/"), params={"page_size": 2}))
     assert [each["topic"] for each in first["results"]] == ["webhook.ping", "product.listed"]
     second = answer(seller.client.get(first["next"], headers={"Authorization": f"Bearer {seller.token}"}))
-    assert len(second["results"]) == 2
-    assert second["next"] is None
+    assert [each["topic"] for each in second["results"]] == ["product.listed", "product.listed"]
+    third = answer(seller.client.get(second["next"], headers={"Authorization": f"Bearer {seller.token}"}))
+    assert [each["topic"] for each in third["results"]] == ["webhook.verification"]
+    assert third["next"] is None
     pending = answer(seller.get(at(made, "deliveries/"), params={"status": "PENDING"}))["results"]
     assert [each["id"] for each in pending] == [waiting["id"]]
     problem(seller.get(at(made, "deliveries/"), params={"status": "LOST"}), 400, "status")
@@ -136,3 +140,31 @@ def test_a_delivery_is_found_only_under_its_endpoint(seller: Person) -> None:
     ping = answer(seller.post(at(made, "test/")), 202)
     problem(seller.get(at(other, f"deliveries/{ping['id']}/")), 404)
     problem(seller.post(at(other, f"deliveries/{ping['id']}/redeliver/")), 404)
+
+
+def test_an_endpoint_gets_events_after_its_receiver_returned_the_challenge(place: Marketplace, seller: Person) -> None:
+    made = create(seller, topics=["product.listed"])
+    assert made["is_verified"] is False
+    seller.list()
+    sent = answer(seller.post(at(made, "test/")), 202)
+    assert sent["topic"] == "webhook.verification"
+    send_news(place)
+    assert answer(seller.get(at(made)))["is_verified"] is True
+    assert answer(seller.get(at(made, f"deliveries/{sent['id']}/")))["attempts"][0]["answer"] == ""
+    edited = answer(seller.patch(at(made), {"url": URL + "/new"}))
+    assert (edited["url"], edited["is_verified"]) == (URL + "/new", False)
+    ping = answer(seller.get(at(made, "deliveries/")))["results"][0]
+    assert ping["topic"] == "webhook.verification"
+    path = at(made, f"deliveries/{sent['id']}/redeliver/")
+    assert problem(seller.post(path), 409)["code"] == "endpoint_unverified"
+
+
+def test_test_messages_are_limited(seller: Person) -> None:
+    made = create(seller)
+    statuses = [seller.post(at(made, "test/")).status_code for _ in range(31)]
+    assert 429 in statuses
+    refused = seller.post(at(made, "test/"))
+    assert problem(refused, 429)["code"] == "too_many_attempts"
+    assert int(refused.headers["retry-after"]) > 0
+    problem(seller.patch(at(made), {"url": "https://example.org/"}), 429)
+    problem(seller.post(WEBHOOKS, {"url": URL}), 429)
