@@ -19,6 +19,7 @@ from adapters.http.framework.cors import CorsPolicy
 from adapters.http.framework.host import Hosts
 from adapters.http.framework.middleware import RequestPolicy
 from entrypoints import logs, settings
+from entrypoints.connection_limits import build_connection_limiter
 from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
@@ -57,13 +58,19 @@ def build(chosen: Settings) -> Starlette:
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
         seller_email_public=chosen.seller_email_public,
     )
-    app = create_app(
-        dependencies,
-        version=release,
-        policy=request_policy(chosen),
-        on_start=_log_errors_of_loop,
-        on_close=engine.close,
-    )
+    limiter = build_connection_limiter(chosen, engine.security_log)
+
+    def start() -> None:
+        _log_errors_of_loop()
+        if limiter is not None:
+            limiter.start()
+
+    def close() -> None:
+        if limiter is not None:
+            limiter.stop()
+        engine.close()
+
+    app = create_app(dependencies, version=release, policy=request_policy(chosen), on_start=start, on_close=close)
     reduce_gc_frequency()
     readiness.check_in_background()
     return app

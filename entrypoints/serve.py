@@ -1,6 +1,7 @@
 """The HTTP API as a process: Granian, which finishes requests in flight on SIGTERM."""
 
 import logging
+import resource
 import signal
 from queue import SimpleQueue
 from typing import Final
@@ -29,6 +30,13 @@ _HTTP2: Final = HTTP2Settings(
     initial_connection_window_size=256 * 1024,
     initial_stream_window_size=64 * 1024,
 )
+
+BACKLOG: Final = 4096
+"""Connections that wait to be accepted; Linux reduces it to `net.core.somaxconn`."""
+UNLIMITED_CONNECTIONS: Final = 60_000
+"""Connections that one worker accepts without a limit in the settings."""
+OTHER_DESCRIPTORS: Final = 500
+"""Descriptors of one process besides the connections of clients."""
 
 # Granian's records go to the handler of the root logger.
 _LOGGERS: Final = {
@@ -70,6 +78,9 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
         http=HTTPModes.auto if settings.http2 else HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=settings.header_seconds * 1000, max_buffer_size=HEADER_LIMIT),
         http2_settings=_HTTP2,
+        backlog=BACKLOG,
+        # Connections that are accepted; the limiter closes those beyond its lower limits.
+        backpressure=_raise_descriptor_limit(settings),
         websockets=False,
         log_level=LogLevels(settings.log_level.lower()),
         log_dictconfig=_LOGGERS,
@@ -84,6 +95,20 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
     logs.configure(settings, "api")
     logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
     server.serve()
+
+
+def _raise_descriptor_limit(settings: Settings) -> int:
+    """Allow this process and its workers as many descriptors as they need; return the connections of one worker."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = (2 * settings.max_connections or UNLIMITED_CONNECTIONS) + OTHER_DESCRIPTORS
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        logging.getLogger(__name__).warning(
+            "the limit of open files (%d) allows fewer connections than MAX_CONNECTIONS", hard
+        )
+    return max(1, allowed - OTHER_DESCRIPTORS)
 
 
 class _WakeUp:

@@ -463,6 +463,24 @@ class Settings:
         "Time for the headers of a request, and for which a persistent connection may be idle; then it is closed.",
         validator=_positive,
     )
+    response_seconds: int = _setting(
+        60,
+        "Time in which a client must read 1 KiB per second of its responses; then the connection is closed."
+        " 0: any time.",
+        validator=_from_zero,
+    )
+    max_connections: int = _setting(
+        4_000,
+        "Connections of clients to one process of the API server; beyond it, the ones that were idle for longest are"
+        " closed. 0: no limit.",
+        validator=_from_zero,
+    )
+    max_connections_per_address: int = _setting(
+        100,
+        "The same for each address of a client (IPv6: /64 network). `TRUSTED_PROXIES` and this machine (127.0.0.1, ::1)"
+        " have no limit. 0: no limit.",
+        validator=_from_zero,
+    )
     body_seconds: int = _setting(
         30, "Time for the body of a request; later, the response is a 408. 0: any time.", validator=_from_zero
     )

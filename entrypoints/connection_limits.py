@@ -1,0 +1,40 @@
+"""The limits of the settings on the connections of one API process."""
+
+import logging
+from typing import Final
+
+from adapters.http.framework.client_address import TrustedProxies, network_key
+from entrypoints.processes.connection_limiter import ConnectionLimiter, ConnectionLimiterThread, ConnectionLimits
+from entrypoints.processes.process_sockets import ProcessSockets
+from entrypoints.settings import Settings
+from scalecommerce_core.ports.security import SecurityEvent, SecurityEventKind, SecurityLog
+
+logger = logging.getLogger(__name__)
+
+THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1"})
+"""Addresses of a reverse proxy on the same machine."""
+
+
+def build_connection_limiter(chosen: Settings, security_log: SecurityLog) -> ConnectionLimiterThread | None:
+    """Build the thread that limits connections; None where the system does not show the sockets of a process."""
+    sockets = ProcessSockets()
+    if not sockets.is_supported():
+        logger.warning("connections are not limited: this needs /proc, as Linux has it")
+        return None
+    proxies = TrustedProxies.parse(chosen.trusted_proxies)
+    limits = ConnectionLimits(
+        total=chosen.max_connections,
+        per_address=chosen.max_connections_per_address,
+        silent_seconds=chosen.header_seconds,
+        response_seconds=chosen.response_seconds,
+    )
+
+    def record(limit: str, client: str) -> None:
+        security_log.record(SecurityEvent(SecurityEventKind.LIMIT_REACHED, address=client, detail=limit))
+
+    def is_exempt(address: str) -> bool:
+        return address in THIS_MACHINE or proxies.trusts(address, 0)
+
+    return ConnectionLimiterThread(
+        ConnectionLimiter(limits, sockets, client_of=network_key, is_exempt=is_exempt, on_limit=record)
+    )
