@@ -12,8 +12,8 @@ from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import MigrationProgress, Runtime
 from adapters.cli.screen import interactive, print_json, print_line, progress_bars, stderr_console
 from adapters.cli.tables import columns, print_table
-from scalecommerce_core.domain.account import normal_email
-from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.domain.account import Account, normal_email
+from scalecommerce_core.services.accounts import SignUp, has_doubtful_profile
 from scalecommerce_core.services.results import unwrap_single
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
     """Create a staff account, which can view and edit every user's data.
 
     Prompts for missing values. An existing account can be made staff too. Because anybody may have opened it, it gets a
-    new password, its sessions end, its webhook endpoints are disabled and its profile is emptied.
+    new password and its sessions end. Unless its e-mail address was verified, its webhook endpoints are disabled and
+    its profile is emptied.
     """
     runtime: Runtime = ctx.obj
     if not interactive() and not (email and password_stdin):
@@ -100,7 +101,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
             known = tx.accounts.by_email([address]).get(address)
         if known is not None:
             if not promote and not known.is_staff:
-                _confirm_promotion(address)
+                _confirm_promotion(known)
             password = None
             if password_stdin:
                 password = _password_of_stdin()
@@ -121,8 +122,8 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
                 "is_new": known is None,
                 "password_changed": known is not None and password is not None,
                 "sessions_revoked": known is not None and password is not None,
-                "profile_emptied": known is not None and not known.is_staff,
-                "webhooks_disabled": known is not None and not known.is_staff,
+                "profile_emptied": known is not None and has_doubtful_profile(known),
+                "webhooks_disabled": known is not None and has_doubtful_profile(known),
             }
         )
     elif known is not None and password is None:
@@ -131,7 +132,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
         print_line(f"{account.email} (account {account.id}) is staff.")
         if known is not None:
             print_line("Its password was replaced, and its sessions were ended: log in again.")
-        if known is not None and not known.is_staff:
+        if known is not None and has_doubtful_profile(known):
             print_line(
                 "Anybody may have opened this account before: its names and biography were emptied, and its webhook"
                 " endpoints disabled. Check its products, pricing policies and orders."
@@ -147,13 +148,10 @@ def _password_asked() -> str:
     return password
 
 
-def _confirm_promotion(address: str) -> None:
+def _confirm_promotion(known: Account) -> None:
     if not interactive():
-        raise CommandFailed(f"{address} already has an account. Add --promote to make it staff.")
-    stderr_console().print(f"{address} already has an account.")
-    if not typer.confirm(
-        "Make it staff? It gets a new password, its sessions end, its webhook endpoints are disabled, and its profile"
-        " is emptied.",
-        err=True,
-    ):
+        raise CommandFailed(f"{known.email} already has an account. Add --promote to make it staff.")
+    stderr_console().print(f"{known.email} already has an account.")
+    more = ", its webhook endpoints are disabled, and its profile is emptied" if has_doubtful_profile(known) else ""
+    if not typer.confirm(f"Make it staff? It gets a new password, its sessions end{more}.", err=True):
         raise CommandFailed("Nothing was changed.")

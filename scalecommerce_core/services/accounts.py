@@ -40,6 +40,7 @@ from scalecommerce_core.ports import (
 )
 from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
+from scalecommerce_core.services.rate_limiter import KnownRefusals
 from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessions, TokenPair
@@ -113,6 +114,7 @@ class Accounts:
         self._emails = emails
         self._login_limits = login_limits or LoginLimits()
         self._sign_up_limits = sign_up_limits or SignUpLimits()
+        self._refused_sign_ups = KnownRefusals()
         self._log_ins = LoginThrottle(limiter, self._login_limits)
         self._password_checks = LoginThrottle(limiter, self._login_limits, "password check")
 
@@ -127,6 +129,11 @@ class Accounts:
         for account in succeeded(outcomes):
             self._record(SecurityEventKind.SIGN_UP, account.id, address)
         return outcomes
+
+    def check_sign_up(self, address: str) -> None:
+        """Raise `TooManyAttempts` if this process knows that sign-ups of the address are refused; O(1), without I/O."""
+        if wait := self._refused_sign_ups.wait(address, self._clock.now()):
+            raise _too_many_sign_ups(wait)
 
     @retry_on(TransactionAborted)
     def _add_accounts(
@@ -259,10 +266,10 @@ class Accounts:
     def appoint_staff(self, email: str, password: str | None = None) -> Account:
         """Make an existing account staff and set its password, because somebody else may have opened the account.
 
-        Everything by which that person could return or deceive ends: sessions, devices that may log in, active webhook
-        endpoints, and the names and description of the profile. An account that is staff already keeps its profile and
-        endpoints, and is unchanged if no password is given. Raise `NotFound`, or `Invalid` for a weak or missing
-        password.
+        Everything by which that person could return ends: sessions, devices that may log in, single-use tokens. If the
+        e-mail address was not verified, the names and the biography are emptied, and active webhook endpoints disabled.
+        An account that is staff already keeps these, and is unchanged if no password is given. Raise `NotFound`, or
+        `Invalid` for a weak or missing password.
         """
         normal = normal_email(email)
         with self._store.begin() as tx:
@@ -285,15 +292,16 @@ class Accounts:
     def _appoint(self, account_id: AccountId, hashed: str, now: datetime) -> Account:
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
-            was_staff = account.is_staff
+            is_doubtful = has_doubtful_profile(account)
             account.password_hash = hashed
             account.is_staff = True
-            if not was_staff:
+            if is_doubtful:
                 account.edit(first_name="", last_name="", bio="", display_name="")
             tx.accounts.save([account])
             tx.sessions.revoke_all(account_id, now)
-            if not was_staff:
+            if is_doubtful:
                 _disable_webhooks(tx, account_id)
+            tx.account_tokens.delete_of(account_id)
         return account
 
     def _admit(self, throttle: LoginThrottle, client: LoginClient, account: Account | None, now: datetime) -> Admission:
@@ -374,9 +382,10 @@ class Accounts:
                 errors["password"] = violations
         if errors:
             return Invalid(errors)
-        if address and (wait := self._rate_limiter.acquire(self._sign_up_limits.uses(address), self._clock.now())):
-            seconds = max(1, round(wait.total_seconds()))
-            return TooManyAttempts(f"Too many accounts were created: try again in {seconds} s.", wait)
+        now = self._clock.now()
+        if address and (wait := self._rate_limiter.acquire(self._sign_up_limits.uses(address), now)):
+            self._refused_sign_ups.add(address, now + wait)
+            return _too_many_sign_ups(wait)
         return None if command.password is None else self._passwords.hash(command.password.reveal())
 
     @staticmethod
@@ -386,11 +395,21 @@ class Accounts:
         return account
 
 
+def has_doubtful_profile(account: Account) -> bool:
+    """Whether a stranger may have opened the account, so that its promotion must empty its profile."""
+    return not account.is_staff and account.email_verified_at is None
+
+
 def _email_or_none(email: str) -> str | None:
     try:
         return normal_email(email)
     except Invalid:
         return None
+
+
+def _too_many_sign_ups(wait: timedelta) -> TooManyAttempts:
+    seconds = max(1, round(wait.total_seconds()))
+    return TooManyAttempts(f"Too many accounts were created: try again in {seconds} s.", wait)
 
 
 def _password_stamp(account: Account | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
-from attrs import frozen
+from attrs import evolve, frozen
 
 from bench.orders_load.checkout import THIS, Checkout
 from tests.attacks.target import Account, Target
@@ -47,7 +47,15 @@ def attacked_engine(
         ]
         products = [row["id"] for row in page["results"]]
         yield AttackedEngine(
-            Target(target.host, target.port, target.buyers, products, plentiful), engine.child("api"), engine
+            evolve(
+                target,
+                products=products,
+                plentiful=plentiful,
+                command=[checkout.python, "-P", "-m", "entrypoints.cli"],
+                data=str(engine.data),
+            ),
+            engine.child("api"),
+            engine,
         )
     finally:
         engine.end()

@@ -38,6 +38,7 @@ class Target:
     """A running engine. `buyers` are ordinary accounts that honest clients use too.
 
     `products` can be read; `plentiful` ones have more stock than any attack orders. An attack lasts for `seconds`.
+    `command` is `scalecommerce` of the engine, for what an operator does; `data` is the directory for its `--data`.
     """
 
     host: str
@@ -46,6 +47,8 @@ class Target:
     products: Sequence[int] = ()
     plentiful: Sequence[int] = ()
     seconds: float = 10.0
+    command: Sequence[str] = ()
+    data: str = ""
 
     @property
     def url(self) -> str:

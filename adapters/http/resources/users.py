@@ -242,6 +242,8 @@ class UserResource:
     )
     async def sign_up(self, call: Call[SignUpBody, None]) -> Response:
         address, body = _address(call), call.body
+        # Before the queue of the hashing threads, so that a flood of sign-ups costs next to nothing.
+        self._accounts.check_sign_up(address)
         command = SignUp(
             body.email,
             body.password,

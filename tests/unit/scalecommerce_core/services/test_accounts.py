@@ -8,6 +8,7 @@ from attrs import evolve
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds
 from scalecommerce_core.domain.account import Account, Lifetimes
+from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
@@ -348,7 +349,11 @@ def test_sign_ups_are_limited_per_address_and_in_total(shop: Shop) -> None:
     accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(2, 3, timedelta(hours=1)))
     assert sign_ups(accounts, "abc", "1.1.1.1") == ["Account", "Account", "TooManyAttempts"]
     assert sign_ups(accounts, "de", "2.2.2.2") == ["Account", "TooManyAttempts"]
+    with pytest.raises(TooManyAttempts, match="3600 s"):
+        accounts.check_sign_up("1.1.1.1")
+    accounts.check_sign_up("3.3.3.3")
     shop.clock.advance(hours=1)
+    accounts.check_sign_up("1.1.1.1")
     assert sign_ups(accounts, "c", "1.1.1.1") == ["Account"]
 
 
@@ -548,6 +553,19 @@ def test_the_webhook_endpoints_of_a_promoted_account_are_disabled(shop: Shop, bu
         found = tx.webhooks.get_many(ids)
     assert [found[id_].is_active for id_ in ids] == [False, True]
     assert "became staff" in (found[ids[0]].disabled_because or "")
+
+
+def test_a_promoted_account_with_a_verified_address_keeps_its_profile(shop: Shop, buyer: Account) -> None:
+    with shop.store.begin() as tx:
+        tx.accounts.save([evolve(buyer, email_verified_at=shop.clock.now())])
+        (endpoint,) = tx.webhooks.next_ids(1)
+        tx.webhooks.add([WebhookEndpoint(endpoint, buyer.id, "https://hooks.example/", shop.clock.now())])
+        pending = AccountToken("digest", buyer.id, TokenPurpose.CHANGE_EMAIL, "new@example.com", "", shop.clock.now())
+        tx.account_tokens.add([pending])
+    assert shop.accounts.appoint_staff(EMAIL, "another password").first_name == "bea"
+    with shop.store.begin() as tx:
+        assert tx.webhooks.get_many([endpoint])[endpoint].is_active
+        assert tx.account_tokens.get_many(["digest"]) == {}
 
 
 def test_an_account_that_is_staff_already_keeps_its_profile(shop: Shop, buyer: Account) -> None:

@@ -2,9 +2,9 @@ from functools import cache
 
 import pytest
 
-from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
+from scalecommerce_core.services.rate_limiter import KnownRefusals, MemoryRateLimiter
 from scalecommerce_core.testing.contracts import RateLimiterContract
-from scalecommerce_core.testing.contracts.rate_limiters import NOW, ONE, WINDOW, RateLimiters
+from scalecommerce_core.testing.contracts.rate_limiters import NOW, ONE, SECOND, WINDOW, RateLimiters
 
 
 class TestMemoryRateLimiter(RateLimiterContract):
@@ -21,3 +21,13 @@ def test_the_keys_used_longest_ago_are_dropped_beyond_the_limit_of_keys() -> Non
     assert limiter.acquire([(ONE, "c")], NOW) == WINDOW
     assert limiter.acquire([(ONE, "b")], NOW) == WINDOW
     assert limiter.acquire([(ONE, "a")], NOW) is None
+
+
+def test_known_refusals_end_in_time_and_are_bounded() -> None:
+    refusals = KnownRefusals(max_keys=2)
+    refusals.add("a", NOW + SECOND)
+    assert refusals.wait("a", NOW) == SECOND
+    assert refusals.wait("a", NOW + SECOND) is None
+    for key in "bcd":
+        refusals.add(key, NOW + SECOND)
+    assert [refusals.wait(key, NOW) for key in "bcd"] == [None, SECOND, SECOND]
