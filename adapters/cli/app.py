@@ -71,7 +71,14 @@ app.command(rich_help_panel=OPERATE_PANEL)(administration.settings)
 app.command(rich_help_panel=OPERATE_PANEL)(administration.createsuperuser)
 app.add_typer(repricing.app, name="reprice", rich_help_panel=PRICING_PANEL)
 app.command(rich_help_panel=PRICING_PANEL)(simulating.simulate)
-for command in (pricing_log.explain, pricing_log.runs, pricing_log.policies, pricing_log.stop, pricing_log.resume):
+for command in (
+    pricing_log.explain,
+    pricing_log.runs,
+    pricing_log.policies,
+    pricing_log.stop,
+    pricing_log.resume,
+    pricing_log.withdraw,
+):
     evaluating.app.command(cls=RenamedOptions)(command)
 app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICING_PANEL)
 app.add_typer(stock.app, name="stock", rich_help_panel=OPERATE_PANEL)

@@ -1,4 +1,4 @@
-"""`pricing explain`, `runs`, `policies`, `stop` and `resume`: show decisions, runs and policies; stop all pricing."""
+"""`pricing explain`, `runs`, `policies`, `stop`, `resume` and `withdraw`: show pricing, stop it, undo mistakes."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -12,13 +12,15 @@ from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
 from adapters.cli.tables import Cell, columns, print_facts, print_table
-from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.money import decimal_text, unit_text
+from scalecommerce_core.domain.money import Money, decimal_text, price_units, unit_text
 from scalecommerce_core.pricing.explaining import GUARDRAIL_EXPLANATIONS, explain_inputs
 from scalecommerce_core.pricing.replay import input_values
 from scalecommerce_core.pricing.runs import DecisionOutcome, StoredDecision
 from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.catalog import WithdrawPrice
+from scalecommerce_core.services.results import unwrap_single
 
 ProductArgument = Annotated[
     int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)
@@ -157,6 +159,49 @@ def resume(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
         print_json({"stopped": False})
     else:
         print_line("Pricing is resumed. Policies run when their epochs end.")
+
+
+def withdraw(
+    ctx: typer.Context,
+    product: ProductArgument,
+    price: Annotated[str, typer.Argument(help="The mistaken price, such as 0.01.", show_default=False)],
+    *,
+    reason: Annotated[str, typer.Option(help="Reason for the price history.", show_default=False)],
+    new_price: Annotated[
+        str | None, typer.Option(help="The new price; without it, the last other price.", show_default=False)
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraw a mistaken price, in force now or in the last 24 hours: orders cannot use it any more.
+
+    Undecided orders at the price are rejected. Reserved and paid orders keep it.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.queries.products([ProductId(product)]).get(ProductId(product))
+        if found is None:
+            raise NotFound("product", product)
+        currency = found.price.currency
+        command = WithdrawPrice(
+            found.id,
+            None,
+            _parse_price("price", price, currency),
+            reason,
+            None if new_price is None else _parse_price("new_price", new_price, currency),
+        )
+        changed = unwrap_single(opened.market.catalog.withdraw_prices([command]))
+    if as_json:
+        print_json({"product": product, "withdrawn": command.price.text, "price": changed.price.text})
+    else:
+        print_line(f"The price {command.price} of product {product} is withdrawn. The price is {changed.price} now.")
+
+
+def _parse_price(name: str, text: str, currency: str) -> Money:
+    try:
+        return Money(price_units(text, currency), currency)
+    except ValueError as error:
+        raise Invalid.field(name, str(error)) from None
 
 
 def _document(stored: StoredDecision) -> dict[str, Any]:

@@ -119,6 +119,8 @@ class RejectionReason(StrEnum):
     """The buyer's unpaid orders would reserve too much of the stock (`OrderQuotas.unpaid_share`)."""
     OPEN_ORDERS = "open_orders"
     """The buyer has the most unpaid orders that are allowed (`OrderQuotas.open_orders`)."""
+    PRICE_WITHDRAWN = "price_withdrawn"
+    """The seller withdrew the price of the line before the decision."""
 
 
 @frozen
@@ -145,6 +147,8 @@ class Shortfall:
                 )
             case RejectionReason.OPEN_ORDERS:
                 return "You have the most unpaid orders that an account may have: pay or cancel one, then order again."
+            case RejectionReason.PRICE_WITHDRAWN:
+                return "The seller withdrew this price, which was a mistake: order again at the current price."
 
 
 @frozen

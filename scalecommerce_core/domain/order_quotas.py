@@ -4,14 +4,18 @@ Background validation applies them to the orders of a batch one after another, s
 each other. The rules are here and not in the stores, so that each store decides in the same way.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 from attrs import define, field, frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
-from scalecommerce_core.domain.order import Order, RejectionReason, Shortfall
+from scalecommerce_core.domain.order import Order, OrderLine, RejectionReason, Shortfall
 from scalecommerce_core.domain.stock import Stock
+
+INTAKE_TIME: Final = timedelta(seconds=5)
+"""Intake reads prices without a lock, so an order at a withdrawn price may be stored this long after the withdrawal."""
 
 UnitsByBuyer = dict[tuple[AccountId, ProductId], int]
 
@@ -54,6 +58,19 @@ class OrderQuotas:
         )
 
 
+@frozen
+class WithdrawnPrice:
+    """A price, in minor units, that began at `valid_from` and that the seller withdrew at `withdrawn_at`."""
+
+    price: int
+    valid_from: datetime
+    withdrawn_at: datetime
+
+    def covers(self, line: OrderLine, placed_at: datetime) -> bool:
+        """Whether a line has this price, and not the same one of an earlier or later time."""
+        return line.price == self.price and self.valid_from <= placed_at <= self.withdrawn_at + INTAKE_TIME
+
+
 @define
 class BuyerHoldings:
     """What the buyers of a batch hold before it; `add` counts the orders that the batch reserves."""
@@ -68,9 +85,18 @@ class BuyerHoldings:
     bought: UnitsByBuyer = field(factory=dict)
     """Units in PENDING orders and in recent PAID ones without refunds, of products with a limit."""
     contested: frozenset[ProductId] = frozenset()
+    withdrawn: Mapping[ProductId, Sequence[WithdrawnPrice]] = field(factory=dict)
+    """Prices that were withdrawn since the first of the orders was placed, and that are not in force again."""
 
     def objections(self, order: Order, stock: Mapping[ProductId, Stock]) -> tuple[Shortfall, ...]:
         """The lines that exceed a quota of the buyer, with the units that the buyer may still order."""
+        void = tuple(
+            Shortfall(line.product_id, line.quantity, 0, RejectionReason.PRICE_WITHDRAWN)
+            for line in order.lines
+            if any(price.covers(line, order.created_at) for price in self.withdrawn.get(line.product_id, ()))
+        )
+        if void:
+            return void
         quotas, buyer = self.quotas, order.buyer_id
         quantities = order.quantities()
         if quotas.open_orders and self.pending.get(buyer, 0) >= quotas.open_orders:

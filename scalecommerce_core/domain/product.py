@@ -38,6 +38,15 @@ class PriceCause(StrEnum):
 
 
 @frozen
+class PriceWithdrawal:
+    """The seller withdrew a mistaken price; `by` is None if an operator did. `reason` is for the seller and staff."""
+
+    at: datetime
+    by: AccountId | None
+    reason: str
+
+
+@frozen
 class PriceChange:
     """The product costs `price` from `valid_from` until the next change."""
 
@@ -47,6 +56,7 @@ class PriceChange:
     cause: PriceCause
     is_withdrawn: bool = False
     """Whether the seller withdrew the price or a rollback replaced it: it is not promised to buyers any more."""
+    withdrawal: PriceWithdrawal | None = None
 
 
 @define

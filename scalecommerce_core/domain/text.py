@@ -27,6 +27,7 @@ BRAND_LENGTH = 100
 DESCRIPTION_LENGTH = 10_000
 BIO_LENGTH = 1_000
 SKU_LENGTH = 64
+REASON_LENGTH = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # --- the normal form

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
-from scalecommerce_core.domain.product import Offer, PriceChange, Product
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.product import Offer, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import NO_VIEWS, ViewCounts
 from scalecommerce_core.domain.stock import Stock
 
@@ -53,8 +54,16 @@ class ProductRepository(Protocol):
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
         """The price changes in force at `since` or later, oldest first, withdrawn ones included.
 
-        A price that a rollback replaced is withdrawn (`PriceChange.is_withdrawn`).
+        A price that a rollback replaced is withdrawn too (`PriceChange.is_withdrawn`).
         """
+        ...
+
+    def last_other_price(self, product_id: ProductId, price: Money) -> Money | None:
+        """The last price of the product that differs from `price` and was not withdrawn; None if there is none."""
+        ...
+
+    def withdraw_prices(self, withdrawals: Mapping[tuple[ProductId, datetime], PriceWithdrawal]) -> None:
+        """Mark price changes, by product and `valid_from`, of products that this transaction has locked."""
         ...
 
     def append_history(self, changes: Collection[PriceChange]) -> None:

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order
+from scalecommerce_core.domain.order_quotas import WithdrawnPrice
 
 RECENT_ORDERS: Final = 200
 """`OrderRepository.recent_units` reads at most this many orders of a buyer."""
@@ -27,10 +28,13 @@ class RecentUnits:
 
 @frozen
 class QuotaFacts:
-    """PENDING orders by buyer, and sellers' limits per buyer of the products that have one."""
+    """PENDING orders by buyer; sellers' limits per buyer of the products that have one; the prices that sellers
+    withdrew, by product, without those that are in force again.
+    """
 
-    pending: Mapping[AccountId, int]
-    limits: Mapping[ProductId, int]
+    pending: Mapping[AccountId, int] = field(factory=dict)
+    limits: Mapping[ProductId, int] = field(factory=dict)
+    withdrawn: Mapping[ProductId, Sequence[WithdrawnPrice]] = field(factory=dict)
 
 
 class OrderRepository(Protocol):
@@ -71,8 +75,13 @@ class OrderRepository(Protocol):
         """
         ...
 
-    def quota_facts(self, buyers: Collection[AccountId], products: Collection[ProductId]) -> QuotaFacts:
-        """What decisions on orders of these buyers and products depend on, read in one round trip without locks."""
+    def quota_facts(
+        self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime
+    ) -> QuotaFacts:
+        """What decisions on orders of these buyers and products depend on, read in one round trip without locks.
+
+        `since` bounds the time of price withdrawals.
+        """
         ...
 
     def unpaid_units(

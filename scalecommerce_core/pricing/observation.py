@@ -83,6 +83,8 @@ class PastPrices:
     valid_from: Whole
     price: Whole
     is_manual: Flags
+    is_withdrawn: Flags
+    """Whether the seller withdrew the price: it was a mistake, and is no observation."""
 
 
 @frozen(eq=False)
@@ -130,6 +132,8 @@ def decide_range(
 
     last_manual = _last_manual_change(facts, past)
     known &= (last_manual <= old.seen_at) | (np.abs(facts.price - old.reference) <= _RESTART * old.reference)
+    # What was learned at a price that the seller withdrew is discarded.
+    known &= ~_was_withdrawn(facts, past, old.priced_at)
     same_price = known & (facts.priced_at == old.priced_at)
     # The totals of a new product count in full if its price never changed.
     whole_life = ~known & (facts.priced_at == facts.created_at)
@@ -300,15 +304,26 @@ def _last_manual_change(facts: Facts, past: PastPrices) -> Whole:
     return last
 
 
+def _was_withdrawn(facts: Facts, past: PastPrices, priced_at: Whole) -> Flags:
+    """Whether the price of each product that began at `priced_at` was withdrawn."""
+    found = np.zeros(len(facts), dtype=np.bool_)
+    product, valid_from = past.product[past.is_withdrawn], past.valid_from[past.is_withdrawn]
+    at = _find_rows(facts.product, product)
+    mine = at >= 0
+    found[at[mine][priced_at[at[mine]] == valid_from[mine]]] = True
+    return found
+
+
 def _price_ranges(facts: Facts, past: PastPrices, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
     """Median price of 90 days, and lowest and highest price of 1 and 30 days, including the current price.
 
-    The durations are multiplied by `scale`; the median is weighted by time.
+    The durations are multiplied by `scale`; the median is weighted by time. In the time of a withdrawn price, the price
+    before it counts.
     """
     size = len(facts)
     found = {"median_90d": facts.price.copy()}
     at = _find_rows(facts.product, past.product)
-    mine = at >= 0
+    mine = (at >= 0) & ~past.is_withdrawn
     at, begins, price = at[mine], past.valid_from[mine], past.price[mine]
     if not len(at):
         found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}

@@ -11,7 +11,7 @@ from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.price_history import Reduction
-from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.queries.pagination import Page, PageRequest
@@ -147,6 +147,9 @@ class PriceInterval:
     valid_from: datetime
     valid_to: datetime | None
     cause: PriceCause
+    is_withdrawn: bool = False
+    """Whether the price was withdrawn by the seller or rolled back: orders cannot use it any more."""
+    withdrawal: PriceWithdrawal | None = None
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
@@ -20,10 +20,10 @@ from scalecommerce_core.domain.errors import (
 )
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_range
-from scalecommerce_core.domain.product import PriceCause, Product
+from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
-from scalecommerce_core.domain.text import normal_line
+from scalecommerce_core.domain.text import REASON_LENGTH, normal_line, text_errors
 from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
@@ -32,6 +32,8 @@ from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNot
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 """Fields of a product that hold amounts."""
+WITHDRAWABLE: Final = timedelta(hours=24)
+"""A price can be withdrawn this long after it was in force."""
 EDITABLE: Final = frozenset(
     {"category_id", "name", "brand", "description", "sku", "max_per_buyer", "is_active", *PRICE_FIELDS}
 )  # fmt: skip
@@ -84,6 +86,22 @@ class WithdrawProduct:
     product_id: ProductId
     editor: AccountId
     version: int | None = None
+    as_staff: bool = False
+
+
+@frozen
+class WithdrawPrice:
+    """Withdraw a mistaken price that is or was in force in the last 24 hours (`WITHDRAWABLE`).
+
+    `editor` is None for an operator. If the price is in force, the product gets `new_price`, or without one its last
+    other price.
+    """
+
+    product_id: ProductId
+    editor: AccountId | None
+    price: Money
+    reason: str
+    new_price: Money | None = None
     as_staff: bool = False
 
 
@@ -291,6 +309,44 @@ class Catalog:
             tx.products.save(succeeded(outcomes))
             return outcomes
 
+    @retry_on(TransactionAborted, ConnectionLost)
+    def withdraw_prices(self, commands: Sequence[WithdrawPrice]) -> list[Product | MarketError]:
+        """Withdraw mistaken prices: orders cannot use them any more, and the price history says when, who and why.
+
+        Orders at the price that are undecided will be rejected. Orders that were reserved or paid keep it: the contract
+        is made. Withdrawing a price again changes nothing. The product is repriced as by a rollback, so pricing
+        policies keep the new price for an epoch and learn nothing from the withdrawn one. Errors: `NotFound`,
+        `Forbidden`, `Invalid`.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            products = tx.products.lock({command.product_id for command in commands})
+            history = tx.products.prices_since(products.keys(), now - WITHDRAWABLE)
+            withdrawals: dict[tuple[ProductId, datetime], PriceWithdrawal] = {}
+
+            def withdraw(command: WithdrawPrice) -> Product:
+                product = _editable(
+                    products, command.product_id, command.editor, as_staff=command.as_staff or command.editor is None
+                )
+                reason = normal_line(command.reason)
+                if problems := text_errors(reason, at_most=REASON_LENGTH, at_least=1):
+                    raise Invalid({"reason": problems})
+                changes = [change for change in history[product.id] if change.price == command.price]
+                if not changes:
+                    raise Invalid.field("price", "The product did not have this price in the last 24 hours.")
+                replacement = _replacement(tx, product, command)
+                for change in changes:
+                    if change.withdrawal is None:
+                        key = product.id, change.valid_from
+                        withdrawals.setdefault(key, PriceWithdrawal(now, command.editor, reason))
+                product.reprice(replacement, now, PriceCause.ROLLBACK)
+                return product
+
+            outcomes = apply_each(commands, withdraw)
+            tx.products.save(succeeded(outcomes))
+            tx.products.withdraw_prices(withdrawals)
+            return outcomes
+
     @retry_on(TransactionAborted)
     def adjust_stock(self, commands: Sequence[AdjustStock]) -> list[Stock | Replayed | MarketError]:
         """Change stock by a delta, or set the available units with compare-and-set.
@@ -418,7 +474,7 @@ def _add_categories(tx: Transaction, names: Sequence[str]) -> Sequence[Category]
 
 
 def _editable(
-    products: Mapping[ProductId, Product], product_id: ProductId, editor: AccountId, *, as_staff: bool
+    products: Mapping[ProductId, Product], product_id: ProductId, editor: AccountId | None, *, as_staff: bool
 ) -> Product:
     product = products.get(product_id)
     if product is None or product.withdrawn_at is not None:
@@ -428,6 +484,26 @@ def _editable(
             raise NotFound("product", product_id)
         raise Forbidden("Only its seller may change this product.")
     return product
+
+
+def _replacement(tx: Transaction, product: Product, command: WithdrawPrice) -> Money:
+    """The price in force after the withdrawal; raise `Invalid`."""
+    new = command.new_price
+    if product.price != command.price:
+        if new is not None and new != product.price:
+            raise Invalid.field("new_price", f"The price is {product.price} now: edit the product to change it.")
+        return product.price
+    if new is None:
+        new = tx.products.last_other_price(product.id, product.price)
+        if new is None:
+            raise Invalid.field("new_price", "The product had no other price: state the new one.")
+    if new.currency != product.price.currency:
+        raise Invalid.field("new_price", f"This product is priced in {product.price.currency}.")
+    if errors := _price_errors({"new_price": new}):
+        raise Invalid(errors)
+    if new == command.price:
+        raise Invalid.field("new_price", "This is the price to withdraw.")
+    return new
 
 
 def _check_version(product: Product, version: int | None) -> None:

@@ -31,7 +31,7 @@ from scalecommerce_core.domain.order import (
     OrderStatus,
     RefundLine,
 )
-from scalecommerce_core.domain.order_quotas import BuyerHoldings, OrderQuotas
+from scalecommerce_core.domain.order_quotas import INTAKE_TIME, BuyerHoldings, OrderQuotas
 from scalecommerce_core.domain.price_history import PricePromise, promised_prices
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
@@ -344,8 +344,8 @@ class Ordering:
     def decide(self, limit: int = 500) -> DecisionSummary:
         """Background validation: reserve all lines of each CREATED order, or reject it, for up to `limit` orders.
 
-        An order is rejected if the stock does not suffice, or if it exceeds a quota of its buyer (`OrderQuotas`) or the
-        seller's limit per buyer; `Order.shortfalls` has the reasons.
+        An order is rejected if the stock does not suffice, if it exceeds a quota of its buyer (`OrderQuotas`) or the
+        seller's limit per buyer, or if the seller withdrew a price of it; `Order.shortfalls` has the reasons.
 
         Orders are decided in the order of arrival, so one process decides at a time; the others return at once. An
         order whose decision raises an exception is deferred for 1, 2, 4, … seconds and parked after
@@ -390,9 +390,15 @@ class Ordering:
     ) -> BuyerHoldings:
         """What the buyers of these orders hold. Only deciders reserve, one at a time, so nothing grows meanwhile."""
         quotas, buyers = self._rules.quotas, {order.buyer_id for order in claimed}
-        facts = tx.orders.quota_facts(buyers if quotas.open_orders else (), stock.keys())
-        contested = quotas.contested(claimed, stock)
-        holdings = BuyerHoldings(quotas, limits=facts.limits, pending=dict(facts.pending), contested=contested)
+        since = min(order.created_at for order in claimed) - INTAKE_TIME
+        facts = tx.orders.quota_facts(buyers if quotas.open_orders else (), stock.keys(), since)
+        holdings = BuyerHoldings(
+            quotas,
+            limits=facts.limits,
+            pending=dict(facts.pending),
+            contested=quotas.contested(claimed, stock),
+            withdrawn=facts.withdrawn,
+        )
         if holdings.contested:
             holdings.unpaid.update(tx.orders.unpaid_units(buyers, holdings.contested))
         if holdings.limits:

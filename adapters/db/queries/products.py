@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, bindparam, func, select, true
 
 from adapters.db.core.bulk_statements import equals_any, id_array, text_array
 from adapters.db.core.change_notifications import VISIBILITY_HORIZON
+from adapters.db.price_withdrawals import WITHDRAWAL_COLUMNS, price_withdrawal
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.facets import FacetCounter
@@ -73,7 +74,14 @@ _HORIZON, _FOUND = VISIBILITY_HORIZON.subquery("moment"), _BY_ID.subquery("found
 _SNAPSHOT: Final = select(_HORIZON.c.horizon, *_FOUND.c).select_from(_HORIZON.outerjoin(_FOUND, true()))
 _CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 _HISTORY: Final = (
-    select(price_history.c.price, price_history.c.currency, price_history.c.valid_from, price_history.c.cause)
+    select(
+        price_history.c.price,
+        price_history.c.currency,
+        price_history.c.valid_from,
+        price_history.c.cause,
+        price_history.c.is_withdrawn,
+        *WITHDRAWAL_COLUMNS,
+    )
     .join(products, products.c.id == price_history.c.product_id)
     .where(equals_any(price_history.c.product_id), products.c.withdrawn_at.is_(None))
     .order_by(price_history.c.valid_from)
@@ -128,13 +136,29 @@ class ProductQueries:
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
         changes = [
-            PriceChange(product_id, Money(price, currency), valid_from, PriceCause(cause))
-            for price, currency, valid_from, cause in self._executor.fetch(_HISTORY, {"ids": id_array([product_id])})
+            PriceChange(
+                product_id,
+                Money(price, currency),
+                valid_from,
+                PriceCause(cause),
+                is_withdrawn,
+                price_withdrawal(withdrawal),
+            )
+            for price, currency, valid_from, cause, is_withdrawn, *withdrawal in self._executor.fetch(
+                _HISTORY, {"ids": id_array([product_id])}
+            )
         ]
         if not changes:
             return None
         intervals = [
-            PriceInterval(change.price, change.valid_from, following.valid_from if following else None, change.cause)
+            PriceInterval(
+                change.price,
+                change.valid_from,
+                following.valid_from if following else None,
+                change.cause,
+                change.is_withdrawn,
+                change.withdrawal,
+            )
             for change, following in pairwise([*changes, None])
             if change is not None
         ]

@@ -15,6 +15,7 @@ from adapters.db.sales import IS_SALE
 from adapters.db.schema import Moment, order_ids, order_lines, orders, payments, refunds
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderLine, OrderOrigin, OrderStatus, Shortfall
+from scalecommerce_core.domain.order_quotas import WithdrawnPrice
 from scalecommerce_core.domain.payment import PaymentStatus
 from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
 
@@ -45,14 +46,18 @@ _BEGIN_INTAKE: Final = text(
 )
 _QUOTA_FACTS: Final = text(
     """
-    SELECT buyer_id, CAST(NULL AS bigint), count(*) FROM orders
+    SELECT buyer_id, CAST(NULL AS bigint), count(*), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz) FROM orders
     WHERE status = 'PENDING' AND buyer_id = ANY (CAST(:buyers AS bigint[]))
     GROUP BY buyer_id
     UNION ALL
-    SELECT NULL, id, max_per_buyer FROM products
+    SELECT NULL, id, max_per_buyer, NULL, NULL FROM products
     WHERE max_per_buyer IS NOT NULL AND id = ANY (CAST(:products AS bigint[]))
+    UNION ALL
+    SELECT NULL, product_id, price_history.price, valid_from, price_history.withdrawn_at
+    FROM price_history JOIN products ON products.id = product_id AND products.price <> price_history.price
+    WHERE price_history.withdrawn_at >= :since AND product_id = ANY (CAST(:products AS bigint[]))
     """
-)
+).bindparams(bindparam("since", type_=Moment))
 # The inner LIMIT bounds the work for a buyer with many orders.
 _RECENT_UNITS: Final = text(
     """
@@ -143,12 +148,21 @@ class PostgresOrderRepository:
                 counts[AccountId(buyer)] = number
         return ids, counts
 
-    def quota_facts(self, buyers: Collection[AccountId], products: Collection[ProductId]) -> QuotaFacts:
-        rows = self._sql.fetch_all(_QUOTA_FACTS, {"buyers": id_array(buyers), "products": id_array(products)})
-        return QuotaFacts(
-            {AccountId(buyer): number for buyer, _, number in rows if buyer is not None},
-            {ProductId(product): number for _, product, number in rows if product is not None},
-        )
+    def quota_facts(
+        self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime
+    ) -> QuotaFacts:
+        pending: dict[AccountId, int] = {}
+        limits: dict[ProductId, int] = {}
+        withdrawn: dict[ProductId, list[WithdrawnPrice]] = {}
+        parameters = {"buyers": id_array(buyers), "products": id_array(products), "since": since}
+        for buyer, product, number, valid_from, withdrawn_at in self._sql.fetch_all(_QUOTA_FACTS, parameters):
+            if buyer is not None:
+                pending[buyer] = number
+            elif withdrawn_at is None:
+                limits[product] = number
+            else:
+                withdrawn.setdefault(product, []).append(WithdrawnPrice(number, valid_from, withdrawn_at))
+        return QuotaFacts(pending, limits, withdrawn)
 
     def recent_units(self, buyers: Collection[AccountId], since: datetime) -> RecentUnits:
         rows = self._sql.fetch_all(

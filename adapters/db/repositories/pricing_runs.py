@@ -69,15 +69,15 @@ _FACTS: Final = binary_arrays_statement(
     """,  # noqa: S608 - no values in it
 )
 _PAST_PRICES: Final = binary_arrays_statement(
-    ["product", "valid_from", "price", "by_hand"],
+    ["product", "valid_from", "price", "by_hand", "withdrawn"],
     """
         SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback')
-               AND valid_from > created_at)::integer::bigint
+               AND valid_from > created_at)::integer::bigint, (history.withdrawn_at IS NOT NULL)::integer::bigint
         FROM products, LATERAL (
-            (SELECT valid_from, price, cause FROM price_history
+            (SELECT valid_from, price, cause, withdrawn_at FROM price_history
              WHERE product_id = products.id AND valid_from > %(since)s ORDER BY valid_from)
             UNION ALL
-            (SELECT valid_from, price, cause FROM price_history
+            (SELECT valid_from, price, cause, withdrawn_at FROM price_history
              WHERE product_id = products.id AND valid_from <= %(since)s ORDER BY valid_from DESC LIMIT 1)
         ) history
         WHERE id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s
@@ -284,10 +284,10 @@ class PostgresRunRepository:
         return Facts(*columns)
 
     def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
-        product, valid_from, price, by_hand = self._columns(
+        product, valid_from, price, by_hand, withdrawn = self._columns(
             _PAST_PRICES, {"first": first, "last": last, "since": since}
         )
-        return PastPrices(product, valid_from + POSTGRES_EPOCH, price, by_hand > 0)
+        return PastPrices(product, valid_from + POSTGRES_EPOCH, price, by_hand > 0, withdrawn > 0)
 
     def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
         return [decode_int64_array(column) for column in self._sql.fetch_binary(statement, parameters) or ()]

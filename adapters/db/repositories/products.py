@@ -8,13 +8,14 @@ from sqlalchemy import bindparam, select, text
 
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array
 from adapters.db.core.session import SqlSession, next_numbers_statement
+from adapters.db.price_withdrawals import WITHDRAWAL_COLUMNS, price_withdrawal
 from adapters.db.repositories.outbox import append_events
 from adapters.db.repositories.views import add_views
 from adapters.db.schema import Moment, categories, category_ids, price_history, product_ids, products
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, ViewCounts
 
 # --- categories
@@ -88,6 +89,7 @@ _PRICES_SINCE: Final = (
         price_history.c.valid_from,
         price_history.c.cause,
         price_history.c.is_withdrawn,
+        *WITHDRAWAL_COLUMNS,
     )
     .where(
         equals_any(price_history.c.product_id),
@@ -102,6 +104,19 @@ _PRICES_SINCE: Final = (
     )
     .order_by(price_history.c.product_id, price_history.c.valid_from)
 )
+_LAST_OTHER_PRICE: Final = text(
+    """
+    SELECT price, currency FROM price_history WHERE product_id = :product AND price <> :price AND NOT is_withdrawn
+    ORDER BY valid_from DESC LIMIT 1
+    """
+)
+_WITHDRAW_PRICE: Final = text(
+    """
+    UPDATE price_history
+    SET is_withdrawn = true, withdrawn_at = :at, withdrawn_by = CAST(:by AS bigint), withdrawal_reason = :reason
+    WHERE product_id = :product AND valid_from = :valid_from
+    """
+).bindparams(bindparam("at", type_=Moment), bindparam("valid_from", type_=Moment))
 # Waits for a concurrent transaction that adds the same batch.
 _MARK_BATCH: Final = text(
     "INSERT INTO view_batches (id, noted_at) VALUES (:id, :at) ON CONFLICT (id) DO NOTHING"
@@ -158,6 +173,15 @@ class PostgresProductRepository:
         self.append_history([change for product in written for change in product.price_changes])
         append_events(self._sql, (event for product in written for event in product.events))
 
+    def last_other_price(self, product_id: ProductId, price: Money) -> Money | None:
+        rows = self._sql.fetch_all(_LAST_OTHER_PRICE, {"product": product_id, "price": price.minor})
+        return next((Money(minor, currency) for minor, currency in rows), None)
+
+    def withdraw_prices(self, withdrawals: Mapping[tuple[ProductId, datetime], PriceWithdrawal]) -> None:
+        for (product_id, valid_from), withdrawal in withdrawals.items():
+            parameters = {"at": withdrawal.at, "by": withdrawal.by, "reason": withdrawal.reason}
+            self._sql.execute(_WITHDRAW_PRICE, {"product": product_id, "valid_from": valid_from, **parameters})
+
     def append_history(self, changes: Collection[PriceChange]) -> None:
         rows = [(c.product_id, c.valid_from, c.price.minor, c.price.currency, c.cause) for c in changes]
         self._sql.insert(_INSERT_HISTORY, rows)
@@ -178,8 +202,15 @@ class PostgresProductRepository:
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
         found: dict[ProductId, list[PriceChange]] = {product_id: [] for product_id in ids}
         rows = self._sql.fetch_all(_PRICES_SINCE, {"ids": id_array(ids), "since": since})
-        for product_id, price, currency, valid_from, cause, is_withdrawn in rows:
-            change = PriceChange(product_id, Money(price, currency), valid_from, PriceCause(cause), is_withdrawn)
+        for product_id, price, currency, valid_from, cause, is_withdrawn, *withdrawal in rows:
+            change = PriceChange(
+                product_id,
+                Money(price, currency),
+                valid_from,
+                PriceCause(cause),
+                is_withdrawn,
+                price_withdrawal(withdrawal),
+            )
             found[product_id].append(change)
         return found
 

@@ -26,7 +26,7 @@ from adapters.db.schema.accounts import accounts
 from adapters.db.schema.metadata import Moment, currency_column, metadata, one_of, price_range
 from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
+from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, REASON_LENGTH, SKU_LENGTH
 
 category_ids: Final = Sequence("category_ids", metadata=metadata, data_type=Integer)
 product_ids: Final = Sequence("product_ids", metadata=metadata)
@@ -128,10 +128,18 @@ price_history: Final = Table(
     Column("price", BigInteger, nullable=False),
     currency_column(),
     Column("cause", Text, nullable=False),
-    # True for a price that was rolled back: the history shows it, but the price promise does not cover it.
+    # True for a price that was withdrawn or rolled back: the history shows it, but the price promise does not cover it.
     Column("is_withdrawn", Boolean, nullable=False, server_default=text("false")),
+    # Of a price that the seller withdrew; `withdrawn_by` is null if an operator did.
+    Column("withdrawn_at", Moment),
+    Column("withdrawn_by", BigInteger),
+    Column("withdrawal_reason", String(REASON_LENGTH)),
     # An interval ends where the next begins, so intervals cannot overlap.
     PrimaryKeyConstraint("product_id", "valid_from"),
     price_range("price"),
     one_of("cause", PriceCause),
+    # Read by each decision: almost always empty.
+    Index(
+        "price_history_withdrawn_idx", "product_id", "withdrawn_at", postgresql_where=text("withdrawn_at IS NOT NULL")
+    ),
 )

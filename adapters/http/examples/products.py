@@ -154,11 +154,27 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 lowest_price_30d="264.99",
                 reduction=ReductionSchema(NOW, "264.99", NOW, "264.99"),
                 intervals=[
-                    PriceIntervalSchema("249.90", NOW, None, PriceCause.MANUAL),
-                    PriceIntervalSchema("264.99", LONG_AGO, NOW, PriceCause.LISTED),
+                    PriceIntervalSchema("249.90", NOW, None, PriceCause.ROLLBACK),
+                    PriceIntervalSchema(
+                        "2.49",
+                        NOW - timedelta(minutes=1),
+                        NOW,
+                        PriceCause.MANUAL,
+                        is_withdrawn=True,
+                        withdrawn_at=NOW,
+                        withdrawn_by="seller",
+                    ),
+                    PriceIntervalSchema("264.99", LONG_AGO, NOW - timedelta(minutes=1), PriceCause.LISTED),
                 ],
             )
         },
+    ),
+    "withdrawPrice": Example(
+        parameters=_ID,
+        body={"price": "249.90", "reason": "The decimal point was in the wrong place.", "new_price": "259.90"},
+        responses={200: _OWN_TOASTER},
+        invalid_body={"price": "249.905", "reason": ""},
+        problems=[_NOT_YOURS],
     ),
     "readSellerStats": Example(
         responses={

@@ -5,7 +5,14 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from scalecommerce_core.domain.account import EMAIL_LENGTH
-from scalecommerce_core.domain.text import BIO_LENGTH, BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
+from scalecommerce_core.domain.text import (
+    BIO_LENGTH,
+    BRAND_LENGTH,
+    DESCRIPTION_LENGTH,
+    NAME_LENGTH,
+    REASON_LENGTH,
+    SKU_LENGTH,
+)
 
 ANY_TEXT: Final = r"^[^\x00]*$"
 _SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -36,4 +43,5 @@ Brand = Annotated[str, text_meta(BRAND_LENGTH, "Leaf")]
 Description = Annotated[str, text_meta(DESCRIPTION_LENGTH, "For green tea.")]
 Bio = Annotated[str, text_meta(BIO_LENGTH, "Sells tea.")]
 Sku = Annotated[str, text_meta(SKU_LENGTH, "TP-1", blank=False)]
+Reason = Annotated[str, text_meta(REASON_LENGTH, "The decimal point was in the wrong place.", blank=False)]
 Email = Annotated[str, Meta(max_length=EMAIL_LENGTH, examples=[EXAMPLE_EMAIL], extra_json_schema={"format": "email"})]

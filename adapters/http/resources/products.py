@@ -16,7 +16,7 @@ from adapters.http.framework.money_fields import Price, convert_amounts
 from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.problems import stock_precondition_failed
-from adapters.http.framework.text_fields import Brand, Description, ProductName, Sku
+from adapters.http.framework.text_fields import Brand, Description, ProductName, Reason, Sku
 from adapters.http.resources.product_access import load_visible_product
 from adapters.http.schemas.products import (
     CategoryRefSchema,
@@ -33,8 +33,14 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
 from scalecommerce_core.queries import ProductView
-from scalecommerce_core.services.catalog import CreateProduct, EditProduct, ProductWithStock, WithdrawProduct
-from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.catalog import (
+    CreateProduct,
+    EditProduct,
+    ProductWithStock,
+    WithdrawPrice,
+    WithdrawProduct,
+)
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.services.verified_accounts import EmailNotVerified
 
 ROOT: Final = "/products/api/v1/"
@@ -98,6 +104,14 @@ class ProductPatch(OptionalFields, kw_only=True):
     price: Price | UnsetType = UNSET
 
 
+class PriceWithdrawalBody(msgspec.Struct, omit_defaults=True):
+    price: Annotated[Price, msgspec.Meta(description="The mistaken price, in force now or in the last 24 hours.")]
+    reason: Annotated[Reason, msgspec.Meta(description="For the price history; only the seller and staff read it.")]
+    new_price: Annotated[
+        Price | None, msgspec.Meta(description="The new price; without it, the last other price of the product.")
+    ] = None
+
+
 AMOUNTS: Final = ("price", "cost", "min_price", "max_price")
 EDIT_ERRORS: Final = (Forbidden, (412, StockMoved.code))
 
@@ -108,6 +122,7 @@ LINKS: Final = [
     Link("withdrawProduct"),
     Link("adjustStock"),
     Link("readPriceHistory"),
+    Link("withdrawPrice"),
     Link("readProductStatistics"),
 ]
 PRIVATE_CACHE_CONTROL: Final = "private, no-store"
@@ -275,7 +290,39 @@ class ProductResource:
         history = await self._dependencies.run_in_thread(queries.price_history, view.id, now)
         if history is None:
             raise NotFound("product", call.id)
-        return json_response(to_price_history_schema(view.id, history))
+        return json_response(to_price_history_schema(view, history, call.optional_identity))
+
+    @OperationSpec(
+        method="POST",
+        path=f"{PRODUCT}price-withdrawals/",
+        name="withdrawPrice",
+        summary="Withdraw a mistaken price",
+        description="Orders cannot use the price any more: its promise and its quotes end, and undecided orders at this"
+        " price are rejected. Reserved and paid orders keep it. If the price is in force, the product gets `new_price`,"
+        " or its last other price. The price history shows the withdrawal. Repeating the request changes nothing.",
+        responses={200: ResponseSpec(ProductSchema, "The product.", [ETAG])},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        errors=(Forbidden,),
+    )
+    async def withdraw_price(self, call: Call[PriceWithdrawalBody, None]) -> Response:
+        identity, body = call.identity, call.body
+        view = await load_visible_product(self._dependencies, call)
+        amounts = convert_amounts(view.price.currency, {"price": body.price, "new_price": body.new_price})
+        price = amounts["price"]
+        assert price is not None  # noqa: S101 - it is required
+        command = WithdrawPrice(
+            view.id,
+            identity.account_id,
+            price,
+            body.reason,
+            amounts["new_price"],
+            as_staff=identity.is_staff,
+        )
+        unwrap_single(await self._dependencies.run_in_thread(self._market.catalog.withdraw_prices, [command]))
+        view = await self._dependencies.load_product.submit(view.id)
+        schema = to_product_schema(view, identity)
+        return json_response(schema, headers={"ETag": product_etag(view.version, schema)})
 
     async def _edit_product(self, call: Call[Any, None], body: ProductPut | ProductPatch) -> Response:
         changes = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}

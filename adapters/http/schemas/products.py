@@ -1,6 +1,7 @@
 """Schemas of products, categories, price histories and seller statistics."""
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -11,7 +12,7 @@ from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.money import Money, decimal_text, minor_units
 from scalecommerce_core.domain.price_history import Reduction
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.queries import AccountView, PriceHistory, ProductView, SellerStats
+from scalecommerce_core.queries import AccountView, PriceHistory, PriceInterval, ProductView, SellerStats
 from scalecommerce_core.services.catalog import ProductWithStock
 from scalecommerce_core.services.sessions import Identity
 
@@ -65,12 +66,21 @@ class ProductSchema(msgspec.Struct):
 
 
 class PriceIntervalSchema(msgspec.Struct):
-    """`valid_to` is null for the price in force."""
+    """`valid_to` is null for the price in force.
+
+    `is_withdrawn`: orders cannot use the price any more, because the seller withdrew it as a mistake (then
+    `withdrawn_at` and `withdrawn_by` are set) or because a pricing run was rolled back. Only the seller and staff
+    receive `withdrawal_reason`.
+    """
 
     price: str
     valid_from: datetime
     valid_to: datetime | None
     cause: PriceCause
+    is_withdrawn: bool = False
+    withdrawn_at: datetime | None = None
+    withdrawn_by: Literal["seller", "staff"] | None = None
+    withdrawal_reason: str | UnsetType = UNSET
 
 
 class ReductionSchema(msgspec.Struct):
@@ -215,16 +225,27 @@ def _to_reduction_schema(reduction: Reduction) -> ReductionSchema:
     )
 
 
-def to_price_history_schema(product_id: int, history: PriceHistory) -> PriceHistorySchema:
+def _to_interval_schema(interval: PriceInterval, view: ProductView, identity: Identity | None) -> PriceIntervalSchema:
+    schema = PriceIntervalSchema(
+        interval.price.text, interval.valid_from, interval.valid_to, interval.cause, interval.is_withdrawn
+    )
+    if (withdrawal := interval.withdrawal) is not None:
+        schema.withdrawn_at = withdrawal.at
+        schema.withdrawn_by = "seller" if withdrawal.by == view.seller.id else "staff"
+        if may_see_private_fields(view, identity):
+            schema.withdrawal_reason = withdrawal.reason
+    return schema
+
+
+def to_price_history_schema(
+    view: ProductView, history: PriceHistory, identity: Identity | None = None
+) -> PriceHistorySchema:
     return PriceHistorySchema(
-        product=product_id,
+        product=view.id,
         currency=history.lowest_price_30d.currency,
         lowest_price_30d=history.lowest_price_30d.text,
         reduction=None if history.reduction is None else _to_reduction_schema(history.reduction),
-        intervals=[
-            PriceIntervalSchema(each.price.text, each.valid_from, each.valid_to, each.cause)
-            for each in history.intervals
-        ],
+        intervals=[_to_interval_schema(each, view, identity) for each in history.intervals],
     )
 
 

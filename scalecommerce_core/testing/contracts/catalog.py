@@ -4,7 +4,7 @@ import pytest
 
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
-from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import CATEGORY, DAY, NOW, SECOND, Stage, usd
 
@@ -169,6 +169,30 @@ class CatalogContract:
             (10, False), (99, True), (11, False), (12, False),
         ]  # fmt: skip
         assert [(change.price.minor, change.is_withdrawn) for change in found[other]] == [(50, False), (60, False)]
+
+    def test_withdrawals_of_prices_are_stored(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        product = stage.product(seller, price=10, at=NOW)
+        for seconds, price in enumerate((1, 2, 3), 1):
+            stage.reprice(product, price, NOW + seconds * SECOND)
+        withdrawals = {
+            (product, NOW + SECOND): PriceWithdrawal(NOW + DAY, seller, "typing error"),
+            (product, NOW + 2 * SECOND): PriceWithdrawal(NOW + DAY, None, "typing error"),
+        }
+        with store.begin() as tx:
+            tx.products.lock([product])
+            tx.products.withdraw_prices(withdrawals)
+        with store.begin() as tx:
+            changes = tx.products.prices_since([product], NOW)[product]
+            assert [(change.is_withdrawn, change.withdrawal) for change in changes] == [
+                (False, None),
+                *((True, withdrawal) for withdrawal in withdrawals.values()),
+                (False, None),
+            ]
+            assert tx.products.last_other_price(product, usd(3)) == usd(10)
+            assert tx.products.last_other_price(product, usd(7)) == usd(3)
+            assert tx.products.last_other_price(ProductId(10**15), usd(7)) is None
 
     def test_price_changes_in_the_same_instant_are_both_stored(self, store: Store) -> None:
         stage = Stage(store)

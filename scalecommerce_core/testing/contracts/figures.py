@@ -6,7 +6,7 @@ from random import Random
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
 from scalecommerce_core.domain.price_history import Reduction, lowest_price_30d, reduction_in_force
-from scalecommerce_core.domain.product import PriceCause, PriceChange
+from scalecommerce_core.domain.product import PriceCause, PriceChange, PriceWithdrawal
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import MovementTotal, PriceInterval, Queries, StockDiscrepancy
@@ -25,9 +25,26 @@ class FiguresContract:
         assert history is not None
         assert history.intervals == (
             PriceInterval(usd(10), NOW - DAY, None, PriceCause.ROLLBACK),
-            PriceInterval(usd(12), NOW - 2 * DAY, NOW - DAY, PriceCause.POLICY),
+            PriceInterval(usd(12), NOW - 2 * DAY, NOW - DAY, PriceCause.POLICY, is_withdrawn=True),
             PriceInterval(usd(10), NOW - 3 * DAY, NOW - 2 * DAY, PriceCause.LISTED),
         )
+
+    def test_the_price_history_shows_withdrawals(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product = stage.product(price=10, at=NOW - 3 * DAY)
+        stage.reprice(product, 1, NOW - 2 * DAY)
+        stage.reprice(product, 10, NOW - DAY, PriceCause.ROLLBACK)
+        withdrawal = PriceWithdrawal(NOW - DAY, None, "typing error")
+        with store.begin() as tx:
+            tx.products.lock([product])
+            tx.products.withdraw_prices({(product, NOW - 2 * DAY): withdrawal})
+        history = queries.price_history(product, NOW)
+        assert history is not None
+        assert [(each.is_withdrawn, each.withdrawal) for each in history.intervals] == [
+            (False, None), (True, withdrawal), (False, None),
+        ]  # fmt: skip
+        # A seller could otherwise withdraw low prices to announce a larger reduction.
+        assert history.lowest_price_30d == usd(1)
 
     def test_the_prior_price_includes_the_price_in_force_when_its_window_opened(
         self, store: Store, queries: Queries

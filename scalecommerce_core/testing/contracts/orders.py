@@ -16,6 +16,8 @@ from scalecommerce_core.domain.order import (
     RejectionReason,
     Shortfall,
 )
+from scalecommerce_core.domain.order_quotas import WithdrawnPrice
+from scalecommerce_core.domain.product import PriceWithdrawal
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, lock_with_stock, new_order
@@ -164,8 +166,24 @@ class OrdersContract:
             stage.order(buyer, {free: 1}, status)
         stage.order(other, {free: 1}, OrderStatus.PENDING)
         with store.begin() as tx:
-            assert tx.orders.quota_facts([buyer], [limited, free]) == QuotaFacts({buyer: 2}, {limited: 3})
-            assert tx.orders.quota_facts([], [free]) == QuotaFacts({}, {})
+            assert tx.orders.quota_facts([buyer], [limited, free], NOW) == QuotaFacts({buyer: 2}, {limited: 3})
+            assert tx.orders.quota_facts([], [free], NOW) == QuotaFacts()
+
+    def test_quota_facts_name_withdrawn_prices(self, store: Store) -> None:
+        stage = Stage(store)
+        product, again, other = (stage.product(price=5, at=NOW - DAY) for _ in range(3))
+        stage.reprice(product, 1, NOW)
+        for price in (1, 5, 1):
+            stage.reprice(again, price, NOW + price * SECOND)
+        stage.reprice(product, 5, NOW + SECOND)
+        withdrawal = PriceWithdrawal(NOW + SECOND, None, "typing error")
+        with store.begin() as tx:
+            tx.products.lock([product, again])
+            tx.products.withdraw_prices({(product, NOW): withdrawal, (again, NOW + SECOND): withdrawal})
+        with store.begin() as tx:
+            facts = tx.orders.quota_facts([], [product, again, other], NOW)
+            assert facts == QuotaFacts(withdrawn={product: [WithdrawnPrice(1, NOW, NOW + SECOND)]})
+            assert tx.orders.quota_facts([], [product], NOW + 2 * SECOND) == QuotaFacts()
 
     def test_units_are_counted_by_buyer_and_product(self, store: Store) -> None:
         stage = Stage(store)

@@ -6,7 +6,7 @@ import numpy as np
 
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.domain.order import OrderStatus
-from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.ports import Store
 from scalecommerce_core.pricing.observation import DAY as DAY_MICROSECONDS
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -139,7 +139,22 @@ class PoliciesContract:
         assert past.price.tolist() == [9_00, 10_00]
         assert past.is_manual.tolist() == [False, True]
         assert past.valid_from.tolist() == [int(seen.created_at[0]), int(seen.priced_at[0])]
+        assert past.is_withdrawn.tolist() == [False, False]
         assert len(none.product) == 0
+
+    def test_past_prices_mark_withdrawn_prices(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        product = stage.product(seller, price=9_00, at=NOW - 60 * DAY)
+        stage.reprice(product, 1, NOW - 3 * DAY)
+        stage.reprice(product, 9_00, NOW - 2 * DAY, PriceCause.ROLLBACK)
+        with store.begin() as tx:
+            tx.products.lock([product])
+            withdrawal = PriceWithdrawal(NOW - 2 * DAY, seller, "typing error")
+            tx.products.withdraw_prices({(product, NOW - 3 * DAY): withdrawal})
+            past = tx.runs.past_prices(product, product, NOW - 55 * DAY)
+        assert past.price.tolist() == [9_00, 1, 9_00]
+        assert past.is_withdrawn.tolist() == [False, True, False]
 
     def test_policy_states_and_category_parameters_are_stored(self, store: Store) -> None:
         policy = _policy(store, Stage(store).account())

@@ -6,14 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from attrs import evolve
-
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
+from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import OrderStatus, is_sale
 from scalecommerce_core.domain.popularity import Popularity, popularity_tiers
-from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, Product
+from scalecommerce_core.domain.product import Offer, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, ViewCounts
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Duplicate
@@ -112,11 +111,15 @@ class MemoryProducts:
         }
 
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
-        return {product_id: _in_force_since(self._history(product_id), since) for product_id in ids}
+        return {product_id: _in_force_since(self._tables.price_history(product_id), since) for product_id in ids}
 
-    def _history(self, product_id: ProductId) -> list[PriceChange]:
-        changes = [change for change in self._tables.price_changes.all() if change.product_id == product_id]
-        return sorted(changes, key=lambda change: change.valid_from)
+    def last_other_price(self, product_id: ProductId, price: Money) -> Money | None:
+        changes = self._tables.price_history(product_id)
+        return next((c.price for c in reversed(changes) if not c.is_withdrawn and c.price != price), None)
+
+    def withdraw_prices(self, withdrawals: Mapping[tuple[ProductId, datetime], PriceWithdrawal]) -> None:
+        for key, withdrawal in withdrawals.items():
+            self._tables.price_withdrawals.put(key, withdrawal)
 
     def append_history(self, changes: Collection[PriceChange]) -> None:
         self._tables.price_changes.append(changes)
@@ -135,9 +138,9 @@ class MemoryProducts:
 
 
 def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[PriceChange]:
-    """Changes in force at `since` or later; the prices that rollbacks replaced are withdrawn."""
+    """Changes in force at `since` or later."""
     return [
-        evolve(change, is_withdrawn=following is not None and following.cause is PriceCause.ROLLBACK)
+        change
         for change, following in pairwise([*changes, None])
         if change is not None and (following is None or following.valid_from > since)
     ]

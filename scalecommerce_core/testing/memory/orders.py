@@ -6,6 +6,7 @@ from datetime import datetime
 
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderStatus, is_sale
+from scalecommerce_core.domain.order_quotas import WithdrawnPrice
 from scalecommerce_core.domain.payment import PaymentStatus
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
@@ -23,11 +24,22 @@ class MemoryOrders:
     def begin_intake(self, count: int, buyers: Collection[AccountId]) -> tuple[Sequence[OrderId], Counter[AccountId]]:
         return self.next_ids(count), self._counts(buyers, OrderStatus.CREATED, OrderStatus.PENDING)
 
-    def quota_facts(self, buyers: Collection[AccountId], products: Collection[ProductId]) -> QuotaFacts:
+    def quota_facts(
+        self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime
+    ) -> QuotaFacts:
         given = self._tables.products.get_many(products).values()
+        withdrawn = {
+            product.id: [
+                WithdrawnPrice(change.price.minor, change.valid_from, change.withdrawal.at)
+                for change in self._tables.price_history(product.id)
+                if change.withdrawal is not None and change.withdrawal.at >= since and change.price != product.price
+            ]
+            for product in given
+        }
         return QuotaFacts(
             self._counts(buyers, OrderStatus.PENDING),
             {product.id: product.max_per_buyer for product in given if product.max_per_buyer is not None},
+            {product_id: prices for product_id, prices in withdrawn.items() if prices},
         )
 
     def _counts(self, buyers: Collection[AccountId], *statuses: OrderStatus) -> Counter[AccountId]:

@@ -172,18 +172,18 @@ class MemoryRuns:
         rows = []
         for product in self._tables.products.all():
             if first <= product.id <= last and product.priced_at > since:
-                changes = [change for change in self._tables.price_changes.all() if change.product_id == product.id]
-                changes.sort(key=lambda change: change.valid_from)
+                changes = self._tables.price_history(product.id)
                 opening = [change for change in changes if change.valid_from <= since][-1:]
                 rows += [
                     (
                         product.id, _micros(change.valid_from), change.price.minor,
                         change.cause in _BY_HAND and change.valid_from > product.created_at,
+                        change.withdrawal is not None,
                     )
                     for change in (*opening, *(change for change in changes if change.valid_from > since))
                 ]  # fmt: skip
-        table = np.array(sorted(rows), dtype=np.int64).reshape(len(rows), 4).T
-        return PastPrices(table[0].copy(), table[1].copy(), table[2].copy(), table[3].astype(np.bool_))
+        table = np.array(sorted(rows), dtype=np.int64).reshape(len(rows), 5).T
+        return PastPrices(*(column.copy() for column in table[:3]), *table[3:].astype(np.bool_))
 
     # --- policy state
 

@@ -217,9 +217,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         product = self._tables.products.get(product_id)
         if product is None or product.withdrawn_at is not None:
             return None
-        changes = [change for change in self._tables.price_changes.all() if change.product_id == product_id]
-        changes.sort(key=lambda change: change.valid_from)
-        return _history(changes, now)
+        return _history(self._tables.price_history(product_id), now)
 
     def seller_stats(self, seller_id: AccountId) -> SellerStats:
         products = [p for p in self._tables.products.all() if p.seller_id == seller_id and p.withdrawn_at is None]
@@ -575,7 +573,7 @@ def _holds_any(document: Document, term: Term, fields: str = NAME + BRAND + DESC
 def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
     ends = [*(change.valid_from for change in changes[1:]), None]
     intervals = [
-        PriceInterval(change.price, change.valid_from, end, change.cause)
+        PriceInterval(change.price, change.valid_from, end, change.cause, change.is_withdrawn, change.withdrawal)
         for change, end in zip(changes, ends, strict=True)
     ]
     return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes))

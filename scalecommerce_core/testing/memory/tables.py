@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import define, evolve, field, fields, frozen
@@ -30,7 +31,7 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order, Refund
 from scalecommerce_core.domain.outgoing_email import OutgoingEmail
 from scalecommerce_core.domain.payment import Payment, PaymentRefund
-from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.product import PriceCause, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.rollups import Stockout
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -200,6 +201,8 @@ class Tables:
     deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copy_delivery))
     attempts: Log[WebhookAttempt] = field(factory=Log)
     price_changes: Log[PriceChange] = field(factory=Log)
+    price_withdrawals: Table[tuple[ProductId, datetime], PriceWithdrawal] = field(factory=lambda: Table(no_copy))
+    """By product and the time when the price began."""
     movements: Log[StockMovement] = field(factory=Log)
     refunds: Log[Refund] = field(factory=Log)
     events: Log[Event] = field(factory=Log)
@@ -214,6 +217,21 @@ class Tables:
         """The tables without the writes of the open transaction."""
         committed: dict[str, Any] = {each.name: getattr(self, each.name).committed() for each in fields(Tables)}
         return Tables(**committed)
+
+    def price_history(self, product_id: ProductId) -> list[PriceChange]:
+        """The price changes of a product, oldest first, with their withdrawals."""
+        changes = [change for change in self.price_changes.all() if change.product_id == product_id]
+        changes.sort(key=lambda change: change.valid_from)
+        return [
+            evolve(
+                change,
+                withdrawal=(withdrawal := self.price_withdrawals.get((product_id, change.valid_from))),
+                is_withdrawn=withdrawal is not None
+                or (following is not None and following.cause is PriceCause.ROLLBACK),
+            )
+            for change, following in pairwise([*changes, None])
+            if change is not None
+        ]
 
 
 @frozen(eq=False)

@@ -26,12 +26,13 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
-from scalecommerce_core.domain.order_quotas import OrderQuotas
+from scalecommerce_core.domain.order_quotas import INTAKE_TIME, OrderQuotas
 from scalecommerce_core.domain.price_history import PricePromise
+from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.pricing.runs import DecisionOutcome
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.catalog import AdjustStock, EditProduct, ProductWithStock
+from scalecommerce_core.services.catalog import WITHDRAWABLE, AdjustStock, EditProduct, ProductWithStock, WithdrawPrice
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
@@ -67,6 +68,8 @@ class Shelf:
     limit: int | None
     prices: list[tuple[datetime, int]]
     """(valid from, price), oldest first."""
+    withdrawn: dict[datetime, datetime] = field(factory=dict)
+    """Times of withdrawals by the time when the price began."""
 
     @property
     def available(self) -> int:
@@ -81,8 +84,16 @@ class Shelf:
         return {
             price
             for (begins, price), end in zip(self.prices, ends, strict=True)
-            if end is None or (end > since and end - begins >= IN_FORCE)
+            if begins not in self.withdrawn and (end is None or (end > since and end - begins >= IN_FORCE))
         }
+
+    def is_void(self, price: int, placed_at: datetime) -> bool:
+        """Whether an undecided order at this price is rejected because the price was withdrawn."""
+        return price != self.price and any(
+            begins <= placed_at <= self.withdrawn[begins] + INTAKE_TIME
+            for begins, each in self.prices
+            if each == price and begins in self.withdrawn
+        )
 
 
 @define
@@ -144,6 +155,10 @@ SOME: Final = st.lists(PICK, min_size=1, max_size=3)
 
 
 RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
+
+
+def usd_minor(minor: int) -> Money:
+    return Money(minor, "USD")
 
 
 class MarketMachine(RuleBasedStateMachine):
@@ -302,6 +317,8 @@ class MarketMachine(RuleBasedStateMachine):
             return False
         for product, line in purchase.lines.items():
             shelf = self.shelves[product]
+            if shelf.is_void(line.price, purchase.placed_at):
+                return False
             unpaid = sum(x.lines[product].quantity for x in own if product in x.lines and x.status is PENDING)
             paid = sum(
                 x.lines[product].left
@@ -475,6 +492,34 @@ class MarketMachine(RuleBasedStateMachine):
         self.shop.edit(product, price=Money(price, "USD"))
         self._reprice(self.shelves[product], price)
 
+    @rule(number=PICK, which=st.integers(1, 3), new=st.sampled_from([None, 700]))
+    def withdraw_price(self, number: int, which: int, new: int | None) -> None:
+        product = self.products[number % len(self.products)]
+        shelf = self.shelves[product]
+        price = shelf.prices[-which:][0][1]
+        (outcome,) = self.shop.catalog.withdraw_prices(
+            [WithdrawPrice(product, shelf.seller, usd_minor(price), "mistake", None if new is None else usd_minor(new))]
+        )
+        ends = [*(begins for begins, _ in shelf.prices[1:]), None]
+        found = [
+            begins
+            for (begins, each), end in zip(shelf.prices, ends, strict=True)
+            if each == price and (end is None or end > self.now - WITHDRAWABLE)
+        ]
+        others = [each for begins, each in shelf.prices if begins not in shelf.withdrawn and each != price]
+        if price == shelf.price:
+            is_refused = (new or (others or [price])[-1]) == price
+        else:
+            is_refused = new not in {None, shelf.price}
+        if not found or is_refused:
+            assert isinstance(outcome, Invalid)
+        else:
+            assert isinstance(outcome, Product)
+            if price == shelf.price:
+                self._reprice(shelf, new or others[-1])
+            for begins in found:
+                shelf.withdrawn.setdefault(begins, self.now)
+
     @rule()
     def reprice(self) -> None:
         for policy_id in (PolicyId(1), PolicyId(2)):
@@ -542,6 +587,8 @@ class MarketMachine(RuleBasedStateMachine):
             history = self.shop.queries.price_history(product, self.now)
             assert history is not None
             assert [(x.valid_from, x.price.minor) for x in reversed(history.intervals)] == shelf.prices
+            withdrawn = {x.valid_from: x.withdrawal.at for x in history.intervals if x.withdrawal is not None}
+            assert withdrawn == shelf.withdrawn
 
 
 TestMarket = MarketMachine.TestCase

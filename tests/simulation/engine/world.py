@@ -23,7 +23,7 @@ from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer
 from scalecommerce_core.ports import NumberedEvent, OutgoingWebhook, Store
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct
+from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct, WithdrawPrice
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
@@ -227,6 +227,7 @@ class World:
         for weight, act in (
             (8, self.buyer_orders), (3, self.buyer_asks_again), (12, self.api_takes_orders), (8, self.buyer_pays),
             (3, self.buyer_cancels), (3, self.seller_refunds), (2, self.seller_counts), (1, self.seller_prices),
+            (0.5, self.seller_withdraws_a_price),
             (1, self.repricing), (3, self.buyer_looks), (2, self.api_hands_views_over), (12, self.worker_works),
             (8, self.beat_ticks), (6, self.time_passes), (3, self.reader_reads), (1, self.somebody_dies),
             (1, self.late_charges_arrive), (0.2, self.operator_makes_statistics_anew),
@@ -433,6 +434,14 @@ class World:
         price = Money(self.random.choice([900, 1000, 1010]), "USD")
         command = EditProduct(product, self.owners[product], {"price": price})
         self._quietly(lambda api: api.market.catalog.edit_products([command]))
+
+    def seller_withdraws_a_price(self) -> None:
+        product = self.random.choice(self.products)
+        found = self.memory.tables.products.get(product)
+        assert found is not None
+        price = self.random.choice([found.price, Money(900, "USD"), Money(1010, "USD")])
+        command = WithdrawPrice(product, self.owners[product], price, "A mistake")
+        self._quietly(lambda api: api.market.catalog.withdraw_prices([command]))
 
     def repricing(self) -> None:
         for policy_id in (1, 2):

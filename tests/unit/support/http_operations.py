@@ -30,6 +30,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "listProduct": _PRODUCT,
     "putProduct": _PRODUCT,
     "patchProduct": _PRODUCT,
+    "withdrawPrice": {"price": "10.00", "reason": "A typing error", "new_price": "12.00"},
     "adjustStock": {"set": 3, "expected": 5},
     "addCategory": {"name": "Tea"},
     "placeOrder": {"order_item": [{"product": 1, "quantity": 2, "price": "10.00"}, {"product": 2, "quantity": 1}]},

@@ -61,6 +61,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "pricing policies": [],
     "pricing stop": [],
     "pricing resume": [],
+    "pricing withdraw": ["1", "10.00", "--reason", HOSTILE],
     "statistics verify": [],
     "statistics rebuild": ["--seller", "1"],
 }

@@ -14,6 +14,7 @@ WANTED = {
     "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "webhooks verify",
     "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
+    "pricing withdraw",
     "statistics verify", "statistics rebuild", "security events",
 }  # fmt: skip
 

@@ -74,21 +74,21 @@ COMPONENTS = """
     FeedDocument ForbiddenProblem GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem
     IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem LogInTokens MalformedProblem
     MethodNotAllowedProblem MisdirectedRequestProblem Motive NewCategory NewEndpoint NewEndpointDocument NewOrder
-    NewOrderItem NewPolicy NewProduct NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing
-    OrderDocument OrderItem OrderStatus Ordering Outcome OverloadedProblem PageAnswer_Delivery_
-    PageAnswer_EndpointDocument_ PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_RunDocument_
-    PageAnswer_Sale_ PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument PasswordBody PaymentBody
+    NewOrderItem NewPolicy NewProduct NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument
+    OrderItem OrderStatus Ordering Outcome OverloadedProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_
+    PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_
+    PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument PasswordBody PaymentBody
     PaymentDeclinedProblem PaymentInProgressProblem PaymentTooLateProblem PointDocument PolicyDocument
     PolicyFailedProblem PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem
-    PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument
-    PriceMovedProblem PriceStatisticsDocument ProblemDocument Product ProductPage ProductPatch ProductPut
+    PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument PriceMovedProblem
+    PriceStatisticsDocument PriceWithdrawalBody ProblemDocument Product ProductPage ProductPatch ProductPut
     ProductStatisticsDocument ProfileBody Ready ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem
     RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RunDocument
     RunNotReversibleProblem RunStatus Sale SecretDocument SellerDocument SellerStatsSeriesDocument ShortfallDocument
     SignUpBody StockBody StockDocument StockMovedProblem StoredDecisionDocument TokenNotValidProblem Tokens
-    TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem TooManyPoliciesProblem
-    TopProductDocument TransactionAbortedProblem TransitionNotAllowedProblem Trigger UnavailableProblem
-    UnsupportedMediaTypeProblem UriTooLongProblem User VerifyBody VersionMismatchProblem
+    TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem TooManyPoliciesProblem TopProductDocument
+    TransactionAbortedProblem TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem
+    UriTooLongProblem User VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 

@@ -23,6 +23,7 @@ PUBLIC = {
 OWN = PUBLIC | {"sku", "cost", "min_price", "max_price"}
 V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
 """The example of the published contract."""
+NOT_WITHDRAWN = {"is_withdrawn": False, "withdrawn_at": None, "withdrawn_by": None}
 BAD_PRICES = ["0", "0.00", 0, -1, "-1.00", "0.001", 0.001, 100000000, "100000000", "NaN", "Infinity", "1e999", ""]
 
 
@@ -443,6 +444,32 @@ def test_set_plus_reserved_units_cannot_exceed_the_maximum(place: Marketplace, s
 # --- price history
 
 
+def test_a_withdrawn_price_is_marked_in_the_history(
+    place: Marketplace, anybody: Visitor, seller: Person, stranger: Person, staff: Person
+) -> None:
+    made = seller.list(price="10.00")
+    place.clock.advance(minutes=1)
+    tag = etag_of(seller, answer(seller.patch(path_of(made), {"price": "0.01"})))
+    body = {"price": "0.01", "reason": "The decimal point was wrong."}
+    problem(stranger.post(path_of(made, "price-withdrawals/"), body), 403)
+    problem(anybody.post(path_of(made, "price-withdrawals/"), body), 401)
+    problem(seller.post(path_of(made, "price-withdrawals/"), body | {"reason": " "}), 400, "reason")
+    problem(seller.post(path_of(made, "price-withdrawals/"), body | {"price": "3.00"}), 400, "price")
+    response = seller.post(path_of(made, "price-withdrawals/"), body)
+    assert answer(response)["price"] == "10.00"
+    assert response.headers["etag"] == etag_of(seller, made) != tag
+    mark = {"is_withdrawn": True, "withdrawn_at": stamp(place.clock.now()), "withdrawn_by": "seller"}
+    for visitor, shown in ((anybody, mark), (seller, mark | {"withdrawal_reason": "The decimal point was wrong."})):
+        intervals = answer(visitor.get(path_of(made, "price-history/")))["intervals"]
+        assert [interval["price"] for interval in intervals] == ["10.00", "0.01", "10.00"]
+        assert [interval["is_withdrawn"] for interval in intervals] == [False, True, False]
+        assert shown.items() <= intervals[1].items()
+        assert ("withdrawal_reason" in intervals[1]) == (visitor is seller)
+    answer(staff.post(path_of(made, "price-withdrawals/"), {"price": "10.00", "reason": "Old", "new_price": 12}))
+    intervals = answer(anybody.get(path_of(made, "price-history/")))["intervals"]
+    assert [interval["withdrawn_by"] for interval in intervals] == [None, "staff", "seller", "staff"]
+
+
 def test_a_changed_price_writes_history(place: Marketplace, anybody: Visitor, seller: Person) -> None:
     made = seller.list(price="10.00")
     place.clock.advance(days=1)
@@ -463,8 +490,9 @@ def test_a_changed_price_writes_history(place: Marketplace, anybody: Visitor, se
             "first_prior_price": "10.00",
         },
         "intervals": [
-            {"price": "8.00", "valid_from": stamp(now), "valid_to": None, "cause": "manual"},
-            {"price": "10.00", "valid_from": made["created_at"], "valid_to": stamp(now), "cause": "listed"},
+            {"price": "8.00", "valid_from": stamp(now), "valid_to": None, "cause": "manual"} | NOT_WITHDRAWN,
+            {"price": "10.00", "valid_from": made["created_at"], "valid_to": stamp(now), "cause": "listed"}
+            | NOT_WITHDRAWN,
         ],
     }
     problem(anybody.get(f"{PRODUCTS}999999/price-history/"), 404)
