@@ -70,7 +70,8 @@ COMPONENTS = """
     AssignmentDocument AssignmentPatch Attempt CategoryDocument CategoryList CategoryRefDocument ConflictProblem
     ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument Delivery DeliveryPendingProblem
     DeliveryStatus ElasticityBeliefDocument EmailChangeBody EmailNotVerifiedProblem EmailOffProblem EmailTokenBody
-    EndpointDisabledProblem EndpointDocument EndpointPatch EventDocument EventsForgottenProblem Facet FacetDocument
+    EndpointDisabledProblem EndpointDocument EndpointPatch EndpointUnverifiedProblem EventDocument
+    EventsForgottenProblem Facet FacetDocument
     FeedDocument ForbiddenProblem GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem
     IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem LogInTokens MalformedProblem
     MethodNotAllowedProblem MisdirectedRequestProblem Motive NewCategory NewEndpoint NewEndpointDocument NewOrder
