@@ -403,6 +403,9 @@ class Settings:
         "Requests for an e-mail with a link, per recipient and hour; ten times as many per network of clients.",
         validator=_positive,
     )
+    require_staff_second_factor: bool = _setting(
+        False, "Staff without a second factor have the rights of other accounts only, until they set one up."
+    )
     require_verified_email: bool = _setting(
         False, "Accounts may not order, sell or create webhooks before their e-mail address is confirmed."
     )

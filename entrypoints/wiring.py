@@ -29,6 +29,7 @@ from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.redis.security_counters import RedisSecurityCounters
 from adapters.redis.shared_cache import RedisSharedCache
 from adapters.redis.view_counter import RedisViewCounter
+from adapters.security.one_time_passwords import TimeBasedPasswords
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.secret_cipher import FernetCipher
 from adapters.security.security_log import LoggingSecurityLog
@@ -61,6 +62,8 @@ from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.pricing import Pricing, PricingRules
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.second_factor_check import SecondFactorCheck
+from scalecommerce_core.services.second_factors import SecondFactors
 from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.verified_accounts import VerifiedAccounts
@@ -158,39 +161,58 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         audience=settings.jwt_issuer,
         access_lifetime=settings.access_lifetime,
     )
-    sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens, lifetimes=settings.lifetimes)
+    sessions = Sessions(
+        store,
+        clock,
+        queries,
+        ids=ids,
+        tokens=tokens,
+        lifetimes=settings.lifetimes,
+        staff_need_second_factor=settings.require_staff_second_factor,
+    )
     verified = VerifiedAccounts(required=settings.require_verified_email)
     token_limits = TokenLimits(settings.email_requests_per_hour)
     emails = Emails(store, clock, randomness=SystemRandomness(), sender=email_sender, rules=_email_rules(settings))
-    market = Market(
-        accounts=Accounts(
-            store,
-            clock,
-            passwords=passwords,
-            ids=ids,
-            tokens=tokens,
-            limiter=RedisLoginLimiter(redis),
-            rate_limiter=rate_limiter,
-            security_log=security_log,
-            sessions=sessions,
-            login_limits=LoginLimits(
-                settings.login_attempts,
-                settings.login_window,
-                account_attempts=settings.login_attempts_per_account,
-                address_attempts=settings.login_attempts_per_address,
-                device_lifetime=settings.device_lifetime,
-            ),
-            sign_up_limits=SignUpLimits(
-                settings.sign_ups_per_address, settings.sign_ups_total, settings.sign_up_window
-            ),
-            emails=emails,
+    login_limiter, one_time_passwords = RedisLoginLimiter(redis), TimeBasedPasswords()
+    cipher = FernetCipher(*_encryption_secrets(settings))
+    check = SecondFactorCheck(
+        store,
+        clock,
+        passwords=one_time_passwords,
+        cipher=cipher,
+        limiter=login_limiter,
+        security=security_log,
+        emails=emails,
+    )
+    accounts = Accounts(
+        store,
+        clock,
+        passwords=passwords,
+        ids=ids,
+        tokens=tokens,
+        limiter=login_limiter,
+        rate_limiter=rate_limiter,
+        security_log=security_log,
+        sessions=sessions,
+        login_limits=LoginLimits(
+            settings.login_attempts,
+            settings.login_window,
+            account_attempts=settings.login_attempts_per_account,
+            address_attempts=settings.login_attempts_per_address,
+            device_lifetime=settings.device_lifetime,
         ),
+        sign_up_limits=SignUpLimits(settings.sign_ups_per_address, settings.sign_ups_total, settings.sign_up_window),
+        emails=emails,
+        second_factor=check,
+    )
+    market = Market(
+        accounts=accounts,
         catalog=Catalog(store, clock, verified=verified),
         emails=emails,
         email_verification=EmailVerification(
             store,
             clock,
-            passwords=passwords,
+            accounts=accounts,
             emails=emails,
             limiter=rate_limiter,
             security=security_log,
@@ -222,6 +244,19 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         relay=OutboxRelay(store, clock, settings.event_retention),
         repricing=Repricing(store, clock, retention=settings.decision_retention, min_epoch=settings.min_epoch),
         search_index=SearchIndex(store),
+        second_factors=SecondFactors(
+            store,
+            clock,
+            accounts=accounts,
+            check=check,
+            passwords=one_time_passwords,
+            cipher=cipher,
+            randomness=SystemRandomness(),
+            emails=emails,
+            security=security_log,
+            issuer=settings.jwt_issuer,
+            required_for_staff=settings.require_staff_second_factor,
+        ),
         sessions=sessions,
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
@@ -230,7 +265,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             queries,
             ids=ids,
             randomness=SystemRandomness(),
-            cipher=FernetCipher(*_encryption_secrets(settings)),
+            cipher=cipher,
             sender=sender,
             limiter=rate_limiter,
             rules=_webhook_rules(settings),

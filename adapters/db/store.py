@@ -13,6 +13,7 @@ from adapters.db.core.write_behind import open_write_behind_queue
 from adapters.db.repositories.accounts import (
     PostgresAccountRepository,
     PostgresAccountTokenRepository,
+    PostgresSecondFactorRepository,
     PostgresSessionRepository,
 )
 from adapters.db.repositories.emails import PostgresEmailRepository
@@ -105,6 +106,7 @@ class PostgresTransaction:
         self.sessions = PostgresSessionRepository(sql)
         self.account_tokens = PostgresAccountTokenRepository(sql)
         self.emails = PostgresEmailRepository(sql)
+        self.second_factors = PostgresSecondFactorRepository(sql)
         self.categories = PostgresCategoryRepository(sql)
         self.products = PostgresProductRepository(sql)
         self.stock = PostgresStockRepository(sql)

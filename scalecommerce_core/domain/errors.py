@@ -6,6 +6,8 @@ MarketError
 ├── Refused                   the request breaks a rule: sending it again does not help
 │   ├── Invalid               fields have invalid values: correct the fields that `errors` names
 │   ├── NotAuthenticated      no credentials, or wrong ones: log in
+│   │   ├── SecondFactorRequired  the account has a second factor: send the code of the app or a recovery code
+│   │   ├── SecondFactorRejected  the code is wrong or was used before: send the present one
 │   │   └── TokenNotValid     the token is malformed, expired, revoked or of the wrong kind: refresh it or log in
 │   ├── Forbidden             another account may do this, this one may not
 │   │   └── EmailNotVerified  the account has to confirm its e-mail address first: request an e-mail
@@ -28,6 +30,8 @@ MarketError
 │   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
 │   ├── TooManyOpenOrders     the account has the most open orders that are allowed: pay or cancel one
 │   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one
+│   ├── SecondFactorOn        the account has a second factor: switch it off before setting up another one
+│   ├── SecondFactorOff       the account has no second factor: set one up first
 │   ├── EmailOff              the shop sends no e-mail: ask its operator
 │   ├── TooManyPolicies       the seller has the most pricing policies that are allowed: delete one
 │   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it

@@ -6,7 +6,12 @@ method. Mappings that repositories return leave out ids that do not exist. `lock
 transaction ends, in the order of their keys; `LOCKS` gives the order between kinds of rows.
 """
 
-from scalecommerce_core.ports.accounts import AccountRepository, AccountTokenRepository, SessionRepository
+from scalecommerce_core.ports.accounts import (
+    AccountRepository,
+    AccountTokenRepository,
+    SecondFactorRepository,
+    SessionRepository,
+)
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, CatalogFeed, ChangeListener
 from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
@@ -21,6 +26,7 @@ from scalecommerce_core.ports.security import (
     Claims,
     DecryptionFailed,
     LoginLimiter,
+    OneTimePasswords,
     Passwords,
     RateLimit,
     RateLimiter,
@@ -74,6 +80,7 @@ __all__ = [
     "LockRank",
     "LoginLimiter",
     "NumberedEvent",
+    "OneTimePasswords",
     "OrderRepository",
     "OutgoingEmailRepository",
     "OutgoingWebhook",
@@ -90,6 +97,7 @@ __all__ = [
     "RateLimiter",
     "RunRepository",
     "SearchRepository",
+    "SecondFactorRepository",
     "SecretCipher",
     "SecurityEvent",
     "SecurityEventKind",

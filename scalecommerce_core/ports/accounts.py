@@ -7,6 +7,7 @@ from typing import Protocol
 from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.second_factor import SecondFactor
 
 
 class AccountRepository(Protocol):
@@ -82,4 +83,24 @@ class AccountTokenRepository(Protocol):
 
     def purge(self, before: datetime, limit: int) -> int:
         """Delete up to `limit` tokens that expired before this time; return how many."""
+        ...
+
+
+class SecondFactorRepository(Protocol):
+    """Second factors, by account."""
+
+    def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
+        """Read second factors without a lock."""
+        ...
+
+    def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
+        """Lock and read second factors."""
+        ...
+
+    def put(self, factors: Collection[SecondFactor]) -> None:
+        """Insert second factors, or replace those of the same accounts."""
+        ...
+
+    def delete(self, ids: Collection[AccountId]) -> None:
+        """Delete the second factors of accounts."""
         ...

@@ -51,6 +51,25 @@ class Passwords(Protocol):
         ...
 
 
+class OneTimePasswords(Protocol):
+    """Time-based one-time passwords (RFC 6238)."""
+
+    def find_step(self, secret: bytes, code: str, now: datetime, *, after: int) -> int | None:
+        """Return the time step of a code that is valid now, also for a slightly wrong clock, and newer than `after`.
+
+        None for any other code.
+        """
+        ...
+
+    def uri(self, secret: bytes, account_name: str, issuer: str) -> str:
+        """The `otpauth:` URI of a secret, which authenticator apps read as a QR code."""
+        ...
+
+    def text(self, secret: bytes) -> str:
+        """The secret in base32, to type it into an app."""
+        ...
+
+
 class TokenKind(StrEnum):
     """The purpose of a token."""
 

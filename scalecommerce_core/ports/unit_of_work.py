@@ -5,7 +5,12 @@ from contextlib import AbstractContextManager
 from enum import IntEnum
 from typing import Final, Protocol
 
-from scalecommerce_core.ports.accounts import AccountRepository, AccountTokenRepository, SessionRepository
+from scalecommerce_core.ports.accounts import (
+    AccountRepository,
+    AccountTokenRepository,
+    SecondFactorRepository,
+    SessionRepository,
+)
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.email import OutgoingEmailRepository
 from scalecommerce_core.ports.events import EventRepository
@@ -48,6 +53,7 @@ class LockRank(IntEnum):
     ROLLUP = 21
     ACCOUNT_TOKEN = 22
     OUTGOING_EMAIL = 23
+    SECOND_FACTOR = 24
 
 
 class Transaction(Protocol):
@@ -61,6 +67,8 @@ class Transaction(Protocol):
     def account_tokens(self) -> AccountTokenRepository: ...
     @property
     def emails(self) -> OutgoingEmailRepository: ...
+    @property
+    def second_factors(self) -> SecondFactorRepository: ...
     @property
     def categories(self) -> CategoryRepository: ...
     @property
@@ -155,6 +163,9 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     AccountTokenRepository.delete_of: LockRank.ACCOUNT_TOKEN,
     OutgoingEmailRepository.claim_due: LockRank.OUTGOING_EMAIL,
     OutgoingEmailRepository.lock: LockRank.OUTGOING_EMAIL,
+    SecondFactorRepository.lock: LockRank.SECOND_FACTOR,
+    SecondFactorRepository.put: LockRank.SECOND_FACTOR,
+    SecondFactorRepository.delete: LockRank.SECOND_FACTOR,
 }
 """The methods that lock rows which other transactions may lock too, with the rank of those rows.
 

@@ -43,6 +43,7 @@ from scalecommerce_core.services.login_throttle import Admission, LoginClient, L
 from scalecommerce_core.services.rate_limiter import KnownRefusals
 from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.second_factor_check import SecondFactorCheck
 from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessions, TokenPair
 
 logger = logging.getLogger(__name__)
@@ -101,8 +102,11 @@ class Accounts:
         login_limits: LoginLimits | None = None,
         sign_up_limits: SignUpLimits | None = None,
         emails: Emails | None = None,
+        second_factor: SecondFactorCheck | None = None,
     ) -> None:
-        """Without `emails`, owners are not notified of changes to their accounts."""
+        """Without `emails`, owners are not notified of changes to their accounts. Without `second_factor`, log-ins need
+        the password only.
+        """
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -112,6 +116,7 @@ class Accounts:
         self._security_log = security_log
         self._sessions = sessions
         self._emails = emails
+        self._second_factor = second_factor
         self._login_limits = login_limits or LoginLimits()
         self._sign_up_limits = sign_up_limits or SignUpLimits()
         self._refused_sign_ups = KnownRefusals()
@@ -173,12 +178,16 @@ class Accounts:
             return [outcome for command, hashed in pairs for outcome in self._add_accounts([command], [hashed])]
         return outcomes
 
-    def log_in(self, email: str, password: str, *, address: str = "", device_token: str = "") -> TokenPair:
+    def log_in(
+        self, email: str, password: str, *, code: str = "", address: str = "", device_token: str = ""
+    ) -> TokenPair:
         """Open a session and return its tokens.
 
         `address` is the client's network address, and `device_token` the one that an earlier log-in of this device
-        returned. They decide which limits on failures apply (`services.login_throttle`). Raise `TooManyAttempts`, or
-        `NotAuthenticated` with one message for all reasons, so that it does not reveal which accounts exist.
+        returned. They decide which limits on failures apply (`services.login_throttle`). `code` is the one-time
+        password or recovery code of an account with a second factor. Raise `TooManyAttempts`, or `NotAuthenticated`
+        with one message for all reasons, so that it does not reveal which accounts exist; after the right password,
+        also `SecondFactorRequired` or `SecondFactorRejected`.
         """
         now = self._clock.now()
         # An invalid e-mail address is not looked up: it may be of any length and content.
@@ -194,6 +203,9 @@ class Accounts:
             self._log_ins.record_failure(admission, now)
             self._record(SecurityEventKind.LOG_IN_FAILED, None if account is None else account.id, address)
             raise NotAuthenticated(LOGIN_REFUSED)
+        if self._second_factor is not None:
+            # Before the client counts as known: so far it knows the password only.
+            self._second_factor.check(account, code, address=address, device=device)
         account = self._rehash(account, password)
         stamp = _password_stamp(account)
         self._log_ins.record_success(evolve(admission, client=evolve(admission.client, stamp=stamp)), now)
@@ -267,9 +279,9 @@ class Accounts:
         """Make an existing account staff and set its password, because somebody else may have opened the account.
 
         Everything by which that person could return ends: sessions, devices that may log in, single-use tokens. If the
-        e-mail address was not verified, the names and the biography are emptied, and active webhook endpoints disabled.
-        An account that is staff already keeps these, and is unchanged if no password is given. Raise `NotFound`, or
-        `Invalid` for a weak or missing password.
+        e-mail address was not verified, the names and the biography are emptied, active webhook endpoints disabled, and
+        the second factor removed. An account that is staff already keeps these, and is unchanged if no password is
+        given. Raise `NotFound`, or `Invalid` for a weak or missing password.
         """
         normal = normal_email(email)
         with self._store.begin() as tx:
@@ -302,6 +314,8 @@ class Accounts:
             if is_doubtful:
                 _disable_webhooks(tx, account_id)
             tx.account_tokens.delete_of(account_id)
+            if is_doubtful:
+                tx.second_factors.delete([account_id])
         return account
 
     def _admit(self, throttle: LoginThrottle, client: LoginClient, account: Account | None, now: datetime) -> Admission:

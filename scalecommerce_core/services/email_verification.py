@@ -13,7 +13,6 @@ from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.ports import (
     Clock,
     Duplicate,
-    Passwords,
     RateLimiter,
     SecurityEvent,
     SecurityEventKind,
@@ -21,6 +20,7 @@ from scalecommerce_core.ports import (
     Store,
 )
 from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire
+from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED, lock_account_of_token
 from scalecommerce_core.services.retry import retry_on
@@ -34,7 +34,7 @@ class EmailVerification:
         store: Store,
         clock: Clock,
         *,
-        passwords: Passwords,
+        accounts: Accounts,
         emails: Emails,
         limiter: RateLimiter,
         security: SecurityLog,
@@ -42,7 +42,7 @@ class EmailVerification:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._passwords = passwords
+        self._accounts = accounts
         self._emails = emails
         self._limiter = limiter
         self._security = security
@@ -72,10 +72,8 @@ class EmailVerification:
         account = self._account(account_id)
         if recipient == account.email:
             raise Invalid.field("email", "This is your address already.")
-        # Counted before the password is verified: a stolen access token must not give unlimited guesses.
+        self._accounts.check_password(account_id, password, address=network)
         self._count([recipient, account.email], network, now)
-        if not self._passwords.verify(account.password_hash, password):
-            raise Invalid.field("password", "This is not your password.")
         self._queue_change(recipient, account, now)
 
     def confirm(self, token: str, *, network: str = "") -> Account:

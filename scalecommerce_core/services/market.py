@@ -16,6 +16,7 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.second_factors import SecondFactors
 from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import Webhooks
@@ -40,6 +41,7 @@ class Market:
     relay: OutboxRelay
     repricing: Repricing
     search_index: SearchIndex
+    second_factors: SecondFactors
     sessions: Sessions
     statistics: Statistics
     webhooks: Webhooks

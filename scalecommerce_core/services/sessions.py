@@ -59,13 +59,16 @@ class Sessions:
         ids: Ids,
         tokens: Tokens,
         lifetimes: Lifetimes = DEFAULT_LIFETIMES,
+        staff_need_second_factor: bool = False,
     ) -> None:
+        """With `staff_need_second_factor`, staff without a second factor have the rights of other accounts only."""
         self._store = store
         self._clock = clock
         self._queries = queries
         self._ids = ids
         self._tokens = tokens
         self._lifetimes = lifetimes
+        self._staff_need_second_factor = staff_need_second_factor
 
     @property
     def revocation_lifetime(self) -> timedelta:
@@ -98,7 +101,8 @@ class Sessions:
             session = Session(SessionId(self._ids.token()), account.id, self._ids.token(), now, ends_at)
             tx.sessions.add([session])
             trust = _viewer_trust(tx, current, session)
-        return self._issue_tokens(current, session, trust)
+            is_staff = self._has_staff_rights(tx, current)
+        return self._issue_tokens(session, trust, is_staff=is_staff)
 
     @retry_on(TransactionAborted)
     def refresh(self, token: str) -> TokenPair:
@@ -115,7 +119,7 @@ class Sessions:
             # Accounts before sessions: the lock order of `ports.unit_of_work`.
             account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
             session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
-            valid, trust = False, ViewerTrust.UNKNOWN
+            valid, trust, is_staff = False, ViewerTrust.UNKNOWN, False
             if session is not None and account is not None and account.is_active:
                 valid = session.exchange(
                     claims.id,
@@ -126,9 +130,10 @@ class Sessions:
                 )
                 tx.sessions.save([session])
                 trust = _viewer_trust(tx, account, session)
+                is_staff = self._has_staff_rights(tx, account)
         if not valid or session is None or account is None:
             raise session_over()
-        return self._issue_tokens(account, session, trust)
+        return self._issue_tokens(session, trust, is_staff=is_staff)
 
     def identify(self, access: str) -> Identity:
         """The caller that an access token was issued to; raise `TokenNotValid`, also if access has ended since."""
@@ -171,15 +176,21 @@ class Sessions:
                 session.revoke(now)
             tx.sessions.save(list(sessions.values()))
 
-    def _issue_tokens(self, account: Account, session: Session, trust: ViewerTrust) -> TokenPair:
+    def _has_staff_rights(self, tx: Transaction, account: Account) -> bool:
+        if not account.is_staff or not self._staff_need_second_factor:
+            return account.is_staff
+        factor = tx.second_factors.get_many([account.id]).get(account.id)
+        return factor is not None and factor.is_enabled
+
+    def _issue_tokens(self, session: Session, trust: ViewerTrust, *, is_staff: bool) -> TokenPair:
         """The current tokens of a session. They depend on stored fields only, so that they can be issued again."""
         issued = session.issued_at
         access = Claims(
             kind=TokenKind.ACCESS,
             id=_access_id(session.current),
-            account_id=account.id,
+            account_id=session.account_id,
             session_id=session.id,
-            is_staff=account.is_staff,
+            is_staff=is_staff,
             expires_at=min(issued + self._lifetimes.access, session.expires_at),
             trust=trust,
         )
@@ -199,7 +210,8 @@ def allows(state: SessionState | None, identity: Identity) -> bool:
         state is not None
         and state.is_open
         and state.account_id == identity.account_id
-        and state.is_staff == identity.is_staff
+        # Staff without a second factor may have a token without rights of staff.
+        and (state.is_staff or not identity.is_staff)
     )
 
 

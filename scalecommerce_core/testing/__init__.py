@@ -28,12 +28,15 @@ from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.second_factor_check import SecondFactorCheck
+from scalecommerce_core.services.second_factors import SecondFactors
 from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.verified_accounts import VerifiedAccounts
 from scalecommerce_core.services.webhooks import Webhooks
 from scalecommerce_core.testing.fakes import (
     CountingIds,
+    CountingOneTimePasswords,
     CountingWorkNotifier,
     PlainPasswords,
     RecordedSecurityEvents,
@@ -53,6 +56,7 @@ from scalecommerce_core.testing.memory.view_counter import MemoryViewCounter, Sh
 
 __all__ = [
     "CountingIds",
+    "CountingOneTimePasswords",
     "CountingWorkNotifier",
     "LockOrderStore",
     "LockOrderViolated",
@@ -95,6 +99,7 @@ def in_memory_market(
     security_log: SecurityLog | None = None,
     order_rules: OrderRules | None = None,
     require_verified_email: bool = False,
+    require_staff_second_factor: bool = False,
 ) -> Market:
     """The whole engine with in-memory adapters; without a `clock`, the time stands still at 2026-01-01.
 
@@ -108,30 +113,44 @@ def in_memory_market(
     ids = ids or CountingIds()
     queries = MemoryQueries(memory, currency)
     tokens = RememberedTokens()
-    sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens)
+    sessions = Sessions(
+        store, clock, queries, ids=ids, tokens=tokens, staff_need_second_factor=require_staff_second_factor
+    )
     passwords, rate_limiter = PlainPasswords(), rate_limiter or MemoryRateLimiter()
     security_log = security_log or RecordedSecurityEvents()
     verified = VerifiedAccounts(required=require_verified_email)
     emails = Emails(
         store, clock, randomness=SeededRandomness(), sender=email_sender or RecordingEmailSender(), rules=email_rules
     )
+    login_limiter, cipher, one_time_passwords = MemoryLoginLimiter(), ReversingCipher(), CountingOneTimePasswords()
+    check = SecondFactorCheck(
+        store,
+        clock,
+        passwords=one_time_passwords,
+        cipher=cipher,
+        limiter=login_limiter,
+        security=security_log,
+        emails=emails,
+    )
+    accounts = Accounts(
+        store,
+        clock,
+        ids=ids,
+        passwords=passwords,
+        tokens=tokens,
+        limiter=login_limiter,
+        rate_limiter=rate_limiter,
+        security_log=security_log,
+        sessions=sessions,
+        emails=emails,
+        second_factor=check,
+    )
     return Market(
-        accounts=Accounts(
-            store,
-            clock,
-            ids=ids,
-            passwords=passwords,
-            tokens=tokens,
-            limiter=MemoryLoginLimiter(),
-            rate_limiter=rate_limiter,
-            security_log=security_log,
-            sessions=sessions,
-            emails=emails,
-        ),
+        accounts=accounts,
         catalog=Catalog(store, clock, verified=verified),
         emails=emails,
         email_verification=EmailVerification(
-            store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
+            store, clock, accounts=accounts, emails=emails, limiter=rate_limiter, security=security_log
         ),
         ordering=Ordering(store, clock, order_rules or OrderRules(), verified=verified),
         password_reset=PasswordReset(
@@ -142,6 +161,18 @@ def in_memory_market(
         relay=OutboxRelay(store, clock),
         repricing=Repricing(store, clock, pause=lambda _: None),
         search_index=SearchIndex(store),
+        second_factors=SecondFactors(
+            store,
+            clock,
+            accounts=accounts,
+            check=check,
+            passwords=one_time_passwords,
+            cipher=cipher,
+            randomness=SeededRandomness(2),
+            emails=emails,
+            security=security_log,
+            required_for_staff=require_staff_second_factor,
+        ),
         sessions=sessions,
         statistics=Statistics(store, clock),
         webhooks=Webhooks(
@@ -150,7 +181,7 @@ def in_memory_market(
             queries,
             ids=ids,
             randomness=SeededRandomness(),
-            cipher=ReversingCipher(),
+            cipher=cipher,
             sender=sender or RecordingSender(),
             verified=verified,
         ),

@@ -21,11 +21,14 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
+from scalecommerce_core.services.second_factor_check import SecondFactorCheck
+from scalecommerce_core.services.second_factors import SecondFactors
 from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
 from scalecommerce_core.testing import (
     CountingIds,
+    CountingOneTimePasswords,
     MemoryLoginLimiter,
     MemoryRateLimiter,
     PlainPasswords,
@@ -54,23 +57,30 @@ def real_market(
     passwords, limiter, log = PlainPasswords(), MemoryRateLimiter(), RecordedSecurityEvents()
     rules = EmailRules(enabled=True)
     emails = Emails(store, clock, randomness=SeededRandomness(), sender=RecordingEmailSender(), rules=rules)
+    login_limiter, cipher, one_time_passwords = MemoryLoginLimiter(), ReversingCipher(), CountingOneTimePasswords()
+    check = SecondFactorCheck(
+        store, clock, passwords=one_time_passwords, cipher=cipher, limiter=login_limiter, security=log, emails=emails
+    )
+    accounts = Accounts(
+        store,
+        clock,
+        ids=ids,
+        passwords=passwords,
+        tokens=tokens,
+        limiter=login_limiter,
+        rate_limiter=limiter,
+        security_log=log,
+        sessions=sessions,
+        emails=emails,
+        second_factor=check,
+    )
     try:
         yield Market(
-            accounts=Accounts(
-                store,
-                clock,
-                ids=ids,
-                passwords=passwords,
-                tokens=tokens,
-                limiter=MemoryLoginLimiter(),
-                rate_limiter=MemoryRateLimiter(),
-                security_log=RecordedSecurityEvents(),
-                sessions=sessions,
-            ),
+            accounts=accounts,
             catalog=Catalog(store, clock),
             emails=emails,
             email_verification=EmailVerification(
-                store, clock, passwords=passwords, emails=emails, limiter=limiter, security=log
+                store, clock, accounts=accounts, emails=emails, limiter=limiter, security=log
             ),
             ordering=Ordering(store, clock, order_rules or OrderRules()),
             password_reset=PasswordReset(
@@ -81,6 +91,17 @@ def real_market(
             relay=OutboxRelay(store, clock),
             repricing=Repricing(store, clock),
             search_index=SearchIndex(store),
+            second_factors=SecondFactors(
+                store,
+                clock,
+                accounts=accounts,
+                check=check,
+                passwords=one_time_passwords,
+                cipher=cipher,
+                randomness=SeededRandomness(2),
+                emails=emails,
+                security=log,
+            ),
             sessions=sessions,
             statistics=Statistics(store, clock),
             webhooks=Webhooks(
@@ -89,7 +110,7 @@ def real_market(
                 queries,
                 ids=CountingIds(),
                 randomness=SeededRandomness(),
-                cipher=ReversingCipher(),
+                cipher=cipher,
                 sender=RecordingSender(),
                 rules=WebhookRules(tests_per_account=0, tests_per_host=0, tests_in_total=0),
             ),

@@ -47,6 +47,7 @@ WITHOUT_SUITE: Final[Mapping[type, str]] = {
     ports.WorkNotifier: "one method whose call may be lost",
     ports.SecurityLog: "one method whose record may be lost",
     ports.Passwords: "tests/unit/adapters/security: what it must refuse depends on the algorithm",
+    ports.OneTimePasswords: "tests/unit/adapters/security/test_one_time_passwords.py: the vectors of RFC 6238",
     ports.EmailSender: "tests/integration/test_smtp.py: its guarantees are about the network",
     ports.WebhookSender: "tests/integration/test_webhook_sender.py: its guarantees are about the network",
 }

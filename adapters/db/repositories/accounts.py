@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Text, bindparam, delete, select, text, update
 
-from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array, text_array
+from adapters.db.core.bulk_statements import Insert, Update, Upsert, equals_any, id_array, text_array
 from adapters.db.core.session import SqlSession, next_numbers_statement
-from adapters.db.schema import Moment, account_ids, account_tokens, accounts, sessions
+from adapters.db.schema import Moment, account_ids, account_tokens, accounts, second_factors, sessions
 from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.second_factor import SecondFactor
 
 _PROFILE: Final = (
     "email",
@@ -169,3 +170,39 @@ class PostgresAccountTokenRepository:
 
     def purge(self, before: datetime, limit: int) -> int:
         return self._sql.execute(_PURGE_TOKENS, {"before": before, "limit": limit})
+
+
+_FACTOR: Final = ("account_id", "encrypted_secret", "created_at", "confirmed_at", "last_step", "recovery_codes")
+_PUT_FACTORS: Final = Upsert(second_factors, ["account_id"], *_FACTOR[1:])
+_GET_FACTORS: Final = (
+    select(*(second_factors.c[name] for name in _FACTOR))
+    .where(equals_any(second_factors.c.account_id))
+    .order_by(second_factors.c.account_id)
+)
+_LOCK_FACTORS: Final = _GET_FACTORS.with_for_update(key_share=True)
+_DELETE_FACTORS: Final = delete(second_factors).where(equals_any(second_factors.c.account_id))
+
+
+class PostgresSecondFactorRepository:
+    def __init__(self, sql: SqlSession) -> None:
+        self._sql = sql
+
+    def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
+        return {row[0]: _factor(row) for row in self._sql.fetch_all(_GET_FACTORS, {"ids": id_array(ids)})}
+
+    def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
+        return {row[0]: _factor(row) for row in self._sql.fetch_all(_LOCK_FACTORS, {"ids": id_array(ids)})}
+
+    def put(self, factors: Collection[SecondFactor]) -> None:
+        self._sql.upsert(
+            _PUT_FACTORS,
+            [(*(getattr(each, name) for name in _FACTOR[:-1]), list(each.recovery_codes)) for each in factors],
+        )
+
+    def delete(self, ids: Collection[AccountId]) -> None:
+        self._sql.execute(_DELETE_FACTORS, {"ids": id_array(ids)})
+
+
+def _factor(row: Sequence[Any]) -> SecondFactor:
+    account_id, encrypted_secret, created_at, confirmed_at, last_step, codes = row
+    return SecondFactor(AccountId(account_id), encrypted_secret, created_at, confirmed_at, last_step, tuple(codes))

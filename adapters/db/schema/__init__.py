@@ -15,6 +15,7 @@ from adapters.db.schema.accounts import (
     accounts,
     outgoing_email_ids,
     outgoing_emails,
+    second_factors,
     sessions,
 )
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
@@ -108,6 +109,7 @@ __all__ = [
     "run_ids",
     "sandbox_charges",
     "sandbox_refunds",
+    "second_factors",
     "seller_hours",
     "seller_product_counts",
     "seller_sales",

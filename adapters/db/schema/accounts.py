@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.schema.metadata import Moment, metadata, one_of
 from scalecommerce_core.domain.account import EMAIL_LENGTH
@@ -71,6 +72,18 @@ account_tokens: Final = Table(
     Column("account_state", Text, nullable=False),
     Column("expires_at", Moment, nullable=False, index=True),
     one_of("purpose", TokenPurpose),
+)
+
+second_factors: Final = Table(
+    "second_factors",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey(accounts.c.id), primary_key=True, autoincrement=False),
+    Column("encrypted_secret", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("confirmed_at", Moment),
+    Column("last_step", BigInteger, nullable=False),
+    # Digests of unused codes.
+    Column("recovery_codes", JSONB, nullable=False),
 )
 
 outgoing_email_ids: Final = Sequence("outgoing_email_ids", metadata=metadata)

@@ -54,7 +54,8 @@ GUIDE: Final = f"""
 2. Execute the other operations, tag after tag, from top to bottom; deletions come last. Ids in paths are those of
    the demo's data, or of resources that earlier examples created.
 
-Tokens that are sent by e-mail are in the log of the demo. The examples of operations that need one are refused.
+Tokens that are sent by e-mail are in the log of the worker. Examples that need such a token, or the code of an
+authenticator app, are refused.
 
 The example of `POST /users/api/v1/password/` changes the password of the authenticated account.
 """

@@ -7,6 +7,7 @@ from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SE
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.account_emails import EXAMPLE_TOKEN
+from adapters.http.resources.second_factor import EnrolmentSchema, RecoveryCodesSchema, SecondFactorSchema
 from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED
@@ -16,6 +17,9 @@ NEW_PASSWORD: Final = "nine small teapots"  # noqa: S105 - an example
 TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"  # noqa: S105 - an example
 REFRESH: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
 DEVICE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImR0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
+
+SECRET: Final = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"  # noqa: S105 - an example
+RECOVERY_CODES: Final = ["MZXW-6YTB-OI7G-CYLS-NFQW-4LB6", "ONSW-G4TF-OQQH-I3ZA-OVZW-KIDP"]
 
 _STAFF: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "", "Omar S.")
 _EDITED: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.", "Omar of the market")
@@ -72,7 +76,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "requestPasswordReset": Example(body={"email": BUYER}),
     "confirmPasswordReset": Example(
         body={"token": EXAMPLE_TOKEN, "new_password": NEW_PASSWORD},
-        needs_email=True,
+        is_refused=True,
         problems=[Invalid.field("token", TOKEN_REFUSED)],
     ),
     "changeEmail": Example(
@@ -80,7 +84,32 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         problems=[_GONE, Invalid.field("password", "This is not your password.")],
     ),
     "requestEmailVerification": Example(problems=[_GONE]),
+    "readSecondFactor": Example(
+        responses={200: SecondFactorSchema(enabled=True, required=False, recovery_codes_left=9)}
+    ),
+    "beginSecondFactor": Example(
+        body={"password": NEW_PASSWORD},
+        responses={200: EnrolmentSchema(SECRET, f"otpauth://totp/scalecommerce:omar%40example.com?secret={SECRET}")},
+        problems=[_GONE, Invalid.field("password", "This is not your password.")],
+    ),
+    "confirmSecondFactor": Example(
+        body={"code": "123456"},
+        responses={200: RecoveryCodesSchema(RECOVERY_CODES)},
+        is_refused=True,
+        problems=[_GONE, Invalid.field("code", "The code is wrong, has expired or was used before.")],
+    ),
+    "renewRecoveryCodes": Example(
+        body={"password": NEW_PASSWORD, "code": "123456"},
+        responses={200: RecoveryCodesSchema(RECOVERY_CODES)},
+        is_refused=True,
+        problems=[_GONE, Invalid.field("code", "The code is wrong, has expired or was used before.")],
+    ),
+    "disableSecondFactor": Example(
+        body={"password": NEW_PASSWORD, "code": RECOVERY_CODES[0]},
+        is_refused=True,
+        problems=[_GONE, Invalid.field("code", "The code is wrong, has expired or was used before.")],
+    ),
     "confirmEmail": Example(
-        body={"token": EXAMPLE_TOKEN}, needs_email=True, problems=[Invalid.field("token", TOKEN_REFUSED)]
+        body={"token": EXAMPLE_TOKEN}, is_refused=True, problems=[Invalid.field("token", TOKEN_REFUSED)]
     ),
 }

@@ -12,7 +12,7 @@ from scalecommerce_core.domain.errors import MarketError
 @frozen(kw_only=True)
 class Example:
     """Examples of one operation. The requests of all operations succeed on a fresh demo market, in document order,
-    except for those with `needs_email`.
+    except for those with `is_refused`.
 
     `parameters` are values of path and query parameters by name, which `/docs` fills in. Each response is an instance
     of the type that the operation declares for its status, or a JSON value.
@@ -25,7 +25,7 @@ class Example:
     responses: Mapping[int, Any] = {}
     invalid_body: Mapping[str, Any] = {}
     """An invalid body for the example of field errors; by default, a body without the required fields."""
-    needs_email: bool = False
-    """Whether the request needs a token that was sent by e-mail, so that its example is refused with a 400."""
+    is_refused: bool = False
+    """Whether the example is refused with a 400 or 409: the request needs a token or code that only an owner gets."""
     problems: Sequence[Problem | MarketError] = ()
     """Problems with messages of this operation, which replace the general examples of their codes."""

@@ -38,6 +38,8 @@ from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.emails import EmailOff
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
 from scalecommerce_core.services.repricing import StrategyUnknown
+from scalecommerce_core.services.second_factor_check import SecondFactorRejected, SecondFactorRequired
+from scalecommerce_core.services.second_factors import SecondFactorOff, SecondFactorOn
 from scalecommerce_core.services.verified_accounts import EmailNotVerified
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
@@ -98,6 +100,8 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.Refused("0.00 USD cannot be paid in one payment."),
     _authentication_problem({}),
     errors.TokenNotValid("The token has expired."),
+    SecondFactorRequired(),
+    SecondFactorRejected(),
     errors.Forbidden("Only staff may do this."),
     EmailNotVerified(),
     errors.NotFound("product", MISSING_ID),
@@ -113,6 +117,8 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.PaymentTooLate(1651, "CANCELLED"),
     errors.IdempotencyKeyInFlight("A request with this idempotency key is in progress: retry in a few seconds."),
     EmailOff(),
+    SecondFactorOn(),
+    SecondFactorOff(),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),

@@ -20,6 +20,7 @@ from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNo
 from scalecommerce_core.queries import AccountView
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.services.second_factor_check import MAX_CODE, SecondFactorRejected, SecondFactorRequired
 
 ROOT: Final = "/users/api/v1/"
 TAG: Final = "Users"
@@ -35,6 +36,14 @@ EXAMPLE: Final = "three words here"
 
 NewPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, description=RULES, examples=[EXAMPLE])]
 GivenPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD, examples=[EXAMPLE])]
+Code = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=MAX_CODE,
+        description="The one-time password of the authenticator app, or a recovery code.",
+        examples=["123456"],
+    ),
+]
 Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN, examples=["eyJhbGciOi…"])]
 
 
@@ -65,11 +74,14 @@ class SignUpBody(Confidential):
 
 
 class Credentials(Confidential):
-    """`device_token` is the one that the last log-in on this device returned; it may be omitted."""
+    """`device_token` is the one that the last log-in on this device returned; it may be omitted. `code` is needed for
+    accounts with a second factor.
+    """
 
     email: Annotated[str, msgspec.Meta(max_length=1000, examples=[EXAMPLE_EMAIL])]
     password: GivenPassword
     device_token: Token = ""
+    code: Code = ""
 
 
 class RefreshBody(Confidential):
@@ -136,10 +148,11 @@ class UserResource:
         name="logIn",
         summary="Log in",
         description="After too many wrong passwords, log-ins are answered with 429. Failures of strangers do not affect"
-        " a client that sends the `device_token` of its last log-in.",
+        " a client that sends the `device_token` of its last log-in. An account with a second factor needs a `code`:"
+        " without it, the right password is answered with the code `second_factor_required`.",
         responses={200: ResponseSpec(LogInTokensSchema, "An access, a refresh and a device token.", links=TOKEN_LINKS)},
         tag=TAG,
-        errors=(NotAuthenticated, TooManyAttempts),
+        errors=(NotAuthenticated, SecondFactorRequired, SecondFactorRejected, TooManyAttempts),
     )
     async def log_in(self, call: Call[Credentials, None]) -> Response:
         address, body = _address(call), call.body
@@ -150,6 +163,7 @@ class UserResource:
             body.email,
             body.password,
             address=address,
+            code=body.code,
             device_token=body.device_token,
         )
         return json_response(LogInTokensSchema(pair.access, pair.refresh, pair.device))

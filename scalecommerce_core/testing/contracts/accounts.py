@@ -10,6 +10,7 @@ from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.identifiers import AccountId, EmailId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
+from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage
 
@@ -150,6 +151,21 @@ class AccountsContract:
         with store.begin() as tx:
             assert [tx.account_tokens.purge(NOW, 2) for _ in range(3)] == [2, 1, 0]
             assert tx.account_tokens.get_many("abcd").keys() == {"d"}
+
+    def test_second_factors_are_stored_with_all_fields(self, store: Store) -> None:
+        stage = Stage(store)
+        owner, other = stage.account(), stage.account()
+        factor = SecondFactor(owner, "encrypted", NOW)
+        confirmed = SecondFactor(other, "encrypted too", NOW, NOW + HOUR, 2**40, ("a", "b"))
+        with store.begin() as tx:
+            tx.second_factors.put([factor, confirmed])
+        with store.begin() as tx:
+            assert tx.second_factors.lock([owner, AccountId(10**30)]) == {owner: factor}
+            assert tx.second_factors.get_many([owner, other]) == {owner: factor, other: confirmed}
+            tx.second_factors.put([evolve(confirmed, account_id=owner)])
+            tx.second_factors.delete([other])
+        with store.begin() as tx:
+            assert tx.second_factors.get_many([owner, other]) == {owner: evolve(confirmed, account_id=owner)}
 
     def test_emails_are_stored_with_all_fields(self, store: Store) -> None:
         owner = Stage(store).account()

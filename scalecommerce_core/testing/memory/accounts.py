@@ -9,6 +9,7 @@ from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, EmailId, SessionId
 from scalecommerce_core.domain.outgoing_email import OutgoingEmail
+from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.testing.memory.tables import Tables
 
@@ -120,3 +121,21 @@ class MemoryEmails:
     def of_account(self, account_id: AccountId) -> Sequence[OutgoingEmail]:
         found = sorted(email.id for email in self._emails.all() if email.account_id == account_id)
         return list(self._emails.get_many(found).values())
+
+
+class MemorySecondFactors:
+    def __init__(self, tables: Tables) -> None:
+        self._factors = tables.second_factors
+
+    def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
+        return self._factors.get_many(sorted(ids))
+
+    lock = get_many
+
+    def put(self, factors: Collection[SecondFactor]) -> None:
+        for factor in factors:
+            self._factors.put(factor.account_id, factor)
+
+    def delete(self, ids: Collection[AccountId]) -> None:
+        for id_ in ids:
+            self._factors.delete(id_)

@@ -14,7 +14,13 @@ from typing import Final
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
 from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener, Transaction
 from scalecommerce_core.testing.lock_order import check_lock_order
-from scalecommerce_core.testing.memory.accounts import MemoryAccounts, MemoryAccountTokens, MemoryEmails, MemorySessions
+from scalecommerce_core.testing.memory.accounts import (
+    MemoryAccounts,
+    MemoryAccountTokens,
+    MemoryEmails,
+    MemorySecondFactors,
+    MemorySessions,
+)
 from scalecommerce_core.testing.memory.catalog import MemoryCategories, MemoryProducts, MemorySearch, MemoryStock
 from scalecommerce_core.testing.memory.change_feed import access_change, catalog_change
 from scalecommerce_core.testing.memory.events import MemoryEvents
@@ -107,6 +113,7 @@ class MemoryTransaction:
         self.sessions = MemorySessions(tables)
         self.account_tokens = MemoryAccountTokens(tables)
         self.emails = MemoryEmails(tables, numbers)
+        self.second_factors = MemorySecondFactors(tables)
         self.categories = MemoryCategories(tables, numbers)
         self.products = MemoryProducts(tables, numbers)
         self.stock = MemoryStock(tables)

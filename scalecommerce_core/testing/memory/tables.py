@@ -33,6 +33,7 @@ from scalecommerce_core.domain.outgoing_email import OutgoingEmail
 from scalecommerce_core.domain.payment import Payment, PaymentRefund
 from scalecommerce_core.domain.product import PriceCause, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.rollups import Stockout
+from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.ports import PendingFacts
@@ -169,6 +170,7 @@ class Tables:
     accounts: Table[AccountId, Account] = field(factory=lambda: Table(evolve))
     sessions: Table[SessionId, Session] = field(factory=lambda: Table(evolve))
     account_tokens: Table[str, AccountToken] = field(factory=lambda: Table(no_copy))
+    second_factors: Table[AccountId, SecondFactor] = field(factory=lambda: Table(evolve))
     emails: Table[EmailId, OutgoingEmail] = field(factory=lambda: Table(evolve))
     categories: Table[CategoryId, Category] = field(factory=lambda: Table(no_copy))
     products: Table[ProductId, Product] = field(factory=lambda: Table(copy_product))

@@ -212,6 +212,7 @@ def marketplace(
     currency: str = "USD",
     policy: RequestPolicy = DEFAULT_POLICY,
     require_verified_email: bool = False,
+    require_staff_second_factor: bool = False,
 ) -> Iterator[Marketplace]:
     """Create a market with its HTTP client; `rebuilt` may replace parts of the market."""
     clock, gateway = SettableClock(), MemoryGateway()
@@ -219,7 +220,12 @@ def marketplace(
     memory, security_log = MemoryStore(), RecordedSecurityEvents()
     market = rebuilt(
         in_memory_market(
-            clock, memory=memory, gateway=gateway, currency=currency, require_verified_email=require_verified_email
+            clock,
+            memory=memory,
+            gateway=gateway,
+            currency=currency,
+            require_verified_email=require_verified_email,
+            require_staff_second_factor=require_staff_second_factor,
         )
     )
     dependencies = Dependencies(

@@ -11,31 +11,8 @@ from adapters.http.dependencies import Readiness
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import Queries
-from scalecommerce_core.services.accounts import Accounts
-from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.email_verification import EmailVerification
-from scalecommerce_core.services.emails import EmailRules, Emails
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import Ordering
-from scalecommerce_core.services.password_reset import PasswordReset
-from scalecommerce_core.services.payments import Payments
-from scalecommerce_core.services.pricing import Pricing
-from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.sessions import Sessions
-from scalecommerce_core.services.webhooks import Webhooks
-from scalecommerce_core.testing import (
-    CountingIds,
-    MemoryGateway,
-    MemoryLoginLimiter,
-    MemoryRateLimiter,
-    PlainPasswords,
-    RecordedSecurityEvents,
-    RecordingEmailSender,
-    RecordingSender,
-    RememberedTokens,
-    ReversingCipher,
-    SeededRandomness,
-)
+from scalecommerce_core.testing import MemoryStore, in_memory_market
 from tests.unit.support.http_marketplace import (
     ORDERS,
     PASSWORD,
@@ -322,51 +299,9 @@ class Outage:
         return Readiness(redis="ok", oldest_undecided_seconds=None)
 
     def rebuilt(self, market: Market) -> Market:
-        store, clock = cast(Store, Guarded(market.store, self)), market.clock
-        ids, tokens = CountingIds(), RememberedTokens()
-        sessions = Sessions(store, clock, market.queries, ids=ids, tokens=tokens)
-        emails = Emails(
-            store, clock, randomness=SeededRandomness(), sender=RecordingEmailSender(), rules=EmailRules(enabled=True)
-        )
-        parts = {
-            "passwords": PlainPasswords(),
-            "emails": emails,
-            "limiter": MemoryRateLimiter(),
-            "security": RecordedSecurityEvents(),
-        }
-        return evolve(
-            market,
-            accounts=Accounts(
-                store,
-                clock,
-                ids=ids,
-                passwords=PlainPasswords(),
-                tokens=tokens,
-                limiter=MemoryLoginLimiter(),
-                rate_limiter=MemoryRateLimiter(),
-                security_log=RecordedSecurityEvents(),
-                sessions=sessions,
-            ),
-            sessions=sessions,
-            catalog=Catalog(store, clock),
-            emails=emails,
-            email_verification=EmailVerification(store, clock, **parts),  # type: ignore[arg-type]
-            password_reset=PasswordReset(store, clock, **parts),  # type: ignore[arg-type]
-            ordering=Ordering(store, clock),
-            payments=Payments(store, clock, ids=CountingIds(), gateway=MemoryGateway()),
-            pricing=Pricing(store, clock),
-            repricing=Repricing(store, clock),
-            webhooks=Webhooks(
-                store,
-                clock,
-                market.queries,
-                ids=CountingIds(),
-                randomness=SeededRandomness(),
-                cipher=ReversingCipher(),
-                sender=RecordingSender(),
-            ),
-            queries=cast(Queries, Guarded(market.queries, self)),
-        )
+        store = cast(Store, Guarded(market.store, self))
+        rebuilt = in_memory_market(market.clock, memory=cast(MemoryStore, market.store), store=store)
+        return evolve(rebuilt, queries=cast(Queries, Guarded(market.queries, self)))
 
 
 @pytest.fixture(scope="module")
