@@ -111,7 +111,8 @@ def _describe(report: AttackReport) -> str:
 def _table(reports: list[AttackReport]) -> Table:
     table = Table(
         "attack", "phase", "read p50", "p99", "newcomer p99", "order p50", "p99", "log-in p50", "failed",
-        "CPU %", "peak MB", "MB", "sockets", show_edge=False, title="Milliseconds of honest clients; use of the API",
+        "CPU %", "peak MB", "MB", "peak sockets",
+        show_edge=False, title="Milliseconds of honest clients; use of the API processes",
     )  # fmt: skip
     for column in table.columns[2:]:
         column.justify = "right"
@@ -132,7 +133,7 @@ def _cells(phase: Phase) -> list[str]:
         cell("read", "p50"), cell("read", "p99"), cell("newcomer", "p99"), cell("order", "p50"), cell("order", "p99"),
         cell("log_in", "p50"), f"{failed} of {sum(latency.count for latency in phase.honest.values())}",
         f"{usage.cpu_seconds / usage.seconds:.0%}", f"{usage.peak_rss / MEGABYTE:,.0f}",
-        f"{usage.rss / MEGABYTE:,.0f}", str(usage.connections),
+        f"{usage.rss / MEGABYTE:,.0f}", str(usage.peak_sockets),
     ]  # fmt: skip
 
 

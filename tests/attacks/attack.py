@@ -44,8 +44,9 @@ class Usage:
     rss: int
     """Bytes at the end of the phase."""
     peak_rss: int
-    connections: int
-    """Open connections at the end of the phase."""
+    sockets: int
+    """Open sockets at the end of the phase."""
+    peak_sockets: int
 
 
 @frozen

@@ -24,7 +24,7 @@ class AttackedEngine:
 
     target: Target
     api: int
-    process: EngineProcess
+    process: EngineProcess | None = None
 
 
 @contextmanager

@@ -53,6 +53,10 @@ class Failed(Exception):
     """A request without the expected answer; the text is the status or the kind of failure."""
 
 
+class _ClosedBeforeAnswer(ConnectionError):
+    """The engine closed the connection and sent nothing."""
+
+
 class _Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -71,7 +75,13 @@ class _Connection:
 
     async def exchange(self, request: bytes) -> tuple[int, bytes]:
         self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            self.close()
+            if isinstance(error, ConnectionError) or not error.partial:
+                raise _ClosedBeforeAnswer from None
+            raise
         length = _LENGTH.search(head)
         body = await self._reader.readexactly(int(length[1])) if length else b""
         self._must_close = _CLOSE.search(head) is not None
@@ -112,9 +122,17 @@ class _Client:
         try:
             async with asyncio.timeout(PATIENCE), self._free:
                 connection = None if new_connection else self._take()
+                is_reused = connection is not None
                 if connection is None:
                     connection = await self._connect()
                 try:
+                    status, answer = await connection.exchange(request)
+                except _ClosedBeforeAnswer:
+                    # The engine closed an idle connection at this moment. Clients repeat safe requests (RFC 9110,
+                    # section 9.2.2).
+                    if method != "GET" or not is_reused:
+                        raise
+                    connection = await self._connect()
                     status, answer = await connection.exchange(request)
                 except BaseException:
                     connection.close()

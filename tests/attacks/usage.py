@@ -33,14 +33,17 @@ class UsageMonitor:
         self._process = process
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._peak = 0
+        self._peak = self._peak_sockets = 0
         self._cpu, self._time = self._cpu_seconds(), time.monotonic()
         self._thread.start()
 
     def phase(self) -> Usage:
         cpu, now, rss = self._cpu_seconds(), time.monotonic(), self._rss()
-        usage = Usage(now - self._time, cpu - self._cpu, rss, max(self._peak, rss), self._connections())
-        self._cpu, self._time, self._peak = cpu, now, 0
+        sockets = self._count_sockets()
+        usage = Usage(
+            now - self._time, cpu - self._cpu, rss, max(self._peak, rss), sockets, max(self._peak_sockets, sockets)
+        )
+        self._cpu, self._time, self._peak, self._peak_sockets = cpu, now, 0, 0
         return usage
 
     def close(self) -> None:
@@ -50,6 +53,7 @@ class UsageMonitor:
     def _sample(self) -> None:
         while not self._stop.wait(INTERVAL):
             self._peak = max(self._peak, self._rss())
+            self._peak_sockets = max(self._peak_sockets, self._count_sockets())
 
     def _processes(self) -> Iterable[Path]:
         return [Path(f"/proc/{process}") for process in descendants(self._process)]
@@ -74,7 +78,7 @@ class UsageMonitor:
                 continue
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def _connections(self) -> int:
+    def _count_sockets(self) -> int:
         count = 0
         for process in self._processes():
             try:

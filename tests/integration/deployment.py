@@ -46,6 +46,10 @@ class Command:
 
         return eventually(look, f"{pattern} in {self._log.name}")
 
+    def text(self) -> str:
+        """The output so far."""
+        return self._log.read_text()
+
     def end(self) -> int:
         """Send SIGTERM and return the exit status."""
         self.stop()
