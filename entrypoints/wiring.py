@@ -48,6 +48,7 @@ from entrypoints.policies import load_all
 from entrypoints.settings import EMAIL_CONSOLE, Settings
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import DeliverySlots, EmailSender, PaymentGateway, Store, WebhookSender
+from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import Accounts, SignUpLimits
 from scalecommerce_core.services.catalog import Catalog
@@ -218,6 +219,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             security=security_log,
             limits=token_limits,
         ),
+        account_administration=AccountAdministration(store, clock, security_log),
         ordering=Ordering(
             store,
             clock,

@@ -20,6 +20,7 @@ from adapters.cli import (
     statistics,
     stock,
     torturing,
+    users,
     webhooks,
 )
 from adapters.cli.commands import Commands, RenamedOptions
@@ -69,6 +70,7 @@ app.add_typer(exporting.app, name="export", rich_help_panel=DATA_PANEL)
 app.command(rich_help_panel=OPERATE_PANEL)(administration.migrate)
 app.command(rich_help_panel=OPERATE_PANEL)(administration.settings)
 app.command(rich_help_panel=OPERATE_PANEL)(administration.createsuperuser)
+app.add_typer(users.app, name="users", rich_help_panel=OPERATE_PANEL)
 app.add_typer(repricing.app, name="reprice", rich_help_panel=PRICING_PANEL)
 app.command(rich_help_panel=PRICING_PANEL)(simulating.simulate)
 for command in (

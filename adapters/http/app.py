@@ -13,6 +13,7 @@ from adapters.http.framework.application import build_application
 from adapters.http.framework.middleware import DEFAULT_POLICY, RequestPolicy
 from adapters.http.framework.operation import Operation, operations_of
 from adapters.http.refusals import record_refusals
+from adapters.http.resources.account_administration import AccountAdministrationResource
 from adapters.http.resources.account_emails import EmailVerificationResource, PasswordResetResource
 from adapters.http.resources.categories import CategoryResource
 from adapters.http.resources.events import EventResource
@@ -31,8 +32,8 @@ from adapters.http.resources.users import UserResource
 from adapters.http.resources.webhooks import WebhookResource
 
 RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
-    UserResource, PasswordResetResource, EmailVerificationResource, SecondFactorResource, SearchResource,
-    ProductResource,     StatisticsResource, StockResource, CategoryResource, OrderResource,
+    UserResource, AccountAdministrationResource, PasswordResetResource, EmailVerificationResource, SecondFactorResource,
+    SearchResource, ProductResource, StatisticsResource, StockResource, CategoryResource, OrderResource,
     PricingPolicyResource, PricingAssignmentResource, PricingRunResource, EventResource, WebhookResource,
     HealthResource,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from attrs import define, field, frozen, setters
@@ -11,6 +12,7 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, normal_line, normal_text, text_errors
 
+REASON_LENGTH: Final = 500
 EMAIL_LENGTH: Final = 254
 """Longest e-mail address, in characters (RFC 5321)."""
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -105,6 +107,35 @@ class Account:
             raise Invalid({name: said for name, said in errors.items() if said})
         for name, text in given.items():
             setattr(self, name, text)
+
+
+class AccountActionKind(StrEnum):
+    """What staff or an operator did with an account."""
+
+    DEACTIVATED = "deactivated"
+    REACTIVATED = "reactivated"
+    STAFF_APPOINTED = "staff_appointed"
+    STAFF_DISMISSED = "staff_dismissed"
+    SESSIONS_REVOKED = "sessions_revoked"
+
+
+@frozen
+class AccountAction:
+    """An entry of an account's history. `actor_id` is None for an operator on the command line."""
+
+    account_id: AccountId
+    kind: AccountActionKind
+    reason: str
+    occurred_at: datetime
+    actor_id: AccountId | None = None
+
+
+def normal_reason(text: str) -> str:
+    """The reason of an `AccountAction` in one line; raise `Invalid`."""
+    reason = normal_line(text)
+    if errors := text_errors(reason, at_most=REASON_LENGTH, at_least=1):
+        raise Invalid({"reason": errors})
+    return reason
 
 
 @frozen

@@ -149,6 +149,18 @@ class Conflict(MarketError):
     code = "conflict"
 
 
+class OwnAccount(Conflict):
+    """Nobody may deactivate or dismiss themselves."""
+
+    code = "own_account"
+
+
+class LastStaffAccount(Conflict):
+    """Without this account no active account would be staff."""
+
+    code = "last_staff_account"
+
+
 class TransitionNotAllowed(Conflict):
     """An order in `status` does not allow `action`."""
 

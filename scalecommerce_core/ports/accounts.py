@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.account import Account, AccountAction, Session
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.second_factor import SecondFactor
@@ -25,12 +25,20 @@ class AccountRepository(Protocol):
         """Lock and read accounts."""
         ...
 
+    def lock_with_staff(self, account_id: AccountId) -> Mapping[AccountId, Account]:
+        """Lock and read an account and all active staff accounts, so that none of them changes meanwhile."""
+        ...
+
     def save(self, accounts: Collection[Account]) -> None:
         """Update accounts that this transaction has locked."""
         ...
 
     def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
         """Read accounts without a lock."""
+        ...
+
+    def add_action(self, action: AccountAction) -> None:
+        """Append an entry to the history of an account."""
         ...
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:

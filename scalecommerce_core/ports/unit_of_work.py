@@ -115,6 +115,7 @@ class Store(Protocol):
 LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     IdempotencyRepository.claim: LockRank.IDEMPOTENCY_KEY,
     AccountRepository.lock: LockRank.ACCOUNT,
+    AccountRepository.lock_with_staff: LockRank.ACCOUNT,
     SessionRepository.lock: LockRank.SESSION,
     SessionRepository.revoke_all: LockRank.SESSION,
     OrderRepository.lock: LockRank.ORDER,

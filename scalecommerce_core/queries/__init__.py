@@ -1,6 +1,12 @@
 """The read side: immutable views, and the query ports that return them without loading aggregates or taking locks."""
 
-from scalecommerce_core.queries.accounts import AccountQueries, AccountView
+from scalecommerce_core.queries.accounts import (
+    ACTIVE_ACCOUNTS,
+    AccountDetails,
+    AccountFilter,
+    AccountQueries,
+    AccountView,
+)
 from scalecommerce_core.queries.all import Queries
 from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_feed_position
 from scalecommerce_core.queries.exports import ExportQueries
@@ -42,11 +48,14 @@ from scalecommerce_core.queries.stock_audit import MovementTotal, StockDiscrepan
 from scalecommerce_core.queries.webhooks import MAX_ATTEMPTS, AttemptView, DeliveryView, EndpointView, WebhookQueries
 
 __all__ = [
+    "ACTIVE_ACCOUNTS",
     "FACET_CAP",
     "MAX_ATTEMPTS",
     "MAX_FACET_VALUES",
     "MAX_PRICES",
     "PRICE_BUCKETS",
+    "AccountDetails",
+    "AccountFilter",
     "AccountQueries",
     "AccountView",
     "AttemptView",

@@ -1,9 +1,12 @@
 """Views and queries of accounts."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Protocol
 
 from attrs import frozen
 
+from scalecommerce_core.domain.account import AccountAction
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries.pagination import Page, PageRequest
 
@@ -19,9 +22,39 @@ class AccountView:
     """The name under which products show the account."""
 
 
+@frozen
+class AccountFilter:
+    """Conditions on a list of accounts; None: any. `email` is the whole address in lower case."""
+
+    is_active: bool | None = True
+    is_staff: bool | None = None
+    email: str | None = None
+
+
+ACTIVE_ACCOUNTS: Final = AccountFilter()
+
+
+@frozen
+class AccountDetails:
+    """An account as staff see it. `actions` is its history, newest first, at most `MAX_ACTIONS` entries."""
+
+    account: AccountView
+    is_staff: bool
+    is_active: bool
+    created_at: datetime
+    actions: Sequence[AccountAction]
+
+
+MAX_ACTIONS: Final = 50
+
+
 class AccountQueries(Protocol):
-    def accounts(self, page: PageRequest) -> Page[AccountView]:
-        """Return active accounts in the order of their ids."""
+    def accounts(self, page: PageRequest, criteria: AccountFilter = ACTIVE_ACCOUNTS) -> Page[AccountView]:
+        """Return accounts in the order of their ids."""
+        ...
+
+    def account_details(self, account_id: AccountId) -> AccountDetails | None:
+        """Return what staff may know of an account; None if there is none."""
         ...
 
     def account(self, account_id: AccountId) -> AccountView | None:

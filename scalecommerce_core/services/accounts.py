@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
 
-from scalecommerce_core.domain.account import Account, normal_email
+from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, normal_email, normal_reason
 from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
@@ -38,6 +38,7 @@ from scalecommerce_core.ports import (
     Tokens,
     Transaction,
 )
+from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
 from scalecommerce_core.services.rate_limiter import KnownRefusals
@@ -47,6 +48,8 @@ from scalecommerce_core.services.second_factor_check import SecondFactorCheck
 from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessions, TokenPair
 
 logger = logging.getLogger(__name__)
+
+APPOINTED_BY_OPERATOR = "Appointed by an operator."
 
 
 @frozen
@@ -275,7 +278,9 @@ class Accounts:
         self._password_checks.record_success(admission, now)
         return account
 
-    def appoint_staff(self, email: str, password: str | None = None) -> Account:
+    def appoint_staff(
+        self, email: str, password: str | None = None, *, reason: str = APPOINTED_BY_OPERATOR, by: Actor = OPERATOR
+    ) -> Account:
         """Make an existing account staff and set its password, because somebody else may have opened the account.
 
         Everything by which that person could return ends: sessions, devices that may log in, single-use tokens. If the
@@ -292,16 +297,21 @@ class Accounts:
             if found.is_staff:
                 return found
             raise Invalid.field("password", "Give a new password: somebody else may know the present one.")
+        now = self._clock.now()
+        entry = AccountAction(found.id, AccountActionKind.STAFF_APPOINTED, normal_reason(reason), now, by.account_id)
         about = _words(found.email, found.first_name, found.last_name)
         if violations := self._passwords.find_violations(password, about=about):
             raise Invalid({"password": violations})
         # Outside the transaction: hashing takes long.
-        account = self._appoint(found.id, self._passwords.hash(password), self._clock.now())
-        self._record(SecurityEventKind.STAFF_APPOINTED, account.id, "")
+        account = self._appoint(entry, self._passwords.hash(password))
+        self._security_log.record(
+            SecurityEvent(SecurityEventKind.STAFF_APPOINTED, account.id, by.address, actor_id=by.account_id)
+        )
         return account
 
     @retry_on(TransactionAborted)
-    def _appoint(self, account_id: AccountId, hashed: str, now: datetime) -> Account:
+    def _appoint(self, entry: AccountAction, hashed: str) -> Account:
+        account_id = entry.account_id
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
             is_doubtful = has_doubtful_profile(account)
@@ -310,7 +320,8 @@ class Accounts:
             if is_doubtful:
                 account.edit(first_name="", last_name="", bio="", display_name="")
             tx.accounts.save([account])
-            tx.sessions.revoke_all(account_id, now)
+            tx.accounts.add_action(entry)
+            tx.sessions.revoke_all(account_id, entry.occurred_at)
             if is_doubtful:
                 _disable_webhooks(tx, account_id)
             tx.account_tokens.delete_of(account_id)

@@ -5,6 +5,7 @@ from attrs import field, frozen
 from scalecommerce_core.domain.currencies import check_market_currency
 from scalecommerce_core.ports import Clock, Store
 from scalecommerce_core.queries import Queries
+from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
@@ -30,6 +31,7 @@ class Market:
     that is not in ISO 4217 or was withdrawn.
     """
 
+    account_administration: AccountAdministration
     accounts: Accounts
     catalog: Catalog
     emails: Emails

@@ -14,6 +14,7 @@ from scalecommerce_core.ports import (
     Store,
     WebhookSender,
 )
+from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
@@ -156,6 +157,7 @@ def in_memory_market(
         password_reset=PasswordReset(
             store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
         ),
+        account_administration=AccountAdministration(store, clock, security_log),
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         pricing=Pricing(store, clock),
         relay=OutboxRelay(store, clock),

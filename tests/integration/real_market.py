@@ -9,6 +9,7 @@ from adapters.db.store import PostgresStore
 from adapters.payments.sandbox import SandboxGateway
 from adapters.system import RandomIds
 from scalecommerce_core.ports import CatalogChange, Clock
+from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
@@ -77,6 +78,7 @@ def real_market(
     try:
         yield Market(
             accounts=accounts,
+            account_administration=AccountAdministration(store, clock, RecordedSecurityEvents()),
             catalog=Catalog(store, clock),
             emails=emails,
             email_verification=EmailVerification(

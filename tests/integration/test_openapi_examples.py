@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from jsonschema_rs import Draft202012Validator
 
 from adapters.http.examples import EXAMPLES, demo_market
+from adapters.http.examples.users import NEW_PASSWORD
 from adapters.http.framework.example import Example
 from tests.integration.engine_process import EngineProcess, eventually
 
@@ -79,6 +80,11 @@ class Reader:
             first = next(iter(described["requestBody"]["content"][JSON]["examples"].values()))
             body = self.bodies.get(step.name, first["value"])
         response = self.client.request(step.method, path, json=body)
+        if step.name == "logOut":
+            # As the guide of the page says: log in again, with the password that an example before has set.
+            body = {"email": demo_market.STAFF, "password": NEW_PASSWORD}
+            pair = self.client.post("/users/api/v1/token/", json=body).json()
+            self.client.headers["Authorization"] = f"Bearer {pair['access']}"
         if response.is_success:
             self._follow(described["responses"][str(response.status_code)], response)
         return response

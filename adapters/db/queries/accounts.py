@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, bindparam, select
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor
-from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
-from adapters.db.schema import accounts
-from scalecommerce_core.domain.account import public_name
+from adapters.db.queries.keyset import Keyset, build_page
+from adapters.db.schema import account_actions, accounts
+from scalecommerce_core.domain.account import AccountAction, AccountActionKind, public_name
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.queries import AccountView, Page, PageRequest
+from scalecommerce_core.queries import (
+    ACTIVE_ACCOUNTS,
+    AccountDetails,
+    AccountFilter,
+    AccountView,
+    Page,
+    PageRequest,
+)
+from scalecommerce_core.queries.accounts import MAX_ACTIONS
 
 _VIEW: Final = select(
     accounts.c.id,
@@ -22,21 +30,43 @@ _VIEW: Final = select(
     accounts.c.display_name,
 )
 _BY_ID: Final = Keyset((accounts.c.id,))
-_ACTIVE: Final = page_statements(lambda request: _BY_ID.page_statement(_VIEW.where(accounts.c.is_active), request))
 _ACCOUNT: Final = _VIEW.where(equals_any(accounts.c.id))
+_DETAILS: Final = _ACCOUNT.add_columns(accounts.c.is_staff, accounts.c.is_active, accounts.c.created_at)
+_ACTIONS: Final = (
+    select(account_actions.c.kind, account_actions.c.reason, account_actions.c.occurred_at, account_actions.c.actor_id)
+    .where(account_actions.c.account_id == bindparam("id", type_=BigInteger))
+    .order_by(account_actions.c.id.desc())
+    .limit(MAX_ACTIONS)
+)
 
 
 class AccountQueries:
     def __init__(self, executor: QueryExecutor) -> None:
         self._executor = executor
 
-    def accounts(self, page: PageRequest) -> Page[AccountView]:
-        fetched = self._executor.fetch(_ACTIVE[page_direction(page)], _BY_ID.page_params(page))
+    def accounts(self, page: PageRequest, criteria: AccountFilter = ACTIVE_ACCOUNTS) -> Page[AccountView]:
+        given = {"is_active": criteria.is_active, "is_staff": criteria.is_staff, "email": criteria.email}
+        conditions = {name: value for name, value in given.items() if value is not None}
+        matching = _VIEW.where(*(accounts.c[name] == bindparam(name) for name in conditions))
+        fetched = self._executor.fetch(
+            _BY_ID.page_statement(matching, page), {**_BY_ID.page_params(page), **conditions}
+        )
         return build_page(fetched, page, _view, lambda row: (row[0],))
 
     def account(self, account_id: AccountId) -> AccountView | None:
         found = self._executor.fetch(_ACCOUNT, {"ids": id_array([account_id])})
         return _view(found[0]) if found else None
+
+    def account_details(self, account_id: AccountId) -> AccountDetails | None:
+        found = self._executor.fetch(_DETAILS, {"ids": id_array([account_id])})
+        if not found:
+            return None
+        *view, is_staff, is_active, created_at = found[0]
+        actions = [
+            AccountAction(account_id, AccountActionKind(kind), reason, occurred_at, actor_id)
+            for kind, reason, occurred_at, actor_id in self._executor.fetch(_ACTIONS, {"id": account_id})
+        ]
+        return AccountDetails(_view(view), is_staff, is_active, created_at, actions)
 
 
 def _view(row: Sequence[Any]) -> AccountView:

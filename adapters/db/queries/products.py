@@ -52,7 +52,7 @@ _VIEW: Final = (
     accounts.c.email,
     accounts.c.display_name,
     func.coalesce(stock.c.on_hand - stock.c.reserved, 0),
-    products.c.is_active,
+    products.c.is_active & accounts.c.is_active,
     products.c.created_at,
     func.coalesce(product_views.c.views, 0),
     products.c.sku,

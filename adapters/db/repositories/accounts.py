@@ -1,6 +1,6 @@
 """Accounts and log-in sessions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Text, bindparam, delete, select, text, update
 
 from adapters.db.core.bulk_statements import Insert, Update, Upsert, equals_any, id_array, text_array
 from adapters.db.core.session import SqlSession, next_numbers_statement
-from adapters.db.schema import Moment, account_ids, account_tokens, accounts, second_factors, sessions
-from scalecommerce_core.domain.account import Account, Session
+from adapters.db.schema import Moment, account_actions, account_ids, account_tokens, accounts, second_factors, sessions
+from scalecommerce_core.domain.account import Account, AccountAction, Session
 from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.second_factor import SecondFactor
@@ -33,6 +33,12 @@ _INSERT: Final = Insert(accounts, *_COLUMNS)
 _UPDATE: Final = Update(accounts, ["id"], *_PROFILE)
 _GET_MANY: Final = _SELECTED.where(equals_any(accounts.c.id)).order_by(accounts.c.id)
 _LOCK: Final = _GET_MANY.with_for_update(key_share=True)
+_LOCK_WITH_STAFF: Final = (
+    _SELECTED.where((accounts.c.id == bindparam("id", type_=BigInteger)) | (accounts.c.is_staff & accounts.c.is_active))
+    .order_by(accounts.c.id)
+    .with_for_update(key_share=True)
+)
+_INSERT_ACTION: Final = Insert(account_actions, "account_id", "kind", "reason", "occurred_at", "actor_id")
 _BY_EMAIL: Final = _SELECTED.where(equals_any(accounts.c.email, "emails"))
 
 
@@ -42,7 +48,7 @@ _STAFF_AMONG: Final = select(accounts.c.id).where(equals_any(accounts.c.id), acc
 class PostgresAccountRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
-        self._seller_fields: dict[AccountId, tuple[str, ...]] = {}
+        self._seller_fields: dict[AccountId, tuple[object, ...]] = {}
 
     def next_ids(self, count: int) -> Sequence[AccountId]:
         return [AccountId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
@@ -51,7 +57,13 @@ class PostgresAccountRepository:
         self._sql.insert(_INSERT, [_row(account) for account in new])
 
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
-        found = {account.id: account for account in map(_account, self._sql.fetch_all(_LOCK, {"ids": id_array(ids)}))}
+        return self._locked(self._sql.fetch_all(_LOCK, {"ids": id_array(ids)}))
+
+    def lock_with_staff(self, account_id: AccountId) -> Mapping[AccountId, Account]:
+        return self._locked(self._sql.fetch_all(_LOCK_WITH_STAFF, {"id": account_id}))
+
+    def _locked(self, rows: Iterable[Sequence[Any]]) -> Mapping[AccountId, Account]:
+        found = {account.id: account for account in map(_account, rows)}
         self._seller_fields.update((account.id, _seller_fields(account)) for account in found.values())
         return found
 
@@ -66,6 +78,10 @@ class PostgresAccountRepository:
             account.id: account for account in map(_account, self._sql.fetch_all(_GET_MANY, {"ids": id_array(ids)}))
         }
 
+    def add_action(self, action: AccountAction) -> None:
+        row = action.account_id, action.kind.value, action.reason, action.occurred_at, action.actor_id
+        self._sql.insert(_INSERT_ACTION, [row])
+
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
         found = map(_account, self._sql.fetch_all(_BY_EMAIL, {"emails": text_array(emails)}))
         return {account.email: account for account in found}
@@ -75,9 +91,9 @@ class PostgresAccountRepository:
         return {AccountId(id_) for (id_,) in rows}
 
 
-def _seller_fields(account: Account) -> tuple[str, ...]:
-    """The fields of an account that its products show as their seller."""
-    return account.first_name, account.last_name, account.email, account.display_name
+def _seller_fields(account: Account) -> tuple[object, ...]:
+    """The fields of an account that determine how its products are shown, and whether they are."""
+    return account.first_name, account.last_name, account.email, account.display_name, account.is_active
 
 
 def _row(account: Account) -> tuple[Any, ...]:

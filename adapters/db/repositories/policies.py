@@ -48,6 +48,7 @@ _DUE: Final = text(
             PARTITION BY policy.seller_id ORDER BY schedule.ends_at, policy.id
         ) AS turn
         FROM pricing_policies policy JOIN pricing_schedules schedule ON schedule.policy_id = policy.id
+        JOIN accounts ON accounts.id = policy.seller_id AND accounts.is_active
         LEFT JOIN busy ON busy.seller_id = policy.seller_id
         WHERE policy.is_active AND (schedule.ends_at <= :now OR NOT schedule.is_done)
           AND policy.document ->> 'policy' = ANY (CAST(:known AS text[]))

@@ -11,7 +11,7 @@ from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.price_withdrawals import WITHDRAWAL_COLUMNS, price_withdrawal
 from adapters.db.repositories.outbox import append_events
 from adapters.db.repositories.views import add_views
-from adapters.db.schema import Moment, categories, category_ids, price_history, product_ids, products
+from adapters.db.schema import Moment, accounts, categories, category_ids, price_history, product_ids, products
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -64,9 +64,15 @@ _LOCK: Final = (
     .order_by(products.c.id)
     .with_for_update(key_share=True)
 )
+# The products of a deactivated seller cannot be ordered.
 _OFFERS: Final = select(
-    products.c.id, products.c.seller_id, products.c.name, products.c.price, products.c.currency, products.c.is_active
-).where(equals_any(products.c.id))
+    products.c.id,
+    products.c.seller_id,
+    products.c.name,
+    products.c.price,
+    products.c.currency,
+    products.c.is_active & accounts.c.is_active,
+).where(equals_any(products.c.id), accounts.c.id == products.c.seller_id)
 
 _INSERT_HISTORY: Final = Insert(price_history, "product_id", "valid_from", "price", "currency", "cause")
 # Prices that a rollback replaced are not honoured for buyers who saw them.

@@ -10,6 +10,7 @@ are partial indexes.
 """
 
 from adapters.db.schema.accounts import (
+    account_actions,
     account_ids,
     account_tokens,
     accounts,
@@ -63,6 +64,7 @@ from adapters.db.schema.webhooks import (
 __all__ = [
     "Moment",
     "Total",
+    "account_actions",
     "account_ids",
     "account_tokens",
     "accounts",

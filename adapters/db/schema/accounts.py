@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     Sequence,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.schema.metadata import Moment, metadata, one_of
-from scalecommerce_core.domain.account import EMAIL_LENGTH
+from scalecommerce_core.domain.account import EMAIL_LENGTH, REASON_LENGTH, AccountActionKind
 from scalecommerce_core.domain.account_token import TokenPurpose
 from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH
@@ -44,6 +45,20 @@ accounts: Final = Table(
     # The name that the owner chose for products; empty: it is derived from the profile.
     Column("display_name", String(NAME_LENGTH), nullable=False, server_default=text("''")),
     CheckConstraint("email = lower(email)", name="email_lower"),
+)
+Index("accounts_staff_idx", accounts.c.id, postgresql_where=text("is_staff"))
+
+account_actions: Final = Table(
+    "account_actions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("account_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("reason", String(REASON_LENGTH), nullable=False),
+    Column("occurred_at", Moment, nullable=False),
+    # Null: an operator on the command line.
+    Column("actor_id", BigInteger, ForeignKey(accounts.c.id)),
+    one_of("kind", AccountActionKind),
 )
 
 sessions: Final = Table(

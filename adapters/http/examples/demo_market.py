@@ -13,6 +13,9 @@ PASSWORD: Final = "admin"  # noqa: S105 - the demo prints it
 
 STAFF_ID: Final = 10
 SELLER_ID: Final = 1
+BUYER_ID: Final = 9
+COLLEAGUE: Final = "ida.lopez.2@seed-1.example"
+COLLEAGUE_ID: Final = 2
 HOME_APPLIANCES: Final = 5
 
 PRODUCT: Final = 1
@@ -57,5 +60,6 @@ GUIDE: Final = f"""
 Tokens that are sent by e-mail are in the log of the worker. Examples that need such a token, or the code of an
 authenticator app, are refused.
 
-The example of `POST /users/api/v1/password/` changes the password of the authenticated account.
+The example of `POST /users/api/v1/password/` changes the password of the authenticated account. `POST
+/users/api/v1/logout/` ends the session: log in again afterwards, with the new password if it was changed.
 """

@@ -3,12 +3,27 @@
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.http.examples.demo_market import BUYER, CURSOR, PASSWORD, ROOT, SELLER, STAFF, STAFF_ID
+from adapters.http.examples.demo_market import (
+    BUYER,
+    BUYER_ID,
+    COLLEAGUE,
+    COLLEAGUE_ID,
+    CURSOR,
+    LONG_AGO,
+    NOW,
+    PASSWORD,
+    ROOT,
+    SELLER,
+    STAFF,
+    STAFF_ID,
+)
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
+from adapters.http.resources.account_administration import AccountActionSchema, AccountSchema
 from adapters.http.resources.account_emails import EXAMPLE_TOKEN
 from adapters.http.resources.second_factor import EnrolmentSchema, RecoveryCodesSchema, SecondFactorSchema
 from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
+from scalecommerce_core.domain.account import AccountActionKind
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED
 from scalecommerce_core.services.sessions import LOGIN_REFUSED
@@ -25,6 +40,16 @@ _STAFF: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "", "Omar S.")
 _EDITED: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.", "Omar of the market")
 _GONE: Final = NotFound("account", STAFF_ID)
 _SESSION_OVER: Final = TokenNotValid("The session is over: log in again.")
+
+
+def _account(kind: AccountActionKind, reason: str, *, is_active: bool = True, is_staff: bool = False) -> AccountSchema:
+    """The account of the examples after an action of the staff account."""
+    id_ = COLLEAGUE_ID if kind in {AccountActionKind.STAFF_APPOINTED, AccountActionKind.STAFF_DISMISSED} else BUYER_ID
+    names = ("", "") if id_ == COLLEAGUE_ID else ("Rosa", "Tanaka")
+    email = COLLEAGUE if id_ == COLLEAGUE_ID else BUYER
+    actions = [AccountActionSchema(kind.value, reason, NOW, STAFF_ID)]
+    return AccountSchema(id_, *names, email, "", is_staff, is_active, LONG_AGO, actions)
+
 
 EXAMPLES: Final[Mapping[str, Example]] = {
     "logIn": Example(
@@ -68,6 +93,36 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"email": "kara@example.com", "password": EXAMPLE, "first_name": "Kara", "bio": "Sells tea."},
         responses={201: UserSchema(11, "Kara", "", "kara@example.com", "Sells tea.", "Kara")},
         problems=[Invalid.field("email", "An account with this e-mail address exists already.")],
+    ),
+    "readUser": Example(
+        parameters={"id": BUYER_ID},
+        responses={200: _account(AccountActionKind.REACTIVATED, "It was a mistake.")},
+    ),
+    "deactivateUser": Example(
+        parameters={"id": BUYER_ID},
+        body={"reason": "Asked for it by phone."},
+        responses={200: _account(AccountActionKind.DEACTIVATED, "Asked for it by phone.", is_active=False)},
+    ),
+    "reactivateUser": Example(
+        parameters={"id": BUYER_ID},
+        body={"reason": "It was a mistake."},
+        responses={200: _account(AccountActionKind.REACTIVATED, "It was a mistake.")},
+    ),
+    "revokeSessionsOfUser": Example(
+        parameters={"id": BUYER_ID},
+        body={"reason": "A telephone was stolen."},
+        responses={200: _account(AccountActionKind.SESSIONS_REVOKED, "A telephone was stolen.")},
+    ),
+    "appointStaff": Example(
+        parameters={"id": COLLEAGUE_ID},
+        body={"reason": "Joins the team.", "password": EXAMPLE},
+        responses={200: _account(AccountActionKind.STAFF_APPOINTED, "Joins the team.", is_staff=True)},
+        problems=[Invalid.field("password", "At least 8 characters are required.")],
+    ),
+    "dismissStaff": Example(
+        parameters={"id": COLLEAGUE_ID},
+        body={"reason": "Leaves the team."},
+        responses={200: _account(AccountActionKind.STAFF_DISMISSED, "Leaves the team.")},
     ),
     "changePassword": Example(
         body={"old_password": PASSWORD, "new_password": NEW_PASSWORD},

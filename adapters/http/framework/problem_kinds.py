@@ -108,6 +108,8 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     method_not_allowed("DELETE", ["GET", "HEAD", "OPTIONS"]),
     catch_problem(lambda: check_accepts_json(Headers({"Accept": "text/html"}))),
     errors.Conflict("The stored response cannot be decrypted: the endpoint exists, rotate its secret."),
+    errors.OwnAccount("You cannot do this to your own account: ask another member of staff."),
+    errors.LastStaffAccount("This is the only active staff account: appoint another one first."),
     errors.TransitionNotAllowed(1609, "CANCELLED", "be paid"),
     errors.StockMoved(1, 40, 37),
     errors.PriceMoved(1, "264.99 USD"),

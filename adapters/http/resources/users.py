@@ -1,6 +1,6 @@
 """`users/api/v1/`: accounts, log-in and tokens."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,7 +17,7 @@ from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, DisplayName, Email, Name
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
-from scalecommerce_core.queries import AccountView
+from scalecommerce_core.queries import AccountFilter, AccountView
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.second_factor_check import MAX_CODE, SecondFactorRejected, SecondFactorRequired
@@ -118,6 +118,19 @@ class ProfileBody(msgspec.Struct):
     display_name: DisplayName | UnsetType = UNSET
 
 
+class UserQuery(PageQuery, frozen=True):
+    active: Annotated[
+        Literal["true", "false", "any"], msgspec.Meta(description="Whether the account may log in.", examples=["any"])
+    ] = "true"
+    staff: Annotated[
+        bool | None, msgspec.Meta(description="true: only staff; false: only others.", examples=[True])
+    ] = None
+    email: Annotated[
+        Annotated[str, msgspec.Meta(max_length=1000)] | None,
+        msgspec.Meta(description="The whole address.", examples=[EXAMPLE_EMAIL]),
+    ] = None
+
+
 class PasswordBody(Confidential):
     old_password: GivenPassword
     new_password: NewPassword
@@ -200,14 +213,21 @@ class UserResource:
         method="GET",
         path=ROOT,
         name="listUsers",
-        summary="List all active accounts",
+        summary="List accounts",
+        description="Active accounts by default.",
         responses={200: ResponseSpec(PageSchema[UserSchema], "Accounts by id.")},
         tag=TAG,
         access=Access.STAFF,
     )
-    async def list_users(self, call: Call[None, PageQuery]) -> Response:
+    async def list_users(self, call: Call[None, UserQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
-        page = await self._dependencies.run_in_thread(self._queries.accounts, page_request)
+        query = call.query
+        criteria = AccountFilter(
+            is_active=None if query.active == "any" else query.active == "true",
+            is_staff=query.staff,
+            email=None if query.email is None else query.email.strip().lower(),
+        )
+        page = await self._dependencies.run_in_thread(self._queries.accounts, page_request, criteria)
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_user_schema))
 
     @OperationSpec(

@@ -87,6 +87,17 @@ class AccountsContract:
             take_over()
         assert refused.value.field == "email"
 
+    def test_an_account_is_locked_together_with_the_active_staff(self, store: Store) -> None:
+        stage = Stage(store)
+        ann, omar, former = stage.account(), stage.account(is_staff=True), stage.account(is_staff=True, is_active=False)
+        stage.account()
+        with store.begin() as tx:
+            assert set(tx.accounts.lock_with_staff(ann)) == {ann, omar}
+        with store.begin() as tx:
+            assert set(tx.accounts.lock_with_staff(former)) == {former, omar}
+        with store.begin() as tx:
+            assert set(tx.accounts.lock_with_staff(AccountId(10**15))) == {omar}
+
     def test_unknown_accounts_are_not_found(self, store: Store) -> None:
         with store.begin() as tx:
             assert tx.accounts.lock([AccountId(10**30), AccountId(-1)]) == {}

@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from scalecommerce_core.domain.account import Session
+from scalecommerce_core.domain.account import AccountAction, AccountActionKind, Session
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
+    AccountFilter,
     AccountView,
     Key,
     OrderLineView,
@@ -19,6 +20,7 @@ from scalecommerce_core.queries import (
     SaleView,
     SessionState,
 )
+from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
 
 T = TypeVar("T")
@@ -65,6 +67,42 @@ class ListsContract:
         assert listed[1].public_name == f"Seller {others[0]}"
         assert queries.account(kara) == listed[0]
         assert queries.account(AccountId(10**30)) is None
+
+    def test_accounts_are_filtered(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ann, left = stage.account("ann@example.com"), stage.account("left@example.com", is_active=False)
+        omar = stage.account("omar@example.com", is_staff=True)
+
+        def found(criteria: AccountFilter) -> list[AccountId]:
+            return [view.id for view in rows(forwards(lambda page: queries.accounts(page, criteria), 2))]
+
+        assert found(AccountFilter()) == [ann, omar]
+        assert found(AccountFilter(is_active=None)) == [ann, left, omar]
+        assert found(AccountFilter(is_active=False)) == [left]
+        assert found(AccountFilter(is_staff=True)) == [omar]
+        assert found(AccountFilter(is_staff=False)) == [ann]
+        assert found(AccountFilter(is_active=None, email="left@example.com")) == [left]
+        assert found(AccountFilter(email="left@example.com")) == []
+
+    def test_the_history_of_an_account_is_listed_newest_first(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ann, omar = stage.account("ann@example.com", first_name="Ann"), stage.account(is_staff=True)
+        entries = [
+            AccountAction(ann, AccountActionKind.DEACTIVATED, f"Reason {n}.", NOW + n * SECOND, omar if n else None)
+            for n in range(MAX_ACTIONS + 1)
+        ]
+        for entry in entries:
+            with store.begin() as tx:
+                tx.accounts.add_action(entry)
+        found = queries.account_details(ann)
+        assert found is not None
+        assert (found.account, found.is_staff, found.is_active) == (queries.account(ann), False, True)
+        assert found.created_at == NOW
+        assert list(found.actions) == entries[:0:-1]
+        other = queries.account_details(omar)
+        assert other is not None
+        assert (other.is_staff, list(other.actions)) == (True, [])
+        assert queries.account_details(AccountId(10**15)) is None
 
     # --- sessions
 

@@ -17,7 +17,7 @@ from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, V
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.testing.memory.statistics import add_views
-from scalecommerce_core.testing.memory.tables import Tables
+from scalecommerce_core.testing.memory.tables import Tables, is_offered
 
 
 class MemorySearch:
@@ -106,7 +106,9 @@ class MemoryProducts:
 
     def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
         return {
-            product.id: Offer(product.id, product.seller_id, product.name, product.price, product.is_active)
+            product.id: Offer(
+                product.id, product.seller_id, product.name, product.price, is_offered(self._tables, product)
+            )
             for product in self._tables.products.get_many(ids).values()
         }
 

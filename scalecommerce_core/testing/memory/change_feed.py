@@ -28,5 +28,5 @@ def access_change(tables: Tables) -> AccessChange | None:
     return AccessChange(revoked) if revoked else None
 
 
-def _shown(account: Account) -> tuple[str, ...]:
-    return account.first_name, account.last_name, account.email, account.display_name
+def _shown(account: Account) -> tuple[object, ...]:
+    return account.first_name, account.last_name, account.email, account.display_name, account.is_active

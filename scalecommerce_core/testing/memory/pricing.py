@@ -95,6 +95,9 @@ class MemoryPolicies:
             policy = self._tables.policies.get(schedule.policy_id)
             if policy is None or not policy.is_active or policy.policy not in known or policy.id in running:
                 continue
+            seller = self._tables.accounts.get(policy.seller_id)
+            if seller is not None and not seller.is_active:
+                continue
             if (schedule.ends_at <= now or not schedule.is_done) and turns[policy.seller_id] < per_seller:
                 turns[policy.seller_id] += 1
                 due.append((turns[policy.seller_id], schedule.ends_at, policy.id))

@@ -35,8 +35,11 @@ from scalecommerce_core.domain.spelling import KnownWord
 from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import (
+    ACTIVE_ACCOUNTS,
     MAX_FACET_VALUES,
     PRICE_BUCKETS,
+    AccountDetails,
+    AccountFilter,
     AccountView,
     CategoryRef,
     DeliveryView,
@@ -67,12 +70,13 @@ from scalecommerce_core.queries import (
     bucket_label,
     check_feed_position,
 )
+from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.memory.events import numbered
 from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.pricing import MemoryPricingQueries
 from scalecommerce_core.testing.memory.statistics import MemoryStatisticsQueries
 from scalecommerce_core.testing.memory.store import MemoryStore
-from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED
+from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED, is_offered
 from scalecommerce_core.testing.memory.text_search import BRAND, DESCRIPTION, NAME, Document, folded, vocabulary_words
 from scalecommerce_core.testing.memory.webhooks import shown_delivery, shown_endpoint
 
@@ -91,9 +95,23 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
 
     # --- accounts
 
-    def accounts(self, page: PageRequest) -> Page[AccountView]:
-        active = [account for account in self._tables.accounts.all() if account.is_active]
-        return paged([_account_view(account) for account in active], lambda view: (view.id,), page)
+    def accounts(self, page: PageRequest, criteria: AccountFilter = ACTIVE_ACCOUNTS) -> Page[AccountView]:
+        found = [
+            account
+            for account in self._tables.accounts.all()
+            if criteria.is_active in {None, account.is_active}
+            and criteria.is_staff in {None, account.is_staff}
+            and criteria.email in {None, account.email}
+        ]
+        return paged([_account_view(account) for account in found], lambda view: (view.id,), page)
+
+    def account_details(self, account_id: AccountId) -> AccountDetails | None:
+        account = self._tables.accounts.get(account_id)
+        if account is None:
+            return None
+        actions = [each for each in self._tables.account_actions.all() if each.account_id == account_id]
+        newest = actions[::-1][:MAX_ACTIONS]
+        return AccountDetails(_account_view(account), account.is_staff, account.is_active, account.created_at, newest)
 
     def account(self, account_id: AccountId) -> AccountView | None:
         account = self._tables.accounts.get(account_id)
@@ -335,7 +353,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
                 seller.public_name if seller is not None else "",
             ),
             stock=stock.available if stock is not None else 0,
-            is_active=product.is_active,
+            is_active=is_offered(self._tables, product),
             created_at=product.created_at,
             count_viewed=self._tables.views.get(product.id) or 0,
             sku=product.sku,

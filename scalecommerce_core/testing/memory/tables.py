@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import define, evolve, field, fields, frozen
 
-from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.account import Account, AccountAction, Session
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import Event
@@ -202,6 +202,7 @@ class Tables:
     endpoints: Table[EndpointId, WebhookEndpoint] = field(factory=lambda: Table(evolve))
     deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copy_delivery))
     attempts: Log[WebhookAttempt] = field(factory=Log)
+    account_actions: Log[AccountAction] = field(factory=Log)
     price_changes: Log[PriceChange] = field(factory=Log)
     price_withdrawals: Table[tuple[ProductId, datetime], PriceWithdrawal] = field(factory=lambda: Table(no_copy))
     """By product and the time when the price began."""
@@ -248,3 +249,9 @@ class StagedRange:
 
 def copy_delivery(delivery: WebhookDelivery) -> WebhookDelivery:
     return evolve(delivery, log=[])
+
+
+def is_offered(tables: Tables, product: Product) -> bool:
+    """Whether buyers can see and order a product: it and its seller are active."""
+    seller = tables.accounts.get(product.seller_id)
+    return product.is_active and (seller is None or seller.is_active)

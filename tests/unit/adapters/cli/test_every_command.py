@@ -40,6 +40,12 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "settings": [],
     "seed": ["--users", "6", "--products", "8", "--orders", "20"],
     "createsuperuser": ["--email", "root@example.com", "--password-stdin"],
+    "users list": ["--limit", "10"],
+    "users show": [SELLER],
+    "users deactivate": [SELLER, "--reason", HOSTILE],
+    "users reactivate": [SELLER, "--reason", "[/red]"],
+    "users dismiss": [SELLER, "--reason", "Left the team."],
+    "users log-out": ["1", "--reason", "Lost a laptop."],
     "import online-retail": [SAMPLE],
     "import products": ["products.csv", "--seller", SELLER],
     "export products": ["--seller", SELLER],
@@ -113,7 +119,7 @@ def test_all_commands_are_tested() -> None:
     assert set(ALL) == set(RIGHT) | WITHOUT_DATA
 
 
-@pytest.mark.parametrize("name", ["", "import", "export", "stock", "pricing", "webhooks", "security", *ALL])
+@pytest.mark.parametrize("name", ["", "import", "export", "stock", "pricing", "webhooks", "security", "users", *ALL])
 def test_help_fits_into_80_columns_and_names_no_type_of_python(cli: Cli, name: str) -> None:
     ended = cli(*name.split(), "--help", width=WIDTH)
     assert ended.code == 0

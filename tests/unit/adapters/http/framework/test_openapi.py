@@ -67,30 +67,32 @@ def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
 
 
 COMPONENTS = """
-    AssignmentDocument AssignmentPatch Attempt BothProofsBody CategoryDocument CategoryList CategoryRefDocument
-    CodeBody ConflictProblem ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument Delivery
-    DeliveryPendingProblem DeliveryStatus ElasticityBeliefDocument EmailChangeBody EmailNotVerifiedProblem
-    EmailOffProblem EmailTokenBody EndpointDisabledProblem EndpointDocument EndpointPatch EndpointUnverifiedProblem
-    EnrolmentDocument EventDocument EventsForgottenProblem Facet FacetDocument FeedDocument ForbiddenProblem
-    GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem InternalProblem
-    Interval InvalidProblem LogInTokens MalformedProblem MethodNotAllowedProblem MisdirectedRequestProblem Motive
+    AccountActionDocument AccountDocument AppointmentBody AssignmentDocument AssignmentPatch Attempt BothProofsBody
+    CategoryDocument CategoryList CategoryRefDocument CodeBody ConflictProblem ConnectionLostProblem
+    ContentTooLargeProblem Credentials DecisionDocument Delivery DeliveryPendingProblem DeliveryStatus
+    ElasticityBeliefDocument EmailChangeBody EmailNotVerifiedProblem EmailOffProblem EmailTokenBody
+    EndpointDisabledProblem EndpointDocument EndpointPatch EndpointUnverifiedProblem EnrolmentDocument EventDocument
+    EventsForgottenProblem Facet FacetDocument FeedDocument ForbiddenProblem GatewayUnavailableProblem Health
+    IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem
+    LastStaffAccountProblem LogInTokens MalformedProblem MethodNotAllowedProblem MisdirectedRequestProblem Motive
     NewCategory NewEndpoint NewEndpointDocument NewOrder NewOrderItem NewPolicy NewProduct NotAcceptableProblem
     NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument OrderItem OrderStatus Ordering Outcome
-    OverloadedProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_OrderDocument_
+    OverloadedProblem OwnAccountProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_OrderDocument_
     PageAnswer_PolicyDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_ PageAnswer_StoredDecisionDocument_
     PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem
     PaymentInProgressProblem PaymentTooLateProblem PointDocument PolicyDocument PolicyFailedProblem
     PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem PreconditionFailedProblem
     PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument PriceMovedProblem PriceStatisticsDocument
     PriceWithdrawalBody ProblemDocument Product ProductPage ProductPatch ProductPut ProductStatisticsDocument
-    ProfileBody Ready RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem
-    RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RunDocument
-    RunNotReversibleProblem RunStatus Sale SecondFactorDocument SecondFactorOffProblem SecondFactorOnProblem
-    SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument SellerStatsSeriesDocument
-    ShortfallDocument SignUpBody StockBody StockDocument StockMovedProblem StoredDecisionDocument
-    TokenNotValidProblem Tokens TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem
-    TooManyPoliciesProblem TopProductDocument TransactionAbortedProblem TransitionNotAllowedProblem Trigger
-    UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User VerifyBody VersionMismatchProblem
+    ProfileBody Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundItem
+    RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody
+    ResetRequestBody RunDocument RunNotReversibleProblem RunStatus Sale SecondFactorDocument SecondFactorOffProblem
+    SecondFactorOnProblem SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument
+    SellerStatsSeriesDocument ShortfallDocument SignUpBody StockBody StockDocument StockMovedProblem
+    StoredDecisionDocument TokenNotValidProblem Tokens TooManyAttemptsProblem TooManyEndpointsProblem
+    TooManyOpenOrdersProblem TooManyPoliciesProblem TopProductDocument TransactionAbortedProblem
+    TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User
+    VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 

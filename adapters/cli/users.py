@@ -1,0 +1,172 @@
+"""`users`: list accounts, deactivate and reactivate them, dismiss staff, end sessions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from attrs import asdict
+
+from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import print_json, print_line
+from adapters.cli.sellers import find_account
+from adapters.cli.tables import columns, print_table
+from scalecommerce_core.domain.account import Account, normal_email
+from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.queries import AccountDetails, AccountFilter, PageRequest
+from scalecommerce_core.services.account_administration import OPERATOR, AccountAdministration, Actor
+from scalecommerce_core.services.market import Market
+
+app = typer.Typer(no_args_is_help=True, help="List accounts, and decide who has access.")
+
+AccountArgument = Annotated[
+    str, typer.Argument(metavar="EMAIL|ID", help="The account, by its e-mail address or number.", show_default=False)
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Kept in the history of the account.", show_default=False)]
+
+
+@app.command("list")
+def list_users(  # noqa: PLR0917 - options
+    ctx: typer.Context,
+    inactive: Annotated[
+        bool, typer.Option("--inactive", help="List deactivated accounts.", show_default=False)
+    ] = False,
+    staff: Annotated[bool, typer.Option("--staff", help="List staff accounts only.", show_default=False)] = False,
+    email: Annotated[
+        str | None, typer.Option("--email", help="List the account with this address.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most N.")] = 100,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List accounts by their numbers; active ones unless --inactive is given."""
+    runtime: Runtime = ctx.obj
+    criteria = AccountFilter(
+        is_active=not inactive, is_staff=True if staff else None, email=None if email is None else normal_email(email)
+    )
+    with runtime.open(data) as opened:
+        rows = opened.market.queries.accounts(PageRequest(limit), criteria).rows
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    print_table(
+        columns("id", "e-mail", "first name", "last name", numbers=("id",), prose=("first name", "last name")),
+        [[row.id, row.email, row.first_name, row.last_name] for row in rows],
+        nothing="There are no such accounts.",
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show an account with its history: who deactivated or reactivated it, gave or took staff rights, and why."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        details = _details(opened.market, account)
+    if as_json:
+        print_json(_document(details))
+        return
+    print_line(f"{details.account.email} (account {details.account.id}) {_state(details)}.")
+    print_table(
+        columns("time", "action", "by", "reason", numbers=("by",), prose=("reason",)),
+        [
+            [each.occurred_at, each.kind.value, "operator" if each.actor_id is None else each.actor_id, each.reason]
+            for each in details.actions
+        ],
+        nothing="It has no history.",
+    )
+
+
+@app.command()
+def deactivate(
+    ctx: typer.Context,
+    account: AccountArgument,
+    reason: ReasonOption,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End all access of an account within a second, and stop the sale of its products.
+
+    Its webhooks and pricing policies pause; open orders continue. `users reactivate` undoes it.
+    """
+    _act(ctx, account, reason, data, as_json, AccountAdministration.deactivate)
+
+
+@app.command()
+def reactivate(
+    ctx: typer.Context,
+    account: AccountArgument,
+    reason: ReasonOption,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a deactivated account log in again; its products, webhooks and pricing policies continue."""
+    _act(ctx, account, reason, data, as_json, AccountAdministration.reactivate)
+
+
+@app.command()
+def dismiss(
+    ctx: typer.Context,
+    account: AccountArgument,
+    reason: ReasonOption,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraw the staff rights of an account and end its sessions. `createsuperuser` appoints staff."""
+    _act(ctx, account, reason, data, as_json, AccountAdministration.dismiss_staff)
+
+
+@app.command("log-out")
+def log_out(
+    ctx: typer.Context,
+    account: AccountArgument,
+    reason: ReasonOption,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End all sessions of an account, which may log in again."""
+    _act(ctx, account, reason, data, as_json, AccountAdministration.revoke_sessions)
+
+
+def _act(  # noqa: PLR0917 - the options of a command
+    ctx: typer.Context,
+    account: str,
+    reason: str,
+    data: Path | None,
+    as_json: bool,
+    act: Callable[[AccountAdministration, AccountId, str, Actor], Account],
+) -> None:
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        act(opened.market.account_administration, find_account(opened.market, account), reason, OPERATOR)
+        details = _details(opened.market, account)
+    if as_json:
+        print_json(_document(details))
+    else:
+        print_line(f"{details.account.email} (account {details.account.id}) {_state(details)}.")
+
+
+def _details(market: Market, account: str) -> AccountDetails:
+    id_ = find_account(market, account)
+    details = market.queries.account_details(id_)
+    if details is None:
+        raise NotFound("account", id_)
+    return details
+
+
+def _state(details: AccountDetails) -> str:
+    return f"is {'active' if details.is_active else 'deactivated'}{' and staff' if details.is_staff else ''}"
+
+
+def _document(details: AccountDetails) -> dict[str, object]:
+    return {
+        **asdict(details.account),
+        "is_staff": details.is_staff,
+        "is_active": details.is_active,
+        "created_at": details.created_at,
+        "actions": [
+            {"kind": each.kind.value, "reason": each.reason, "at": each.occurred_at, "actor": each.actor_id}
+            for each in details.actions
+        ],
+    }
