@@ -40,14 +40,13 @@ class QueryExecutor:
         options: dict[str, object] = {}
         if plan_each_time:
             options = {PLAN_EACH_TIME: True, EXPLAIN_ONLY: explain_only}
-        if isinstance(statement, CachedStatement):
-            options["compiled_cache"] = statement.compiled
-            statement = statement.select
-        executable = statement
 
         def read() -> Rows:
             with translate_errors(self._engine), self._autocommit.connect() as connection:
-                return connection.execute(executable, parameters, execution_options=options).all()
+                if isinstance(statement, CachedStatement):
+                    sql, values = statement.bind(parameters or {})
+                    return connection.exec_driver_sql(sql, values, execution_options=options).all()
+                return connection.execute(statement, parameters, execution_options=options).all()
 
         return _retry_once(read)
 

@@ -1,91 +1,111 @@
-"""A cache of built and compiled statements that is bounded by bytes.
+"""A cache of the SQL of statements that is bounded by bytes.
 
-Building and compiling a statement takes longer than PostgreSQL takes to plan it, and its objects take up to a
-megabyte. Clients choose the shapes of searches, so the cache has one limit for all kinds of statements together.
+Building and compiling a statement takes longer than PostgreSQL takes to plan it. Its objects take up to a megabyte and
+refer to each other, so that they occupy memory until the next collection of cycles. Clients choose the shapes of
+searches. The cache therefore keeps the SQL and no objects of SQLAlchemy.
 """
 
-from collections.abc import Callable, Hashable
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import wraps
 from threading import Lock
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from attrs import field, frozen
 from cachetools import LRUCache
 from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-STATEMENT_CACHE_BYTES: Final = 32 * 1024 * 1024
-BASE_BYTES: Final = 120_000
-"""Approximate size of a statement without texts: its objects, its key in SQLAlchemy's cache and its compiled form."""
-BYTES_PER_TEXT: Final = 20_000
-"""Approximate size that each alternative text of the search adds."""
-
-
-class HasTexts(Hashable, Protocol):
-    @property
-    def text_count(self) -> int:
-        """The number of alternative texts of all terms."""
-        ...
-
+STATEMENT_CACHE_BYTES: Final = 16 * 1024 * 1024
+ENTRY_OVERHEAD: Final = 4_000
+"""Bytes per statement beside its SQL: the key, the parameters and the slot in the cache."""
 
 P = ParamSpec("P")
-Subject = TypeVar("Subject", bound=HasTexts)
-Built = TypeVar("Built")
+Shape = TypeVar("Shape", bound=Hashable)
 
-
-class _CompiledForms(dict[Any, Any]):
-    """The compiled form of one statement, by SQLAlchemy's key; a process has one engine, so one form is enough."""
-
-    def __setitem__(self, key: Any, compiled: Any) -> None:
-        self.clear()
-        super().__setitem__(key, compiled)
+_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_LIST: Final = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
+"""The place of a list of values, which SQLAlchemy expands when it executes a statement."""
 
 
 @frozen(eq=False)
 class CachedStatement:
-    """A statement with its compiled form, which is dropped with it."""
+    """The SQL of a statement in the form of psycopg, and the values of its parameters that never change.
 
-    select: Select[*tuple[Any, ...]]
-    compiled: dict[Any, Any] = field(factory=_CompiledForms, init=False, repr=False)
+    `lists` holds the names of parameters that are lists of values, with the types of these values.
+    """
+
+    sql: str = field(repr=False)
+    constants: Mapping[str, object]
+    lists: Sequence[tuple[str, str]] = ()
+
+    @classmethod
+    def compile(cls, statement: Select[*tuple[Any, ...]]) -> "CachedStatement":
+        compiled = statement.compile(dialect=_DIALECT)
+        sql = str(compiled)
+        types = {name: each.type.compile(dialect=_DIALECT) for name, each in cast(Any, compiled).binds.items()}
+        constants = {name: value for name, value in compiled.params.items() if value is not None}
+        return cls(sql, constants, [(name, types[name]) for name in dict.fromkeys(_LIST.findall(sql))])
+
+    def bind(self, values: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+        """Return the SQL and the parameters of an execution with these values."""
+        sql, parameters = self.sql, {**self.constants, **values}
+        for name, type_ in self.lists:
+            items = cast(Sequence[object], parameters.pop(name))
+            named = {f"{name}_{position}": item for position, item in enumerate(items)}
+            parameters |= named
+            sql = sql.replace(f"__[POSTCOMPILE_{name}]", ", ".join(f"%({item})s::{type_}" for item in named))
+        return sql, parameters
 
 
 class StatementCache:
     """Evicts the least recently used statements beyond `limit` bytes. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
-        self._built: LRUCache[Hashable, tuple[Any, int]] = LRUCache(limit, getsizeof=lambda entry: entry[1])
+        self._statements: LRUCache[Hashable, CachedStatement] = LRUCache(limit, getsizeof=_size)
         self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._statements)
 
     @property
     def size_bytes(self) -> int:
-        return int(self._built.currsize)
+        return int(self._statements.currsize)
 
-    def get(self, key: Hashable) -> Any:
+    def get(self, key: Hashable) -> CachedStatement | None:
         with self._lock:
-            found = self._built.get(key)
-        return None if found is None else found[0]
+            return self._statements.get(key)
 
-    def put(self, key: Hashable, value: object, text_count: int) -> None:
-        """Keep a value with a statement that has this number of alternative texts, unless it exceeds the limit."""
-        size = BASE_BYTES + BYTES_PER_TEXT * text_count
-        if size <= self._built.maxsize:
+    def put(self, key: Hashable, statement: CachedStatement) -> None:
+        """Keep a statement, unless it alone exceeds the limit."""
+        if _size(statement) <= self._statements.maxsize:
             with self._lock:
-                self._built[key] = value, size
+                self._statements[key] = statement
+
+
+def _size(statement: CachedStatement) -> int:
+    return 2 * len(statement.sql) + ENTRY_OVERHEAD
 
 
 STATEMENTS: Final = StatementCache(STATEMENT_CACHE_BYTES)
 """The statements of this process."""
+_COMPILING: Final = Lock()
+"""One thread compiles at a time: several would only contend with the event loop for the GIL."""
 
 
-def cached_by_shape(build: Callable[Concatenate[Subject, P], Built]) -> Callable[Concatenate[Subject, P], Built]:
-    """Keep what a function builds for a shape, and for its other arguments, in `STATEMENTS`."""
+def compiled_once(
+    build: Callable[Concatenate[Shape, P], Select[*tuple[Any, ...]]],
+) -> Callable[Concatenate[Shape, P], CachedStatement]:
+    """Compile the statement that a function builds for a shape and its other arguments, and keep it in `STATEMENTS`."""
 
     @wraps(build)
-    def get_or_build(subject: Subject, /, *args: P.args, **options: P.kwargs) -> Built:
-        key = build, subject, args, tuple(options.items())
-        found: Built | None = STATEMENTS.get(key)
+    def get_or_compile(shape: Shape, /, *args: P.args, **options: P.kwargs) -> CachedStatement:
+        key = build, shape, args, tuple(options.items())
+        found = STATEMENTS.get(key)
         if found is None:
-            found = build(subject, *args, **options)
-            STATEMENTS.put(key, found, subject.text_count)
+            with _COMPILING:
+                found = STATEMENTS.get(key) or CachedStatement.compile(build(shape, *args, **options))
+            STATEMENTS.put(key, found)
         return found
 
-    return get_or_build
+    return get_or_compile

@@ -16,7 +16,7 @@ from adapters.db.queries.search.planning import SamplePlan, SearchPlanner
 from adapters.db.queries.search.statements import ProductSelection
 from adapters.db.queries.search.ttl_cache import TtlCache, cache_key
 from adapters.db.queries.search.understanding import SearchInterpreter
-from adapters.db.queries.statement_cache import CachedStatement, cached_by_shape
+from adapters.db.queries.statement_cache import compiled_once
 from adapters.db.schema import categories, products
 from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.queries import (
@@ -94,8 +94,8 @@ class FacetCounter:
 # --- statements: rows of (facet, id or bucket, text, count)
 
 
-@cached_by_shape
-def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size: int) -> CachedStatement:
+@compiled_once
+def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size: int) -> Select[*tuple[Any, ...]]:
     matching = selection.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
     counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
     parts = [_FACETS[facet][0](counted) for facet in facets]
@@ -105,7 +105,7 @@ def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size
         literal("", Text).label("label"),
         func.count().label("count"),
     ).select_from(counted)
-    return CachedStatement(select(union_all(whole, *parts).subquery()))
+    return select(union_all(whole, *parts).subquery())
 
 
 def _count_categories(matching: Any) -> Select[Any]:

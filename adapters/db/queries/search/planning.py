@@ -15,7 +15,13 @@ from adapters.db.queries.keyset import cursor_mismatch, decode_key
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery
-from adapters.db.queries.search.statements import NARROW_TABLE_ORDERS, ProductSelection, Ranking, sorted_slice
+from adapters.db.queries.search.statements import (
+    NARROW_TABLE_ORDERS,
+    ProductSelection,
+    Ranking,
+    index_keyset,
+    sorted_slice,
+)
 from adapters.db.queries.statement_cache import CachedStatement
 from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.queries import Key, PageRequest, SortOrder
@@ -129,8 +135,9 @@ class SearchPlanner:
 def _plan_sorted(query: BoundQuery, request: PageRequest, *, select_first: bool) -> SortedPlan:
     backwards = request.before is not None
     has_cursor = backwards or request.after is not None
-    keyset, statement = sorted_slice(query.shape, select_first=select_first, has_cursor=has_cursor, backwards=backwards)
-    return SortedPlan(query, request, statement, {**query.values, **keyset.page_params(request)})
+    statement = sorted_slice(query.shape, select_first=select_first, has_cursor=has_cursor, backwards=backwards)
+    page_params = index_keyset(query.shape.sort_order).page_params(request)
+    return SortedPlan(query, request, statement, {**query.values, **page_params})
 
 
 def _decode_ranked_key(key: Key) -> tuple[int, int, int, int]:

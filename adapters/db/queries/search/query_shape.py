@@ -1,7 +1,7 @@
 """The shape of a search query, and the values bound to it.
 
-Building a statement, and SQLAlchemy's look-up of its compiled form, cost more processor time than PostgreSQL takes to
-plan it. Queries of one shape therefore share their statements, in which the values are named parameters.
+Building and compiling a statement costs more processor time than PostgreSQL takes to plan it. Queries of one shape
+therefore share their SQL, in which the values are named parameters (`adapters/db/queries/statement_cache.py`).
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ Every statement is built once for a query shape; its values are named parameters
 
 import operator
 from collections.abc import Sequence
-from functools import reduce
+from functools import cache, reduce
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from adapters.db.queries.keyset import Keyset
 from adapters.db.queries.search.query_shape import ParameterNames, QueryShape
-from adapters.db.queries.statement_cache import CachedStatement, cached_by_shape
+from adapters.db.queries.statement_cache import compiled_once
 from adapters.db.schema import product_prices, product_views, products, stock
 from scalecommerce_core.domain.relevance import (
     BRAND_WEIGHT,
@@ -55,10 +55,6 @@ class ProductSelection:
     min_tier: int = 0
     below_tier: int | None = None
 
-    @property
-    def text_count(self) -> int:
-        return self.shape.text_count
-
     def select(self, *columns: ColumnElement[Any], plan_each_time: bool = True) -> Select[*tuple[Any, ...]]:
         """Select columns of the products.
 
@@ -73,15 +69,14 @@ class ProductSelection:
         return select(*columns).select_from(source).where(*conditions)
 
 
-@cached_by_shape
-def ids_statement(selection: ProductSelection) -> CachedStatement:
-    return CachedStatement(selection.select(products.c.id))
+@compiled_once
+def ids_statement(selection: ProductSelection) -> Select[*tuple[Any, ...]]:
+    return selection.select(products.c.id)
 
 
-@cached_by_shape
-def count_statement(shape: QueryShape) -> CachedStatement:
-    ids = ProductSelection(shape).select(products.c.id).subquery()
-    return CachedStatement(select(func.count()).select_from(ids))
+@compiled_once
+def count_statement(shape: QueryShape) -> Select[*tuple[Any, ...]]:
+    return select(func.count()).select_from(ProductSelection(shape).select(products.c.id).subquery())
 
 
 def _source_and_conditions(shape: QueryShape, *, plan_each_time: bool) -> tuple[FromClause, list[ColumnElement[bool]]]:
@@ -120,11 +115,11 @@ def _source_and_conditions(shape: QueryShape, *, plan_each_time: bool) -> tuple[
 # --- pages in a sort order
 
 
-@cached_by_shape
+@compiled_once
 def sorted_slice(
     shape: QueryShape, *, select_first: bool, has_cursor: bool, backwards: bool
-) -> tuple[Keyset, CachedStatement]:
-    """Return the keyset of a sort order, and the statement of rows after a cursor, or before it.
+) -> Select[*tuple[Any, ...]]:
+    """Return the statement of rows in a sort order after a cursor, or before it; `index_keyset` has its parameters.
 
     The statement walks along the index of the sort order and checks each product or, with `select_first`, selects all
     matches without that index and sorts them.
@@ -132,13 +127,13 @@ def sorted_slice(
     if select_first:
         keyset, statement = _sorted_selection(shape)
     else:
-        keyset = _index_keyset(shape.sort_order)
+        keyset = index_keyset(shape.sort_order)
         statement = ProductSelection(shape).select(*keyset.columns)
-    sliced = keyset.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
-    return keyset, CachedStatement(sliced)
+    return keyset.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
 
 
-def _index_keyset(sort_order: SortOrder) -> Keyset:
+@cache
+def index_keyset(sort_order: SortOrder) -> Keyset:
     """The sort columns of an index."""
     if sort_order in PRICE_ORDERS:
         columns = product_prices.c.price, product_prices.c.product_id
@@ -185,13 +180,9 @@ class Ranking:
     max_candidates: int | None = None
     plan_each_time: bool = True
 
-    @property
-    def text_count(self) -> int:
-        return self.selection.text_count
 
-
-@cached_by_shape
-def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> CachedStatement:
+@compiled_once
+def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
     """Return the statement of rows (score, id, number of candidates) after a cursor, or before it.
 
     `domain.relevance` defines the score. See `Keyset.slice_statement` for the parameters.
@@ -209,16 +200,14 @@ def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> Cach
         .subquery("scored")
     )
     keyset = Keyset((scored.c.score, scored.c.id), descending=True)
-    sliced = keyset.slice_statement(select(*scored.c), has_cursor=has_cursor, backwards=backwards)
-    return CachedStatement(sliced)
+    return keyset.slice_statement(select(*scored.c), has_cursor=has_cursor, backwards=backwards)
 
 
-@cached_by_shape
-def unranked_slice(selection: ProductSelection, *, has_cursor: bool, backwards: bool) -> CachedStatement:
+@compiled_once
+def unranked_slice(selection: ProductSelection, *, has_cursor: bool, backwards: bool) -> Select[*tuple[Any, ...]]:
     """Return the statement of rows (popularity tier, id) of matches below the ranked tiers, in this order."""
     statement = selection.select(*_UNRANKED_KEYSET.columns)
-    sliced = _UNRANKED_KEYSET.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
-    return CachedStatement(sliced)
+    return _UNRANKED_KEYSET.slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
 
 
 _UNRANKED_KEYSET: Final = Keyset((products.c.prominence, products.c.id), descending=True)
