@@ -21,7 +21,7 @@ ENTRY_OVERHEAD: Final = 4_000
 """Bytes per statement beside its SQL: the key, the parameters and the slot in the cache."""
 
 P = ParamSpec("P")
-Shape = TypeVar("Shape", bound=Hashable)
+Subject = TypeVar("Subject", bound=Hashable)
 
 _DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _LIST: Final = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
@@ -94,12 +94,12 @@ _COMPILING: Final = Lock()
 
 
 def compiled_once(
-    build: Callable[Concatenate[Shape, P], Select[*tuple[Any, ...]]],
-) -> Callable[Concatenate[Shape, P], CachedStatement]:
+    build: Callable[Concatenate[Subject, P], Select[*tuple[Any, ...]]],
+) -> Callable[Concatenate[Subject, P], CachedStatement]:
     """Compile the statement that a function builds for a shape and its other arguments, and keep it in `STATEMENTS`."""
 
     @wraps(build)
-    def get_or_compile(shape: Shape, /, *args: P.args, **options: P.kwargs) -> CachedStatement:
+    def get_or_compile(shape: Subject, /, *args: P.args, **options: P.kwargs) -> CachedStatement:
         key = build, shape, args, tuple(options.items())
         found = STATEMENTS.get(key)
         if found is None:
