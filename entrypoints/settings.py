@@ -286,6 +286,12 @@ class Settings:
         "Units of a product that one buyer may order at a former price below the current one; 0: none.",
         validator=_from_zero,
     )
+    price_quote_units: int = _setting(
+        100,
+        "Most units of a price quote, which a buyer requests and which is valid for `PRICE_PROMISE_SECONDS`; 0: no"
+        " quotes.",
+        validator=_from_zero,
+    )
     reservation_seconds: int = _setting(900, "How long stock is reserved for an unpaid order.", validator=_positive)
     open_orders_per_account: int = _setting(
         50, "Undecided and unpaid orders that an account may have; 0: any number.", validator=_from_zero
@@ -560,6 +566,7 @@ class Settings:
             lasts=timedelta(seconds=self.price_promise_seconds),
             least_in_force=timedelta(seconds=self.price_promise_min_seconds),
             units=self.price_promise_units,
+            quoted_units=self.price_quote_units,
         )
 
     @property

@@ -31,6 +31,7 @@ from adapters.redis.shared_cache import RedisSharedCache
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.one_time_passwords import TimeBasedPasswords
 from adapters.security.passwords import Argon2Passwords
+from adapters.security.quote_signer import HmacQuoteSigner
 from adapters.security.secret_cipher import FernetCipher
 from adapters.security.security_log import LoggingSecurityLog
 from adapters.security.tokens import JwtTokens, secret_key
@@ -225,6 +226,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             clock,
             OrderRules(settings.price_promise, settings.reservation, settings.order_quotas),
             verified=verified,
+            quote_signer=HmacQuoteSigner(_derive_key(settings, b"price quotes")),
         ),
         password_reset=PasswordReset(
             store,

@@ -25,6 +25,8 @@ class PricePromise:
     """A price that was in force for less was hardly shown to anybody, and is not promised."""
     units: int = 10
     """Units of a product that one buyer may order at a former price below the price in force."""
+    quoted_units: int = 100
+    """Most units of a price quote, whose price is promised even if it was in force for a shorter time; 0: no quotes."""
 
 
 def promised_prices(changes: Sequence[PriceChange], now: datetime, promise: PricePromise) -> frozenset[int]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.price_quote import PriceQuote
 from scalecommerce_core.domain.product_views import ViewerTrust
 
 
@@ -24,6 +25,18 @@ class SecretCipher(Protocol):
 
     def decrypt(self, encrypted: str) -> bytes:
         """Return the content; raise `DecryptionFailed`."""
+        ...
+
+
+class QuoteSigner(Protocol):
+    """Signs price quotes, so that nobody else can make or change one. Nothing is stored."""
+
+    def sign(self, quote: PriceQuote) -> str:
+        """The quote as text of at most 300 ASCII characters, without spaces."""
+        ...
+
+    def verify(self, text: str) -> PriceQuote | None:
+        """The quote that was signed, expired or not; None for any other text."""
         ...
 
 

@@ -3,10 +3,11 @@
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
@@ -33,9 +34,18 @@ from scalecommerce_core.domain.order import (
 )
 from scalecommerce_core.domain.order_quotas import INTAKE_TIME, BuyerHoldings, OrderQuotas
 from scalecommerce_core.domain.price_history import PricePromise, promised_prices
+from scalecommerce_core.domain.price_quote import PriceQuote
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, PendingOrderFacts, Store, Transaction
+from scalecommerce_core.ports import (
+    Clock,
+    Duplicate,
+    PendingFacts,
+    PendingOrderFacts,
+    QuoteSigner,
+    Store,
+    Transaction,
+)
 from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
@@ -53,12 +63,13 @@ class OrderLineRequest:
     """One line of an order request.
 
     `price`, if given, is the unit price that the buyer saw and expects to pay: minor units of the product's currency,
-    or a decimal string.
+    or a decimal string. `quote` is the text of a price quote (`Ordering.quote_prices`).
     """
 
     product_id: ProductId
     quantity: int
     price: int | str | None = None
+    quote: str | None = None
 
     def price_in(self, currency: str) -> int | None:
         """`price` in minor units; raise `NotMoney` for a text that is not an amount in this currency."""
@@ -73,6 +84,22 @@ class PlaceOrder:
     owner: AccountId
     lines: Sequence[OrderLineRequest]
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+
+@frozen
+class QuotePrices:
+    """Request quotes of the prices in force for the units of these lines; `price` and `quote` of a line are ignored."""
+
+    buyer: AccountId
+    lines: Sequence[OrderLineRequest]
+
+
+@frozen
+class SignedQuote:
+    """A price quote, and its text for `OrderLineRequest.quote`."""
+
+    quote: PriceQuote
+    text: str
 
 
 @frozen
@@ -178,11 +205,83 @@ class Ordering:
         rules: OrderRules = OrderRules(),
         *,
         verified: VerifiedAccounts = ALL_ACCOUNTS,
+        quote_signer: QuoteSigner | None = None,
     ) -> None:
+        """Without a `quote_signer`, prices are not quoted."""
         self._store = store
         self._clock = clock
         self._rules = rules
         self._verified = verified
+        self._quote_signer = quote_signer
+
+    # --- price quotes
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def quote_prices(self, commands: Sequence[QuotePrices]) -> list[Sequence[SignedQuote] | MarketError]:
+        """Quote the prices in force to one buyer for `OrderRules.price_promise.lasts`; nothing is stored.
+
+        Errors: `Invalid`, which names lines as `order_item[0].product`.
+        """
+        promise = self._rules.price_promise
+        # Quotes have whole seconds.
+        expires_at = self._clock.now().replace(microsecond=0) + promise.lasts
+        with self._store.begin() as tx:
+            offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
+
+        def quote(command: QuotePrices) -> Sequence[SignedQuote]:
+            if self._quote_signer is None or not promise.quoted_units:
+                raise Invalid.field("order_item", "This marketplace makes no price quotes.")
+            if not 1 <= len(command.lines) <= MAX_LINES:
+                raise Invalid.field("order_item", f"A request has 1 to {MAX_LINES} lines, not {len(command.lines)}.")
+            errors: dict[str, list[str]] = {}
+            quotes = []
+            for index, line in enumerate(command.lines):
+                offer = offers.get(line.product_id)
+                if offer is None or not offer.is_active:
+                    errors[f"order_item[{index}].product"] = [f"Product {line.product_id} is not for sale."]
+                elif not 1 <= line.quantity <= promise.quoted_units:
+                    message = f"A price is quoted for 1 to {promise.quoted_units} units."
+                    errors[f"order_item[{index}].quantity"] = [message]
+                else:
+                    price = offer.price
+                    made = PriceQuote(
+                        offer.product_id, command.buyer, price.minor, price.currency, line.quantity, expires_at
+                    )
+                    quotes.append(SignedQuote(made, self._quote_signer.sign(made)))
+            if errors:
+                raise Invalid(errors)
+            return quotes
+
+        return apply_each(commands, quote)
+
+    def _read_quotes(self, command: PlaceOrder, now: datetime) -> "_QuotedLines":
+        """The lines with the prices of their quotes; an expired quote is a price that the buyer saw.
+
+        Raise `Invalid` for a quote that was not made for this buyer and product, or for another price.
+        """
+        if all(line.quote is None for line in command.lines):
+            return _QuotedLines(command.lines)
+        lines: list[OrderLineRequest] = []
+        units: dict[int, int] = {}
+        errors: dict[str, list[str]] = {}
+        for index, line in enumerate(command.lines):
+            lines.append(line)
+            if line.quote is None:
+                continue
+            quote = None if self._quote_signer is None else self._quote_signer.verify(line.quote)
+            if quote is None or (quote.buyer_id, quote.product_id) != (command.owner, line.product_id):
+                errors[f"order_item[{index}].quote"] = ["This is no quote for you and this product."]
+                continue
+            with suppress(NotMoney):  # reported later
+                if line.price_in(quote.currency) not in {None, quote.price}:
+                    errors[f"order_item[{index}].quote"] = ["The quote is for another price."]
+                    continue
+            lines[-1] = evolve(line, price=quote.price if line.price is None else line.price)
+            if now < quote.expires_at:
+                units[index] = quote.quantity
+        if errors:
+            raise Invalid(errors)
+        return _QuotedLines(lines, units)
 
     # --- intake
 
@@ -217,16 +316,19 @@ class Ordering:
     ) -> list[Order | MarketError]:
         """`earlier` holds the orders that other attempts at these commands have placed."""
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
-        promises = self._promises(tx, commands, offers, now)
+        requests = apply_each(commands, lambda command: self._read_quotes(command, now))
+        promises = self._promises(tx, requests, offers, now)
         unverified = self._verified.unverified(tx, [command.owner for command in commands])
 
-        def draft_of(command: PlaceOrder) -> list[OrderLine]:
+        def draft_of(command: PlaceOrder, request: _QuotedLines | MarketError) -> list[OrderLine]:
             if command.owner in unverified:
                 raise EmailNotVerified
-            return _lines(command.lines, offers, promises)
+            if isinstance(request, MarketError):
+                raise request
+            return _lines(request, offers, promises)
 
-        drafts = apply_each(commands, draft_of)
-        drafts = self._limit_promised_units(tx, commands, drafts, offers, now)
+        drafts = apply_each(zip(commands, requests, strict=True), lambda both: draft_of(*both))
+        drafts = self._limit_promised_units(tx, commands, requests, drafts, offers=offers, now=now)
         ids, drafts = self._limit_open_orders(tx, commands, drafts, earlier)
         refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]
         if refused:
@@ -259,11 +361,14 @@ class Ordering:
         self,
         tx: Transaction,
         commands: Sequence[PlaceOrder],
+        requests: Sequence["_QuotedLines | MarketError"],
         drafts: Sequence[list[OrderLine] | MarketError],
+        *,
         offers: Mapping[ProductId, Offer],
         now: datetime,
     ) -> list[list[OrderLine] | MarketError]:
-        """Refuse orders with more units at a former, lower price than one buyer may order at it (`PricePromise.units`).
+        """Refuse orders with more units at a former, lower price than one buyer may order at it (`PricePromise.units`,
+        or the units of the buyer's quote if they are more).
 
         Orders that another process takes in at the same time do not count yet, so the units of a buyer may exceed the
         limit by one batch per process.
@@ -279,20 +384,23 @@ class Ordering:
         recent = tx.orders.recent_units(reduced, now - promise.lasts)
         units = dict(recent.units)
 
-        def limit(command: PlaceOrder, draft: list[OrderLine] | MarketError) -> list[OrderLine] | MarketError:
-            if isinstance(draft, MarketError):
+        def limit(
+            command: PlaceOrder, request: _QuotedLines | MarketError, draft: list[OrderLine] | MarketError
+        ) -> list[OrderLine] | MarketError:
+            if isinstance(draft, MarketError) or isinstance(request, MarketError):
                 return draft
             lines = _reduced_lines(draft, offers)
             for line in lines:
                 ordered = units.get((command.owner, line.product_id, line.price), 0)
-                if command.owner in recent.busy or ordered + line.quantity > promise.units:
+                allowed = max(promise.units, request.quoted_units(line.product_id))
+                if command.owner in recent.busy or ordered + line.quantity > allowed:
                     return PriceMoved(line.product_id, str(offers[line.product_id].price))
             for line in lines:
                 key = command.owner, line.product_id, line.price
                 units[key] = units.get(key, 0) + line.quantity
             return draft
 
-        return [limit(command, draft) for command, draft in zip(commands, drafts, strict=True)]
+        return [limit(*each) for each in zip(commands, requests, drafts, strict=True)]
 
     def _limit_open_orders(
         self,
@@ -321,13 +429,18 @@ class Ordering:
         return iter(ids), allowed
 
     def _promises(
-        self, tx: Transaction, commands: Sequence[PlaceOrder], offers: Mapping[ProductId, Offer], now: datetime
-    ) -> Mapping[ProductId, Collection[int]]:
+        self,
+        tx: Transaction,
+        requests: Sequence["_QuotedLines | MarketError"],
+        offers: Mapping[ProductId, Offer],
+        now: datetime,
+    ) -> Mapping[ProductId, "_PromisedPrices"]:
         """Promised old prices of the products whose current price differs from the price that a buyer saw."""
         changed = {
             line.product_id
-            for command in commands
-            for line in command.lines
+            for request in requests
+            if not isinstance(request, MarketError)
+            for line in request.lines
             if line.price is not None
             and line.product_id in offers
             and _expected_price(line, offers[line.product_id]) != offers[line.product_id].price.minor
@@ -336,7 +449,13 @@ class Ordering:
             return {}
         promise = self._rules.price_promise
         changes = tx.products.prices_since(changed, now - promise.lasts)
-        return {product_id: promised_prices(of_product, now, promise) for product_id, of_product in changes.items()}
+        quoted = evolve(promise, least_in_force=timedelta())
+        return {
+            product_id: _PromisedPrices(
+                promised_prices(of_product, now, promise), promised_prices(of_product, now, quoted)
+            )
+            for product_id, of_product in changes.items()
+        }
 
     # --- background validation
 
@@ -546,12 +665,34 @@ class Ordering:
         return ImportSummary(len(new), sum(len(past.lines) for past in new), len(history) - len(new))
 
 
+@frozen
+class _QuotedLines:
+    """The lines of an order request, with quotes as prices; `quoted` has the units of valid quotes by line."""
+
+    lines: Sequence[OrderLineRequest]
+    quoted: Mapping[int, int] = field(factory=dict)
+
+    def quoted_units(self, product_id: ProductId) -> int:
+        """The units of the largest quote for a product."""
+        return max((n for index, n in self.quoted.items() if self.lines[index].product_id == product_id), default=0)
+
+
+@frozen
+class _PromisedPrices:
+    """Prices in minor units that an order may use: without a quote, and with one."""
+
+    shown: Collection[int] = ()
+    quoted: Collection[int] = ()
+
+
+_NO_PROMISE: Final = _PromisedPrices()
+
+
 def _lines(
-    requests: Sequence[OrderLineRequest],
-    offers: Mapping[ProductId, Offer],
-    promises: Mapping[ProductId, Collection[int]],
+    request: _QuotedLines, offers: Mapping[ProductId, Offer], promises: Mapping[ProductId, _PromisedPrices]
 ) -> list[OrderLine]:
     """Order lines, one per product; raise `Invalid` naming each bad line, or `PriceMoved`."""
+    requests = request.lines
     errors: dict[str, list[str]] = {}
     if not 1 <= len(requests) <= MAX_LINES:
         raise Invalid.field("order_item", f"An order has 1 to {MAX_LINES} lines, not {len(requests)}.")
@@ -577,7 +718,8 @@ def _lines(
             errors[f"order_item[{index}].price"] = [str(error)]
             continue
         if seen is not None and seen != price:
-            if seen not in promises.get(line.product_id, ()):
+            promise = promises.get(line.product_id, _NO_PROMISE)
+            if seen not in (promise.quoted if index in request.quoted else promise.shown):
                 moved = moved or PriceMoved(line.product_id, str(offer.price))
             elif seen < price:
                 price = seen

@@ -9,6 +9,7 @@ from scalecommerce_core.ports import (
     EmailSender,
     Ids,
     PaymentGateway,
+    QuoteSigner,
     RateLimiter,
     SecurityLog,
     Store,
@@ -43,6 +44,7 @@ from scalecommerce_core.testing.fakes import (
     RecordedSecurityEvents,
     RecordingEmailSender,
     RecordingSender,
+    RememberedQuotes,
     RememberedTokens,
     ReversingCipher,
     SeededRandomness,
@@ -72,6 +74,7 @@ __all__ = [
     "RecordedSecurityEvents",
     "RecordingEmailSender",
     "RecordingSender",
+    "RememberedQuotes",
     "RememberedTokens",
     "ReversingCipher",
     "SeededRandomness",
@@ -99,6 +102,7 @@ def in_memory_market(
     email_rules: EmailRules = EMAILS_ON,
     security_log: SecurityLog | None = None,
     order_rules: OrderRules | None = None,
+    quote_signer: QuoteSigner | None = None,
     require_verified_email: bool = False,
     require_staff_second_factor: bool = False,
 ) -> Market:
@@ -153,7 +157,13 @@ def in_memory_market(
         email_verification=EmailVerification(
             store, clock, accounts=accounts, emails=emails, limiter=rate_limiter, security=security_log
         ),
-        ordering=Ordering(store, clock, order_rules or OrderRules(), verified=verified),
+        ordering=Ordering(
+            store,
+            clock,
+            order_rules or OrderRules(),
+            verified=verified,
+            quote_signer=quote_signer or RememberedQuotes(),
+        ),
         password_reset=PasswordReset(
             store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
         ),

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import CommandId
+from scalecommerce_core.domain.price_quote import PriceQuote
 from scalecommerce_core.domain.webhook import VERIFICATION, WebhookAnswer, challenge_of
 from scalecommerce_core.ports import (
     Claims,
@@ -74,6 +75,21 @@ class ReversingCipher:
         if not encrypted.startswith("encrypted:"):
             raise DecryptionFailed
         return bytes.fromhex(encrypted.removeprefix("encrypted:"))[::-1]
+
+
+class RememberedQuotes:
+    """`ports.QuoteSigner` for tests: the text is the number of the quote."""
+
+    def __init__(self) -> None:
+        self._quotes: list[PriceQuote] = []
+
+    def sign(self, quote: PriceQuote) -> str:
+        self._quotes.append(quote)
+        return f"quote-{len(self._quotes)}"
+
+    def verify(self, text: str) -> PriceQuote | None:
+        numbered = {f"quote-{number}": quote for number, quote in enumerate(self._quotes, 1)}
+        return numbered.get(text)
 
 
 OK_ANSWER = WebhookAnswer(timedelta(milliseconds=5), status=200, body=b"thanks")

@@ -18,7 +18,7 @@ from adapters.http.examples.demo_market import (
 )
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
-from adapters.http.resources.orders import OrderItem, OrderSchema, Sale
+from adapters.http.resources.orders import OrderItem, OrderSchema, QuoteListSchema, QuoteSchema, Sale
 from scalecommerce_core.domain.errors import Forbidden, TransitionNotAllowed
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderStatus
 
@@ -84,6 +84,24 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 expires_at=NOW + timedelta(minutes=15),
             ),
             202: _NEW,
+        },
+        invalid_body={"order_item": [{"product": PRODUCT, "quantity": 0}]},
+    ),
+    "quotePrices": Example(
+        body={"order_item": [{"product": PRODUCT, "quantity": 2}]},
+        responses={
+            200: QuoteListSchema(
+                [
+                    QuoteSchema(
+                        product=PRODUCT,
+                        quantity=2,
+                        price="264.99",
+                        currency="USD",
+                        expires_at=NOW + timedelta(minutes=10),
+                        quote="MSAxIDI2NDk5IFVTRCAyIDE3NzQwMDAwMDA.Jm9mIFvpXc1b0ZkGm0cU5sX3m1tq2w8uQeJ7Rr4hN0s",
+                    )
+                ]
+            )
         },
         invalid_body={"order_item": [{"product": PRODUCT, "quantity": 0}]},
     ),

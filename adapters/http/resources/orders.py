@@ -16,6 +16,7 @@ from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, parse_wait
+from adapters.http.framework.text_fields import ANY_TEXT
 from scalecommerce_core.domain.errors import (
     Forbidden,
     GatewayUnavailable,
@@ -43,9 +44,16 @@ from scalecommerce_core.domain.order import (
 )
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
 from scalecommerce_core.queries import OrderView, SaleView
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, PlaceOrder, RefundOrder
+from scalecommerce_core.services.ordering import (
+    CancelOrder,
+    OrderLineRequest,
+    PlaceOrder,
+    QuotePrices,
+    RefundOrder,
+    SignedQuote,
+)
 from scalecommerce_core.services.payments import PayOrder
-from scalecommerce_core.services.results import Replayed
+from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.services.verified_accounts import EmailNotVerified
 
 ROOT: Final = "/orders/api/v1/"
@@ -65,6 +73,18 @@ ProductNumber = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id 
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY, examples=[2])]
 
 
+QuoteText = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=300,
+        examples=["MSAxIDI2NDk5IFVTRCAyIDE3NzQwMDAwMDA.Jm9mIFvpXc1b0ZkGm0cU5sX3m1tq2w8uQeJ7Rr4hN0s"],
+        description="The `quote` of a price quote (`quotePrices`) for this product.",
+        extra_json_schema={"pattern": ANY_TEXT},
+    ),
+]
+
+
 class NewOrderItem(msgspec.Struct, omit_defaults=True):
     product: ProductNumber
     quantity: Quantity
@@ -74,6 +94,31 @@ class NewOrderItem(msgspec.Struct, omit_defaults=True):
             description="The price that the buyer saw; a 409 if it is neither current nor promised for this quantity."
         ),
     ] = None
+    quote: QuoteText | None = None
+
+
+class QuoteRequestItem(msgspec.Struct):
+    product: ProductNumber
+    quantity: Quantity
+
+
+class QuoteRequest(msgspec.Struct):
+    order_item: Annotated[list[QuoteRequestItem], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
+
+
+class QuoteSchema(msgspec.Struct):
+    """The unit `price` for at most `quantity` units; `quote` is for the same field of an order line of the caller."""
+
+    product: int
+    quantity: int
+    price: str
+    currency: str
+    expires_at: datetime
+    quote: str
+
+
+class QuoteListSchema(msgspec.Struct):
+    quotes: list[QuoteSchema]
 
 
 class NewOrder(msgspec.Struct):
@@ -208,6 +253,7 @@ class OrderResource:
                     ProductId(item.product),
                     item.quantity,
                     None if item.price is None else item.price.as_text(),
+                    item.quote,
                 )
                 for item in call.body.order_item
             ],
@@ -231,6 +277,24 @@ class OrderResource:
             if view.status is not OrderStatus.CREATED:
                 return json_response(view_to_order_schema(view), 201, headers)
         return Response(body, 202, headers, "application/json")
+
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}quotes/",
+        name="quotePrices",
+        summary="Quote the current prices",
+        description="A quote is a signed promise of the current price to the caller, until `expires_at` and for at most"
+        " `quantity` units. It holds even if the price was in force for a moment only, unless the seller withdraws the"
+        " price.",
+        responses={200: ResponseSpec(QuoteListSchema, "A quote for each item.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+    )
+    async def quote_prices(self, call: Call[QuoteRequest, None]) -> Response:
+        lines = [OrderLineRequest(ProductId(item.product), item.quantity) for item in call.body.order_item]
+        command = QuotePrices(call.identity.account_id, lines)
+        quotes = unwrap_single(await self._dependencies.run_in_thread(self._market.ordering.quote_prices, [command]))
+        return json_response(QuoteListSchema([_to_quote_schema(signed) for signed in quotes]))
 
     @OperationSpec(
         method="GET",
@@ -386,6 +450,12 @@ def view_to_order_schema(view: OrderView) -> OrderSchema:
     if view.shortfalls:
         schema.rejected_because = [_to_shortfall_schema(short) for short in view.shortfalls]
     return schema
+
+
+def _to_quote_schema(signed: SignedQuote) -> QuoteSchema:
+    quote = signed.quote
+    price = decimal_text(quote.price, quote.currency)
+    return QuoteSchema(quote.product_id, quote.quantity, price, quote.currency, quote.expires_at, signed.text)
 
 
 def _to_shortfall_schema(short: Shortfall) -> ShortfallSchema:

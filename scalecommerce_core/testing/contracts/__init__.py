@@ -17,8 +17,8 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "catalog", "changes", "events", "figures", "gateways", "idempotency", "lists",
-            "login_limiters", "orders", "payments", "policies", "rate_limiters", "runs", "search", "secret_ciphers",
-            "stage", "statistics", "stock", "tokens", "transactions", "views", "webhooks",
+            "login_limiters", "orders", "payments", "policies", "quote_signers", "rate_limiters", "runs", "search",
+            "secret_ciphers", "stage", "statistics", "stock", "tokens", "transactions", "views", "webhooks",
         )
     )
 )  # fmt: skip
@@ -35,6 +35,7 @@ from scalecommerce_core.testing.contracts.login_limiters import LoginLimiterCont
 from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: E402
 from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
+from scalecommerce_core.testing.contracts.quote_signers import QuoteSignerContract  # noqa: E402
 from scalecommerce_core.testing.contracts.rate_limiters import RateLimiterContract  # noqa: E402
 from scalecommerce_core.testing.contracts.runs import RunListsContract, RunsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
@@ -51,6 +52,7 @@ __all__ = [
     "LoginLimiterContract",
     "PaymentGatewayContract",
     "QueriesContract",
+    "QuoteSignerContract",
     "RateLimiterContract",
     "SecretCipherContract",
     "StoreContract",

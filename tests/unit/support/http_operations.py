@@ -43,6 +43,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "adjustStock": {"set": 3, "expected": 5},
     "addCategory": {"name": "Tea"},
     "placeOrder": {"order_item": [{"product": 1, "quantity": 2, "price": "10.00"}, {"product": 2, "quantity": 1}]},
+    "quotePrices": {"order_item": [{"product": 1, "quantity": 2}]},
     "payOrder": {"payment_method": "sandbox-ok"},
     "createWebhook": {"url": "https://example.com/hooks", "topics": ["order.paid"], "description": "W"},
     "patchWebhook": {"url": "https://example.com/new", "topics": [], "description": "X", "is_active": True},

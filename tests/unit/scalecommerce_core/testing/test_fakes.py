@@ -4,9 +4,14 @@ from functools import cache
 
 import pytest
 
-from scalecommerce_core.ports import SecretCipher, Tokens
-from scalecommerce_core.testing import MemoryLoginLimiter, RememberedTokens
-from scalecommerce_core.testing.contracts import LoginLimiterContract, SecretCipherContract, TokensContract
+from scalecommerce_core.ports import QuoteSigner, SecretCipher, Tokens
+from scalecommerce_core.testing import MemoryLoginLimiter, RememberedQuotes, RememberedTokens
+from scalecommerce_core.testing.contracts import (
+    LoginLimiterContract,
+    QuoteSignerContract,
+    SecretCipherContract,
+    TokensContract,
+)
 from scalecommerce_core.testing.contracts.login_limiters import Limiters
 from scalecommerce_core.testing.fakes import ReversingCipher
 
@@ -15,6 +20,12 @@ class TestReversingCipher(SecretCipherContract):
     @pytest.fixture
     def cipher(self) -> SecretCipher:
         return ReversingCipher()
+
+
+class TestRememberedQuotes(QuoteSignerContract):
+    @pytest.fixture
+    def signer(self) -> QuoteSigner:
+        return RememberedQuotes()
 
 
 class TestRememberedTokens(TokensContract):

@@ -89,6 +89,27 @@ def test_an_order_without_stock_is_accepted_and_later_rejected(
     assert answer(buyer.get(f"{PRODUCTS}{plenty['id']}/"))["stock"] == 9
 
 
+def test_a_quoted_price_is_honoured_after_a_change(
+    seller: Person, buyer: Person, stranger: Person, anybody: Visitor
+) -> None:
+    pot = seller.list(price="5.00", stock=90)
+    asked = {"order_item": [{"product": pot["id"], "quantity": 30}]}
+    problem(anybody.post(f"{ORDERS}quotes/", asked), 401)
+    problem(
+        buyer.post(f"{ORDERS}quotes/", {"order_item": [{"product": pot["id"], "quantity": 101}]}),
+        400,
+        "order_item[0].quantity",
+    )
+    (quote,) = answer(buyer.post(f"{ORDERS}quotes/", asked))["quotes"]
+    assert (quote["product"], quote["quantity"], quote["price"], quote["currency"]) == (pot["id"], 30, "5.00", "USD")
+    answer(seller.patch(f"{PRODUCTS}{pot['id']}/", {"price": "10.00"}))
+    line = {"product": pot["id"], "quantity": 30, "price": "5.00"}
+    problem(buyer.post(ORDERS, {"order_item": [line]}), 409)
+    problem(stranger.post(ORDERS, {"order_item": [line | {"quote": quote["quote"]}]}), 400, "order_item[0].quote")
+    placed = answer(buyer.post(ORDERS, {"order_item": [line | {"quote": quote["quote"]}]}), 202)
+    assert placed["total_amount"] == "150.00"
+
+
 def test_an_order_notifies_the_decider(quick: Marketplace) -> None:
     seller, buyer = quick.person(), quick.person()
     order = buyer.place((seller.list(stock=1)["id"], 1))
