@@ -67,7 +67,12 @@ def test_a_signal_right_after_the_start_ends_the_server(tmp_path: Path, redis_ur
 def proxied(tmp_path: Path, redis_url: str, database: str) -> Iterator[Deployment]:
     """An API that trusts proxies on this machine, and answers for one domain."""
     api = Deployment(
-        tmp_path, database, redis_url, TRUSTED_PROXIES="127.0.0.1", ALLOWED_HOSTS="shop.example", LOGIN_ATTEMPTS="1"
+        tmp_path,
+        database,
+        redis_url,
+        TRUSTED_PROXIES="127.0.0.1",
+        ALLOWED_HOSTS="shop.example",
+        LOGIN_ATTEMPTS_PER_ADDRESS="10",
     )
     api.start("serve")
     try:
