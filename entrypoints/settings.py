@@ -270,6 +270,7 @@ class Settings:
         3_600, "Lifetime of a staff session that is not used.", validator=_positive
     )
     staff_session_seconds: int = _setting(43_200, "Lifetime of a staff session from log-in on.", validator=_positive)
+    session_retention_days: int = _setting(30, "How long ended sessions are kept.", validator=_days)
     refresh_grace_seconds: int = _setting(
         10,
         "Time after its exchange in which a refresh token returns the same new pair again; 0: none.",
@@ -548,6 +549,10 @@ class Settings:
     @property
     def access_lifetime(self) -> timedelta:
         return timedelta(seconds=self.access_token_seconds)
+
+    @property
+    def session_retention(self) -> timedelta:
+        return timedelta(days=self.session_retention_days)
 
     @property
     def lifetimes(self) -> Lifetimes:

@@ -169,7 +169,9 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         queries,
         ids=ids,
         tokens=tokens,
+        security_log=security_log,
         lifetimes=settings.lifetimes,
+        retention=settings.session_retention,
         staff_need_second_factor=settings.require_staff_second_factor,
     )
     verified = VerifiedAccounts(required=settings.require_verified_email)

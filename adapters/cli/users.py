@@ -79,6 +79,27 @@ def show(ctx: typer.Context, account: AccountArgument, data: DataOption = None, 
 
 
 @app.command()
+def sessions(
+    ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """List the open sessions of an account: when they were opened and used last, and by which client."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.sessions.list_open(find_account(opened.market, account))
+    if as_json:
+        print_json([{"id": each.number, **asdict(each, filter=lambda field, _: field.name != "id")} for each in found])
+        return
+    print_table(
+        columns("id", "opened", "used", "ends", "network", "client", numbers=("id",), prose=("client",)),
+        [
+            [each.number, each.created_at, each.used_at, each.expires_at, each.network, each.user_agent]
+            for each in found
+        ],
+        nothing="There are no open sessions.",
+    )
+
+
+@app.command()
 def deactivate(
     ctx: typer.Context,
     account: AccountArgument,

@@ -26,16 +26,17 @@ from adapters.http.resources.product_fast_path import ProductFastPath
 from adapters.http.resources.products import ProductResource
 from adapters.http.resources.search import SearchResource
 from adapters.http.resources.second_factor import SecondFactorResource
+from adapters.http.resources.sessions import SessionResource
 from adapters.http.resources.statistics import StatisticsResource
 from adapters.http.resources.stock import StockResource
 from adapters.http.resources.users import UserResource
 from adapters.http.resources.webhooks import WebhookResource
 
 RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
-    UserResource, AccountAdministrationResource, PasswordResetResource, EmailVerificationResource, SecondFactorResource,
-    SearchResource, ProductResource, StatisticsResource, StockResource, CategoryResource, OrderResource,
-    PricingPolicyResource, PricingAssignmentResource, PricingRunResource, EventResource, WebhookResource,
-    HealthResource,
+    UserResource, SessionResource, AccountAdministrationResource, PasswordResetResource, EmailVerificationResource,
+    SecondFactorResource, SearchResource, ProductResource, StatisticsResource, StockResource, CategoryResource,
+    OrderResource, PricingPolicyResource, PricingAssignmentResource, PricingRunResource, EventResource,
+    WebhookResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

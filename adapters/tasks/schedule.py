@@ -34,6 +34,7 @@ TASKS: Final = (
     ScheduledTask("scalecommerce.send_refunds", BackgroundTasks.send_refunds, timedelta(seconds=5)),
     ScheduledTask("scalecommerce.flush_views", BackgroundTasks.flush_views, timedelta(seconds=2)),
     ScheduledTask(_PURGE_KEYS, BackgroundTasks.purge_idempotency_keys, timedelta(minutes=1)),
+    ScheduledTask("scalecommerce.purge_sessions", BackgroundTasks.purge_sessions, timedelta(minutes=10)),
     ScheduledTask("scalecommerce.number_events", BackgroundTasks.number_events, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.deliver_webhooks", BackgroundTasks.deliver_webhooks, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.forget_webhooks", BackgroundTasks.purge_webhooks, timedelta(minutes=1)),

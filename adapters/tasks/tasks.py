@@ -158,6 +158,9 @@ class BackgroundTasks:
     def purge_idempotency_keys(self) -> None:
         _repeat(lambda: self.market.ordering.purge_idempotency_keys(KEY_BATCH_SIZE))
 
+    def purge_sessions(self) -> None:
+        _repeat(lambda: self.market.sessions.purge(EVENT_BATCH_SIZE))
+
     def number_events(self) -> None:
         # Ends after a batch that is not full: under load, each further batch would find only a few new events.
         _repeat(lambda: self.market.relay.assign_sequence(EVENT_BATCH_SIZE) // EVENT_BATCH_SIZE)

@@ -1,9 +1,11 @@
 """Accounts and their log-in sessions."""
 
+import hashlib
 import re
 import unicodedata
 from datetime import datetime, timedelta
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Final
 
 from attrs import define, field, frozen, setters
@@ -159,6 +161,36 @@ class Lifetimes:
         return min(used_at + idle, opened_at + longest)
 
 
+MAX_USER_AGENT: Final = 80
+
+
+@frozen
+class SessionClient:
+    """What a session stores of the client that opened it: enough for its owner to recognize it, and no more."""
+
+    network: str = ""
+    user_agent: str = ""
+
+    @classmethod
+    def of(cls, address: str, user_agent: str) -> "SessionClient":
+        """Shorten the network address and the User-Agent header of a request."""
+        return cls(_shorten_network(address), normal_line(user_agent)[:MAX_USER_AGENT])
+
+
+def _shorten_network(address: str) -> str:
+    try:
+        network = ip_network(address, strict=False)
+    except ValueError:
+        return ""
+    length = min(network.prefixlen, 24 if network.version == 4 else 48)
+    return str(network.supernet(new_prefix=length))
+
+
+def session_number(session_id: SessionId) -> int:
+    """The number by which the owner of a session names it. It is derived from the id, which tokens contain."""
+    return int.from_bytes(hashlib.sha256(session_id.encode()).digest()[:8]) >> 1 or 1
+
+
 @define
 class Session:
     """A log-in session: a family of refresh tokens of which only `current` may be exchanged.
@@ -178,6 +210,10 @@ class Session:
     """The `jti` of the token that was exchanged for `current`; None if there is none or its grace period has ended."""
     rotated_at: datetime | None = None
     """When that exchange was made."""
+    network: str = ""
+    """The network from which the session was opened: an IPv4 /24 or an IPv6 /48, for the owner of the account."""
+    user_agent: str = ""
+    """The beginning of the client's User-Agent, for the owner of the account."""
 
     @property
     def issued_at(self) -> datetime:

@@ -15,6 +15,8 @@ MarketError
 │   ├── TooManyAttempts       a rate limit is reached: wait for `retry_after`
 │   └── NothingToSeedOn       seeding needs users or products that do not exist: seed them first
 ├── Conflict                  the request does not fit the present state: read the state, then decide
+│   ├── OwnAccount            nobody deactivates or dismisses themselves: ask another member of staff
+│   ├── LastStaffAccount      no active staff account would remain: appoint another one first
 │   ├── TransitionNotAllowed  the status of the order does not allow the action
 │   ├── StockMoved            the stock is not what the caller expected: read it again
 │   ├── PriceMoved            the price is no longer promised: confirm the current price

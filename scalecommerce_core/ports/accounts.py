@@ -69,6 +69,10 @@ class SessionRepository(Protocol):
         """Update sessions that this transaction has locked."""
         ...
 
+    def purge(self, before: datetime, limit: int) -> int:
+        """Delete up to `limit` sessions that were revoked or expired before this time; return their number."""
+        ...
+
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         """Revoke all sessions of an account except `keep`."""
         ...

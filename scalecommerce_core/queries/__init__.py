@@ -31,7 +31,7 @@ from scalecommerce_core.queries.products import (
     SortOrder,
     bucket_label,
 )
-from scalecommerce_core.queries.sessions import SessionQueries, SessionState
+from scalecommerce_core.queries.sessions import MAX_SESSIONS, SessionQueries, SessionState, SessionView
 from scalecommerce_core.queries.statistics import (
     MAX_PRICES,
     Interval,
@@ -53,6 +53,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_FACET_VALUES",
     "MAX_PRICES",
+    "MAX_SESSIONS",
     "PRICE_BUCKETS",
     "AccountDetails",
     "AccountFilter",
@@ -95,6 +96,7 @@ __all__ = [
     "SeriesPoint",
     "SessionQueries",
     "SessionState",
+    "SessionView",
     "SortOrder",
     "StatisticsDiscrepancy",
     "StatisticsQueries",

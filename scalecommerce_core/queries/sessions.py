@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 
+from scalecommerce_core.domain.account import session_number
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 
 
@@ -18,7 +19,31 @@ class SessionState:
     is_staff: bool
 
 
+@frozen
+class SessionView:
+    """An open session. `used_at` is when its tokens were last refreshed."""
+
+    id: SessionId
+    created_at: datetime
+    used_at: datetime
+    expires_at: datetime
+    network: str
+    user_agent: str
+
+    @property
+    def number(self) -> int:
+        return session_number(self.id)
+
+
+MAX_SESSIONS: Final = 200
+"""Most sessions that a list shows."""
+
+
 class SessionQueries(Protocol):
+    def open_sessions(self, account_id: AccountId, now: datetime) -> Sequence[SessionView]:
+        """Return the open sessions of an account, the newest first, at most `MAX_SESSIONS`."""
+        ...
+
     def session_states(self, ids: Collection[SessionId]) -> Mapping[SessionId, SessionState]:
         """Return the states of sessions, without unknown ids."""
         ...

@@ -8,7 +8,14 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
 
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, normal_email, normal_reason
+from scalecommerce_core.domain.account import (
+    Account,
+    AccountAction,
+    AccountActionKind,
+    SessionClient,
+    normal_email,
+    normal_reason,
+)
 from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
@@ -182,7 +189,14 @@ class Accounts:
         return outcomes
 
     def log_in(
-        self, email: str, password: str, *, code: str = "", address: str = "", device_token: str = ""
+        self,
+        email: str,
+        password: str,
+        *,
+        code: str = "",
+        address: str = "",
+        device_token: str = "",
+        user_agent: str = "",
     ) -> TokenPair:
         """Open a session and return its tokens.
 
@@ -190,7 +204,8 @@ class Accounts:
         returned. They decide which limits on failures apply (`services.login_throttle`). `code` is the one-time
         password or recovery code of an account with a second factor. Raise `TooManyAttempts`, or `NotAuthenticated`
         with one message for all reasons, so that it does not reveal which accounts exist; after the right password,
-        also `SecondFactorRequired` or `SecondFactorRejected`.
+        also `SecondFactorRequired` or `SecondFactorRejected`. The session stores shortened forms of `address` and
+        `user_agent`, by which its owner recognizes it.
         """
         now = self._clock.now()
         # An invalid e-mail address is not looked up: it may be of any length and content.
@@ -212,7 +227,7 @@ class Accounts:
         account = self._rehash(account, password)
         stamp = _password_stamp(account)
         self._log_ins.record_success(evolve(admission, client=evolve(admission.client, stamp=stamp)), now)
-        pair = self._sessions.open(account)
+        pair = self._sessions.open(account, SessionClient.of(address, user_agent))
         self._record(SecurityEventKind.LOG_IN, account.id, address)
         return evolve(pair, device=self._issue_device(device or self._ids.token(), account, stamp, now))
 

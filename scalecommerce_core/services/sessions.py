@@ -7,15 +7,27 @@ from datetime import timedelta
 
 from attrs import evolve, field, frozen
 
-from scalecommerce_core.domain.account import Account, Lifetimes, Session
-from scalecommerce_core.domain.errors import NotAuthenticated, TokenNotValid, TransactionAborted
+from scalecommerce_core.domain.account import Account, Lifetimes, Session, SessionClient
+from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.product_views import ESTABLISHED_AFTER, ViewerTrust
-from scalecommerce_core.ports import Claims, Clock, Ids, Store, TokenKind, Tokens, Transaction
-from scalecommerce_core.queries import SessionQueries, SessionState
+from scalecommerce_core.ports import (
+    Claims,
+    Clock,
+    Ids,
+    SecurityEvent,
+    SecurityEventKind,
+    SecurityLog,
+    Store,
+    TokenKind,
+    Tokens,
+    Transaction,
+)
+from scalecommerce_core.queries import SessionQueries, SessionState, SessionView
 from scalecommerce_core.services.retry import retry_on
 
 DEFAULT_LIFETIMES = Lifetimes()
+UNKNOWN_CLIENT = SessionClient()
 LOGIN_REFUSED = "No active account has this e-mail address and password."
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of a process that revokes a session and of one that reads this may differ."""
@@ -58,16 +70,23 @@ class Sessions:
         *,
         ids: Ids,
         tokens: Tokens,
+        security_log: SecurityLog,
         lifetimes: Lifetimes = DEFAULT_LIFETIMES,
+        retention: timedelta = timedelta(days=30),
         staff_need_second_factor: bool = False,
     ) -> None:
-        """With `staff_need_second_factor`, staff without a second factor have the rights of other accounts only."""
+        """Ended sessions are purged after `retention`.
+
+        With `staff_need_second_factor`, staff without a second factor have the rights of other accounts only.
+        """
         self._store = store
         self._clock = clock
         self._queries = queries
         self._ids = ids
         self._tokens = tokens
+        self._security_log = security_log
         self._lifetimes = lifetimes
+        self._retention = retention
         self._staff_need_second_factor = staff_need_second_factor
 
     @property
@@ -86,7 +105,7 @@ class Sessions:
             None if allows(states.get(identity.session_id), identity) else session_over() for identity in identities
         ]
 
-    def open(self, account: Account) -> TokenPair:
+    def open(self, account: Account, client: SessionClient = UNKNOWN_CLIENT) -> TokenPair:
         """Open a session and return its tokens. The caller has verified the credentials of `account`.
 
         Raise `NotAuthenticated` if the account was deactivated, or its password changed, since `account` was read.
@@ -98,14 +117,22 @@ class Sessions:
             if current is None or not current.is_active or current.password_hash != account.password_hash:
                 raise NotAuthenticated(LOGIN_REFUSED)
             ends_at = self._lifetimes.end_of_session(now, now, is_staff=current.is_staff)
-            session = Session(SessionId(self._ids.token()), account.id, self._ids.token(), now, ends_at)
+            session = Session(
+                SessionId(self._ids.token()),
+                account.id,
+                self._ids.token(),
+                now,
+                ends_at,
+                network=client.network,
+                user_agent=client.user_agent,
+            )
             tx.sessions.add([session])
             trust = _viewer_trust(tx, current, session)
             is_staff = self._has_staff_rights(tx, current)
         return self._issue_tokens(session, trust, is_staff=is_staff)
 
     @retry_on(TransactionAborted)
-    def refresh(self, token: str) -> TokenPair:
+    def refresh(self, token: str, *, address: str = "") -> TokenPair:
         """Exchange a refresh token for a new pair; raise `TokenNotValid`.
 
         Within `Lifetimes.refresh_grace` after its exchange, a token returns the same pair, byte for byte. Later reuse
@@ -120,6 +147,7 @@ class Sessions:
             account = tx.accounts.lock([claims.account_id]).get(claims.account_id)
             session = tx.sessions.lock([claims.session_id]).get(claims.session_id)
             valid, trust, is_staff = False, ViewerTrust.UNKNOWN, False
+            was_revoked = session is None or session.revoked_at is not None
             if session is not None and account is not None and account.is_active:
                 valid = session.exchange(
                     claims.id,
@@ -132,6 +160,8 @@ class Sessions:
                 trust = _viewer_trust(tx, account, session)
                 is_staff = self._has_staff_rights(tx, account)
         if not valid or session is None or account is None:
+            if session is not None and session.revoked_at is not None and not was_revoked:
+                self._record(SecurityEventKind.REFRESH_TOKEN_REUSED, claims.account_id, address)
             raise session_over()
         return self._issue_tokens(session, trust, is_staff=is_staff)
 
@@ -166,15 +196,48 @@ class Sessions:
         if error is not None:
             raise error
 
-    @retry_on(TransactionAborted)
-    def log_out(self, who: Identity) -> None:
+    def log_out(self, who: Identity, *, address: str = "") -> None:
         """Revoke the session: its tokens become invalid."""
+        self._revoke(who.session_id)
+        self._record(SecurityEventKind.SESSION_REVOKED, who.account_id, address, "logged out")
+
+    def list_open(self, account_id: AccountId) -> Sequence[SessionView]:
+        """The open sessions of an account, the newest first."""
+        return self._queries.open_sessions(account_id, self._clock.now())
+
+    def revoke(self, who: Identity, number: int, *, address: str = "") -> None:
+        """Revoke one of the caller's sessions by its `SessionView.number`; raise `NotFound`."""
+        found = [session for session in self.list_open(who.account_id) if session.number == number]
+        if not found:
+            raise NotFound("session", number)
+        self._revoke(found[0].id)
+        self._record(SecurityEventKind.SESSION_REVOKED, who.account_id, address)
+
+    @retry_on(TransactionAborted)
+    def revoke_others(self, who: Identity, *, address: str = "") -> None:
+        """Revoke all of the caller's sessions except the present one."""
+        with self._store.begin() as tx:
+            tx.sessions.revoke_all(who.account_id, self._clock.now(), keep=who.session_id)
+        self._record(SecurityEventKind.SESSION_REVOKED, who.account_id, address, "all others")
+
+    def purge(self, limit: int = 2_000) -> int:
+        """Delete up to `limit` sessions that ended longer ago than the retention; return their number."""
+        # A revoked session must be known for as long as its access token may be valid.
+        age = max(self._retention, self.revocation_lifetime)
+        with self._store.begin() as tx:
+            return tx.sessions.purge(self._clock.now() - age, limit)
+
+    @retry_on(TransactionAborted)
+    def _revoke(self, session_id: SessionId) -> None:
         now = self._clock.now()
         with self._store.begin() as tx:
-            sessions = tx.sessions.lock([who.session_id])
+            sessions = tx.sessions.lock([session_id])
             for session in sessions.values():
                 session.revoke(now)
             tx.sessions.save(list(sessions.values()))
+
+    def _record(self, kind: SecurityEventKind, account_id: AccountId, address: str, detail: str = "") -> None:
+        self._security_log.record(SecurityEvent(kind, account_id, address, detail))
 
     def _has_staff_rights(self, tx: Transaction, account: Account) -> bool:
         if not account.is_staff or not self._staff_need_second_factor:

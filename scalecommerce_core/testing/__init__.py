@@ -118,11 +118,17 @@ def in_memory_market(
     ids = ids or CountingIds()
     queries = MemoryQueries(memory, currency)
     tokens = RememberedTokens()
+    security_log = security_log or RecordedSecurityEvents()
     sessions = Sessions(
-        store, clock, queries, ids=ids, tokens=tokens, staff_need_second_factor=require_staff_second_factor
+        store,
+        clock,
+        queries,
+        ids=ids,
+        tokens=tokens,
+        security_log=security_log,
+        staff_need_second_factor=require_staff_second_factor,
     )
     passwords, rate_limiter = PlainPasswords(), rate_limiter or MemoryRateLimiter()
-    security_log = security_log or RecordedSecurityEvents()
     verified = VerifiedAccounts(required=require_verified_email)
     emails = Emails(
         store, clock, randomness=SeededRandomness(), sender=email_sender or RecordingEmailSender(), rules=email_rules

@@ -54,7 +54,7 @@ def real_market(
     database, clock = database_engine(url), clock or SettableClock()
     store, queries = PostgresStore(database, changed), PostgresQueries(database)
     ids, tokens = CountingIds(), RememberedTokens()
-    sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens)
+    sessions = Sessions(store, clock, queries, ids=ids, tokens=tokens, security_log=RecordedSecurityEvents())
     passwords, limiter, log = PlainPasswords(), MemoryRateLimiter(), RecordedSecurityEvents()
     rules = EmailRules(enabled=True)
     emails = Emails(store, clock, randomness=SeededRandomness(), sender=RecordingEmailSender(), rules=rules)

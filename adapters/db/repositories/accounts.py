@@ -105,7 +105,7 @@ def _account(row: Sequence[Any]) -> Account:
 
 
 _STATE: Final = ("current", "expires_at", "revoked_at", "previous", "rotated_at")
-_SESSION: Final = ("id", "account_id", "created_at", *_STATE)
+_SESSION: Final = ("id", "account_id", "created_at", *_STATE, "network", "user_agent")
 _INSERT_SESSION: Final = Insert(sessions, *_SESSION)
 _UPDATE_SESSION: Final = Update(sessions, ["id"], *_STATE)
 _LOCK_SESSIONS: Final = (
@@ -124,6 +124,19 @@ _REVOKE_ALL: Final = (
     .values(revoked_at=bindparam("now", type_=Moment))
     .returning(sessions.c.id)
 )
+
+
+# Two indexes give the rows, so the conditions are not joined by OR.
+_PURGE_SESSIONS: Final = text(
+    """
+    DELETE FROM sessions WHERE id IN (
+        SELECT id FROM (
+            (SELECT id FROM sessions WHERE expires_at < :before LIMIT :limit)
+            UNION (SELECT id FROM sessions WHERE revoked_at < :before LIMIT :limit)
+        ) AS dead LIMIT :limit
+    )
+    """
+).bindparams(bindparam("before", type_=Moment))
 
 
 class PostgresSessionRepository:
@@ -147,6 +160,9 @@ class PostgresSessionRepository:
         )
         revoked = {session.id for session in changed if session.revoked_at is not None}
         self._sql.pending_changes.revoked_sessions.update(revoked - self._revoked_before)
+
+    def purge(self, before: datetime, limit: int) -> int:
+        return self._sql.execute(_PURGE_SESSIONS, {"before": before, "limit": limit})
 
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         rows = self._sql.fetch_all(_REVOKE_ALL, {"account": account_id, "kept": keep, "now": now})

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.schema.metadata import Moment, metadata, one_of
-from scalecommerce_core.domain.account import EMAIL_LENGTH, REASON_LENGTH, AccountActionKind
+from scalecommerce_core.domain.account import EMAIL_LENGTH, MAX_USER_AGENT, REASON_LENGTH, AccountActionKind
 from scalecommerce_core.domain.account_token import TokenPurpose
 from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH
@@ -72,7 +72,10 @@ sessions: Final = Table(
     Column("revoked_at", Moment),
     Column("previous", String(255)),
     Column("rotated_at", Moment),
+    Column("network", String(50), nullable=False, server_default=text("''")),
+    Column("user_agent", String(MAX_USER_AGENT), nullable=False, server_default=text("''")),
 )
+Index("sessions_expires_idx", sessions.c.expires_at)
 # API processes read the recent revocations when they start.
 Index("sessions_revoked_idx", sessions.c.revoked_at, postgresql_where=text("revoked_at IS NOT NULL"))
 

@@ -1,6 +1,7 @@
 """Examples of `users/api/v1/`."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 from adapters.http.examples.demo_market import (
@@ -9,6 +10,7 @@ from adapters.http.examples.demo_market import (
     COLLEAGUE,
     COLLEAGUE_ID,
     CURSOR,
+    EARLIER,
     LONG_AGO,
     NOW,
     PASSWORD,
@@ -22,6 +24,7 @@ from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.account_administration import AccountActionSchema, AccountSchema
 from adapters.http.resources.account_emails import EXAMPLE_TOKEN
 from adapters.http.resources.second_factor import EnrolmentSchema, RecoveryCodesSchema, SecondFactorSchema
+from adapters.http.resources.sessions import SessionListSchema, SessionSchema
 from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
 from scalecommerce_core.domain.account import AccountActionKind
 from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
@@ -30,6 +33,8 @@ from scalecommerce_core.services.sessions import LOGIN_REFUSED
 
 NEW_PASSWORD: Final = "nine small teapots"  # noqa: S105 - an example
 TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"  # noqa: S105 - an example
+SESSION_NUMBER: Final = 6_402_373_705_728_000
+FAR: Final = NOW + timedelta(days=14)
 REFRESH: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
 DEVICE: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImR0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
 
@@ -94,6 +99,17 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         responses={201: UserSchema(11, "Kara", "", "kara@example.com", "Sells tea.", "Kara")},
         problems=[Invalid.field("email", "An account with this e-mail address exists already.")],
     ),
+    "listSessions": Example(
+        responses={
+            200: SessionListSchema(
+                [SessionSchema(SESSION_NUMBER, True, EARLIER, NOW, FAR, "192.0.2.0/24", "Mozilla/5.0 (X11)")]
+            )
+        }
+    ),
+    "revokeSession": Example(
+        is_refused=True, parameters={"id": SESSION_NUMBER}, problems=[NotFound("session", SESSION_NUMBER)]
+    ),
+    "revokeOtherSessions": Example(),
     "readUser": Example(
         parameters={"id": BUYER_ID},
         responses={200: _account(AccountActionKind.REACTIVATED, "It was a mistake.")},

@@ -26,6 +26,6 @@ class Example:
     invalid_body: Mapping[str, Any] = {}
     """An invalid body for the example of field errors; by default, a body without the required fields."""
     is_refused: bool = False
-    """Whether the example is refused with a 400 or 409: the request needs a token or code that only an owner gets."""
+    """Whether the example is refused with a 400, 404 or 409: it needs a token, code or id that only its owner gets."""
     problems: Sequence[Problem | MarketError] = ()
     """Problems with messages of this operation, which replace the general examples of their codes."""

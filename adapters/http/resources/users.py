@@ -178,6 +178,7 @@ class UserResource:
             address=address,
             code=body.code,
             device_token=body.device_token,
+            user_agent=call.request.headers.get("user-agent", ""),
         )
         return json_response(LogInTokensSchema(pair.access, pair.refresh, pair.device))
 
@@ -193,7 +194,7 @@ class UserResource:
         errors=(TokenNotValid,),
     )
     async def refresh_token(self, call: Call[RefreshBody, None]) -> Response:
-        pair = await self._dependencies.run_in_thread(self._sessions.refresh, call.body.refresh)
+        pair = await self._dependencies.run_in_thread(self._sessions.refresh, call.body.refresh, address=_address(call))
         return json_response(TokensSchema(pair.access, pair.refresh))
 
     @OperationSpec(
@@ -326,5 +327,5 @@ class UserResource:
         access=Access.ACCOUNT,
     )
     async def log_out(self, call: Call[None, None]) -> Response:
-        await self._dependencies.run_in_thread(self._sessions.log_out, call.identity)
+        await self._dependencies.run_in_thread(self._sessions.log_out, call.identity, address=_address(call))
         return no_content()

@@ -124,6 +124,20 @@ class AccountsContract:
                 revoked_at=NOW,
             )
 
+    def test_ended_sessions_are_purged(self, store: Store) -> None:
+        owner = Stage(store).account()
+        kept = [_session(owner, "open"), _session(owner, "revoked later", revoked_at=NOW + HOUR)]
+        dead = [_session(owner, f"revoked {n}", revoked_at=NOW - HOUR) for n in range(2)]
+        dead += [Session(SessionId(f"expired {n}"), owner, "first", NOW - DAY, NOW - HOUR) for n in range(2)]
+        with store.begin() as tx:
+            tx.sessions.add([*kept, *dead])
+        with store.begin() as tx:
+            assert tx.sessions.purge(NOW, 3) == 3
+        with store.begin() as tx:
+            assert tx.sessions.purge(NOW, 3) == 1
+            assert tx.sessions.purge(NOW, 3) == 0
+            assert set(tx.sessions.lock([each.id for each in (*kept, *dead)])) == {each.id for each in kept}
+
     def test_revoke_all_keeps_the_given_session(self, store: Store) -> None:
         stage = Stage(store)
         owner, other = stage.account(), stage.account()

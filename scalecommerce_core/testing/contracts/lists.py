@@ -9,6 +9,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId,
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
+    MAX_SESSIONS,
     AccountFilter,
     AccountView,
     Key,
@@ -19,6 +20,7 @@ from scalecommerce_core.queries import (
     Queries,
     SaleView,
     SessionState,
+    SessionView,
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
@@ -122,6 +124,36 @@ class ListsContract:
             revoked.id: SessionState(ann, is_open=False, is_staff=False),
         }
         assert queries.session_states([]) == {}
+
+    def test_open_sessions_are_listed_newest_first(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ann, other = stage.account(), stage.account()
+        made = [
+            Session(
+                SessionId(f"s{n}"),
+                ann,
+                "first",
+                NOW + n * SECOND,
+                NOW + DAY,
+                network="192.0.2.0/24",
+                user_agent="Ärger",
+            )
+            for n in range(MAX_SESSIONS + 1)
+        ]
+        made[-1].rotated_at = NOW + DAY / 2
+        hidden = [
+            Session(SessionId("revoked"), ann, "first", NOW + DAY, NOW + DAY, NOW),
+            Session(SessionId("expired"), ann, "first", NOW, NOW + SECOND),
+            Session(SessionId("other"), other, "first", NOW, NOW + DAY),
+        ]
+        with store.begin() as tx:
+            tx.sessions.add([*made, *hidden])
+        found = queries.open_sessions(ann, NOW + SECOND)
+        assert [view.id for view in found] == [each.id for each in made[:0:-1]]
+        assert found[0] == SessionView(
+            made[-1].id, made[-1].created_at, NOW + DAY / 2, NOW + DAY, "192.0.2.0/24", "Ärger"
+        )
+        assert found[1].used_at == found[1].created_at
 
     def test_revoked_sessions_are_those_since_a_time(self, store: Store, queries: Queries) -> None:
         ann = Stage(store).account()

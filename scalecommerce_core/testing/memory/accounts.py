@@ -70,6 +70,16 @@ class MemorySessions:
     def lock(self, ids: Collection[SessionId]) -> Mapping[SessionId, Session]:
         return self._sessions.get_many(sorted(ids))
 
+    def purge(self, before: datetime, limit: int) -> int:
+        dead = [
+            session.id
+            for session in self._sessions.all()
+            if session.expires_at < before or (session.revoked_at is not None and session.revoked_at < before)
+        ][:limit]
+        for id_ in dead:
+            self._sessions.delete(id_)
+        return len(dead)
+
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         for session in [evolve(session) for session in self._sessions.all()]:
             if session.account_id == account_id and session.id != keep:

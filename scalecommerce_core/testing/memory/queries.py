@@ -37,6 +37,7 @@ from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import (
     ACTIVE_ACCOUNTS,
     MAX_FACET_VALUES,
+    MAX_SESSIONS,
     PRICE_BUCKETS,
     AccountDetails,
     AccountFilter,
@@ -64,6 +65,7 @@ from scalecommerce_core.queries import (
     SellerRef,
     SellerStats,
     SessionState,
+    SessionView,
     SortOrder,
     StockDiscrepancy,
     TopProduct,
@@ -128,6 +130,15 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
                 is_open = session.revoked_at is None and account.is_active
                 found[id_] = SessionState(account.id, is_open, account.is_staff)
         return found
+
+    def open_sessions(self, account_id: AccountId, now: datetime) -> Sequence[SessionView]:
+        mine = [each for each in self._tables.sessions.all() if each.account_id == account_id and each.is_open(now)]
+        mine.sort(key=lambda each: each.id)
+        mine.sort(key=lambda each: each.created_at, reverse=True)
+        return [
+            SessionView(each.id, each.created_at, each.issued_at, each.expires_at, each.network, each.user_agent)
+            for each in mine[:MAX_SESSIONS]
+        ]
 
     def revoked_sessions(self, since: datetime) -> Sequence[SessionId]:
         return [

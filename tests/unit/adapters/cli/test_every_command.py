@@ -21,7 +21,7 @@ from scalecommerce_core.testing import RecordingSender, in_memory_market
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.adapters.cli.test_help import ALL
 from tests.unit.support.command_tree import command_tree
-from tests.unit.support.shop import MarketActions, line, usd
+from tests.unit.support.shop import PASSWORD, MarketActions, line, usd
 
 HOSTILE = "[/red] :tea: [bold]" + "very " * 12 + "long"
 """A name that looks like markup and is wider than its column."""
@@ -42,6 +42,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "createsuperuser": ["--email", "root@example.com", "--password-stdin"],
     "users list": ["--limit", "10"],
     "users show": [SELLER],
+    "users sessions": [SELLER],
     "users deactivate": [SELLER, "--reason", HOSTILE],
     "users reactivate": [SELLER, "--reason", "[/red]"],
     "users dismiss": [SELLER, "--reason", "Left the team."],
@@ -89,6 +90,7 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     unwrap_single(market.webhooks.ping([ActOnEndpoint(endpoint, seller.id)]))
     market.webhooks.deliver()
     runtime.clock.advance(days=28)
+    market.accounts.log_in(SELLER, PASSWORD, address="192.0.2.9", user_agent=HOSTILE)
     actions.buy(buyer, line(product_id, 12))
     market.relay.assign_sequence()
     for policy in market.queries.policies(None, PageRequest()).rows:

@@ -15,7 +15,7 @@ WANTED = {
     "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
     "pricing withdraw",
-    "statistics verify", "statistics rebuild", "security events", "users list", "users show",
+    "statistics verify", "statistics rebuild", "security events", "users list", "users show", "users sessions",
     "users deactivate", "users reactivate", "users dismiss", "users log-out",
 }  # fmt: skip
 

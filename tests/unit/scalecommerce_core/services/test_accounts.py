@@ -42,7 +42,11 @@ LIFETIMES = Lifetimes()
 
 
 def sessions_over(store: Store, shop: Shop, lifetimes: Lifetimes = LIFETIMES, **more: Any) -> Sessions:
-    ports: dict[str, Any] = {"ids": CountingIds(), "tokens": RememberedTokens()}
+    ports: dict[str, Any] = {
+        "ids": CountingIds(),
+        "tokens": RememberedTokens(),
+        "security_log": RecordedSecurityEvents(),
+    }
     return Sessions(store, shop.clock, shop.queries, lifetimes=lifetimes, **ports | more)
 
 

@@ -9,7 +9,7 @@ CREATES_NOTHING: Final = {
     "payOrder", "cancelOrder", "changePassword", "logOut", "rollBackPricingRun", "cancelPricingRun",
     "changeEmail", "requestEmailVerification", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
     "disableSecondFactor", "withdrawPrice", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",
-    "dismissStaff", "quotePrices",
+    "dismissStaff", "quotePrices", "revokeOtherSessions",
 }  # fmt: skip
 """Authenticated POSTs that set a state, so that repeating them is harmless."""
 

@@ -80,19 +80,20 @@ COMPONENTS = """
     OverloadedProblem OwnAccountProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_OrderDocument_
     PageAnswer_PolicyDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_ PageAnswer_StoredDecisionDocument_
     PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem
-    PaymentInProgressProblem PaymentTooLateProblem PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument
-    PolicyKindsDocument PolicyPatch PolicyUnknownProblem PreconditionFailedProblem PreviewDocument PriceCause
-    PriceHistoryDocument PriceIntervalDocument PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody
-    ProblemDocument Product ProductPage ProductPatch ProductPut ProductStatisticsDocument ProfileBody QuoteDocument
-    QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody
-    RefundBody RefundItem RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem
-    ResetBody ResetRequestBody RunDocument RunNotReversibleProblem RunStatus Sale SecondFactorDocument
-    SecondFactorOffProblem SecondFactorOnProblem SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument
-    SellerDocument SellerStatsSeriesDocument ShortfallDocument SignUpBody StockBody StockDocument StockMovedProblem
+    PaymentInProgressProblem PaymentTooLateProblem PointDocument PolicyDocument PolicyFailedProblem
+    PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem PreconditionFailedProblem
+    PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument PriceMovedProblem PriceStatisticsDocument
+    PriceWithdrawalBody ProblemDocument Product ProductPage ProductPatch ProductPut ProductStatisticsDocument
+    ProfileBody QuoteDocument QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody RecoveryCodesDocument
+    ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem RejectionReason
+    RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RunDocument
+    RunNotReversibleProblem RunStatus Sale SecondFactorDocument SecondFactorOffProblem SecondFactorOnProblem
+    SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument SellerStatsSeriesDocument
+    SessionDocument SessionListDocument ShortfallDocument SignUpBody StockBody StockDocument StockMovedProblem
     StoredDecisionDocument TokenNotValidProblem Tokens TooManyAttemptsProblem TooManyEndpointsProblem
     TooManyOpenOrdersProblem TooManyPoliciesProblem TopProductDocument TransactionAbortedProblem
-    TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User VerifyBody
-    VersionMismatchProblem
+    TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User
+    VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 
