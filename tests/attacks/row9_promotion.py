@@ -52,7 +52,8 @@ class PromotedStranger(Attack):
 
 
 def _promote(target: Target, *options: str) -> int:
-    command = [*target.command, "createsuperuser", "--email", ADDRESS, "--promote", "--data", target.data, *options]
+    where = ["--data", target.data] if target.data else []
+    command = [*target.command, "createsuperuser", "--email", ADDRESS, "--promote", *where, *options]
     done = subprocess.run(
         command, input=f"{NEW_PASSWORD}\n", capture_output=True, text=True, timeout=PATIENCE, check=False
     )

@@ -6,7 +6,7 @@ import re
 import secrets
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -137,6 +137,11 @@ class Deployment:
                 return False
 
         eventually(answers, "the API's first answer")
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The environment variables of the processes."""
+        return self._settings
 
     def person(self, name: str, **profile: str) -> httpx2.Client:
         """Return a client that is logged in as a new account."""
