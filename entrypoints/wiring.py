@@ -61,6 +61,7 @@ from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import PaymentRules, Payments
+from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing, PricingRules
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
@@ -209,9 +210,23 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         emails=emails,
         second_factor=check,
     )
+    catalog = Catalog(store, clock, verified=verified)
+    pricing = Pricing(store, clock, PricingRules(settings.policies_per_account, settings.min_epoch))
+    webhooks = Webhooks(
+        store,
+        clock,
+        queries,
+        ids=ids,
+        randomness=SystemRandomness(),
+        cipher=cipher,
+        sender=sender,
+        limiter=rate_limiter,
+        rules=_webhook_rules(settings),
+        verified=verified,
+    )
     market = Market(
         accounts=accounts,
-        catalog=Catalog(store, clock, verified=verified),
+        catalog=catalog,
         emails=emails,
         email_verification=EmailVerification(
             store,
@@ -246,7 +261,21 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             gateway=gateway,
             rules=PaymentRules(settings.payment_deadline),
         ),
-        pricing=Pricing(store, clock, PricingRules(settings.policies_per_account, settings.min_epoch)),
+        personal_data=PersonalData(
+            store,
+            clock,
+            queries,
+            ids=ids,
+            accounts=accounts,
+            check=check,
+            catalog=catalog,
+            pricing=pricing,
+            webhooks=webhooks,
+            emails=emails,
+            limiter=rate_limiter,
+            security=security_log,
+        ),
+        pricing=pricing,
         relay=OutboxRelay(store, clock, settings.event_retention),
         repricing=Repricing(store, clock, retention=settings.decision_retention, min_epoch=settings.min_epoch),
         search_index=SearchIndex(store),
@@ -265,18 +294,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         ),
         sessions=sessions,
         statistics=Statistics(store, clock),
-        webhooks=Webhooks(
-            store,
-            clock,
-            queries,
-            ids=ids,
-            randomness=SystemRandomness(),
-            cipher=cipher,
-            sender=sender,
-            limiter=rate_limiter,
-            rules=_webhook_rules(settings),
-            verified=verified,
-        ),
+        webhooks=webhooks,
         queries=queries,
         store=store,
         clock=clock,

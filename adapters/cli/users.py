@@ -1,5 +1,6 @@
-"""`users`: list accounts, deactivate and reactivate them, dismiss staff, end sessions."""
+"""`users`: list accounts, decide who has access, and export and delete the data of a person."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from scalecommerce_core.queries import AccountDetails, AccountFilter, PageReques
 from scalecommerce_core.services.account_administration import OPERATOR, AccountAdministration, Actor
 from scalecommerce_core.services.market import Market
 
-app = typer.Typer(no_args_is_help=True, help="List accounts, and decide who has access.")
+app = typer.Typer(no_args_is_help=True, help="List accounts, decide who has access, export and delete data.")
 
 AccountArgument = Annotated[
     str, typer.Argument(metavar="EMAIL|ID", help="The account, by its e-mail address or number.", show_default=False)
@@ -148,6 +149,54 @@ def log_out(
 ) -> None:
     """End all sessions of an account, which may log in again."""
     _act(ctx, account, reason, data, as_json, AccountAdministration.revoke_sessions)
+
+
+@app.command("reset-second-factor")
+def reset_second_factor(
+    ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """Remove the second factor of an account whose owner lost the app and the recovery codes, and end its sessions."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.second_factors.reset(find_account(opened.market, account))
+    if as_json:
+        print_json({"id": found.id, "email": found.email})
+    else:
+        print_line(f"{found.email} (account {found.id}) has no second factor any more. Its sessions were ended.")
+
+
+@app.command()
+def export(ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Print everything that is stored about an account as one JSON document, on request of its owner."""
+    del as_json  # The output is always JSON.
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        personal_data = opened.market.personal_data
+        for part in personal_data.export(find_account(opened.market, account), limited=False):
+            sys.stdout.write(part)
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    account: AccountArgument,
+    reason: ReasonOption,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the personal data of an account for good, on request of its owner.
+
+    Its products are withdrawn; its sessions, pricing policies and webhooks end. Orders keep their lines and amounts.
+    Refused while orders are open, or payments and refunds in progress.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        id_ = find_account(opened.market, account)
+        opened.market.personal_data.delete_for(id_, reason, OPERATOR)
+    if as_json:
+        print_json({"id": id_})
+    else:
+        print_line(f"Account {id_} is deleted.")
 
 
 def _act(  # noqa: PLR0917 - the options of a command

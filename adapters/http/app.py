@@ -19,6 +19,7 @@ from adapters.http.resources.categories import CategoryResource
 from adapters.http.resources.events import EventResource
 from adapters.http.resources.health import HealthResource
 from adapters.http.resources.orders import OrderResource
+from adapters.http.resources.personal_data import PersonalDataResource
 from adapters.http.resources.pricing_assignments import PricingAssignmentResource
 from adapters.http.resources.pricing_policies import PricingPolicyResource
 from adapters.http.resources.pricing_runs import PricingRunResource
@@ -34,9 +35,9 @@ from adapters.http.resources.webhooks import WebhookResource
 
 RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     UserResource, SessionResource, AccountAdministrationResource, PasswordResetResource, EmailVerificationResource,
-    SecondFactorResource, SearchResource, ProductResource, StatisticsResource, StockResource, CategoryResource,
-    OrderResource, PricingPolicyResource, PricingAssignmentResource, PricingRunResource, EventResource,
-    WebhookResource, HealthResource,
+    SecondFactorResource, PersonalDataResource, SearchResource, ProductResource, StatisticsResource, StockResource,
+    CategoryResource, OrderResource, PricingPolicyResource, PricingAssignmentResource, PricingRunResource,
+    EventResource, WebhookResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

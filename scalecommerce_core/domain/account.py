@@ -119,6 +119,7 @@ class AccountActionKind(StrEnum):
     STAFF_APPOINTED = "staff_appointed"
     STAFF_DISMISSED = "staff_dismissed"
     SESSIONS_REVOKED = "sessions_revoked"
+    DELETED = "deleted"
 
 
 @frozen

@@ -34,6 +34,7 @@ MarketError
 │   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one
 │   ├── SecondFactorOn        the account has a second factor: switch it off before setting up another one
 │   ├── SecondFactorOff       the account has no second factor: set one up first
+│   ├── OrdersOpen            the account has open orders, payments or refunds: settle them, then delete it
 │   ├── EmailOff              the shop sends no e-mail: ask its operator
 │   ├── TooManyPolicies       the seller has the most pricing policies that are allowed: delete one
 │   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it

@@ -73,6 +73,14 @@ class SessionRepository(Protocol):
         """Delete up to `limit` sessions that were revoked or expired before this time; return their number."""
         ...
 
+    def erase_clients(self, account_id: AccountId) -> None:
+        """Empty what the sessions of an account tell about their clients: networks and user agents."""
+        ...
+
+    def of_account(self, account_id: AccountId) -> Sequence[Session]:
+        """Read the sessions of an account without a lock, oldest first."""
+        ...
+
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         """Revoke all sessions of an account except `keep`."""
         ...

@@ -98,6 +98,12 @@ class OrderRepository(Protocol):
         """
         ...
 
+    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[OrderId]:
+        """Up to `limit` orders of the account, or with its products, by id, that are not settled: CREATED, PENDING, or
+        with an open payment attempt or refund.
+        """
+        ...
+
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         """Lock the first CREATED orders, in id order, that are neither parked nor deferred beyond `now`.
 

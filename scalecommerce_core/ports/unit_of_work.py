@@ -118,6 +118,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     AccountRepository.lock_with_staff: LockRank.ACCOUNT,
     SessionRepository.lock: LockRank.SESSION,
     SessionRepository.revoke_all: LockRank.SESSION,
+    SessionRepository.erase_clients: LockRank.SESSION,
     OrderRepository.lock: LockRank.ORDER,
     OrderRepository.claim_undecided: LockRank.ORDER,
     OrderRepository.claim_expired: LockRank.ORDER,

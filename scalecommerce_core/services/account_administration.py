@@ -116,14 +116,14 @@ class AccountAdministration:
             if (account := found.get(account_id)) is None:
                 raise NotFound("account", account_id)
             if removes_access:
-                _check_removal(account, found.values(), entry.actor_id)
+                check_removal(account, found.values(), entry.actor_id)
             changed = act(tx, account, entry.occurred_at)
             if changed:
                 tx.accounts.add_action(entry)
         return account, changed
 
 
-def _check_removal(account: Account, locked: Collection[Account], by: AccountId | None) -> None:
+def check_removal(account: Account, locked: Collection[Account], by: AccountId | None) -> None:
     """Raise an error if the account is the actor's own, or the only active one of staff; `locked` has all of these."""
     if account.id == by:
         raise OwnAccount("You cannot do this to your own account: ask another member of staff.")

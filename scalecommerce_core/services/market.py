@@ -14,6 +14,7 @@ from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
+from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
@@ -39,6 +40,7 @@ class Market:
     ordering: Ordering
     password_reset: PasswordReset
     payments: Payments
+    personal_data: PersonalData
     pricing: Pricing
     relay: OutboxRelay
     repricing: Repricing

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.account import Account, normal_email
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Conflict, Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind
@@ -183,16 +183,12 @@ class SecondFactors:
         self._remove(account, keep, self._clock.now())
         self._record(account.id, address, "switched off")
 
-    def reset(self, email: str) -> Account:
+    def reset(self, account_id: AccountId) -> Account:
         """For operators: remove the second factor of an account whose owner lost it, and end all sessions.
 
-        Raise `Invalid`, `NotFound` or `SecondFactorOff`.
+        Raise `NotFound` or `SecondFactorOff`.
         """
-        normal = normal_email(email)
-        with self._store.begin() as tx:
-            account = tx.accounts.by_email([normal]).get(normal)
-        if account is None:
-            raise NotFound("account", email)
+        account, _ = self._read(account_id)
         self._remove(account, None, self._clock.now())
         self._record(account.id, "", "removed by an operator")
         return account

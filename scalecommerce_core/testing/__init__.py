@@ -26,6 +26,7 @@ from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
+from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
 from scalecommerce_core.services.repricing import Repricing
@@ -156,9 +157,20 @@ def in_memory_market(
         emails=emails,
         second_factor=check,
     )
+    catalog, pricing = Catalog(store, clock, verified=verified), Pricing(store, clock)
+    webhooks = Webhooks(
+        store,
+        clock,
+        queries,
+        ids=ids,
+        randomness=SeededRandomness(),
+        cipher=cipher,
+        sender=sender or RecordingSender(),
+        verified=verified,
+    )
     return Market(
         accounts=accounts,
-        catalog=Catalog(store, clock, verified=verified),
+        catalog=catalog,
         emails=emails,
         email_verification=EmailVerification(
             store, clock, accounts=accounts, emails=emails, limiter=rate_limiter, security=security_log
@@ -175,7 +187,21 @@ def in_memory_market(
         ),
         account_administration=AccountAdministration(store, clock, security_log),
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
-        pricing=Pricing(store, clock),
+        personal_data=PersonalData(
+            store,
+            clock,
+            queries,
+            ids=ids,
+            accounts=accounts,
+            check=check,
+            catalog=catalog,
+            pricing=pricing,
+            webhooks=webhooks,
+            emails=emails,
+            limiter=rate_limiter,
+            security=security_log,
+        ),
+        pricing=pricing,
         relay=OutboxRelay(store, clock),
         repricing=Repricing(store, clock, pause=lambda _: None),
         search_index=SearchIndex(store),
@@ -193,16 +219,7 @@ def in_memory_market(
         ),
         sessions=sessions,
         statistics=Statistics(store, clock),
-        webhooks=Webhooks(
-            store,
-            clock,
-            queries,
-            ids=ids,
-            randomness=SeededRandomness(),
-            cipher=cipher,
-            sender=sender or RecordingSender(),
-            verified=verified,
-        ),
+        webhooks=webhooks,
         queries=queries,
         store=store,
         clock=clock,

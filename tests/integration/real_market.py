@@ -19,6 +19,7 @@ from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
+from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
@@ -76,10 +77,21 @@ def real_market(
         second_factor=check,
     )
     try:
+        catalog, pricing = Catalog(store, clock), Pricing(store, clock)
+        webhooks = Webhooks(
+            store,
+            clock,
+            queries,
+            ids=CountingIds(),
+            randomness=SeededRandomness(),
+            cipher=cipher,
+            sender=RecordingSender(),
+            rules=WebhookRules(tests_per_account=0, tests_per_host=0, tests_in_total=0),
+        )
         yield Market(
             accounts=accounts,
             account_administration=AccountAdministration(store, clock, RecordedSecurityEvents()),
-            catalog=Catalog(store, clock),
+            catalog=catalog,
             emails=emails,
             email_verification=EmailVerification(
                 store, clock, accounts=accounts, emails=emails, limiter=limiter, security=log
@@ -89,7 +101,21 @@ def real_market(
                 store, clock, passwords=passwords, emails=emails, limiter=limiter, security=log
             ),
             payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
-            pricing=Pricing(store, clock),
+            personal_data=PersonalData(
+                store,
+                clock,
+                queries,
+                ids=ids,
+                accounts=accounts,
+                check=check,
+                catalog=catalog,
+                pricing=pricing,
+                webhooks=webhooks,
+                emails=emails,
+                limiter=limiter,
+                security=log,
+            ),
+            pricing=pricing,
             relay=OutboxRelay(store, clock),
             repricing=Repricing(store, clock),
             search_index=SearchIndex(store),
@@ -106,16 +132,7 @@ def real_market(
             ),
             sessions=sessions,
             statistics=Statistics(store, clock),
-            webhooks=Webhooks(
-                store,
-                clock,
-                queries,
-                ids=CountingIds(),
-                randomness=SeededRandomness(),
-                cipher=cipher,
-                sender=RecordingSender(),
-                rules=WebhookRules(tests_per_account=0, tests_per_host=0, tests_in_total=0),
-            ),
+            webhooks=webhooks,
             queries=queries,
             store=store,
             clock=clock,

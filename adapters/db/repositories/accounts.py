@@ -114,6 +114,16 @@ _LOCK_SESSIONS: Final = (
     .order_by(sessions.c.id)
     .with_for_update(key_share=True)
 )
+_ERASE_CLIENTS: Final = (
+    update(sessions)
+    .where(sessions.c.account_id == bindparam("account", type_=BigInteger))
+    .values(network="", user_agent="")
+)
+_SESSIONS_OF: Final = (
+    select(*(sessions.c[name] for name in _SESSION))
+    .where(sessions.c.account_id == bindparam("account", type_=BigInteger))
+    .order_by(sessions.c.created_at, sessions.c.id)
+)
 _REVOKE_ALL: Final = (
     update(sessions)
     .where(
@@ -163,6 +173,13 @@ class PostgresSessionRepository:
 
     def purge(self, before: datetime, limit: int) -> int:
         return self._sql.execute(_PURGE_SESSIONS, {"before": before, "limit": limit})
+
+    def erase_clients(self, account_id: AccountId) -> None:
+        self._sql.execute(_ERASE_CLIENTS, {"account": account_id})
+
+    def of_account(self, account_id: AccountId) -> Sequence[Session]:
+        rows = self._sql.fetch_all(_SESSIONS_OF, {"account": account_id})
+        return [Session(**dict(zip(_SESSION, row, strict=True))) for row in rows]
 
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         rows = self._sql.fetch_all(_REVOKE_ALL, {"account": account_id, "kept": keep, "now": now})

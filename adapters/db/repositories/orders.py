@@ -109,6 +109,23 @@ _HAS_BOUGHT: Final = (
     )
     .limit(1)
 )
+# Reads the partial indexes of open orders, open attempts and open refunds, so the history of the account costs nothing.
+_UNSETTLED: Final = text(
+    """
+    SELECT id FROM (
+        SELECT id, buyer_id FROM orders WHERE status IN ('CREATED', 'PENDING')
+        UNION
+        SELECT orders.id, buyer_id FROM payments JOIN orders ON orders.id = order_id WHERE payments.status = 'OPEN'
+        UNION
+        SELECT orders.id, buyer_id FROM payment_refunds
+        JOIN payments ON payments.id = payment_id JOIN orders ON orders.id = order_id
+        WHERE payment_refunds.status = 'OPEN'
+    ) AS unsettled
+    WHERE buyer_id = :account
+        OR EXISTS (SELECT FROM order_lines WHERE order_id = unsettled.id AND seller_id = :account)
+    ORDER BY id LIMIT :limit
+    """
+)
 _TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.DECIDER.value))
 _UNDECIDED: Final = (
     _SELECTED.where(
@@ -230,6 +247,10 @@ class PostgresOrderRepository:
 
     def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
         return bool(self._sql.fetch_all(_HAS_BOUGHT, {"buyer": buyer_id, "before": paid_before}))
+
+    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[OrderId]:
+        rows = self._sql.fetch_all(_UNSETTLED, {"account": account_id, "limit": limit})
+        return [OrderId(id_) for (id_,) in rows]
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         # A separate statement, so that the snapshot of the next one includes the commit of the previous decider.

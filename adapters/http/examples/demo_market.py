@@ -58,7 +58,7 @@ GUIDE: Final = f"""
    the demo's data, or of resources that earlier examples created.
 
 Tokens that are sent by e-mail are in the log of the worker. Examples that need such a token, or the code of an
-authenticator app, are refused.
+authenticator app, are refused, and so is the deletion of the only staff account.
 
 The example of `POST /users/api/v1/password/` changes the password of the authenticated account. `POST
 /users/api/v1/logout/` ends the session: log in again afterwards, with the new password if it was changed.

@@ -23,6 +23,7 @@ from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.account_administration import AccountActionSchema, AccountSchema
 from adapters.http.resources.account_emails import EXAMPLE_TOKEN
+from adapters.http.resources.personal_data import PersonalDataSchema
 from adapters.http.resources.second_factor import EnrolmentSchema, RecoveryCodesSchema, SecondFactorSchema
 from adapters.http.resources.sessions import SessionListSchema, SessionSchema
 from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
@@ -55,6 +56,16 @@ def _account(kind: AccountActionKind, reason: str, *, is_active: bool = True, is
     actions = [AccountActionSchema(kind.value, reason, NOW, STAFF_ID)]
     return AccountSchema(id_, *names, email, "", is_staff, is_active, LONG_AGO, actions)
 
+
+_EXPORT: Final = PersonalDataSchema(
+    exported_at=NOW,
+    account={"id": STAFF_ID, "email": STAFF, "first_name": "Omar", "last_name": "Sexton"},
+    orders=[],
+    sales=[],
+    products=[],
+    pricing_policies=[],
+    webhooks=[],
+)
 
 EXAMPLES: Final[Mapping[str, Example]] = {
     "logIn": Example(
@@ -179,6 +190,18 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"password": NEW_PASSWORD, "code": RECOVERY_CODES[0]},
         is_refused=True,
         problems=[_GONE, Invalid.field("code", "The code is wrong, has expired or was used before.")],
+    ),
+    "exportProfile": Example(responses={200: _EXPORT}, problems=[_GONE]),
+    "exportUser": Example(parameters={"id": STAFF_ID}, responses={200: _EXPORT}),
+    "deleteProfile": Example(
+        body={"password": NEW_PASSWORD},
+        is_refused=True,
+        problems=[_GONE, Invalid.field("password", "This is not your password.")],
+    ),
+    "deleteUser": Example(
+        parameters={"id": STAFF_ID},
+        body={"reason": "Asked for it by e-mail."},
+        is_refused=True,
     ),
     "confirmEmail": Example(
         body={"token": EXAMPLE_TOKEN}, is_refused=True, problems=[Invalid.field("token", TOKEN_REFUSED)]

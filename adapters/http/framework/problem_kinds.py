@@ -31,11 +31,12 @@ from adapters.http.framework.problems import (
 )
 from adapters.http.framework.request_limits import FIELD_LIMIT, PATH_LIMIT, find_excess, join_field
 from scalecommerce_core.domain import errors
-from scalecommerce_core.domain.identifiers import PolicyId
+from scalecommerce_core.domain.identifiers import OrderId, PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled, EndpointUnverified
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.emails import EmailOff
+from scalecommerce_core.services.personal_data import OrdersOpen
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
 from scalecommerce_core.services.repricing import StrategyUnknown
 from scalecommerce_core.services.second_factor_check import SecondFactorRejected, SecondFactorRequired
@@ -119,6 +120,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.PaymentTooLate(1651, "CANCELLED"),
     errors.IdempotencyKeyInFlight("A request with this idempotency key is in progress: retry in a few seconds."),
     EmailOff(),
+    OrdersOpen([OrderId(1651), OrderId(1660)]),
     SecondFactorOn(),
     SecondFactorOff(),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),

@@ -155,6 +155,23 @@ class AccountsContract:
             assert found[theirs.id].revoked_at is None
             tx.sessions.revoke_all(owner, NOW)
             assert tx.sessions.lock([mine[1].id])[mine[1].id].revoked_at == NOW
+            assert [s.id for s in tx.sessions.of_account(other)] == [theirs.id]
+            assert {s.id for s in tx.sessions.of_account(owner)} == {s.id for s in (*mine, earlier)}
+
+    def test_what_sessions_tell_about_clients_is_erased(self, store: Store) -> None:
+        stage = Stage(store)
+        owner, other = stage.account(), stage.account()
+        mine, theirs = (
+            evolve(_session(account, name), network="192.0.2.0/24", user_agent="Firefox")
+            for account, name in ((owner, "a"), (other, "b"))
+        )
+        with store.begin() as tx:
+            tx.sessions.add([mine, theirs])
+        with store.begin() as tx:
+            tx.sessions.erase_clients(owner)
+        with store.begin() as tx:
+            assert tx.sessions.of_account(owner) == [evolve(mine, network="", user_agent="")]
+            assert tx.sessions.of_account(other) == [theirs]
 
     def test_tokens_are_stored_with_all_fields_and_deleted_by_account(self, store: Store) -> None:
         stage = Stage(store)

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.payment import MAX_AMOUNT, Charged, Declined, Payment
 from scalecommerce_core.ports import Duplicate, Store
@@ -54,6 +54,29 @@ class PaymentsContract:
             refunds = [refund for payment in payments for refund in payment.refunds]
             assert tx.payments.lock_refunds([refund.id for refund in refunds]) == {r.id: r for r in refunds}
             assert tx.payments.lock_refunds([RefundId(uuid4())]) == tx.payments.lock_refunds([]) == {}
+
+    def test_unsettled_orders_are_found_by_buyer_and_seller(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, seller, stranger = stage.account(), stage.account(), stage.account()
+        product = stage.product(seller=seller)
+        created, reserved, paying, refunding, settled = (
+            stage.order(buyer, {product: 1}, status)
+            for status in (OrderStatus.CREATED, OrderStatus.PENDING, OrderStatus.CANCELLED, *[OrderStatus.PAID] * 2)
+        )
+        stage.order(stranger, {stage.product(seller=stranger): 1}, OrderStatus.PENDING)
+        open_, charged, done = attempt(paying), attempt(refunding), attempt(settled)
+        add_payments(store, open_, charged, done)
+        for payment in (charged, done):
+            payment.capture(Charged("c"), NOW)
+        charged.add_refund(1_00, NOW)
+        with store.begin() as tx:
+            tx.payments.save([charged, done])
+        with store.begin() as tx:
+            for account in (buyer, seller):
+                assert tx.orders.unsettled(account, 10) == [created, reserved, paying, refunding]
+            assert tx.orders.unsettled(buyer, 2) == [created, reserved]
+            assert len(tx.orders.unsettled(stranger, 10)) == 1
+            assert tx.orders.unsettled(AccountId(10**12), 10) == []
 
     def test_payments_are_found_by_their_orders(self, store: Store) -> None:
         first, second, third = pending(store, 3)

@@ -80,6 +80,14 @@ class MemorySessions:
             self._sessions.delete(id_)
         return len(dead)
 
+    def erase_clients(self, account_id: AccountId) -> None:
+        for session in self.of_account(account_id):
+            self._sessions.put(session.id, evolve(session, network="", user_agent=""))
+
+    def of_account(self, account_id: AccountId) -> Sequence[Session]:
+        found = [evolve(session) for session in self._sessions.all() if session.account_id == account_id]
+        return sorted(found, key=lambda session: (session.created_at, session.id))
+
     def revoke_all(self, account_id: AccountId, now: datetime, *, keep: SessionId | None = None) -> None:
         for session in [evolve(session) for session in self._sessions.all()]:
             if session.account_id == account_id and session.id != keep:

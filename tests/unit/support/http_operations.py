@@ -27,6 +27,8 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "confirmPasswordReset": {"token": "x" * 43, "new_password": PASSWORD + "!"},
     "changeEmail": {"email": "newer@example.com", "password": PASSWORD},
     "confirmEmail": {"token": "x" * 43},
+    "deleteProfile": {"password": PASSWORD, "code": "123456"},
+    "deleteUser": {"reason": "Asked for it."},
     "beginSecondFactor": {"password": PASSWORD},
     "confirmSecondFactor": {"code": "123456"},
     "renewRecoveryCodes": {"password": PASSWORD, "code": "123456"},

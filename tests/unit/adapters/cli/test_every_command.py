@@ -17,7 +17,7 @@ from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
-from scalecommerce_core.testing import RecordingSender, in_memory_market
+from scalecommerce_core.testing import CountingOneTimePasswords, RecordingSender, in_memory_market
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.adapters.cli.test_help import ALL
 from tests.unit.support.command_tree import command_tree
@@ -47,6 +47,9 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "users reactivate": [SELLER, "--reason", "[/red]"],
     "users dismiss": [SELLER, "--reason", "Left the team."],
     "users log-out": ["1", "--reason", "Lost a laptop."],
+    "users reset-second-factor": ["guarded@example.com"],
+    "users export": [SELLER],
+    "users delete": [SELLER, "--reason", "Asked for it."],
     "import online-retail": [SAMPLE],
     "import products": ["products.csv", "--seller", SELLER],
     "export products": ["--seller", SELLER],
@@ -82,6 +85,10 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     market = runtime.market = in_memory_market(runtime.clock, sender=sender)
     actions = MarketActions(market)
     seller, buyer = actions.person("seller"), actions.person("buyer")
+    guarded = actions.person("guarded")
+    who = market.sessions.identify(market.accounts.log_in(guarded.email, PASSWORD).access)
+    market.second_factors.begin(guarded.id, PASSWORD)
+    market.second_factors.confirm(who, CountingOneTimePasswords().code(runtime.clock.now().timestamp()))
     product_id = actions.list(seller, stock=20, name=HOSTILE, cost=usd("9.00"), sku="[/]")
     learn = {"name": HOSTILE, "parameters": {"caution": 0, "vary": False}, "guardrails": {"least_views": 0}}
     unwrap_single(market.pricing.create([CreatePolicy(seller.id, learn)]))

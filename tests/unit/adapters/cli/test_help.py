@@ -17,6 +17,7 @@ WANTED = {
     "pricing withdraw",
     "statistics verify", "statistics rebuild", "security events", "users list", "users show", "users sessions",
     "users deactivate", "users reactivate", "users dismiss", "users log-out",
+    "users reset-second-factor", "users export", "users delete",
 }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from tests.unit.support.http_operations import Endpoint, endpoints, every
 CREATES_NOTHING: Final = {
     "payOrder", "cancelOrder", "changePassword", "logOut", "rollBackPricingRun", "cancelPricingRun",
     "changeEmail", "requestEmailVerification", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
-    "disableSecondFactor", "withdrawPrice", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",
+    "disableSecondFactor", "deleteProfile", "deleteUser",
+    "withdrawPrice", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",
     "dismissStaff", "quotePrices", "revokeOtherSessions",
 }  # fmt: skip
 """Authenticated POSTs that set a state, so that repeating them is harmless."""

@@ -69,24 +69,24 @@ def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
 COMPONENTS = """
     AccountActionDocument AccountDocument AppointmentBody AssignmentDocument AssignmentPatch Attempt BothProofsBody
     CategoryDocument CategoryList CategoryRefDocument CodeBody ConflictProblem ConnectionLostProblem
-    ContentTooLargeProblem Credentials DecisionDocument Delivery DeliveryPendingProblem DeliveryStatus
+    ContentTooLargeProblem Credentials DecisionDocument DeletionBody Delivery DeliveryPendingProblem DeliveryStatus
     ElasticityBeliefDocument EmailChangeBody EmailNotVerifiedProblem EmailOffProblem EmailTokenBody
     EndpointDisabledProblem EndpointDocument EndpointPatch EndpointUnverifiedProblem EnrolmentDocument EventDocument
     EventsForgottenProblem Facet FacetDocument FeedDocument ForbiddenProblem GatewayUnavailableProblem Health
     IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem
     LastStaffAccountProblem LogInTokens MalformedProblem MethodNotAllowedProblem MisdirectedRequestProblem Motive
     NewCategory NewEndpoint NewEndpointDocument NewOrder NewOrderItem NewPolicy NewProduct NotAcceptableProblem
-    NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument OrderItem OrderStatus Ordering Outcome
-    OverloadedProblem OwnAccountProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_OrderDocument_
-    PageAnswer_PolicyDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_ PageAnswer_StoredDecisionDocument_
-    PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem
-    PaymentInProgressProblem PaymentTooLateProblem PointDocument PolicyDocument PolicyFailedProblem
-    PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem PreconditionFailedProblem
-    PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument PriceMovedProblem PriceStatisticsDocument
-    PriceWithdrawalBody ProblemDocument Product ProductPage ProductPatch ProductPut ProductStatisticsDocument
-    ProfileBody QuoteDocument QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody RecoveryCodesDocument
-    ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem RejectionReason
-    RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RunDocument
+    NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument OrderItem OrderStatus Ordering OrdersOpenProblem
+    Outcome OverloadedProblem OwnAccountProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_
+    PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_
+    PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody
+    PaymentDeclinedProblem PaymentInProgressProblem PaymentTooLateProblem PersonalDataDocument PointDocument
+    PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem
+    PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument
+    PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody ProblemDocument Product ProductPage ProductPatch
+    ProductPut ProductStatisticsDocument ProfileBody QuoteDocument QuoteListDocument QuoteRequest QuoteRequestItem
+    Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem
+    RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RunDocument
     RunNotReversibleProblem RunStatus Sale SecondFactorDocument SecondFactorOffProblem SecondFactorOnProblem
     SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument SellerStatsSeriesDocument
     SessionDocument SessionListDocument ShortfallDocument SignUpBody StockBody StockDocument StockMovedProblem
