@@ -270,6 +270,9 @@ class Settings:
         3_600, "Lifetime of a staff session that is not used.", validator=_positive
     )
     staff_session_seconds: int = _setting(43_200, "Lifetime of a staff session from log-in on.", validator=_positive)
+    api_key_rotation_hours: int = _setting(
+        24, "How long the former secret of a rotated API key is valid; 0: not at all.", validator=_from_zero
+    )
     session_retention_days: int = _setting(30, "How long ended sessions are kept.", validator=_days)
     refresh_grace_seconds: int = _setting(
         10,
@@ -549,6 +552,10 @@ class Settings:
     @property
     def access_lifetime(self) -> timedelta:
         return timedelta(seconds=self.access_token_seconds)
+
+    @property
+    def api_key_rotation_grace(self) -> timedelta:
+        return timedelta(hours=self.api_key_rotation_hours)
 
     @property
     def session_retention(self) -> timedelta:

@@ -52,6 +52,7 @@ from scalecommerce_core.ports import DeliverySlots, EmailSender, PaymentGateway,
 from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import Accounts, SignUpLimits
+from scalecommerce_core.services.api_keys import ApiKeys
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import EmailRules, Emails
@@ -236,6 +237,14 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             limiter=rate_limiter,
             security=security_log,
             limits=token_limits,
+        ),
+        api_keys=ApiKeys(
+            store,
+            clock,
+            queries,
+            randomness=SystemRandomness(),
+            security_log=security_log,
+            rotation_grace=settings.api_key_rotation_grace,
         ),
         account_administration=AccountAdministration(store, clock, security_log),
         ordering=Ordering(

@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 from attrs import asdict
 
-from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import Account, normal_email
+from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.errors import NotFound
-from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId
 from scalecommerce_core.queries import AccountDetails, AccountFilter, PageRequest
 from scalecommerce_core.services.account_administration import OPERATOR, AccountAdministration, Actor
 from scalecommerce_core.services.market import Market
@@ -98,6 +99,61 @@ def sessions(
         ],
         nothing="There are no open sessions.",
     )
+
+
+@app.command()
+def keys(ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the valid API keys of an account with their scopes and the times of their last use."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.api_keys.list_valid(find_account(opened.market, account))
+    if as_json:
+        print_json([_key_document(each) for each in found])
+        return
+    print_table(
+        columns(
+            "id",
+            "name",
+            "prefix",
+            "scopes",
+            "created",
+            "expires",
+            "last used",
+            numbers=("id",),
+            prose=("name", "scopes"),
+        ),
+        [
+            [
+                each.id,
+                each.name,
+                each.prefix,
+                ", ".join(sorted(each.scopes)),
+                each.created_at,
+                each.expires_at or "never",
+                each.used_at or "never",
+            ]
+            for each in found
+        ],
+        nothing="There are no valid keys.",
+    )
+
+
+@app.command("revoke-key")
+def revoke_key(
+    ctx: typer.Context,
+    account: AccountArgument,
+    key: Annotated[int, typer.Argument(metavar="KEY", min=1, max=MAX_BIGINT, help="The id of the key.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke an API key of an account: within a second no API process accepts it."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        revoked = opened.market.api_keys.revoke(find_account(opened.market, account), ApiKeyId(key))
+    if as_json:
+        print_json(_key_document(revoked))
+    else:
+        print_line(f"The key {revoked.prefix} ({revoked.name}) is revoked.")
 
 
 @app.command()
@@ -227,6 +283,18 @@ def _details(market: Market, account: str) -> AccountDetails:
 
 def _state(details: AccountDetails) -> str:
     return f"is {'active' if details.is_active else 'deactivated'}{' and staff' if details.is_staff else ''}"
+
+
+def _key_document(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "used_at": key.used_at,
+    }
 
 
 def _document(details: AccountDetails) -> dict[str, object]:

@@ -16,6 +16,7 @@ from adapters.db.repositories.accounts import (
     PostgresSecondFactorRepository,
     PostgresSessionRepository,
 )
+from adapters.db.repositories.api_keys import PostgresApiKeyRepository
 from adapters.db.repositories.emails import PostgresEmailRepository
 from adapters.db.repositories.events import PostgresEventRepository
 from adapters.db.repositories.idempotency import PostgresIdempotencyRepository
@@ -107,6 +108,7 @@ class PostgresTransaction:
         self.account_tokens = PostgresAccountTokenRepository(sql)
         self.emails = PostgresEmailRepository(sql)
         self.second_factors = PostgresSecondFactorRepository(sql)
+        self.api_keys = PostgresApiKeyRepository(sql)
         self.categories = PostgresCategoryRepository(sql)
         self.products = PostgresProductRepository(sql)
         self.stock = PostgresStockRepository(sql)

@@ -15,6 +15,7 @@ from adapters.http.framework.operation import Operation, operations_of
 from adapters.http.refusals import record_refusals
 from adapters.http.resources.account_administration import AccountAdministrationResource
 from adapters.http.resources.account_emails import EmailVerificationResource, PasswordResetResource
+from adapters.http.resources.api_keys import ApiKeyResource
 from adapters.http.resources.categories import CategoryResource
 from adapters.http.resources.events import EventResource
 from adapters.http.resources.health import HealthResource
@@ -34,10 +35,10 @@ from adapters.http.resources.users import UserResource
 from adapters.http.resources.webhooks import WebhookResource
 
 RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
-    UserResource, SessionResource, AccountAdministrationResource, PasswordResetResource, EmailVerificationResource,
-    SecondFactorResource, PersonalDataResource, SearchResource, ProductResource, StatisticsResource, StockResource,
-    CategoryResource, OrderResource, PricingPolicyResource, PricingAssignmentResource, PricingRunResource,
-    EventResource, WebhookResource, HealthResource,
+    UserResource, SessionResource, ApiKeyResource, AccountAdministrationResource, PasswordResetResource,
+    EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
+    StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
+    PricingAssignmentResource, PricingRunResource, EventResource, WebhookResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

@@ -113,7 +113,7 @@ class Dependencies:
             shared=shared,
             seller_email=seller_email_public,
         )
-        self.authenticator = Authenticator(market.sessions)
+        self.authenticator = Authenticator(market.sessions, market.api_keys)
         self._feed = feed
         self._is_cache_on = cache_limits.megabytes > 0
 
@@ -124,7 +124,7 @@ class Dependencies:
         loop, revoked = asyncio.get_running_loop(), self.authenticator.revoked
         revoked.keep_alive = self._feed.keep_alive
         cache = self.cache.listen(loop, self._feed.keep_alive) if self._is_cache_on else None
-        self._feed.follow(AccessListener(loop, self.market.sessions, revoked, cache))
+        self._feed.follow(AccessListener(loop, self.market.sessions, self.authenticator, cache))
 
     async def run_in_thread(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a query or an infrequent use case in a reader thread.

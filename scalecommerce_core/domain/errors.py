@@ -31,6 +31,7 @@ MarketError
 │   ├── EndpointUnverified    the receiver of a webhook has not returned the challenge yet
 │   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
 │   ├── TooManyOpenOrders     the account has the most open orders that are allowed: pay or cancel one
+│   ├── TooManyApiKeys        the account has as many API keys as it may have: revoke one first
 │   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one
 │   ├── SecondFactorOn        the account has a second factor: switch it off before setting up another one
 │   ├── SecondFactorOff       the account has no second factor: set one up first

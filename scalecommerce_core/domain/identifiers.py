@@ -12,6 +12,7 @@ RunId = NewType("RunId", int)
 EndpointId = NewType("EndpointId", int)
 DeliveryId = NewType("DeliveryId", int)
 EmailId = NewType("EmailId", int)
+ApiKeyId = NewType("ApiKeyId", int)
 
 CommandId = NewType("CommandId", UUID)
 """The caller makes it before the first attempt, so that a retry after a lost response has no second effect."""

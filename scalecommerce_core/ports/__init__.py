@@ -12,6 +12,7 @@ from scalecommerce_core.ports.accounts import (
     SecondFactorRepository,
     SessionRepository,
 )
+from scalecommerce_core.ports.api_keys import ApiKeyRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, CatalogFeed, ChangeListener
 from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
@@ -62,6 +63,7 @@ __all__ = [
     "AccessChange",
     "AccountRepository",
     "AccountTokenRepository",
+    "ApiKeyRepository",
     "CatalogChange",
     "CatalogFeed",
     "CategoryRepository",

@@ -24,9 +24,13 @@ class CatalogChange:
 
 @frozen
 class AccessChange:
-    """Access that one commit ended: `sessions` were revoked."""
+    """Access that one commit ended or changed.
 
-    sessions: frozenset[SessionId]
+    `sessions` were revoked. The API keys of `key_owners` must be read again: they or the rights of the account changed.
+    """
+
+    sessions: frozenset[SessionId] = frozenset()
+    key_owners: frozenset[AccountId] = frozenset()
 
 
 class ChangeListener(Protocol):

@@ -11,6 +11,7 @@ from scalecommerce_core.ports.accounts import (
     SecondFactorRepository,
     SessionRepository,
 )
+from scalecommerce_core.ports.api_keys import ApiKeyRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.email import OutgoingEmailRepository
 from scalecommerce_core.ports.events import EventRepository
@@ -54,6 +55,7 @@ class LockRank(IntEnum):
     ACCOUNT_TOKEN = 22
     OUTGOING_EMAIL = 23
     SECOND_FACTOR = 24
+    API_KEY = 25
 
 
 class Transaction(Protocol):
@@ -69,6 +71,8 @@ class Transaction(Protocol):
     def emails(self) -> OutgoingEmailRepository: ...
     @property
     def second_factors(self) -> SecondFactorRepository: ...
+    @property
+    def api_keys(self) -> ApiKeyRepository: ...
     @property
     def categories(self) -> CategoryRepository: ...
     @property
@@ -165,6 +169,9 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     AccountTokenRepository.delete_of: LockRank.ACCOUNT_TOKEN,
     OutgoingEmailRepository.claim_due: LockRank.OUTGOING_EMAIL,
     OutgoingEmailRepository.lock: LockRank.OUTGOING_EMAIL,
+    ApiKeyRepository.lock_all: LockRank.API_KEY,
+    ApiKeyRepository.record_uses: LockRank.API_KEY,
+    ApiKeyRepository.delete_all: LockRank.API_KEY,
     SecondFactorRepository.lock: LockRank.SECOND_FACTOR,
     SecondFactorRepository.put: LockRank.SECOND_FACTOR,
     SecondFactorRepository.delete: LockRank.SECOND_FACTOR,

@@ -31,7 +31,7 @@ from scalecommerce_core.queries.products import (
     SortOrder,
     bucket_label,
 )
-from scalecommerce_core.queries.sessions import MAX_SESSIONS, SessionQueries, SessionState, SessionView
+from scalecommerce_core.queries.sessions import MAX_SESSIONS, ApiKeyState, SessionQueries, SessionState, SessionView
 from scalecommerce_core.queries.statistics import (
     MAX_PRICES,
     Interval,
@@ -59,6 +59,7 @@ __all__ = [
     "AccountFilter",
     "AccountQueries",
     "AccountView",
+    "ApiKeyState",
     "AttemptView",
     "CategoryRef",
     "DeliveryView",

@@ -7,7 +7,8 @@ from typing import Final, Protocol
 from attrs import frozen
 
 from scalecommerce_core.domain.account import session_number
-from scalecommerce_core.domain.identifiers import AccountId, SessionId
+from scalecommerce_core.domain.api_key import ApiKey, Scope
+from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 
 
 @frozen
@@ -35,6 +36,20 @@ class SessionView:
         return session_number(self.id)
 
 
+@frozen
+class ApiKeyState:
+    """What decides about a request with a key. `is_open`: it is not revoked and its account is active; `ends_at`: when
+    the secret in question ends to be valid; `is_staff`: whether the account is staff now.
+    """
+
+    id: ApiKeyId
+    account_id: AccountId
+    scopes: frozenset[Scope]
+    is_open: bool
+    is_staff: bool
+    ends_at: datetime | None
+
+
 MAX_SESSIONS: Final = 200
 """Most sessions that a list shows."""
 
@@ -46,6 +61,14 @@ class SessionQueries(Protocol):
 
     def session_states(self, ids: Collection[SessionId]) -> Mapping[SessionId, SessionState]:
         """Return the states of sessions, without unknown ids."""
+        ...
+
+    def api_keys(self, account_id: AccountId) -> Sequence[ApiKey]:
+        """Return the keys of an account that are not revoked, the newest first."""
+        ...
+
+    def api_key_states(self, digests: Collection[str]) -> Mapping[str, ApiKeyState]:
+        """Return the states of keys by their digests, present or previous ones, without unknown digests."""
         ...
 
     def revoked_sessions(self, since: datetime) -> Sequence[SessionId]:

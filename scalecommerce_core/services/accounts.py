@@ -342,6 +342,7 @@ class Accounts:
             tx.account_tokens.delete_of(account_id)
             if is_doubtful:
                 tx.second_factors.delete([account_id])
+            tx.api_keys.delete_all(account_id)
         return account
 
     def _admit(self, throttle: LoginThrottle, client: LoginClient, account: Account | None, now: datetime) -> Admission:

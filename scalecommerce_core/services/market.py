@@ -7,6 +7,7 @@ from scalecommerce_core.ports import Clock, Store
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.api_keys import ApiKeys
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import Emails
@@ -34,6 +35,7 @@ class Market:
 
     account_administration: AccountAdministration
     accounts: Accounts
+    api_keys: ApiKeys
     catalog: Catalog
     emails: Emails
     email_verification: EmailVerification

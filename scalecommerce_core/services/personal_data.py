@@ -206,6 +206,7 @@ class PersonalData:
             tx.sessions.erase_clients(account_id)
             tx.account_tokens.delete_of(account_id)
             tx.second_factors.delete([account_id])
+            tx.api_keys.delete_all(account_id)
             tx.accounts.add_action(entry)
 
 
@@ -259,6 +260,13 @@ def _profile(tx: Transaction, account: Account) -> Mapping[str, Any]:
         "second_factor": None
         if factor is None
         else {"confirmed_at": factor.confirmed_at, "recovery_codes_left": len(factor.recovery_codes)},
+        "api_keys": [
+            asdict(
+                key,
+                filter=lambda attribute, _: attribute.name in {"name", "prefix", "created_at", "expires_at", "used_at"},
+            )
+            for key in tx.api_keys.lock_all(account.id)
+        ],
         "outgoing_emails": [
             {"kind": email.kind, "recipient": email.recipient, "created_at": email.created_at}
             for email in tx.emails.of_account(account.id)

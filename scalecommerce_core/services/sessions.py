@@ -8,6 +8,7 @@ from datetime import timedelta
 from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.account import Account, Lifetimes, Session, SessionClient
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.product_views import ESTABLISHED_AFTER, ViewerTrust
@@ -51,6 +52,8 @@ class Identity:
     is_staff: bool
     trust: ViewerTrust = ViewerTrust.UNKNOWN
     """When the token was issued."""
+    scopes: frozenset[Scope] | None = None
+    """The scopes of an API key; None for a session, which has no such limit."""
 
 
 class Sessions:

@@ -17,6 +17,7 @@ from scalecommerce_core.ports import (
 )
 from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.api_keys import ApiKeys
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import EmailRules, Emails
@@ -185,6 +186,7 @@ def in_memory_market(
         password_reset=PasswordReset(
             store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
         ),
+        api_keys=ApiKeys(store, clock, queries, randomness=SeededRandomness(), security_log=security_log),
         account_administration=AccountAdministration(store, clock, security_log),
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         personal_data=PersonalData(

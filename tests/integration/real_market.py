@@ -11,6 +11,7 @@ from adapters.system import RandomIds
 from scalecommerce_core.ports import CatalogChange, Clock
 from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.api_keys import ApiKeys
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import EmailRules, Emails
@@ -90,6 +91,9 @@ def real_market(
         )
         yield Market(
             accounts=accounts,
+            api_keys=ApiKeys(
+                store, clock, queries, randomness=SeededRandomness(), security_log=RecordedSecurityEvents()
+            ),
             account_administration=AccountAdministration(store, clock, RecordedSecurityEvents()),
             catalog=catalog,
             emails=emails,

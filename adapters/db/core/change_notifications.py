@@ -51,16 +51,17 @@ _HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
 
 class PendingChanges:
-    """The changes of a transaction so far: products, sellers, `lists` such as categories, and revoked sessions."""
+    """The changes of a transaction so far: products, sellers, `lists` such as categories, and access."""
 
     def __init__(self) -> None:
         self.products: set[ProductId] = set()
         self.sellers: set[AccountId] = set()
         self.lists = False
         self.revoked_sessions: set[SessionId] = set()
+        self.key_owners: set[AccountId] = set()
 
     def __bool__(self) -> bool:
-        return bool(self.changes_catalog or self.revoked_sessions)
+        return bool(self.changes_catalog or self.revoked_sessions or self.key_owners)
 
     @property
     def changes_catalog(self) -> bool:
@@ -72,7 +73,10 @@ class PendingChanges:
 
     def notify_parameters(self) -> dict[str, str]:
         """The parameters of the statement `NOTIFY`."""
-        parts = list(_split_messages("r", sorted(self.revoked_sessions)))
+        parts = [
+            *_split_messages("r", sorted(self.revoked_sessions)),
+            *_split_messages("k", sorted(self.key_owners)),
+        ]
         if self.exceeds_limit:
             parts.append("*")
         elif self.products or self.sellers:
@@ -89,7 +93,9 @@ class PendingChanges:
         )
 
     def to_access_change(self) -> AccessChange | None:
-        return AccessChange(frozenset(self.revoked_sessions)) if self.revoked_sessions else None
+        if not self.revoked_sessions and not self.key_owners:
+            return None
+        return AccessChange(frozenset(self.revoked_sessions), frozenset(self.key_owners))
 
 
 def _split_messages(kind: str, ids: Iterable[int | str]) -> Iterator[str]:
@@ -107,11 +113,13 @@ def _split_messages(kind: str, ids: Iterable[int | str]) -> Iterator[str]:
 
 def parse_change(payload: str) -> CatalogChange | AccessChange:
     """The change of a message: the transaction id, then `*`, or a letter with ids: `p` products, `s` sellers, `r`
-    revoked sessions.
+    revoked sessions, `k` owners of changed API keys.
     """
     number, kind, *ids = payload.split(" ")
     if kind == "*":
         return CatalogChange(int(number), everything=True)
+    if kind == "k":
+        return AccessChange(key_owners=frozenset(map(AccountId, map(int, ids))))
     if kind == "r":
         return AccessChange(frozenset(map(SessionId, ids)))
     if kind == "s":

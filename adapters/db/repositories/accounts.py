@@ -49,6 +49,7 @@ class PostgresAccountRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
         self._seller_fields: dict[AccountId, tuple[object, ...]] = {}
+        self._rights: dict[AccountId, tuple[bool, bool]] = {}
 
     def next_ids(self, count: int) -> Sequence[AccountId]:
         return [AccountId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
@@ -65,6 +66,7 @@ class PostgresAccountRepository:
     def _locked(self, rows: Iterable[Sequence[Any]]) -> Mapping[AccountId, Account]:
         found = {account.id: account for account in map(_account, rows)}
         self._seller_fields.update((account.id, _seller_fields(account)) for account in found.values())
+        self._rights.update((account.id, _rights(account)) for account in found.values())
         return found
 
     def save(self, changed: Collection[Account]) -> None:
@@ -72,6 +74,7 @@ class PostgresAccountRepository:
         self._sql.pending_changes.sellers.update(
             a.id for a in changed if self._seller_fields.get(a.id) != _seller_fields(a)
         )
+        self._sql.pending_changes.key_owners.update(a.id for a in changed if self._rights.get(a.id) != _rights(a))
 
     def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
         return {
@@ -89,6 +92,11 @@ class PostgresAccountRepository:
     def staff_among(self, ids: Collection[AccountId]) -> set[AccountId]:
         rows = self._sql.fetch_all(_STAFF_AMONG, {"ids": id_array(ids)}) if ids else ()
         return {AccountId(id_) for (id_,) in rows}
+
+
+def _rights(account: Account) -> tuple[bool, bool]:
+    """The fields of an account that decide about requests with its API keys."""
+    return account.is_active, account.is_staff
 
 
 def _seller_fields(account: Account) -> tuple[object, ...]:

@@ -104,6 +104,27 @@ second_factors: Final = Table(
     Column("recovery_codes", JSONB, nullable=False),
 )
 
+api_key_ids: Final = Sequence("api_key_ids", metadata=metadata)
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("account_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("prefix", Text, nullable=False),
+    # SHA-256 in hexadecimal.
+    Column("digest", Text, nullable=False, unique=True),
+    # Separated by spaces.
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("previous_digest", Text, unique=True),
+    Column("previous_until", Moment),
+    Column("used_at", Moment),
+)
+
 outgoing_email_ids: Final = Sequence("outgoing_email_ids", metadata=metadata)
 
 outgoing_emails: Final = Table(

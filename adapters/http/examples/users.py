@@ -23,17 +23,20 @@ from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.account_administration import AccountActionSchema, AccountSchema
 from adapters.http.resources.account_emails import EXAMPLE_TOKEN
+from adapters.http.resources.api_keys import ApiKeyListSchema, ApiKeySchema, NewApiKeySchema
 from adapters.http.resources.personal_data import PersonalDataSchema
 from adapters.http.resources.second_factor import EnrolmentSchema, RecoveryCodesSchema, SecondFactorSchema
 from adapters.http.resources.sessions import SessionListSchema, SessionSchema
 from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
 from scalecommerce_core.domain.account import AccountActionKind
-from scalecommerce_core.domain.errors import Invalid, NotAuthenticated, NotFound, TokenNotValid
+from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.domain.errors import Forbidden, Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED
 from scalecommerce_core.services.sessions import LOGIN_REFUSED
 
 NEW_PASSWORD: Final = "nine small teapots"  # noqa: S105 - an example
 TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"  # noqa: S105 - an example
+API_KEY: Final = "sk_" + "Qm9va3NoZWxmIG9mIHRoZSB3YXJlaG91c2UgIzEyMzQ"
 SESSION_NUMBER: Final = 6_402_373_705_728_000
 FAR: Final = NOW + timedelta(days=14)
 REFRESH: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzdWIiOiIxMCJ9.c2lnbmF0dXJl"
@@ -45,6 +48,9 @@ RECOVERY_CODES: Final = ["MZXW-6YTB-OI7G-CYLS-NFQW-4LB6", "ONSW-G4TF-OQQH-I3ZA-O
 _STAFF: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "", "Omar S.")
 _EDITED: Final = UserSchema(STAFF_ID, "Omar", "Sexton", STAFF, "Looks after the market.", "Omar of the market")
 _GONE: Final = NotFound("account", STAFF_ID)
+_NEW_KEY: Final = NewApiKeySchema(
+    1, "Warehouse", API_KEY[:11], [Scope.ORDERS_READ, Scope.PRODUCTS_WRITE], EARLIER, None, API_KEY
+)
 _SESSION_OVER: Final = TokenNotValid("The session is over: log in again.")
 
 
@@ -121,6 +127,28 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         is_refused=True, parameters={"id": SESSION_NUMBER}, problems=[NotFound("session", SESSION_NUMBER)]
     ),
     "revokeOtherSessions": Example(),
+    "createApiKey": Example(
+        body={"name": "Warehouse", "scopes": ["orders:read", "products:write"], "password": PASSWORD},
+        responses={201: _NEW_KEY},
+        problems=[
+            _GONE,
+            Forbidden("Only staff may create keys with the scope staff."),
+            Invalid.field("password", "This is not your password."),
+        ],
+    ),
+    "listApiKeys": Example(
+        responses={
+            200: ApiKeyListSchema(
+                [
+                    ApiKeySchema(
+                        1, "Warehouse", API_KEY[:11], [Scope.ORDERS_READ, Scope.PRODUCTS_WRITE], EARLIER, None, NOW
+                    )
+                ]
+            )
+        }
+    ),
+    "rotateApiKey": Example(parameters={"id": 1}, responses={200: _NEW_KEY}, problems=[NotFound("API key", 1)]),
+    "revokeApiKey": Example(parameters={"id": 1}, problems=[NotFound("API key", 1)]),
     "readUser": Example(
         parameters={"id": BUYER_ID},
         responses={200: _account(AccountActionKind.REACTIVATED, "It was a mistake.")},

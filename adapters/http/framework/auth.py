@@ -7,6 +7,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Forbidden, NotAuthenticated, TokenNotValid
 from scalecommerce_core.services.sessions import Identity
 
@@ -35,10 +36,13 @@ MAX_TOKEN_LENGTH: Final = 4096
 """Characters of a token that is verified. Access tokens have about 400."""
 
 
-async def authenticate_request(request: Request, access: Access, authenticate: Authenticate) -> Identity | None:
+async def authenticate_request(
+    request: Request, access: Access, authenticate: Authenticate, scope: Scope | None = None
+) -> Identity | None:
     """The identity of the caller, or None for an anonymous one.
 
-    Raise `NotAuthenticated` or `TokenNotValid` (401), or `Forbidden` (403), as `access` requires. The account id is
+    Raise `NotAuthenticated` or `TokenNotValid` (401), or `Forbidden` (403), as `access` requires, or for an API key
+    without `scope`; None: no API key may do this. The account id is
     stored in the scope, for the security log, which is written where the identity is unknown.
     """
     token = read_token(request.headers, access)
@@ -48,6 +52,10 @@ async def authenticate_request(request: Request, access: Access, authenticate: A
     if not isinstance(identity, Identity):
         identity = await identity
     request.scope["account_id"] = identity.account_id
+    if identity.scopes is not None and (scope is None or scope not in identity.scopes):
+        raise Forbidden(
+            "API keys cannot do this: log in." if scope is None else f"This API key has not the scope {scope}."
+        )
     if access is Access.STAFF and not identity.is_staff:
         raise Forbidden("Only staff may do this.")
     return identity

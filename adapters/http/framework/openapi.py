@@ -198,7 +198,14 @@ def build_document(
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "An access token: `access` in the response of `POST /users/api/v1/token/`.",
-                }
+                },
+                "api_key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "sk_…",
+                    "description": "An API key of `POST /users/api/v1/me/api-keys/` with the scope that the operation"
+                    " names.",
+                },
             },
         },
     }
@@ -217,7 +224,7 @@ def problem_codes(operation: Operation) -> Mapping[int, Sequence[str]]:
         possible.append(errors.NotAuthenticated)
     if operation.access is not Access.PUBLIC:
         possible.append(errors.TokenNotValid)
-    if operation.access is Access.STAFF:
+        # An API key may lack the scope.
         possible.append(errors.Forbidden)
     if operation.body is not None:
         possible += [(413, "content_too_large"), (415, "unsupported_media_type")]
@@ -423,7 +430,7 @@ class _OperationDescription:
                     for status, found in problem_codes(operation).items()
                 },
             },
-            "security": _describe_security(operation.access),
+            "security": _describe_security(operation),
         }
         if operation.description:
             described["description"] = operation.description
@@ -553,10 +560,12 @@ def _describe_link(link: Link) -> Json:
     return described
 
 
-def _describe_security(access: Access) -> list[Json]:
-    if access is Access.PUBLIC:
+def _describe_security(operation: Operation) -> list[Json]:
+    if operation.access is Access.PUBLIC:
         return []
-    return [{}, {"bearer": []}] if access is Access.OPTIONAL else [{"bearer": []}]
+    anonymous: list[Json] = [{}] if operation.access is Access.OPTIONAL else []
+    by_key: list[Json] = [] if operation.scope is None else [{"api_key": [operation.scope.value]}]
+    return [*anonymous, {"bearer": []}, *by_key]
 
 
 def _describe_query_parameter(name: str, schema: Json, *, required: bool) -> Json:

@@ -34,6 +34,7 @@ from starlette.responses import Response
 
 from adapters.http.framework.auth import Access
 from adapters.http.framework.validation import nested_types
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import MarketError, NotAuthenticated
 from scalecommerce_core.services.sessions import Identity
 
@@ -117,7 +118,7 @@ class OperationSpec:
     `code` is published, or pairs of a status and a `code`. These problems are implied and need no entry:
 
     - 400 and 503: every operation, since all of them reject undeclared query parameters
-    - 401 and 403: `access`
+    - 401 and 403: `access`; 403 also for API keys without the scope
     - 404: a path parameter
     - 406: a JSON response
     - 409 and 422: `idempotent`
@@ -134,6 +135,8 @@ class OperationSpec:
     tag: str
     description: str = ""
     access: Access = Access.PUBLIC
+    scope: Scope | None = None
+    """The scope that an API key needs; None: no API key may call it. Unused for public operations."""
     errors: Sequence[type[MarketError] | tuple[int, str]] = ()
     headers: Sequence[Header] = ()
     """Request headers other than Authorization, Idempotency-Key, If-Match and If-None-Match."""

@@ -35,6 +35,7 @@ from scalecommerce_core.domain.identifiers import OrderId, PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled, EndpointUnverified
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
+from scalecommerce_core.services.api_keys import MAX_API_KEYS, TooManyApiKeys
 from scalecommerce_core.services.emails import EmailOff
 from scalecommerce_core.services.personal_data import OrdersOpen
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
@@ -124,6 +125,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     SecondFactorOn(),
     SecondFactorOff(),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
+    TooManyApiKeys(f"An account has at most {MAX_API_KEYS} API keys: revoke one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
     EndpointUnverified("This endpoint is not verified: send a test message, whose challenge the receiver must return."),

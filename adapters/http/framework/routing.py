@@ -121,7 +121,7 @@ class PathEndpoint:
         if operation.has_json_response:
             check_accepts_json(request.headers)
         # Authenticate before reading the body, so that unauthenticated bodies are not decoded.
-        identity = await authenticate_request(request, operation.access, self._authenticate)
+        identity = await authenticate_request(request, operation.access, self._authenticate, operation.scope)
         enter_request(request.scope, None if identity is None else identity.account_id)
         key = read_idempotency_key(request.headers) if operation.idempotent else None
         query = decode_query(request.scope["query_string"], operation.query)

@@ -14,6 +14,7 @@ from adapters.http.framework.text_fields import ProductName
 from adapters.http.resources.products import ROOT as PRODUCTS
 from adapters.http.resources.products import TAG
 from adapters.http.schemas.products import CategorySchema, to_category_schema
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.services.catalog import AddCategory
 
@@ -64,6 +65,7 @@ class CategoryResource:
         responses={201: ResponseSpec(CategorySchema, "The category.")},
         tag=TAG,
         access=Access.STAFF,
+        scope=Scope.PRODUCTS_WRITE,
         idempotent=True,
     )
     async def add_category(self, call: Call[NewCategory, None]) -> Response:

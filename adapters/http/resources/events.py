@@ -12,6 +12,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, Header, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.prefer_header import MAX_WAIT, PREFERENCE_APPLIED, WAIT_SCHEMA, parse_wait
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import EventsForgotten
 from scalecommerce_core.domain.webhook import TOPICS
 from scalecommerce_core.queries import FeedEvent, FeedPage
@@ -84,6 +85,7 @@ class EventResource:
         },
         tag="Events",
         access=Access.ACCOUNT,
+        scope=Scope.EVENTS_READ,
         headers=[PREFER_EVENTS],
         errors=(EventsForgotten,),
     )

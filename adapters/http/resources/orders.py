@@ -17,6 +17,7 @@ from adapters.http.framework.operation import Call, Link, OperationSpec, Respons
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, parse_wait
 from adapters.http.framework.text_fields import ANY_TEXT
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import (
     Forbidden,
     GatewayUnavailable,
@@ -214,6 +215,7 @@ class OrderResource:
         responses={200: ResponseSpec(PageSchema[OrderSchema], "Orders, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_READ,
     )
     async def list_orders(self, call: Call[None, PageQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
@@ -240,6 +242,7 @@ class OrderResource:
         tag=TAG,
         max_body_bytes=MAX_LINES_BYTES,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_WRITE,
         headers=[PREFER],
         idempotent=True,
         errors=(PriceMoved, TooManyOpenOrders, EmailNotVerified),
@@ -289,6 +292,7 @@ class OrderResource:
         responses={200: ResponseSpec(QuoteListSchema, "A quote for each item.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_WRITE,
     )
     async def quote_prices(self, call: Call[QuoteRequest, None]) -> Response:
         lines = [OrderLineRequest(ProductId(item.product), item.quantity) for item in call.body.order_item]
@@ -304,6 +308,7 @@ class OrderResource:
         responses={200: ResponseSpec(PageSchema[Sale], "Sales, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_READ,
     )
     async def list_sales(self, call: Call[None, PageQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
@@ -320,6 +325,7 @@ class OrderResource:
         responses={200: ResponseSpec(OrderSchema, "The order.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_READ,
     )
     async def read_order(self, call: Call[None, None]) -> Response:
         return json_response(view_to_order_schema(await self._load_visible_order(call)))
@@ -335,6 +341,7 @@ class OrderResource:
         responses={200: ResponseSpec(OrderSchema, "The order, with status PAID.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_WRITE,
         errors=PAYMENT_ERRORS,
     )
     async def pay_order(self, call: Call[PaymentBody | None, None]) -> Response:
@@ -351,6 +358,7 @@ class OrderResource:
         responses={200: ResponseSpec(OrderSchema, "The order, with status CANCELLED.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_WRITE,
         errors=(TransitionNotAllowed, PaymentInProgress),
     )
     async def cancel_order(self, call: Call[None, None]) -> Response:
@@ -368,6 +376,7 @@ class OrderResource:
         tag=TAG,
         max_body_bytes=MAX_LINES_BYTES,
         access=Access.ACCOUNT,
+        scope=Scope.ORDERS_WRITE,
         idempotent=True,
         errors=(Forbidden, TransitionNotAllowed),
     )

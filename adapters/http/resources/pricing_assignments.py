@@ -18,6 +18,7 @@ from adapters.http.schemas.pricing import (
     to_assignment_schema,
     to_stored_decision_schema,
 )
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.pricing.runs import Assignment
@@ -50,6 +51,7 @@ class PricingAssignmentResource:
         responses={200: ResponseSpec(AssignmentSchema, "The assignment.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def read_pricing_of_product(self, call: Call[None, None]) -> Response:
         product = await load_own_product(self._dependencies, call)
@@ -65,6 +67,7 @@ class PricingAssignmentResource:
         responses={200: ResponseSpec(AssignmentSchema, "The assignment.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def patch_pricing_of_product(self, call: Call[AssignmentPatch, None]) -> Response:
         product, identity = await load_own_product(self._dependencies, call), call.identity
@@ -90,6 +93,7 @@ class PricingAssignmentResource:
         responses={200: ResponseSpec(PageSchema[StoredDecisionSchema], "Decisions, those of the newest run first.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def list_decisions_of_product(self, call: Call[None, PageQuery]) -> Response:
         product = await load_own_product(self._dependencies, call)

@@ -23,6 +23,7 @@ from adapters.http.schemas.pricing import (
     to_policy_kinds_schema,
     to_policy_schema,
 )
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.pricing.interface import known_strategies
@@ -206,6 +207,7 @@ class PricingPolicyResource:
         responses={200: ResponseSpec(PageSchema[PolicySchema], "Policies by id, active or not.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def list_pricing_policies(self, call: Call[None, PageQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
@@ -225,6 +227,7 @@ class PricingPolicyResource:
         tag=TAG,
         max_body_bytes=MAX_POLICY_BYTES,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
         idempotent=True,
         errors=(TooManyPolicies,),
     )
@@ -250,6 +253,7 @@ class PricingPolicyResource:
         },
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
         conditional=True,
     )
     async def read_pricing_policy(self, call: Call[None, None]) -> Response:
@@ -270,6 +274,7 @@ class PricingPolicyResource:
         tag=TAG,
         max_body_bytes=MAX_POLICY_BYTES,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
         conditional=True,
         errors=(TooManyPolicies,),
     )
@@ -292,6 +297,7 @@ class PricingPolicyResource:
         responses={204: ResponseSpec(None, "The policy is deleted.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
         conditional=True,
     )
     async def delete_pricing_policy(self, call: Call[None, None]) -> Response:
@@ -310,6 +316,7 @@ class PricingPolicyResource:
         responses={200: ResponseSpec(PreviewSchema, "Decisions by product id.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
         errors=(StrategyUnknown, StrategyFailed),
     )
     async def preview_pricing_policy(self, call: Call[None, PreviewQuery]) -> Response:

@@ -11,6 +11,7 @@ from adapters.http.framework.operation import Call, Link, OperationSpec, Respons
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.resources.pricing_policies import ROOT, TAG, list_owner
 from adapters.http.schemas.pricing import RunSchema, StoredDecisionSchema, to_run_schema, to_stored_decision_schema
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunNotReversible
@@ -45,6 +46,7 @@ class PricingRunResource:
         responses={200: ResponseSpec(PageSchema[RunSchema], "Runs, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def list_pricing_runs(self, call: Call[None, RunQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
@@ -64,6 +66,7 @@ class PricingRunResource:
         },
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def read_pricing_run(self, call: Call[None, None]) -> Response:
         return json_response(to_run_schema(await self._load_visible_run(call)))
@@ -76,6 +79,7 @@ class PricingRunResource:
         responses={200: ResponseSpec(PageSchema[StoredDecisionSchema], "Decisions by product id.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def list_pricing_decisions(self, call: Call[None, DecisionQuery]) -> Response:
         run = await self._load_visible_run(call)
@@ -102,6 +106,7 @@ class PricingRunResource:
         },
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
         errors=(RunNotReversible,),
     )
     async def roll_back_pricing_run(self, call: Call[None, None]) -> Response:
@@ -119,6 +124,7 @@ class PricingRunResource:
         responses={200: ResponseSpec(RunSchema, "The run.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRICING,
     )
     async def cancel_pricing_run(self, call: Call[None, None]) -> Response:
         return json_response(

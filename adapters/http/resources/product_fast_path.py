@@ -15,6 +15,7 @@ from adapters.http.framework.request_limits import HEADER_LIMIT
 from adapters.http.framework.routing import MAX_ID
 from adapters.http.resources.products import ROOT
 from adapters.http.view_tracking import ViewTracker
+from scalecommerce_core.domain.api_key import Scope as KeyScope
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.services.sessions import Identity
@@ -109,9 +110,12 @@ class ProductFastPath:
         if len(token) > MAX_TOKEN_LENGTH or scheme.lower() != BEARER or not (token := token.strip()):
             return None
         try:
-            return self._identify(token)
+            identity = self._identify(token)
         except MarketError:
             return None
+        if identity is not None and identity.scopes is not None and KeyScope.PRODUCTS_READ not in identity.scopes:
+            return None
+        return identity
 
 
 def _index_headers(headers: Sequence[tuple[bytes, bytes]]) -> RequestHeaders | None:

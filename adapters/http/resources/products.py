@@ -28,6 +28,7 @@ from adapters.http.schemas.products import (
     to_price_history_schema,
     to_product_schema,
 )
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Forbidden, NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -147,6 +148,7 @@ class ProductResource:
         tag=TAG,
         max_body_bytes=MAX_PRODUCT_BYTES,
         access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_WRITE,
         idempotent=True,
         errors=(EmailNotVerified,),
     )
@@ -200,6 +202,7 @@ class ProductResource:
         },
         tag=TAG,
         access=Access.OPTIONAL,
+        scope=Scope.PRODUCTS_READ,
         conditional=True,
     )
     async def read_product(self, call: Call[None, None]) -> Response:
@@ -235,6 +238,7 @@ class ProductResource:
         tag=TAG,
         max_body_bytes=MAX_PRODUCT_BYTES,
         access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_WRITE,
         conditional=True,
         errors=EDIT_ERRORS,
     )
@@ -250,6 +254,7 @@ class ProductResource:
         tag=TAG,
         max_body_bytes=MAX_PRODUCT_BYTES,
         access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_WRITE,
         conditional=True,
         errors=EDIT_ERRORS,
     )
@@ -265,6 +270,7 @@ class ProductResource:
         responses={204: ResponseSpec(None, "The product is withdrawn.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_WRITE,
         conditional=True,
         errors=(Forbidden,),
     )
@@ -283,6 +289,7 @@ class ProductResource:
         responses={200: ResponseSpec(PriceHistorySchema, "The price history, newest first.")},
         tag=TAG,
         access=Access.OPTIONAL,
+        scope=Scope.PRODUCTS_READ,
     )
     async def read_price_history(self, call: Call[None, None]) -> Response:
         view = await load_visible_product(self._dependencies, call)
@@ -303,6 +310,7 @@ class ProductResource:
         responses={200: ResponseSpec(ProductSchema, "The product.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_WRITE,
         errors=(Forbidden,),
     )
     async def withdraw_price(self, call: Call[PriceWithdrawalBody, None]) -> Response:

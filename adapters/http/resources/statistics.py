@@ -13,6 +13,7 @@ from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec,
 from adapters.http.resources.products import PRODUCT, ROOT, TAG
 from adapters.http.resources.search import Moment
 from adapters.http.schemas.products import SellerStatsSchema, may_see_private_fields, to_seller_stats_schema
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
@@ -129,6 +130,7 @@ class StatisticsResource:
         },
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.STATISTICS_READ,
     )
     async def read_seller_stats(self, call: Call[None, SellerStatsQuery]) -> Response:
         stats = await self._dependencies.run_in_thread(self._market.queries.seller_stats, call.identity.account_id)
@@ -155,6 +157,7 @@ class StatisticsResource:
         },
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.STATISTICS_READ,
         errors=(Forbidden,),
     )
     async def read_product_statistics(self, call: Call[None, ProductStatisticsQuery]) -> Response:

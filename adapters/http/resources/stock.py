@@ -11,6 +11,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec
 from adapters.http.resources.products import PRODUCT, TAG, Units
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Forbidden, Invalid, StockMoved
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
@@ -60,6 +61,7 @@ class StockResource:
         responses={200: ResponseSpec(StockSchema, "The stock after the correction.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_WRITE,
         idempotent=True,
         errors=(Forbidden, StockMoved),
     )

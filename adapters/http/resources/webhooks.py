@@ -18,6 +18,7 @@ from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import text_meta
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Conflict, Forbidden, MarketError, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import DeliveryId, EndpointId
 from scalecommerce_core.domain.web_address import MAX_URL_LENGTH
@@ -171,6 +172,7 @@ class WebhookResource:
         responses={200: ResponseSpec(PageSchema[EndpointSchema], "Endpoints by id, without their secrets.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
     )
     async def list_webhooks(self, call: Call[None, PageQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
@@ -188,6 +190,7 @@ class WebhookResource:
         responses={201: ResponseSpec(NewEndpointSchema, "The endpoint and its secret.", [LOCATION, ETAG], LINKS)},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
         idempotent=True,
         errors=(TooManyEndpoints, Conflict, EmailNotVerified, TooManyAttempts),
     )
@@ -218,6 +221,7 @@ class WebhookResource:
         },
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
         conditional=True,
     )
     async def read_webhook(self, call: Call[None, None]) -> Response:
@@ -237,6 +241,7 @@ class WebhookResource:
         responses={200: ResponseSpec(EndpointSchema, "The endpoint.", [ETAG])},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
         conditional=True,
         errors=(TooManyAttempts,),
     )
@@ -256,6 +261,7 @@ class WebhookResource:
         responses={204: ResponseSpec(None, "The endpoint and its deliveries are deleted.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
         conditional=True,
     )
     async def delete_webhook(self, call: Call[None, None]) -> Response:
@@ -272,6 +278,7 @@ class WebhookResource:
         responses={200: ResponseSpec(SecretSchema, "The new secret.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
         idempotent=True,
         errors=(Forbidden, Conflict),
     )
@@ -298,6 +305,7 @@ class WebhookResource:
         },
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
         idempotent=True,
         errors=(EndpointDisabled, TooManyAttempts),
     )
@@ -316,6 +324,7 @@ class WebhookResource:
         responses={200: ResponseSpec(PageSchema[Delivery], "Deliveries, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
     )
     async def list_webhook_deliveries(self, call: Call[None, DeliveryQuery]) -> Response:
         endpoint = await self._load_visible_endpoint(call)
@@ -333,6 +342,7 @@ class WebhookResource:
         responses={200: ResponseSpec(Delivery, "The delivery.", links=[Link("redeliverWebhook", DELIVERY_PARAMETERS)])},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
     )
     async def read_webhook_delivery(self, call: Call[None, None]) -> Response:
         await self._load_visible_endpoint(call)
@@ -346,6 +356,7 @@ class WebhookResource:
         responses={202: ResponseSpec(Delivery, "The delivery is pending again.", [LOCATION])},
         tag=TAG,
         access=Access.ACCOUNT,
+        scope=Scope.WEBHOOKS,
         idempotent=True,
         errors=(EndpointDisabled, EndpointUnverified, DeliveryPending, TooManyAttempts),
     )

@@ -16,7 +16,7 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "catalog", "changes", "events", "figures", "gateways", "idempotency", "lists",
+            "accounts", "api_keys", "catalog", "changes", "events", "figures", "gateways", "idempotency", "lists",
             "login_limiters", "orders", "payments", "policies", "quote_signers", "rate_limiters", "runs", "search",
             "secret_ciphers", "stage", "statistics", "stock", "tokens", "transactions", "views", "webhooks",
         )
@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
 )  # fmt: skip
 
 from scalecommerce_core.testing.contracts.accounts import AccountsContract  # noqa: E402 - after the line above
+from scalecommerce_core.testing.contracts.api_keys import ApiKeysContract  # noqa: E402
 from scalecommerce_core.testing.contracts.catalog import CatalogContract  # noqa: E402
 from scalecommerce_core.testing.contracts.changes import CatalogChangesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.events import EventsContract, FeedContract  # noqa: E402
@@ -79,6 +80,13 @@ class StoreContract(
 
 
 class QueriesContract(
-    ListsContract, SearchContract, FiguresContract, SalesContract, FeedContract, WebhookListsContract, RunListsContract
+    ListsContract,
+    ApiKeysContract,
+    SearchContract,
+    FiguresContract,
+    SalesContract,
+    FeedContract,
+    WebhookListsContract,
+    RunListsContract,
 ):
     """Tests of `queries.Queries`. Subclasses define the fixtures `store` and `queries`."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
@@ -100,6 +101,31 @@ class CatalogChangesContract:
             tx.sessions.revoke_all(ann, NOW, keep=names[1])
         assert [set(change.sessions) for change in access_reported] == [{names[0]}, set(names[2:])]
         assert reported == []
+
+    def test_changed_keys_and_rights_are_reported_and_uses_are_not(
+        self, store: Store, stage: Stage, access_reported: list[AccessChange]
+    ) -> None:
+        ann = stage.account()
+        with store.begin() as tx:
+            (id_,) = tx.api_keys.next_ids(1)
+            tx.api_keys.add([ApiKey.created(id_, ann, name="K", scopes=["pricing"], secret="sk_" + "a" * 43, now=NOW)])
+        with store.begin() as tx:
+            tx.api_keys.record_uses({id_: NOW})
+        _profile(store, ann, lambda account: account.edit(first_name="Ann"))
+        assert access_reported == []
+
+        def revoke(tx: Transaction) -> None:
+            (key,) = tx.api_keys.lock_all(ann)
+            key.revoke(NOW)
+            tx.api_keys.save([key])
+
+        with store.begin() as tx:
+            revoke(tx)
+        _profile(store, ann, lambda account: setattr(account, "is_staff", True))
+        _profile(store, ann, lambda account: setattr(account, "is_active", False))
+        with store.begin() as tx:
+            tx.api_keys.delete_all(ann)
+        assert access_reported == [AccessChange(key_owners=frozenset({ann}))] * 4
 
     def test_a_new_category_is_reported_as_a_change_of_lists(self, store: Store, reported: list[CatalogChange]) -> None:
         with store.begin() as tx:

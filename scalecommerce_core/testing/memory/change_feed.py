@@ -1,5 +1,7 @@
 """The changes of a transaction in memory that are reported to the change feed."""
 
+from attrs import evolve
+
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.ports import AccessChange, CatalogChange
 from scalecommerce_core.testing.memory.tables import Tables
@@ -25,7 +27,18 @@ def access_change(tables: Tables) -> AccessChange | None:
         for key, was, is_ in tables.sessions.changed_rows()
         if is_ is not None and is_.revoked_at is not None and (was is None or was.revoked_at is None)
     )
-    return AccessChange(revoked) if revoked else None
+    accounts = tables.accounts.changed_rows()
+    owners = {key for key, was, is_ in accounts if was and is_ and _rights(was) != _rights(is_)}
+    owners |= {
+        (is_ or was).account_id
+        for _, was, is_ in tables.api_keys.changed_rows()
+        if was is not None and (is_ is None or evolve(is_, used_at=was.used_at) != was)
+    }
+    return AccessChange(revoked, frozenset(owners)) if revoked or owners else None
+
+
+def _rights(account: Account) -> tuple[bool, bool]:
+    return account.is_active, account.is_staff
 
 
 def _shown(account: Account) -> tuple[object, ...]:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime
 from typing import Final, TypeVar
 
+from attrs import evolve
+
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import (
@@ -42,6 +45,7 @@ from scalecommerce_core.queries import (
     AccountDetails,
     AccountFilter,
     AccountView,
+    ApiKeyState,
     CategoryRef,
     DeliveryView,
     EndpointView,
@@ -139,6 +143,26 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             SessionView(each.id, each.created_at, each.issued_at, each.expires_at, each.network, each.user_agent)
             for each in mine[:MAX_SESSIONS]
         ]
+
+    def api_keys(self, account_id: AccountId) -> Sequence[ApiKey]:
+        mine = [key for key in self._tables.api_keys.all() if key.account_id == account_id and key.revoked_at is None]
+        return [evolve(key) for key in sorted(mine, key=lambda key: key.id, reverse=True)]
+
+    def api_key_states(self, digests: Collection[str]) -> Mapping[str, ApiKeyState]:
+        found = {}
+        for key in self._tables.api_keys.all():
+            account = self._tables.accounts.get(key.account_id)
+            if account is None:
+                continue
+            is_open = key.revoked_at is None and account.is_active
+            ends = {key.digest: key.expires_at}
+            if key.previous_digest is not None:
+                ends[key.previous_digest] = min(
+                    (end for end in (key.expires_at, key.previous_until) if end is not None), default=None
+                )
+            for digest in ends.keys() & set(digests):
+                found[digest] = ApiKeyState(key.id, key.account_id, key.scopes, is_open, account.is_staff, ends[digest])
+        return found
 
     def revoked_sessions(self, since: datetime) -> Sequence[SessionId]:
         return [

@@ -21,6 +21,7 @@ from scalecommerce_core.testing.memory.accounts import (
     MemorySecondFactors,
     MemorySessions,
 )
+from scalecommerce_core.testing.memory.api_keys import MemoryApiKeys
 from scalecommerce_core.testing.memory.catalog import MemoryCategories, MemoryProducts, MemorySearch, MemoryStock
 from scalecommerce_core.testing.memory.change_feed import access_change, catalog_change
 from scalecommerce_core.testing.memory.events import MemoryEvents
@@ -114,6 +115,7 @@ class MemoryTransaction:
         self.account_tokens = MemoryAccountTokens(tables)
         self.emails = MemoryEmails(tables, numbers)
         self.second_factors = MemorySecondFactors(tables)
+        self.api_keys = MemoryApiKeys(tables, numbers)
         self.categories = MemoryCategories(tables, numbers)
         self.products = MemoryProducts(tables, numbers)
         self.stock = MemoryStock(tables)

@@ -12,10 +12,12 @@ from attrs import define, evolve, field, fields, frozen
 
 from scalecommerce_core.domain.account import Account, AccountAction, Session
 from scalecommerce_core.domain.account_token import AccountToken
+from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import (
     AccountId,
+    ApiKeyId,
     CategoryId,
     DeliveryId,
     EmailId,
@@ -170,6 +172,7 @@ class Tables:
     accounts: Table[AccountId, Account] = field(factory=lambda: Table(evolve))
     sessions: Table[SessionId, Session] = field(factory=lambda: Table(evolve))
     account_tokens: Table[str, AccountToken] = field(factory=lambda: Table(no_copy))
+    api_keys: Table[ApiKeyId, ApiKey] = field(factory=lambda: Table(evolve))
     second_factors: Table[AccountId, SecondFactor] = field(factory=lambda: Table(evolve))
     emails: Table[EmailId, OutgoingEmail] = field(factory=lambda: Table(evolve))
     categories: Table[CategoryId, Category] = field(factory=lambda: Table(no_copy))

@@ -33,6 +33,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "confirmSecondFactor": {"code": "123456"},
     "renewRecoveryCodes": {"password": PASSWORD, "code": "123456"},
     "disableSecondFactor": {"password": PASSWORD, "code": "123456"},
+    "createApiKey": {"name": "Warehouse", "scopes": ["orders:read"], "password": PASSWORD},
     "deactivateUser": {"reason": "Asked for it."},
     "reactivateUser": {"reason": "Asked for it."},
     "revokeSessionsOfUser": {"reason": "Lost a laptop."},
@@ -96,7 +97,7 @@ class Endpoint:
 
     @property
     def needs_account(self) -> bool:
-        return bool(self.described["security"] == [{"bearer": []}])
+        return {"bearer": []} in self.described["security"] and {} not in self.described["security"]
 
     @property
     def heeds_tokens(self) -> bool:

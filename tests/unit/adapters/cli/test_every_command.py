@@ -43,6 +43,8 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "users list": ["--limit", "10"],
     "users show": [SELLER],
     "users sessions": [SELLER],
+    "users keys": [SELLER],
+    "users revoke-key": [SELLER, "1"],
     "users deactivate": [SELLER, "--reason", HOSTILE],
     "users reactivate": [SELLER, "--reason", "[/red]"],
     "users dismiss": [SELLER, "--reason", "Left the team."],
@@ -97,7 +99,8 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     unwrap_single(market.webhooks.ping([ActOnEndpoint(endpoint, seller.id)]))
     market.webhooks.deliver()
     runtime.clock.advance(days=28)
-    market.accounts.log_in(SELLER, PASSWORD, address="192.0.2.9", user_agent=HOSTILE)
+    pair = market.accounts.log_in(SELLER, PASSWORD, address="192.0.2.9", user_agent=HOSTILE)
+    market.api_keys.create(market.sessions.identify(pair.access), HOSTILE, ["orders:read", "pricing"])
     actions.buy(buyer, line(product_id, 12))
     market.relay.assign_sequence()
     for policy in market.queries.policies(None, PageRequest()).rows:

@@ -16,6 +16,7 @@ WANTED = {
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
     "pricing withdraw",
     "statistics verify", "statistics rebuild", "security events", "users list", "users show", "users sessions",
+    "users keys", "users revoke-key",
     "users deactivate", "users reactivate", "users dismiss", "users log-out",
     "users reset-second-factor", "users export", "users delete",
 }  # fmt: skip

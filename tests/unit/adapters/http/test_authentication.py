@@ -111,8 +111,8 @@ class Api:
     """One API process over a shop."""
 
     def __init__(self, shop: Shop) -> None:
-        self.authenticator = Authenticator(shop.sessions)
-        self.listener = AccessListener(asyncio.get_running_loop(), shop.sessions, self.authenticator.revoked)
+        self.authenticator = Authenticator(shop.sessions, shop.market.api_keys)
+        self.listener = AccessListener(asyncio.get_running_loop(), shop.sessions, self.authenticator)
 
     def beat(self) -> None:
         self.authenticator.revoked.on_heartbeat(asyncio.get_running_loop().time())
@@ -242,6 +242,6 @@ def test_a_demoted_or_deactivated_account_has_no_access_in_the_store(shop: Shop)
 def test_changes_for_a_closed_loop_are_dropped(shop: Shop) -> None:
     loop = asyncio.new_event_loop()
     loop.close()
-    revoked = RevokedSessions(60)
-    AccessListener(loop, shop.sessions, revoked).on_access_change(AccessChange(frozenset({session(1)})))
-    assert len(revoked) == 0
+    authenticator = Authenticator(shop.sessions, shop.market.api_keys)
+    AccessListener(loop, shop.sessions, authenticator).on_access_change(AccessChange(frozenset({session(1)})))
+    assert len(authenticator.revoked) == 0

@@ -302,7 +302,7 @@ class Outage:
         store = cast(Store, Guarded(market.store, self))
         rebuilt = in_memory_market(market.clock, memory=cast(MemoryStore, market.store), store=store)
         guarded = cast(Queries, Guarded(market.queries, self))
-        rebuilt.sessions._queries = guarded
+        rebuilt.sessions._queries = rebuilt.api_keys._queries = guarded
         return evolve(rebuilt, queries=guarded)
 
 

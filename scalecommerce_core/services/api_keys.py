@@ -1,0 +1,150 @@
+"""API keys: creation, rotation, revocation, and the identity that a key gives."""
+
+import base64
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from scalecommerce_core.domain.api_key import API_KEY_START, ApiKey, Scope, api_key_digest
+from scalecommerce_core.domain.errors import Conflict, Forbidden, NotFound, TokenNotValid, TransactionAborted
+from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
+from scalecommerce_core.ports import Clock, Randomness, SecurityEvent, SecurityEventKind, SecurityLog, Store
+from scalecommerce_core.queries import ApiKeyState, SessionQueries
+from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.sessions import Identity
+
+MAX_API_KEYS: Final = 20
+"""Most valid keys of an account."""
+SECRET_BYTES: Final = 32
+
+
+class TooManyApiKeys(Conflict):
+    """The account has as many API keys as it may have: revoke one first."""
+
+    code = "too_many_api_keys"
+
+
+@frozen
+class CreatedKey:
+    """A key with its secret, which is stored nowhere and cannot be read again."""
+
+    key: ApiKey
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"CreatedKey({self.key!r})"
+
+
+class ApiKeys:
+    """Use cases of API keys. `who` is the owner, who is logged in: a key cannot manage keys."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        queries: SessionQueries,
+        *,
+        randomness: Randomness,
+        security_log: SecurityLog,
+        rotation_grace: timedelta = timedelta(days=1),
+    ) -> None:
+        """After a rotation, the former secret is valid for `rotation_grace`."""
+        self._store = store
+        self._clock = clock
+        self._queries = queries
+        self._randomness = randomness
+        self._security_log = security_log
+        self._rotation_grace = rotation_grace
+
+    @retry_on(TransactionAborted)
+    def create(
+        self, who: Identity, name: str, scopes: Collection[str], expires_at: datetime | None = None, address: str = ""
+    ) -> CreatedKey:
+        """Create a key. Raise `Invalid`, `TooManyApiKeys`, or `Forbidden`: only staff may use the scope `staff`."""
+        now, secret = self._clock.now(), self._new_secret()
+        with self._store.begin() as tx:
+            # The lock makes concurrent creations count each other, and orders them before or after a deactivation.
+            account = tx.accounts.lock([who.account_id]).get(who.account_id)
+            if account is None or not account.is_active:
+                raise NotFound("account", who.account_id)
+            if Scope.STAFF in scopes and not (who.is_staff and account.is_staff):
+                raise Forbidden("Only staff may create keys with the scope staff.")
+            if sum(key.is_valid(now) for key in tx.api_keys.lock_all(who.account_id)) >= MAX_API_KEYS:
+                raise TooManyApiKeys(f"An account has at most {MAX_API_KEYS} API keys: revoke one first.")
+            (id_,) = tx.api_keys.next_ids(1)
+            key = ApiKey.created(
+                id_, who.account_id, name=name, scopes=scopes, secret=secret, now=now, expires_at=expires_at
+            )
+            tx.api_keys.add([key])
+        self._record(key, address, "created")
+        return CreatedKey(key, secret)
+
+    def list_valid(self, account_id: AccountId) -> Sequence[ApiKey]:
+        """The keys of an account that are neither revoked nor expired, the newest first."""
+        now = self._clock.now()
+        return [key for key in self._queries.api_keys(account_id) if key.is_valid(now)]
+
+    @retry_on(TransactionAborted)
+    def rotate(self, who: Identity, key_id: ApiKeyId, address: str = "") -> CreatedKey:
+        """Replace the secret of a key; raise `NotFound`."""
+        now, secret = self._clock.now(), self._new_secret()
+        with self._store.begin() as tx:
+            key = _find(tx.api_keys.lock_all(who.account_id), key_id, now)
+            key.rotate(secret, now, self._rotation_grace)
+            tx.api_keys.save([key])
+        self._record(key, address, "rotated")
+        return CreatedKey(key, secret)
+
+    @retry_on(TransactionAborted)
+    def revoke(self, account_id: AccountId, key_id: ApiKeyId, address: str = "") -> ApiKey:
+        """Make a key of the account invalid; raise `NotFound`."""
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            key = _find(tx.api_keys.lock_all(account_id), key_id, now)
+            key.revoke(now)
+            tx.api_keys.save([key])
+        self._record(key, address, "revoked")
+        return key
+
+    def identify(self, secret: str) -> Identity:
+        """The account that a key acts for; raise `TokenNotValid`."""
+        state = self.find([secret]).get(secret)
+        return self.identity_of(state)
+
+    def find(self, secrets: Collection[str]) -> Mapping[str, ApiKeyState]:
+        """The states of keys by their secrets, without unknown ones."""
+        digests = {secret: digest for secret in secrets if (digest := api_key_digest(secret)) is not None}
+        states = self._queries.api_key_states(list(digests.values())) if digests else {}
+        return {secret: states[digest] for secret, digest in digests.items() if digest in states}
+
+    def identity_of(self, state: ApiKeyState | None) -> Identity:
+        """The identity that a key in this state gives now; raise `TokenNotValid`. None: there is no such key."""
+        if state is None or not state.is_open or (state.ends_at is not None and state.ends_at <= self._clock.now()):
+            raise TokenNotValid("The API key is unknown, expired or revoked.")
+        return identity_of_key(state.id, state.account_id, state.scopes, is_staff=state.is_staff)
+
+    def record_uses(self, uses: Mapping[ApiKeyId, datetime]) -> None:
+        """Store when keys were used last; called from time to time, and not for each request."""
+        with self._store.begin() as tx:
+            tx.api_keys.record_uses(uses)
+
+    def _new_secret(self) -> str:
+        return API_KEY_START + base64.urlsafe_b64encode(self._randomness.secret(SECRET_BYTES)).rstrip(b"=").decode()
+
+    def _record(self, key: ApiKey, address: str, what: str) -> None:
+        detail = f"{what} {key.id}"
+        self._security_log.record(SecurityEvent(SecurityEventKind.API_KEY_CHANGED, key.account_id, address, detail))
+
+
+def _find(keys: Collection[ApiKey], key_id: ApiKeyId, now: datetime) -> ApiKey:
+    for key in keys:
+        if key.id == key_id and key.is_valid(now):
+            return key
+    raise NotFound("API key", key_id)
+
+
+def identity_of_key(key_id: ApiKeyId, account_id: AccountId, scopes: frozenset[Scope], *, is_staff: bool) -> Identity:
+    """The identity of requests with a key. Its `session_id` names the key and is no session."""
+    return Identity(account_id, SessionId(f"key:{key_id}"), is_staff and Scope.STAFF in scopes, scopes=scopes)

@@ -1,0 +1,143 @@
+"""API keys over HTTP: who may create them, and what they may do."""
+
+from typing import Any
+
+import pytest
+
+from adapters.http.authentication import KeyCache
+from scalecommerce_core.services.sessions import Identity
+from tests.unit.support.http_marketplace import (
+    ORDERS,
+    PASSWORD,
+    PRODUCTS,
+    USERS,
+    Marketplace,
+    Person,
+    Visitor,
+    answer,
+    problem,
+)
+from tests.unit.support.http_operations import EXAMPLES, Endpoint, endpoints, every
+
+KEYS = USERS + "me/api-keys/"
+ME = USERS + "me/"
+WITHOUT_SCOPE = {
+    # Accounts, sessions, passwords and keys are managed by people.
+    "listUsers", "readProfile", "editProfile", "changePassword", "logOut", "listSessions", "revokeSession",
+    "revokeOtherSessions", "createApiKey", "listApiKeys", "rotateApiKey", "revokeApiKey", "readUser", "deactivateUser",
+    "reactivateUser", "revokeSessionsOfUser", "appointStaff", "dismissStaff", "changeEmail",
+    "requestEmailVerification", "readSecondFactor", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
+    "disableSecondFactor", "exportUser", "deleteUser", "exportProfile", "deleteProfile",
+}  # fmt: skip
+
+
+def scope_of(endpoint: Endpoint) -> str | None:
+    scopes = [each["api_key"] for each in endpoint.described["security"] if "api_key" in each]
+    return scopes[0][0] if scopes else None
+
+
+def new_key(who: Person, *scopes: str, **more: Any) -> Any:
+    body = {"name": "Warehouse", "scopes": list(scopes), "password": PASSWORD} | more
+    return answer(who.post(KEYS, body), 201)
+
+
+def program(place: Marketplace, who: Person, *scopes: str) -> Visitor:
+    return Visitor(place.client, new_key(who, *scopes)["secret"])
+
+
+def test_every_operation_for_accounts_names_a_scope_or_is_for_people_only() -> None:
+    unscoped = {each.name for each in endpoints() if each.heeds_tokens and scope_of(each) is None}
+    assert unscoped == WITHOUT_SCOPE
+
+
+@every(lambda endpoint: endpoint.heeds_tokens)
+def test_a_key_needs_the_scope_of_the_operation(place: Marketplace, staff: Person, endpoint: Endpoint) -> None:
+    all_scopes = {scope for each in endpoints() if each.heeds_tokens and (scope := scope_of(each)) is not None}
+    others = sorted({*all_scopes, "staff"} - {scope_of(endpoint)})
+    with_others = _programs(place, staff, *others)
+    refused = problem(with_others.send(endpoint.method, endpoint.path(), json=EXAMPLES.get(endpoint.name)), 403)
+    assert "API key" in refused["detail"]
+
+
+_MADE: dict[tuple[int, tuple[str, ...]], Visitor] = {}
+
+
+def _programs(place: Marketplace, staff: Person, *scopes: str) -> Visitor:
+    """One key for each set of scopes, since their number is limited."""
+    found = _MADE.get((id(place), scopes))
+    if found is None:
+        found = _MADE[id(place), scopes] = program(place, staff, *scopes)
+    return found
+
+
+def test_a_key_does_what_its_scope_permits(place: Marketplace) -> None:
+    seller = place.person()
+    product = seller.list(stock=5)
+    page = f"{PRODUCTS}{product['id']}/"
+    stock = program(place, seller, "products:write", "products:read")
+    answer(stock.patch(page, {"price": "12.00"}))
+    assert answer(stock.get(page))["price"] == "12.00"
+    problem(stock.get(ORDERS), 403)
+    problem(stock.get(ME), 403)
+    orders = program(place, seller, "orders:read")
+    answer(orders.get(ORDERS))
+    problem(orders.get(page), 403)
+    problem(orders.patch(page, {"price": "12.00"}), 403)
+
+
+def test_keys_are_created_with_the_password_only(place: Marketplace) -> None:
+    person = place.person()
+    body = {"name": "Warehouse", "scopes": ["orders:read"], "password": "wrong password"}
+    problem(person.post(KEYS, body), 400, "password")
+    problem(person.post(KEYS, body | {"password": PASSWORD, "scopes": ["everything"]}), 400, "scopes[0]")
+    problem(person.post(KEYS, body | {"password": PASSWORD, "scopes": ["orders:read", "staff"]}), 403)
+    made = new_key(person, "orders:read", expires_at="2100-01-01T00:00:00Z")
+    assert made["secret"].startswith(made["prefix"])
+    (listed,) = answer(person.get(KEYS))["results"]
+    assert listed == {name: made[name] for name in made if name != "secret"} | {"used_at": None}
+    assert made["secret"] not in person.get(KEYS).text
+
+
+def test_a_key_is_rotated_and_revoked(place: Marketplace) -> None:
+    person, other = place.person(), place.person()
+    made = new_key(person, "orders:read")
+    first = Visitor(place.client, made["secret"])
+    for _ in range(3):
+        answer(first.get(ORDERS))
+    problem(other.post(f"{KEYS}{made['id']}/rotate/"), 404)
+    problem(other.delete(f"{KEYS}{made['id']}/"), 404)
+    second = Visitor(place.client, answer(person.post(f"{KEYS}{made['id']}/rotate/"))["secret"])
+    for each in (first, second, first, second):
+        answer(each.get(ORDERS))
+    assert person.delete(f"{KEYS}{made['id']}/").status_code == 204
+    for each in (first, second):
+        assert problem(each.get(ORDERS), 401)["code"] == "token_not_valid"
+    problem(person.delete(f"{KEYS}{made['id']}/"), 404)
+
+
+def test_the_keys_of_a_deactivated_account_are_refused_at_once(place: Marketplace, staff: Person) -> None:
+    person = place.person()
+    key = program(place, person, "orders:read")
+    for _ in range(3):
+        answer(key.get(ORDERS))
+    answer(staff.post(f"{USERS}{person.id}/deactivate/", {"reason": "Asked for it."}))
+    problem(key.get(ORDERS), 401)
+    answer(staff.post(f"{USERS}{person.id}/reactivate/", {"reason": "Asked for it."}))
+    answer(key.get(ORDERS))
+
+
+def test_a_known_key_costs_no_query(place: Marketplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = program(place, place.person(), "orders:read")
+    for _ in range(3):
+        answer(key.get(ORDERS))
+    loads: list[str] = []
+    original = KeyCache.load
+
+    async def load(self: KeyCache, secret: str) -> Identity:
+        loads.append(secret)
+        return await original(self, secret)
+
+    monkeypatch.setattr(KeyCache, "load", load)
+    for _ in range(3):
+        answer(key.get(ORDERS))
+    assert len(loads) <= 1
