@@ -22,7 +22,9 @@ LATE: Final = 30.0
 """Seconds until a slow receiver answers; the engine does not wait for so long."""
 SLOW_ACCOUNTS: Final = 10
 SLOW_ENDPOINTS: Final = 20
-"""Endpoints of each account."""
+"""Endpoints of each account; a short attack has `FEW_ENDPOINTS`."""
+FEW_ENDPOINTS: Final = 4
+SHORT_SECONDS: Final = 5.0
 SLOW_SHARE: Final = 150
 """Messages to slow receivers that may be open at once, of the 200 that the engine sends."""
 EVENT_PAUSE: Final = 0.5
@@ -148,7 +150,7 @@ class SlowReceivers(Attack):
             endpoints = [
                 (attacker, endpoint)
                 for attacker in attackers
-                for _ in range(SLOW_ENDPOINTS)
+                for _ in range(SLOW_ENDPOINTS if target.seconds > SHORT_SECONDS else FEW_ENDPOINTS)
                 if (endpoint := attacker.subscribe(session, f"{url}/slow")) is not None
             ]
             if endpoints:
