@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1"})
 """Addresses of a reverse proxy on the same machine."""
+HANDLING_SECONDS: Final = 60.0
+"""Time for the response to a request, without its body; requests wait at most 30 s for a decision."""
 
 
 def build_connection_limiter(chosen: Settings, security_log: SecurityLog) -> ConnectionLimiterThread | None:
@@ -27,6 +29,7 @@ def build_connection_limiter(chosen: Settings, security_log: SecurityLog) -> Con
         per_address=chosen.max_connections_per_address,
         silent_seconds=chosen.header_seconds,
         response_seconds=chosen.response_seconds,
+        idle_seconds=chosen.header_seconds + chosen.body_seconds + HANDLING_SECONDS if chosen.body_seconds else 0,
     )
 
     def record(limit: str, client: str) -> None:

@@ -31,13 +31,15 @@ class ConnectionLimits:
     """Numbers of connections; 0 switches a limit off. Exempt addresses have no limits of number, and do not count.
 
     A client must send the first byte within `silent_seconds`, and then read at least `MIN_READ_RATE` of its responses
-    in each period of `response_seconds`; 0: any time.
+    in each period of `response_seconds`. A connection on which nothing happens for `idle_seconds` is closed: the
+    server's own deadlines are shorter, but do not exist for HTTP/2. 0: any time.
     """
 
     total: int
     per_address: int
     silent_seconds: float
     response_seconds: float
+    idle_seconds: float
 
 
 @define
@@ -64,14 +66,15 @@ class Sockets(Protocol):
     def count_descriptors(self) -> int: ...
     def list_sockets(self) -> dict[int, int]: ...
     def find_ports(self, descriptors: dict[int, int]) -> bool: ...
-    def peer(self, descriptor: int, inode: int) -> str | None: ...
-    def state(self, descriptor: int, inode: int) -> TcpState | None: ...
+    def peer(self, descriptor: int) -> str | None: ...
+    def state(self, descriptor: int) -> TcpState | None: ...
     def shut_down(self, descriptor: int, inode: int) -> bool: ...
 
 
 PER_ADDRESS: Final = "connections per address"
 TOTAL: Final = "connections in total"
 SILENT: Final = "silent connections"
+IDLE: Final = "idle connections"
 SLOW_READER: Final = "responses that are not read"
 OnLimit = Callable[[str, str], None]
 """Called with the name of a limit that acted and the client, at most once per client and `LOG_SECONDS`."""
@@ -101,6 +104,8 @@ class ConnectionLimiter:
         self._others: set[int] = set()
         """Inodes of sockets that are no connections of clients."""
         self._checked = self._logged = clock()
+        self._descriptors = 0
+        """The smallest number since the last full check, which is compared to find growth."""
         self._reported: set[tuple[str, str]] = set()
         self._closed: Counter[str] = Counter()
 
@@ -108,9 +113,13 @@ class ConnectionLimiter:
         """Close what exceeds the limits."""
         now = self._clock()
         with_states = now - self._checked >= STATE_SECONDS
-        if not with_states and not self._may_exceed(self._sockets.count_descriptors()):
+        descriptors = self._sockets.count_descriptors()
+        if not with_states and not self._may_exceed(descriptors):
+            self._descriptors = min(self._descriptors, descriptors)
             return
-        self._refresh(now)
+        if not self._refresh(now):
+            return
+        self._descriptors = descriptors
         if with_states:
             self._checked = now
             self._close_stalled(now)
@@ -119,32 +128,37 @@ class ConnectionLimiter:
             self._log(now)
 
     def _may_exceed(self, descriptors: int) -> bool:
-        return any(0 < limit < descriptors for limit in (self._limits.per_address, self._limits.total))
+        """Whether a limit may be exceeded that was not at the last check, so that many lasting connections cost
+        little.
+        """
+        limits = [limit for limit in (self._limits.per_address, self._limits.total) if limit]
+        return bool(limits) and descriptors > max(min(limits), self._descriptors + min(limits) // 4)
 
-    def _refresh(self, now: float) -> None:
-        """Find new connections, and forget those that are closed."""
+    def _refresh(self, now: float) -> bool:
+        """Find new connections, and forget those that are closed; False before the server listens."""
         present = self._sockets.list_sockets()
         if not self._sockets.find_ports(present):
-            return
+            return False
         self._connections = {inode: connection for inode, connection in self._connections.items() if inode in present}
         self._others &= present.keys()
         for inode, descriptor in present.items():
             if (known := self._connections.get(inode)) is not None:
                 known.descriptor = descriptor
             elif inode not in self._others:
-                address = self._sockets.peer(descriptor, inode)
+                address = self._sockets.peer(descriptor)
                 if address is None:
                     self._others.add(inode)
                 else:
                     self._connections[inode] = Connection(
                         inode, descriptor, self._client_of(address), self._is_exempt(address), now
                     )
+        return True
 
     # --- progress
 
     def _close_stalled(self, now: float) -> None:
         for connection in list(self._connections.values()):
-            state = connection.state = self._sockets.state(connection.descriptor, connection.inode)
+            state = connection.state = self._sockets.state(connection.descriptor)
             if state is None:
                 del self._connections[connection.inode]
             elif not state.received:
@@ -152,6 +166,8 @@ class ConnectionLimiter:
                     self._close(connection, SILENT)
             elif self._is_slow_reader(connection, state, now):
                 self._close(connection, SLOW_READER)
+            elif not state.unsent and 0 < self._limits.idle_seconds <= state.idle:
+                self._close(connection, IDLE)
 
     def _is_slow_reader(self, connection: Connection, state: TcpState, now: float) -> bool:
         if not state.unsent or not self._limits.response_seconds:
@@ -188,7 +204,7 @@ class ConnectionLimiter:
         """Those that received data longest ago; a connection whose request is in progress may be among them."""
         by_idleness = []
         for connection in connections:
-            state = self._sockets.state(connection.descriptor, connection.inode)
+            state = self._sockets.state(connection.descriptor)
             by_idleness.append((0.0 if state is None else state.idle, -connection.inode, connection))
         by_idleness.sort(key=lambda entry: entry[:2], reverse=True)
         return [connection for _, _, connection in by_idleness[:count]]

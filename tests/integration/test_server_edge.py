@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,13 +12,13 @@ from adapters.embedded.redis import EmbeddedRedis
 from tests.attacks import http2
 from tests.attacks.attack import Attack, unanswered
 from tests.attacks.engine import AttackedEngine
-from tests.attacks.row1_headers import LongHeaders, RepeatedAccept
+from tests.attacks.row1_headers import RepeatedAccept
 from tests.attacks.row2_memory import LargeHalfBodies
 from tests.attacks.row3_connections import SmallHalfBodies
 from tests.attacks.runner import SHORT, run_attack
 from tests.attacks.target import ATTACKER, Target
 from tests.integration.deployment import Deployment
-from tests.integration.engine_process import PATIENCE, eventually
+from tests.integration.engine_process import eventually
 
 LIMIT = 20
 """Connections per address, instead of 100."""
@@ -65,22 +66,22 @@ def product(api: Deployment) -> int:
 
 def read_to_end(connection: socket.socket) -> bytes:
     """What arrives until the server closes the connection."""
-    connection.settimeout(PATIENCE)
+    connection.settimeout(20)
     received = b""
     try:
         while data := connection.recv(65536):
             received += data
     except ConnectionResetError:
         pass
+    except TimeoutError:
+        return b"not closed: " + received
     return received
 
 
 # --- attacks
 
 
-@pytest.mark.parametrize(
-    "attack", [RepeatedAccept(), LongHeaders(), LargeHalfBodies(), SmallHalfBodies()], ids=lambda each: each.name
-)
+@pytest.mark.parametrize("attack", [RepeatedAccept(), LargeHalfBodies(), SmallHalfBodies()], ids=lambda each: each.name)
 def test_honest_clients_are_answered_during_an_attack(
     api: Deployment, target: Target, product: int, attack: Attack
 ) -> None:
@@ -104,12 +105,11 @@ def test_connections_that_do_not_progress_are_closed(target: Target) -> None:
         HEAD + b"Content-Length: 100\r\n\r\n": b"HTTP/1.1 408 Request Timeout",
         HEAD + b'Content-Length: 100\r\n\r\n{"email": "half': b"HTTP/1.1 408 Request Timeout",
     }
-    connections = {sent: target.connect(HONEST) for sent in expected}
-    for sent, connection in connections.items():
-        connection.sendall(sent)
-    answers = {sent: read_to_end(connection).partition(b"\r\n")[0] for sent, connection in connections.items()}
-    for connection in connections.values():
-        connection.close()
+    with ExitStack() as stack:
+        connections = {sent: stack.enter_context(target.connect(HONEST)) for sent in expected}
+        for sent, connection in connections.items():
+            connection.sendall(sent)
+        answers = {sent: read_to_end(connection).partition(b"\r\n")[0] for sent, connection in connections.items()}
     assert answers == expected
 
 
@@ -172,18 +172,12 @@ def test_http2_with_few_headers_is_answered_and_with_many_refused(target: Target
 
 
 def test_connections_over_the_limit_of_an_address_are_closed_and_logged(api: Deployment, target: Target) -> None:
-    connections = [target.connect(ATTACKER) for _ in range(3 * LIMIT)]
-    others = [target.connect(f"127.0.3.{number}") for number in range(1, 6)]
-    try:
-
-        def count_open() -> int:
-            return sum(is_open(connection) for connection in connections)
-
-        eventually(lambda: count_open() == LIMIT, "the closing of connections")
-        assert all(is_open(connection) for connection in others)
-    finally:
-        for connection in [*connections, *others]:
-            connection.close()
+    with ExitStack() as stack:
+        connections = [stack.enter_context(target.connect(ATTACKER)) for _ in range(3 * LIMIT)]
+        # Their requests are answered, although the connections of the attacker are open.
+        for number in range(1, 6):
+            assert target.request("GET", "/healthz", address=f"127.0.3.{number}").status == 200
+        eventually(lambda: sum(map(is_open, connections)) <= LIMIT, "the closing of connections")
 
     def logged() -> list[str]:
         lines = [json.loads(line) for line in api.commands["serve"].text().splitlines() if line.startswith("{")]

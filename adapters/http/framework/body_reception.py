@@ -132,9 +132,15 @@ class IncomingBody:
         try:
             message = await self._receive()
         except asyncio.CancelledError:
-            if self._reason is None or self._task is None or self._task.uncancel() > 0:
+            reason, self._reason = self._reason, None
+            if reason is None or self._task is None or self._task.uncancel() > 0:
                 raise
-            raise self._reason from None
+            try:
+                raise reason from None
+            finally:
+                # The traceback refers to this frame. If the frame referred to the exception, only the garbage collector
+                # would free the request, and until then the server keeps its connection open.
+                del reason
         if message["type"] == "http.request":
             if body := message.get("body", b""):
                 self._reception.add(self, len(body))

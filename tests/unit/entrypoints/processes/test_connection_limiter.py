@@ -4,6 +4,7 @@ import pytest
 from attrs import define, evolve, field
 
 from entrypoints.processes.connection_limiter import (
+    IDLE,
     LOG_SECONDS,
     MAX_REPORTED,
     MIN_READ_RATE,
@@ -48,13 +49,11 @@ class FakeSockets:
         assert all(descriptor == inode + 1000 for inode, descriptor in descriptors.items())
         return self.listens
 
-    def peer(self, descriptor: int, inode: int) -> str | None:
-        assert descriptor == inode + 1000
-        return self.peers[inode]
+    def peer(self, descriptor: int) -> str | None:
+        return self.peers[descriptor - 1000]
 
-    def state(self, descriptor: int, inode: int) -> TcpState | None:
-        assert descriptor == inode + 1000
-        return self.states.get(inode)
+    def state(self, descriptor: int) -> TcpState | None:
+        return self.states.get(descriptor - 1000)
 
     def shut_down(self, descriptor: int, inode: int) -> bool:
         assert descriptor == inode + 1000
@@ -92,7 +91,10 @@ class Limited:
 
 @pytest.fixture
 def limited() -> Limited:
-    return Limited(FakeSockets(), ConnectionLimits(total=8, per_address=3, silent_seconds=20, response_seconds=60))
+    return Limited(
+        FakeSockets(),
+        ConnectionLimits(total=8, per_address=3, silent_seconds=20, response_seconds=60, idle_seconds=100),
+    )
 
 
 def test_connections_of_one_address_over_the_limit_are_closed(limited: Limited) -> None:
@@ -132,7 +134,9 @@ def test_the_most_idle_connections_are_closed_beyond_the_total(limited: Limited)
 
 
 def test_limits_of_zero_are_off() -> None:
-    limited = Limited(FakeSockets(), ConnectionLimits(total=0, per_address=0, silent_seconds=0, response_seconds=0))
+    limited = Limited(
+        FakeSockets(), ConnectionLimits(total=0, per_address=0, silent_seconds=0, response_seconds=0, idle_seconds=0)
+    )
     for inode in range(500):
         limited.sockets.add(inode, "a", TcpState(idle=0.0, received=0, unsent=9, acknowledged=0))
     assert [limited.check(after=1000) for _ in range(3)] == [[], [], []]
@@ -169,6 +173,14 @@ def test_a_silent_connection_is_closed_after_its_time(limited: Limited) -> None:
     assert limited.check(after=19) == []
     assert limited.check(after=2) == [1, 2]
     assert (SILENT, "a") in limited.reports
+
+
+def test_a_connection_on_which_nothing_happens_is_closed(limited: Limited) -> None:
+    limited.sockets.add(1, "a", evolve(QUIET, idle=99.0))
+    limited.sockets.add(2, "b", evolve(QUIET, idle=500.0, unsent=5))
+    limited.sockets.add(3, PROXY, evolve(QUIET, idle=100.0))
+    assert limited.check(after=STATE_SECONDS) == [3]
+    assert limited.reports == [(IDLE, PROXY)]
 
 
 def test_a_client_that_reads_too_slowly_is_closed(limited: Limited) -> None:
@@ -211,3 +223,14 @@ def test_each_client_is_reported_once_per_interval_and_few_of_them(limited: Limi
     limited.reports.clear()
     limited.check()
     assert limited.reports == [(PER_ADDRESS, "a")]
+
+
+def test_many_lasting_connections_are_not_listed_at_each_check(limited: Limited) -> None:
+    for inode in range(50):
+        limited.sockets.add(inode, PROXY)
+    for _ in range(5):
+        limited.check(after=STATE_SECONDS / 10)
+    assert limited.sockets.scans == 1
+    for inode in range(100, 110):
+        limited.sockets.add(inode, "a")
+    assert len(limited.check(after=STATE_SECONDS / 10)) == 7

@@ -1,7 +1,9 @@
 """Deadline and memory of request bodies, with clients that send as slowly as a test wants."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -102,6 +104,28 @@ def test_a_body_that_is_late_is_a_408(first: bytes) -> None:
         assert server.reception.buffered_bytes == 0
 
     run(test)
+
+
+def test_a_body_that_is_given_up_leaves_no_reference_cycle() -> None:
+    """The server closes the connection when it frees the objects of the request."""
+
+    async def test() -> None:
+        server = Server(BodyLimits(SECONDS, 0))
+        client = await server.open(b"abc")
+        parts = weakref.ref(client.parts)
+        del client.parts
+        server.now = SECONDS
+        server.reception.expire()
+        await client.task
+        client.task = asyncio.ensure_future(asyncio.sleep(0))
+        assert client.status == 408
+        assert parts() is None
+
+    gc.disable()
+    try:
+        run(test)
+    finally:
+        gc.enable()
 
 
 def test_parts_do_not_extend_the_deadline() -> None:
