@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from attrs import asdict
 
 from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, Session, normal_reason
+from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.errors import Conflict, Invalid, MarketError, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.money import decimal_text
@@ -126,6 +127,7 @@ class PersonalData:
             "sales": map(_sale, _pages(lambda page: queries.sales(account_id, page))),
             "products": map(_product, queries.iter_products(account_id)),
             "pricing_policies": map(_policy, _pages(lambda page: queries.policies(account_id, page))),
+            "api_keys": map(_api_key, queries.api_keys(account_id)),
             "webhooks": map(_endpoint, _pages(lambda page: queries.endpoints(account_id, page))),
         }
         for name, rows in sections.items():
@@ -141,9 +143,9 @@ class PersonalData:
         """Delete the account of the caller, who gives the password, and a code if there is a second factor.
 
         The row stays without personal data, because orders refer to it; amounts, payments and stock movements are
-        unchanged. Products are withdrawn; policies, webhooks, sessions and the second factor end. The e-mail address
-        becomes free. Raise `Invalid`, which names `password` or `code`, `OrdersOpen`,
-        `LastStaffAccount`, `NotFound` or `TooManyAttempts`.
+        unchanged. Products are withdrawn; policies, webhooks, API keys, sessions and the second factor end. The e-mail
+        address becomes free. Raise `Invalid`, which names `password` or `code`, `OrdersOpen`, `LastStaffAccount`,
+        `NotFound` or `TooManyAttempts`.
         """
         account = self._accounts.check_password(account_id, password, address=address)
         try:
@@ -208,6 +210,7 @@ class PersonalData:
             tx.second_factors.delete([account_id])
             tx.api_keys.delete_all(account_id)
             tx.accounts.add_action(entry)
+            tx.api_keys.delete_all(account_id)
 
 
 def _existing(account: Account | None, account_id: AccountId) -> Account:
@@ -320,6 +323,17 @@ def _product(product: ProductView) -> Mapping[str, Any]:
 
 def _policy(policy: PricingPolicy) -> Mapping[str, Any]:
     return asdict(policy, filter=lambda attribute, _: attribute.name not in {"seller_id", "version"})
+
+
+def _api_key(key: ApiKey) -> Mapping[str, Any]:
+    return {
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "used_at": key.used_at,
+    }
 
 
 def _endpoint(endpoint: EndpointView) -> Mapping[str, Any]:

@@ -202,6 +202,9 @@ class SecondFactors:
             if factor is None or not factor.is_enabled:
                 raise SecondFactorOff
             tx.second_factors.delete([account.id])
+            if account.is_staff and self._required_for_staff:
+                # Keys with the scope of staff were created with the rights that end here.
+                tx.api_keys.delete_all(account.id)
 
     def _check_both(self, who: Identity, password: str, code: str, address: str) -> Account:
         _, factor = self._read(who.account_id)

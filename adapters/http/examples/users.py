@@ -70,6 +70,7 @@ _EXPORT: Final = PersonalDataSchema(
     sales=[],
     products=[],
     pricing_policies=[],
+    api_keys=[],
     webhooks=[],
 )
 

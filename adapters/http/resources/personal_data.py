@@ -41,6 +41,7 @@ class PersonalDataSchema(msgspec.Struct):
     sales: list[dict[str, Any]]
     products: list[dict[str, Any]]
     pricing_policies: list[dict[str, Any]]
+    api_keys: list[dict[str, Any]]
     webhooks: list[dict[str, Any]]
 
 

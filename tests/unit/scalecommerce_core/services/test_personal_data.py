@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.account import Account, AccountActionKind
+from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import (
     Invalid,
     LastStaffAccount,
@@ -53,6 +54,9 @@ class Trader(MarketActions):
         self.sold = self.buy(self.other, line(self.offered, 3))
         unwrap_single(self.market.pricing.create([CreatePolicy(self.trader.id, {"name": "Mine"})]))
         unwrap_single(self.market.webhooks.create([CreateEndpoint(self.trader.id, "https://example.com/hook")]))
+        identity = self.market.sessions.identify(self.market.accounts.log_in(self.trader.email, PASSWORD).access)
+        self.api_key = self.market.api_keys.create(identity, "Till", [Scope.ORDERS_READ]).secret
+        self.market.sessions.log_out(identity)
 
     def export(self, account: Account | None = None, **more: Any) -> Any:
         return json.loads("".join(self.data.export((account or self.trader).id, **more)))
@@ -93,13 +97,14 @@ def test_an_export_contains_everything_about_the_account(trader: Trader) -> None
     document = trader.export()
     account = document["account"]
     assert (account["email"], account["first_name"], account["last_name"]) == ("trader@example.com", "trader", "Smith")
-    assert (account["bio"], account["second_factor"], len(account["sessions"])) == ("Sells tea.", None, 1)
+    assert (account["bio"], account["second_factor"], len(account["sessions"])) == ("Sells tea.", None, 2)
     assert [(o["id"], o["total"], o["lines"][0]["name"]) for o in document["orders"]] == [
         (trader.bought.id, "20.00", "Cup")
     ]
     assert [(s["order"], s["price"], s["quantity"]) for s in document["sales"]] == [(trader.sold.id, "10.00", 3)]
     assert [p["name"] for p in document["products"]] == ["Tea pot"]
     assert [p["name"] for p in document["pricing_policies"]] == ["Mine"]
+    assert [(key["name"], key["scopes"]) for key in document["api_keys"]] == [("Till", ["orders:read"])]
     assert [w["url"] for w in document["webhooks"]] == ["https://example.com/hook"]
     assert trader.log.kinds[-1] is SecurityEventKind.DATA_EXPORTED
 
@@ -110,8 +115,18 @@ def test_an_export_contains_no_secrets_and_nothing_of_others(trader: Trader) -> 
     secret = trader.market.second_factors.begin(who.account_id, PASSWORD).secret
     codes = trader.market.second_factors.confirm(who, trader_code(trader))
     text = "".join(trader.data.export(trader.trader.id))
-    (session,) = [s for s in trader.memory.tables.sessions.all() if s.account_id == trader.trader.id]
-    for hidden in (PASSWORD, secret, *codes, session.id, session.current, "plain:", "encrypted:", "other@example.com"):
+    (*_, session) = [s for s in trader.memory.tables.sessions.all() if s.account_id == trader.trader.id]
+    for hidden in (
+        PASSWORD,
+        secret,
+        *codes,
+        trader.api_key,
+        session.id,
+        session.current,
+        "plain:",
+        "encrypted:",
+        "other@example.com",
+    ):
         assert hidden not in text
     assert '"recovery_codes_left": 10' in text
 
@@ -162,6 +177,8 @@ def test_a_deletion_removes_personal_data_and_keeps_the_books(trader: Trader) ->
     assert trader.books() == before
     with pytest.raises(TokenNotValid):
         trader.market.sessions.identify(pair.access)
+    with pytest.raises(TokenNotValid):
+        trader.market.api_keys.identify(trader.api_key)
     with pytest.raises(NotAuthenticated):
         trader.market.accounts.log_in(trader.trader.email, PASSWORD)
     assert "Smith" not in json.dumps(trader.export())
