@@ -280,7 +280,7 @@ def test_staff_get_their_rights_with_the_second_factor() -> None:
     assert guarded.identity(guarded.market.sessions.refresh(pair.refresh)).is_staff
     with_code = guarded.identity(guarded.log_in(guarded.next_code()))
     assert with_code.is_staff
-    key = guarded.market.api_keys.create(with_code, "Till", [Scope.STAFF]).secret
+    key = guarded.market.api_keys.create(with_code, "Till", [Scope.STAFF, Scope.ORDERS_READ]).secret
     guarded.factors.disable(with_code, PASSWORD, guarded.next_code())
     with pytest.raises(TokenNotValid):
         guarded.market.sessions.check(with_code)
