@@ -247,11 +247,11 @@ class Order:
         `objections`, if given, returns further reasons to reject an order for which the stock suffices.
         """
         quantities = self.quantities()
-        short = tuple(
-            Shortfall(product_id, quantity, stock[product_id].available if product_id in stock else 0)
-            for product_id, quantity in quantities.items()
-            if product_id not in stock or stock[product_id].available < quantity
-        )
+        short: tuple[Shortfall, ...] = ()
+        for product_id, quantity in quantities.items():
+            available = stock[product_id].available if product_id in stock else 0
+            if available < quantity:
+                short += (Shortfall(product_id, quantity, available),)
         if not short and objections is not None:
             short = objections(self, stock)
         self._transition(Action.REJECT if short else Action.RESERVE, now)

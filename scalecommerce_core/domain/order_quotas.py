@@ -44,17 +44,17 @@ class OrderQuotas:
 
         For the others, the units that all accounts together reserve are within the allowance of one.
         """
+        if not self.unpaid_share:
+            return frozenset()
         wanted: dict[ProductId, int] = {}
         for order in orders:
-            for product_id, quantity in order.quantities().items():
-                wanted[product_id] = wanted.get(product_id, 0) + quantity
+            for line in order.lines:
+                wanted[line.product_id] = wanted.get(line.product_id, 0) + line.quantity
         return frozenset(
             product_id
-            for product_id, quantity in wanted.items()
-            if self.unpaid_share
-            and product_id in stock
-            and stock[product_id].available
-            and stock[product_id].reserved + quantity > self.unpaid_allowance(stock[product_id])
+            for product_id, of_product in stock.items()
+            if of_product.reserved + wanted.get(product_id, 0) > self.unpaid_allowance(of_product)
+            and of_product.reserved < of_product.on_hand
         )
 
 
@@ -79,7 +79,7 @@ class BuyerHoldings:
     limits: Mapping[ProductId, int] = field(factory=dict)
     """Sellers' limits per buyer, of the products that have one."""
     pending: dict[AccountId, int] = field(factory=dict)
-    """PENDING orders by buyer."""
+    """PENDING orders, of buyers with several orders in the batch."""
     unpaid: UnitsByBuyer = field(factory=dict)
     """Units in PENDING orders, of contested products."""
     bought: UnitsByBuyer = field(factory=dict)
@@ -90,19 +90,18 @@ class BuyerHoldings:
 
     def objections(self, order: Order, stock: Mapping[ProductId, Stock]) -> tuple[Shortfall, ...]:
         """The lines that exceed a quota of the buyer, with the units that the buyer may still order."""
-        void = tuple(
-            Shortfall(line.product_id, line.quantity, 0, RejectionReason.PRICE_WITHDRAWN)
-            for line in order.lines
-            if any(price.covers(line, order.created_at) for price in self.withdrawn.get(line.product_id, ()))
-        )
-        if void:
+        if self.withdrawn and (void := self._void_lines(order)):
             return void
         quotas, buyer = self.quotas, order.buyer_id
-        quantities = order.quantities()
         if quotas.open_orders and self.pending.get(buyer, 0) >= quotas.open_orders:
-            return tuple(Shortfall(p, units, 0, RejectionReason.OPEN_ORDERS) for p, units in quantities.items())
+            return tuple(
+                Shortfall(product_id, units, 0, RejectionReason.OPEN_ORDERS)
+                for product_id, units in order.quantities().items()
+            )
+        if not self.limits and not self.contested:
+            return ()
         found = []
-        for product_id, wanted in quantities.items():
+        for product_id, wanted in order.quantities().items():
             key = buyer, product_id
             if product_id in self.limits:
                 left = max(0, self.limits[product_id] - self.bought.get(key, 0))
@@ -115,9 +114,18 @@ class BuyerHoldings:
                     found.append(Shortfall(product_id, wanted, left, RejectionReason.UNPAID_SHARE))
         return tuple(found)
 
+    def _void_lines(self, order: Order) -> tuple[Shortfall, ...]:
+        return tuple(
+            Shortfall(line.product_id, line.quantity, 0, RejectionReason.PRICE_WITHDRAWN)
+            for line in order.lines
+            if any(price.covers(line, order.created_at) for price in self.withdrawn.get(line.product_id, ()))
+        )
+
     def add(self, order: Order) -> None:
         """Count an order that was reserved."""
         self.pending[order.buyer_id] = self.pending.get(order.buyer_id, 0) + 1
+        if not self.limits and not self.contested:
+            return
         for product_id, quantity in order.quantities().items():
             key = order.buyer_id, product_id
             for units, counted in ((self.unpaid, self.contested), (self.bought, self.limits)):

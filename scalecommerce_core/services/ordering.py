@@ -2,10 +2,11 @@
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from attrs import evolve, field, frozen
 
@@ -84,6 +85,9 @@ class PlaceOrder:
     owner: AccountId
     lines: Sequence[OrderLineRequest]
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+    quoted: ClassVar[Mapping[int, int]] = {}
+    """Units of valid quotes by line: none, until intake has read the quotes."""
 
 
 @frozen
@@ -254,13 +258,19 @@ class Ordering:
 
         return apply_each(commands, quote)
 
-    def _read_quotes(self, command: PlaceOrder, now: datetime) -> "_QuotedLines":
+    def _read_quotes(
+        self, commands: Sequence[PlaceOrder], now: datetime
+    ) -> Sequence["PlaceOrder | _QuotedLines | MarketError"]:
+        """The requested lines of each command: itself if it has no quotes."""
+        if not any(line.quote for command in commands for line in command.lines):
+            return commands
+        return apply_each(commands, lambda command: self._apply_quotes(command, now))
+
+    def _apply_quotes(self, command: PlaceOrder, now: datetime) -> "_QuotedLines":
         """The lines with the prices of their quotes; an expired quote is a price that the buyer saw.
 
         Raise `Invalid` for a quote that was not made for this buyer and product, or for another price.
         """
-        if all(line.quote is None for line in command.lines):
-            return _QuotedLines(command.lines)
         lines: list[OrderLineRequest] = []
         units: dict[int, int] = {}
         errors: dict[str, list[str]] = {}
@@ -316,19 +326,20 @@ class Ordering:
     ) -> list[Order | MarketError]:
         """`earlier` holds the orders that other attempts at these commands have placed."""
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
-        requests = apply_each(commands, lambda command: self._read_quotes(command, now))
+        requests = self._read_quotes(commands, now)
         promises = self._promises(tx, requests, offers, now)
         unverified = self._verified.unverified(tx, [command.owner for command in commands])
 
-        def draft_of(command: PlaceOrder, request: _QuotedLines | MarketError) -> list[OrderLine]:
+        def draft_of(command: PlaceOrder, request: PlaceOrder | _QuotedLines | MarketError) -> list[OrderLine]:
             if command.owner in unverified:
                 raise EmailNotVerified
             if isinstance(request, MarketError):
                 raise request
-            return _lines(request, offers, promises)
+            return _lines(request.lines, request.quoted, offers, promises)
 
         drafts = apply_each(zip(commands, requests, strict=True), lambda both: draft_of(*both))
-        drafts = self._limit_promised_units(tx, commands, requests, drafts, offers=offers, now=now)
+        if promises:
+            drafts = self._limit_promised_units(tx, commands, requests, drafts, offers=offers, now=now)
         ids, drafts = self._limit_open_orders(tx, commands, drafts, earlier)
         refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]
         if refused:
@@ -361,7 +372,7 @@ class Ordering:
         self,
         tx: Transaction,
         commands: Sequence[PlaceOrder],
-        requests: Sequence["_QuotedLines | MarketError"],
+        requests: Sequence["PlaceOrder | _QuotedLines | MarketError"],
         drafts: Sequence[list[OrderLine] | MarketError],
         *,
         offers: Mapping[ProductId, Offer],
@@ -385,14 +396,19 @@ class Ordering:
         units = dict(recent.units)
 
         def limit(
-            command: PlaceOrder, request: _QuotedLines | MarketError, draft: list[OrderLine] | MarketError
+            command: PlaceOrder,
+            request: PlaceOrder | _QuotedLines | MarketError,
+            draft: list[OrderLine] | MarketError,
         ) -> list[OrderLine] | MarketError:
             if isinstance(draft, MarketError) or isinstance(request, MarketError):
                 return draft
             lines = _reduced_lines(draft, offers)
             for line in lines:
                 ordered = units.get((command.owner, line.product_id, line.price), 0)
-                allowed = max(promise.units, request.quoted_units(line.product_id))
+                quoted = (
+                    n for index, n in request.quoted.items() if request.lines[index].product_id == line.product_id
+                )
+                allowed = max(promise.units, *quoted, 0)
                 if command.owner in recent.busy or ordered + line.quantity > allowed:
                     return PriceMoved(line.product_id, str(offers[line.product_id].price))
             for line in lines:
@@ -431,7 +447,7 @@ class Ordering:
     def _promises(
         self,
         tx: Transaction,
-        requests: Sequence["_QuotedLines | MarketError"],
+        requests: Sequence["PlaceOrder | _QuotedLines | MarketError"],
         offers: Mapping[ProductId, Offer],
         now: datetime,
     ) -> Mapping[ProductId, "_PromisedPrices"]:
@@ -508,9 +524,13 @@ class Ordering:
         self, tx: Transaction, claimed: Sequence[Order], stock: Mapping[ProductId, Stock], now: datetime
     ) -> BuyerHoldings:
         """What the buyers of these orders hold. Only deciders reserve, one at a time, so nothing grows meanwhile."""
-        quotas, buyers = self._rules.quotas, {order.buyer_id for order in claimed}
+        quotas = self._rules.quotas
         since = min(order.created_at for order in claimed) - INTAKE_TIME
-        facts = tx.orders.quota_facts(buyers if quotas.open_orders else (), stock.keys(), since)
+        # Intake has counted the open orders of each buyer. Only orders that were taken in at the same time were not
+        # counted against each other, and these are decided together: a single order need not be counted again.
+        orders_of = Counter(order.buyer_id for order in claimed)
+        several = [buyer for buyer, count in orders_of.items() if count > 1] if quotas.open_orders else []
+        facts = tx.orders.quota_facts(several, stock.keys(), since)
         holdings = BuyerHoldings(
             quotas,
             limits=facts.limits,
@@ -519,10 +539,10 @@ class Ordering:
             withdrawn=facts.withdrawn,
         )
         if holdings.contested:
-            holdings.unpaid.update(tx.orders.unpaid_units(buyers, holdings.contested))
+            holdings.unpaid.update(tx.orders.unpaid_units(orders_of.keys(), holdings.contested))
         if holdings.limits:
             since = now - quotas.buyer_limit_window
-            holdings.bought.update(tx.orders.bought_units(buyers, holdings.limits.keys(), since))
+            holdings.bought.update(tx.orders.bought_units(orders_of.keys(), holdings.limits.keys(), since))
         return holdings
 
     def _defer(self, order_id: OrderId, now: datetime) -> None:
@@ -670,11 +690,7 @@ class _QuotedLines:
     """The lines of an order request, with quotes as prices; `quoted` has the units of valid quotes by line."""
 
     lines: Sequence[OrderLineRequest]
-    quoted: Mapping[int, int] = field(factory=dict)
-
-    def quoted_units(self, product_id: ProductId) -> int:
-        """The units of the largest quote for a product."""
-        return max((n for index, n in self.quoted.items() if self.lines[index].product_id == product_id), default=0)
+    quoted: Mapping[int, int]
 
 
 @frozen
@@ -689,10 +705,15 @@ _NO_PROMISE: Final = _PromisedPrices()
 
 
 def _lines(
-    request: _QuotedLines, offers: Mapping[ProductId, Offer], promises: Mapping[ProductId, _PromisedPrices]
+    requests: Sequence[OrderLineRequest],
+    quoted: Collection[int],
+    offers: Mapping[ProductId, Offer],
+    promises: Mapping[ProductId, _PromisedPrices],
 ) -> list[OrderLine]:
-    """Order lines, one per product; raise `Invalid` naming each bad line, or `PriceMoved`."""
-    requests = request.lines
+    """Order lines, one per product; raise `Invalid` naming each bad line, or `PriceMoved`.
+
+    `quoted` are the indexes of the lines with a valid quote.
+    """
     errors: dict[str, list[str]] = {}
     if not 1 <= len(requests) <= MAX_LINES:
         raise Invalid.field("order_item", f"An order has 1 to {MAX_LINES} lines, not {len(requests)}.")
@@ -713,13 +734,13 @@ def _lines(
             continue
         price = offer.price.minor
         try:
-            seen = line.price_in(offer.price.currency)
+            seen = None if line.price is None else line.price_in(offer.price.currency)
         except NotMoney as error:
             errors[f"order_item[{index}].price"] = [str(error)]
             continue
         if seen is not None and seen != price:
             promise = promises.get(line.product_id, _NO_PROMISE)
-            if seen not in (promise.quoted if index in request.quoted else promise.shown):
+            if seen not in (promise.quoted if index in quoted else promise.shown):
                 moved = moved or PriceMoved(line.product_id, str(offer.price))
             elif seen < price:
                 price = seen

@@ -157,13 +157,9 @@ class PostgresOrderRepository:
         return [OrderId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def begin_intake(self, count: int, buyers: Collection[AccountId]) -> tuple[Sequence[OrderId], Counter[AccountId]]:
-        ids, counts = [], Counter[AccountId]()
-        for buyer, number in self._sql.fetch_all(_BEGIN_INTAKE, {"count": count, "buyers": id_array(buyers)}):
-            if buyer is None:
-                ids.append(OrderId(number))
-            else:
-                counts[AccountId(buyer)] = number
-        return ids, counts
+        rows = self._sql.fetch_all(_BEGIN_INTAKE, {"count": count, "buyers": id_array(buyers)})
+        ids = [OrderId(number) for buyer, number in rows if buyer is None]
+        return ids, Counter({AccountId(buyer): number for buyer, number in rows if buyer is not None})
 
     def quota_facts(
         self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime

@@ -116,6 +116,8 @@ for _level in range(1, TOP_TIER + 1):
         postgresql_where=text(f"is_active AND prominence >= {_level}"),
         postgresql_with={"gin_pending_list_limit": 64},
     )
+# Read by each decision; sellers limit few products.
+Index("products_limited_idx", products.c.id, postgresql_where=text("max_per_buyer IS NOT NULL"))
 Index("products_prominent_idx", products.c.prominence, products.c.id, postgresql_where=text("is_active"))
 
 # No foreign key to products: writers hold the product's lock, products are never deleted, and the check would double

@@ -15,6 +15,7 @@ depends_on: Final = None
 
 # The open orders of an account are few, so the index stays small however many orders there are.
 INDEX: Final = "CREATE INDEX orders_open_idx ON orders (buyer_id) WHERE status IN ('CREATED', 'PENDING')"
+LIMITED: Final = "CREATE INDEX products_limited_idx ON products (id) WHERE max_per_buyer IS NOT NULL"
 # Validated apart: adding a constraint blocks all readers, its validation does not.
 LIMIT: Final = """
 ALTER TABLE products ADD COLUMN max_per_buyer integer;
@@ -28,6 +29,7 @@ def upgrade() -> None:
     connection.exec_driver_sql(LIMIT)
     connection.exec_driver_sql(VALIDATE)
     connection.exec_driver_sql(INDEX)
+    connection.exec_driver_sql(LIMITED)
 
 
 def downgrade() -> None:
