@@ -18,7 +18,7 @@ def record_refusals(log: SecurityLog) -> ErrorListener:
         match error:
             case errors.TokenNotValid() | errors.Forbidden():
                 kind = SecurityEventKind.ACCESS_REFUSED
-            case errors.TooManyAttempts():
+            case errors.TooManyAttempts() | errors.TooManyOpenOrders():
                 kind = SecurityEventKind.LIMIT_REACHED
             case errors.Overloaded():
                 kind = SecurityEventKind.OVERLOAD_SHED

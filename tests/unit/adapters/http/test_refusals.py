@@ -5,7 +5,14 @@ from datetime import timedelta
 import pytest
 
 from adapters.http.refusals import record_refusals
-from scalecommerce_core.domain.errors import MarketError, NotAuthenticated, NotFound, Overloaded, TooManyAttempts
+from scalecommerce_core.domain.errors import (
+    MarketError,
+    NotAuthenticated,
+    NotFound,
+    Overloaded,
+    TooManyAttempts,
+    TooManyOpenOrders,
+)
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind
 from scalecommerce_core.testing import RecordedSecurityEvents
@@ -41,6 +48,7 @@ def test_an_invalid_token_is_recorded_without_the_token() -> None:
     ("error", "kinds"),
     [
         (TooManyAttempts("Try again in 5 s.", timedelta(seconds=5)), [LIMITED]),
+        (TooManyOpenOrders(50), [LIMITED]),
         (Overloaded("The server is overloaded."), [SHED]),
         (NotAuthenticated("Authentication required."), []),
         (NotFound("product", 1), []),
