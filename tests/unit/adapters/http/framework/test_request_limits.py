@@ -1,10 +1,11 @@
 """Limits on targets and headers, and the cost of parsing what they allow."""
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
 from adapters.http.framework.auth import MAX_TOKEN_LENGTH
 from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
@@ -21,6 +22,7 @@ from adapters.http.framework.request_limits import (
     QUERY_LIMIT,
     read_field,
 )
+from tests.unit.support.http_in_process import InProcess
 from tests.unit.support.http_marketplace import ORDERS, PRODUCTS, Marketplace, Person, problem
 from tests.unit.support.step_count import count_steps
 
@@ -118,3 +120,50 @@ def test_the_cost_of_a_header_grows_at_most_linearly(parse: Parse, unit: str) ->
 def test_a_header_over_the_limit_costs_no_more_than_one_below(parse: Parse, unit: str) -> None:
     below, above = (unit * (size // len(unit)) for size in (FIELD_LIMIT - 8, 16 * FIELD_LIMIT))
     assert count_steps(lambda: parse(above)) <= count_steps(lambda: parse(below)) + 300
+
+
+# --- the cost of a whole request
+
+MAX_STEPS: Final = 150_000
+"""Bytecode instructions, about 4 ms; an ordinary request has about 1,000."""
+
+HOSTILE: dict[str, tuple[bytes, list[tuple[bytes, bytes]]]] = {
+    "Accept": (b"", [(b"accept", b"a," * 2_000)]),
+    "Accept with weights": (b"", [(b"accept", b"a;q=0," * 680)]),
+    "If-None-Match": (b"", [(b"if-none-match", b'"a",' * 1_000)]),
+    "headers": (b"", [(b"x-%d" % number, b"a" * 300) for number in range(90)]),
+    "cookie": (b"", [(b"cookie", b"a=b;" * 7_000)]),
+    "user agent": (b"", [(b"user-agent", b"cu" * 14_000)]),
+    "token": (b"", [(b"authorization", b"Bearer " + b"e30." * 1_000)]),
+    "unknown parameters": (b"&".join(b"a%d=%s" % (number, b"b" * 30) for number in range(199)), []),
+    "repeated parameter": (b"brand=a&" * 199, []),
+    "words": (b"search=" + b"ab+" * 2_600, []),
+    "quotes": (b"search=" + b"%22a" * 1_900, []),
+    "cursor": (b"cursor=" + b"a" * 8_000, []),
+    "digits": (b"price_min=" + b"1" * 8_000, []),
+}
+
+
+@pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}1/", ORDERS])
+@pytest.mark.parametrize(("query", "headers"), HOSTILE.values(), ids=HOSTILE)
+def test_no_request_of_a_stranger_costs_many_steps(
+    place: Marketplace, path: str, query: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    transport = place.client._transport
+    assert isinstance(transport, InProcess)
+    scope: Scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path,
+        "raw_path": path.encode(), "query_string": query, "client": ("203.0.113.1", 1), "state": {},
+        "headers": [(b"host", b"shop.example"), *headers],
+    }  # fmt: skip
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    steps = count_steps(lambda: transport._run(transport._app(scope, receive, send)))
+    assert steps <= MAX_STEPS
+    assert statuses[0] < 500
