@@ -11,6 +11,7 @@ from tests.attacks.attack import Attack, AttackReport, Phase, Usage
 from tests.attacks.row5_sign_ups import SignUpFlood
 from tests.attacks.row6_lock_outs import LockedNetwork, LockedSeller
 from tests.attacks.row9_promotion import PromotedStranger
+from tests.attacks.row13_ended_access import EndedAccess
 from tests.attacks.row14_password_guesses import PasswordGuesses
 from tests.attacks.target import Account, Target
 from tests.integration.deployment import PASSWORD, Deployment
@@ -46,7 +47,7 @@ def target(
 
 @pytest.mark.parametrize(
     "attack",
-    [LockedSeller(), PasswordGuesses(), PromotedStranger(), LockedNetwork(), SignUpFlood()],
+    [LockedSeller(), PasswordGuesses(), PromotedStranger(), EndedAccess(), LockedNetwork(), SignUpFlood()],
     ids=lambda each: each.name,
 )
 def test_an_attack_does_not_achieve_its_aim(target: Target, attack: Attack) -> None:

@@ -129,7 +129,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "revokeOtherSessions": Example(),
     "createApiKey": Example(
-        body={"name": "Warehouse", "scopes": ["orders:read", "products:write"], "password": PASSWORD},
+        body={"name": "Warehouse", "scopes": ["orders:read", "products:write"], "password": NEW_PASSWORD},
+        alternatives={
+            "Without the example of changePassword": {
+                "name": "Warehouse",
+                "scopes": ["orders:read", "products:write"],
+                "password": PASSWORD,
+            }
+        },
         responses={201: _NEW_KEY},
         problems=[
             _GONE,
