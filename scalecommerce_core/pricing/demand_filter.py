@@ -39,8 +39,19 @@ class Drift:
     )
 
 
-def update_belief(belief: Belief, drift: Drift, *, x: Floats, views: Floats, units: Floats, weeks: Floats) -> Belief:
+def update_belief(
+    belief: Belief,
+    drift: Drift,
+    *,
+    x: Floats,
+    views: Floats,
+    units: Floats,
+    weeks: Floats,
+    weight: Floats | float = 1.0,
+) -> Belief:
     """Update the belief with `units` sold in `views` at relative price `x`, after `weeks` of random walk.
+
+    The variance of the units is that of a Poisson count, multiplied by the dispersion and divided by `weight`.
 
     Without views, only the random walk is applied.
     """
@@ -48,11 +59,11 @@ def update_belief(belief: Belief, drift: Drift, *, x: Floats, views: Floats, uni
     c00 = c00 + drift.level * weeks
     c11 = c11 + drift.slope * weeks
     lam = views * np.exp(np.clip(a + b * x, -9.0, 0.0))
-    seen = lam > 0.0
+    seen = (lam > 0.0) & (weight > 0.0)
     k0_ = c00 + x * c01
     k1_ = c01 + x * c11
     with np.errstate(divide="ignore"):
-        f = k0_ + x * k1_ + drift.dispersion / lam
+        f = k0_ + x * k1_ + drift.dispersion / (lam * weight)
     k0 = k0_ / f
     k1 = k1_ / f
     r = np.where(seen, np.clip((units - lam) / np.maximum(lam, 0.5), -2.0, 3.0), 0.0)

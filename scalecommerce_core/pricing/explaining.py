@@ -18,6 +18,7 @@ GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
     "out_of_stock": "the product is out of stock",
     "manual_edit": "the price was set by hand and is kept for an epoch",
     "promotion": "a promotion is running",
+    "anomaly_hold": "views, sales or refunds jumped; the price is kept for an epoch",
     "floor": "not below min_price, nor below cost, fees and the least margin",
     "ceiling": "not above max_price, nor far above the median price of 90 days",
     "step": "limited to the largest change in an epoch",
@@ -90,6 +91,8 @@ def _since(days: float) -> str:
 
 
 def _demand(seen: Mapping[str, Any]) -> str:
+    if seen["counted_views"] >= 0:
+        return _unusual_demand(seen)
     views, units = seen["views"], seen["units"]
     if not seen["days"]:
         return "no data at this price yet"
@@ -97,6 +100,16 @@ def _demand(seen: Mapping[str, Any]) -> str:
         return f"no views and no sales at this price in the last {_days(seen['days'])} on sale"
     rate = f", a conversion of {units / views:.1%}" if views else ""
     return f"{views:,.0f} views and {units:,.0f} units sold in {_days(seen['days'])} on sale{rate}"
+
+
+def _unusual_demand(seen: Mapping[str, Any]) -> str:
+    counted = f"{seen['counted_views']:,.0f} views and {seen['counted_units']:,.0f} units sold, net of refunds"
+    if not seen["weight"]:
+        return f"{counted}: too unusual for this product to learn from"
+    used = f"used as {seen['views']:,.0f} views and {seen['units']:,.1f} units"
+    if seen["weight"] == 1:
+        return f"{counted}, {used}, because views rose or fell earlier without sales"
+    return f"{counted}; unusual for this product, and {used} with a weight of {seen['weight']:.0%}"
 
 
 def _stock(seen: Mapping[str, Any]) -> str:

@@ -29,6 +29,8 @@ class Guardrail(IntFlag):
     OUT_OF_STOCK = 1 << 2
     MANUAL_EDIT = 1 << 3
     PROMOTION = 1 << 4
+    ANOMALY_HOLD = 1 << 13
+    """Its value is the highest one, because stored decisions contain the values of the others."""
     FLOOR = 1 << 5
     CEILING = 1 << 6
     STEP = 1 << 7
@@ -49,6 +51,13 @@ class Guardrails:
     least_views: int = parameter(30, at_least=0, at_most=10**9, says="Products with fewer views keep their price.")
     least_history_days: float = parameter(
         14, at_least=0, at_most=365, says="Products listed for fewer days keep their price."
+    )
+    anomaly_epochs: int = parameter(
+        2,
+        at_least=0,
+        at_most=8,
+        says="Most consecutive epochs for which a price is kept after a jump of views, sales or refunds that no price"
+        " change explains; 0: never. Afterwards, one further epoch in eight at most.",
     )
     least_margin: float = parameter(
         0.0, at_least=0, at_most=0.9, says="Lowest margin above the cost, as a share of the price after fees."
@@ -171,6 +180,7 @@ def _freezing_guardrails(seen: Signals, rails: Guardrails, scale: float) -> Whol
         (Guardrail.OUT_OF_STOCK, seen.stock <= 0),
         (Guardrail.MANUAL_EDIT, seen.since_edit < USUAL_EPOCH_DAYS * scale),
         (Guardrail.PROMOTION, seen.promoted),
+        (Guardrail.ANOMALY_HOLD, seen.is_held & (rails.anomaly_epochs > 0)),
     ):
         acted |= np.where(holds, rail.value, 0)
     return acted

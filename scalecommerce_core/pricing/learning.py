@@ -70,7 +70,9 @@ class DemandLearning(Drift):
     def update(self, state: State, signals: Signals) -> State:
         x = signals.price / signals.reference - 1.0
         weeks = signals.epoch_days / 7.0
-        belief = update_belief(_belief(state), self, x=x, views=signals.views, units=signals.units, weeks=weeks)
+        belief = update_belief(
+            _belief(state), self, x=x, views=signals.views, units=signals.units, weeks=weeks, weight=signals.weight
+        )
         return State({**state.products, **belief._asdict()}, state.groups)
 
     def pool(self, state: State, signals: Signals) -> State:

@@ -49,7 +49,7 @@ class LinearDemand:
         x = signals.price / signals.reference
         along0, along1 = c00 + x * c01, c01 + x * c11
         with np.errstate(divide="ignore", invalid="ignore"):
-            f = along0 + x * along1 + self.noise / signals.views
+            f = along0 + x * along1 + self.noise / (signals.views * signals.weight)
             error = np.where(signals.views > 0, signals.units / signals.views - a - b * x, 0.0)
         k0, k1 = along0 / f, along1 / f
         return State({

@@ -13,13 +13,14 @@ from attrs import evolve, field, fields, frozen
 from numpy.typing import NDArray
 
 from scalecommerce_core.domain.identifiers import CategoryId
+from scalecommerce_core.pricing.anomalies import BASELINE_COLUMNS, Baseline, filter_anomalies
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.interface import PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.policy_state import REFUNDED_TOTAL, PolicyState
 from scalecommerce_core.pricing.policy_state import STATE_FACTS as MEMORY_FACTS
-from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.replay import Inputs, pack_inputs
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_start, call_update
@@ -41,8 +42,8 @@ CategoryParameters = Mapping[CategoryId, Mapping[str, float]]
 class Facts:
     """One row per product, sorted by id. Amounts are minor units, -1 for unknown.
 
-    Times are microseconds since 1970, durations microseconds. `views`, `units` (net of refunds) and `out_of_stock`
-    are the running totals of `ports.ProductCounters`.
+    Times are microseconds since 1970, durations microseconds. `views` (weighted), `units` (net of refunds), `refunded`
+    and `out_of_stock` are the running totals of `ports.ProductCounters`.
     """
 
     product: Whole
@@ -57,6 +58,7 @@ class Facts:
     views_ever: Whole
     views: Whole
     units: Whole
+    refunded: Whole
     out_of_stock: Whole
     minor_per_unit: Whole
     """Minor units in one whole unit of the currency."""
@@ -138,10 +140,11 @@ def decide_range(
     # The totals of a new product count in full if its price never changed.
     whole_life = ~known & (facts.priced_at == facts.created_at)
 
+    def change(total: Whole, before: Whole | Floats) -> Floats:
+        return np.where(same_price, total - before, np.where(whole_life, total, 0)).astype(np.float64)
+
     def since(name: str) -> Floats:
-        total = getattr(facts, name)
-        delta = np.where(same_price, total - getattr(old, name), np.where(whole_life, total, 0))
-        return np.maximum(delta, 0).astype(np.float64)
+        return np.maximum(change(getattr(facts, name), getattr(old, name)), 0.0)
 
     counted_from = np.where(same_price, old.seen_at, np.where(whole_life, facts.created_at, now))
     on_sale = np.maximum(now - counted_from - since("out_of_stock"), 0.0)
@@ -160,7 +163,9 @@ def decide_range(
         max_price=facts.max_price,
         **ranges,
         views=since("views"),
-        units=since("units"),
+        # Negative if more units were refunded than sold.
+        units=change(facts.units, old.units),
+        refunded=np.maximum(np.nan_to_num(change(facts.refunded, old.baseline_column(REFUNDED_TOTAL))), 0.0),
         days=on_sale / DAY,
         epoch_days=policy.epoch_days,
         views_ever=facts.views_ever,
@@ -171,6 +176,11 @@ def decide_range(
         fee=round(policy.fee * 10_000),
         days_left=np.inf if policy.stock_days is None else policy.stock_days,
     )
+    baseline = Baseline.of_columns(
+        {name: old.baseline_column(name) for name in BASELINE_COLUMNS},
+        known & ~np.isnan(old.baseline_column(BASELINE_COLUMNS[0])),
+    )
+    baseline, signals = filter_anomalies(baseline, signals, most_holds=policy.guardrails.anomaly_epochs)
     state = _update_state(strategy, signals, known=known, old=old, categories=categories, groups=category_parameters)
     decisions = decide(policy, state, signals, epoch, strategy=strategy)
     updated = PolicyState(
@@ -185,6 +195,7 @@ def decide_range(
         units=facts.units,
         out_of_stock=facts.out_of_stock,
         state=dict(state.products),
+        baseline=baseline.columns() | {REFUNDED_TOTAL: facts.refunded.astype(np.float64)},
     )
     inputs = pack_inputs(policy, state, signals, epoch)
     parameters = _by_category(categories, state.groups)

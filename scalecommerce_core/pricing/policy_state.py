@@ -17,6 +17,8 @@ from scalecommerce_core.pricing.arrays import Floats, Whole
 BLOCK_SIZE: Final = 4_096
 """Products in a new block. A block with more than twice as many is split."""
 _FORMAT: Final = 1
+REFUNDED_TOTAL: Final = "refunded"
+"""Name of the running total of refunded units among the columns of `PolicyState.baseline`."""
 
 
 @frozen(eq=False)
@@ -25,7 +27,8 @@ class PolicyState:
 
     `views`, `units` and `out_of_stock` (microseconds) are running totals at the time `seen_at`, when the price that
     began at `priced_at` was in force. `epoch` is the last epoch in which the product was decided. `state` holds the
-    columns of the strategy's state.
+    columns of the strategy's state, and `baseline` further columns of the engine: those of the anomaly filter, and the
+    running total of refunded units. It is empty in a state that an earlier release has stored.
     """
 
     product: Whole
@@ -39,6 +42,7 @@ class PolicyState:
     units: Whole
     out_of_stock: Whole
     state: Mapping[str, Floats] = field(factory=dict, kw_only=True)
+    baseline: Mapping[str, Floats] = field(factory=dict, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.product)
@@ -57,7 +61,12 @@ class PolicyState:
         return PolicyState(
             *(getattr(self, name)[chosen] for name in STATE_FACTS),
             state={name: values[chosen] for name, values in self.state.items()},
+            baseline={name: values[chosen] for name, values in self.baseline.items()},
         )
+
+    def baseline_column(self, name: str) -> Floats:
+        """A column of `baseline`; NaN if it is missing."""
+        return self.baseline[name] if name in self.baseline else np.full(len(self), np.nan)
 
     @classmethod
     def concatenate(cls, parts: Sequence["PolicyState"]) -> Self:
@@ -66,6 +75,10 @@ class PolicyState:
         return cls(
             *(np.concatenate([getattr(part, name) for part in parts])[order] for name in STATE_FACTS),
             state={name: np.concatenate([part.state[name] for part in parts])[order] for name in parts[-1].state},
+            baseline={
+                name: np.concatenate([part.baseline_column(name) for part in parts])[order]
+                for name in parts[-1].baseline
+            },
         )
 
     def updated_with(self, other: "PolicyState") -> "PolicyState":
@@ -85,10 +98,19 @@ class PolicyState:
         return near.rows(np.isin(near.product, products))
 
     def to_bytes(self) -> bytes:
-        """Serialize: a line of JSON that names the columns, then the columns, little-endian."""
-        head = {"format": _FORMAT, "rows": len(self), "state": {n: _width(v) for n, v in self.state.items()}}
+        """Serialize: a line of JSON that names the columns, then the columns, little-endian.
+
+        The columns of `baseline` come last, because earlier releases ignore what follows the state.
+        """
+        head = {
+            "format": _FORMAT,
+            "rows": len(self),
+            "state": {name: _width(values) for name, values in self.state.items()},
+            "baseline": [*self.baseline],
+        }
         columns = [getattr(self, name).astype("<i8").tobytes() for name in STATE_FACTS]
         columns += [values.astype("<f8").tobytes() for values in self.state.values()]
+        columns += [values.astype(_baseline_type(name)).tobytes() for name, values in self.baseline.items()]
         return json.dumps(head).encode() + b"\n" + b"".join(columns)
 
     @classmethod
@@ -108,10 +130,22 @@ class PolicyState:
             values = np.frombuffer(stored, "<f8", rows * width, at).astype(np.float64)
             state[name] = values.reshape(_shape(rows, width))
             at += 8 * rows * width
-        return cls(*facts, state=state)
+        baseline = {}
+        for name in head.get("baseline", ()):
+            kind = np.dtype(_baseline_type(name))
+            baseline[name] = np.frombuffer(stored, kind, rows, at).astype(np.float64)
+            at += kind.itemsize * rows
+        return cls(*facts, state=state, baseline=baseline)
 
 
-STATE_FACTS: Final = tuple(attribute.name for attribute in fields(PolicyState) if attribute.name != "state")
+STATE_FACTS: Final = tuple(
+    attribute.name for attribute in fields(PolicyState) if attribute.name not in {"state", "baseline"}
+)
+
+
+def _baseline_type(name: str) -> str:
+    """Running totals need all digits; the estimates of the anomaly filter do not."""
+    return "<f8" if name == REFUNDED_TOTAL else "<f4"
 
 
 def _width(values: Floats) -> int:

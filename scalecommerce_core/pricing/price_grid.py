@@ -70,7 +70,13 @@ class PriceGrid(Drift):
         weeks = signals.epoch_days / 7.0
         x = signals.price / signals.reference - 1.0
         belief = update_belief(
-            Belief(*(was[name] for name in _BELIEF)), self, x=x, views=signals.views, units=signals.units, weeks=weeks
+            Belief(*(was[name] for name in _BELIEF)),
+            self,
+            x=x,
+            views=signals.views,
+            units=signals.units,
+            weeks=weeks,
+            weight=signals.weight,
         )
         arms = self._arms(signals)
         # A price that a guardrail has changed counts for the nearest arm.
@@ -78,8 +84,8 @@ class PriceGrid(Drift):
         hit = np.zeros_like(was["arm_views"])
         hit[np.arange(len(arm)), arm] = 1.0
         fade = (0.5 ** (weeks / self.half_life_weeks))[:, None]
-        views = was["arm_views"] * fade + hit * signals.views[:, None]
-        units = was["arm_units"] * fade + hit * signals.units[:, None]
+        views = was["arm_views"] * fade + hit * (signals.weight * signals.views)[:, None]
+        units = was["arm_units"] * fade + hit * (signals.weight * signals.units)[:, None]
         return State({**belief._asdict(), "arm_views": views, "arm_units": units})
 
     def pool(self, state: State, signals: Signals) -> State:

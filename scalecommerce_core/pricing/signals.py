@@ -24,8 +24,8 @@ def _column(dtype: type[Any], default: float | None) -> dict[str, Any]:
 class Signals:
     """Signals of one epoch. Amounts are in minor units of each product's currency.
 
-    `views`, `units` and `days` cover the part of the epoch in which `price` was in force and the product in stock:
-    time without stock says nothing about demand (censoring), and sales at another price belong to that price.
+    `views`, `units`, `refunded` and `days` cover the part of the epoch in which `price` was in force and the product in
+    stock: time without stock says nothing about demand (censoring), and sales at another price belong to that price.
     """
 
     product: Whole = field(metadata=_column(np.int64, None))
@@ -52,6 +52,16 @@ class Signals:
     views: Floats = field(metadata=_column(np.float64, 0.0))
     units: Floats = field(metadata=_column(np.float64, 0.0))
     """Units sold, net of refunds."""
+    refunded: Floats = field(metadata=_column(np.float64, 0.0))
+    """Units refunded in this time, whenever they were sold."""
+    weight: Floats = field(metadata=_column(np.float64, 1.0))
+    """Weight of `views` and `units` as evidence, from 0 to 1; below 1 for anomalies, which `anomalies` replaces."""
+    is_held: Flags = field(metadata=_column(np.bool_, 0))
+    """Whether the guardrail `anomaly_hold` keeps the price."""
+    counted_views: Floats = field(metadata=_column(np.float64, UNKNOWN))
+    """Views before the anomaly filter; -1 if it changed neither views nor units."""
+    counted_units: Floats = field(metadata=_column(np.float64, UNKNOWN))
+    """Net units before the anomaly filter."""
     days: Floats = field(metadata=_column(np.float64, 7.0))
     """Days on sale and in stock in this epoch."""
     epoch_days: Floats = field(metadata=_column(np.float64, 7.0))

@@ -62,6 +62,7 @@ _FACTS: Final = binary_arrays_statement(
                coalesce(on_hand - reserved, 0)::bigint, coalesce(product_views.views, 0),
                coalesce(product_views.views - past_views + extra_weight, 0),
                coalesce(units - past_units - refunded_units + past_refunded_units, 0),
+               coalesce(refunded_units - past_refunded_units, 0),
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
                {minor_per_unit("products.currency")}

@@ -12,6 +12,12 @@ from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
+from scalecommerce_core.pricing.simulation.forged_signals import (
+    ATTACKS,
+    BEYOND_THE_FILTER,
+    NO_ATTACK,
+    ForgedMarket,
+)
 from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
 from scalecommerce_core.pricing.simulation.market import SimulatedMarket
@@ -25,6 +31,8 @@ STATIC: Final = "static"
 """Fixed prices, the baseline of every strategy."""
 _LONG_WEEKS: Final = 208
 _YEAR: Final = 52
+_KEPT: Final = 97.0
+"""Percentage of the profit that a strategy must keep under each attack with forged signals."""
 
 
 @frozen
@@ -265,6 +273,34 @@ def _limited_figures(results: Sequence[StrategyResult]) -> list[Figure]:
     ]  # fmt: skip
 
 
+def _forged_places(size: Size) -> Sequence[MarketVariant]:
+    def variant(attack: str) -> MarketVariant:
+        def made() -> SimulatedMarket:
+            market = Marketplace(
+                demand="semi-log", drifting=False, seed=size.seed, products=size.worlds or 2_000,
+                epochs=size.epochs or 2 * _YEAR,
+            )  # fmt: skip
+            return ForgedMarket(market, seed=size.seed, **ATTACKS.get(attack, {}))
+
+        return MarketVariant(attack, made)
+
+    return [variant(attack) for attack in (NO_ATTACK, *ATTACKS)]
+
+
+def _forged_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    """Profit under each attack as a percentage of the profit without one."""
+    undisturbed = {result.track.policy: result.track for result in results if result.place == NO_ATTACK}
+    return [
+        Figure(
+            "forged-signals", track.policy, f"{result.place}, profit kept",
+            100.0 * float(track.earned.sum() / undisturbed[track.policy].earned[: track.epochs].sum()),
+            bar=None if result.place in BEYOND_THE_FILTER else _KEPT,
+        )
+        for result in results
+        if result.place != NO_ATTACK and (track := result.track).policy in undisturbed
+    ]  # fmt: skip
+
+
 def _percentile(values: Floats, percent: float) -> float:
     return float(np.percentile(values, percent))
 
@@ -316,6 +352,15 @@ EXPERIMENTS: Final = {
             _limited_figures,
             worlds=2_000,
             epochs=26,
+        ),
+        Experiment(
+            "forged-signals",
+            "marketplace in which an attacker forges ten times the views, or purchases that are refunded",
+            _forged_places,
+            (HillClimb(), ControlledVariance(), ElasticityLearning()),
+            _forged_figures,
+            worlds=2_000,
+            epochs=104,
         ),
     )
 }

@@ -24,7 +24,7 @@ class SimulatedMarket(Protocol):
     epochs: int
     epoch_days: float
     rails: Guardrails | None
-    """None: no guardrails; prices are only replaced by the nearest admissible ones."""
+    """None: no guardrails and no anomaly filter; prices are only replaced by the nearest admissible ones."""
 
     def signals(self) -> Signals:
         """Signals of the last epoch; without views before the first one."""

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from attrs import field, frozen
 
+from scalecommerce_core.pricing.anomalies import Baseline, filter_anomalies
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.guardrails import apply_guardrails
 from scalecommerce_core.pricing.interface import PricingStrategy
+from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.simulation.market import SimulatedMarket
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, is_unpriced
 
@@ -55,7 +57,8 @@ def run(
 
     Raise `StrategyFailed` if the strategy fails.
     """
-    seen = market.signals()
+    observe = _observer(market)
+    seen = observe()
     start_prices = seen.price[:shown].astype(np.float64)
     state = call_start(strategy, seen, {}) if strategy is not None else None
     total: Floats = np.zeros(len(seen))
@@ -78,7 +81,7 @@ def run(
                 else:
                     prices, _ = apply_guardrails(wanted, seen, market.rails, epoch_days=market.epoch_days)
             sold = market.sell(prices)
-            seen = market.signals()
+            seen = observe()
             total, best_total = total + sold.earned, best_total + sold.best
             earned.append(sold.earned.sum())
             best.append(sold.best.sum())
@@ -103,3 +106,20 @@ def run(
         decided=decided,
         unpriced=without,
     )
+
+
+def _observer(market: SimulatedMarket) -> Callable[[], Signals]:
+    """Return a function that reads the market's signals, filtered as in production unless it has no guardrails."""
+    rails = market.rails
+    if rails is None:
+        return market.signals
+    baseline: Baseline | None = None
+
+    def observe() -> Signals:
+        nonlocal baseline
+        counted = market.signals()
+        before = Baseline.unknown(len(counted)) if baseline is None else baseline
+        baseline, seen = filter_anomalies(before, counted, most_holds=rails.anomaly_epochs)
+        return seen
+
+    return observe

@@ -165,7 +165,8 @@ class MemoryRuns:
                 _micros(product.created_at), *(-1 if bound is None else bound.minor for bound in bounds),
                 0 if stock is None else stock.available, self._tables.views.get(product_id) or 0,
                 counted.weighted_views,
-                counted.units - counted.refunded_units, round(counted.out_of_stock.total_seconds() * 1e6),
+                counted.units - counted.refunded_units, counted.refunded_units,
+                round(counted.out_of_stock.total_seconds() * 1e6),
                 MINOR_PER_UNIT[product.price.currency],
             ))  # fmt: skip
         table = np.array(rows, dtype=np.int64).reshape(len(rows), len(FACTS))

@@ -1,18 +1,26 @@
 """Small markets; the published sizes are measured by `scalecommerce simulate`."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from scalecommerce_core.pricing import anomalies
+from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.decisions import check_breaker, decide
 from scalecommerce_core.pricing.hill_climb import HillClimb
-from scalecommerce_core.pricing.learning import ElasticityLearning, Inventory
+from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS, Size, StrategyResult
+from scalecommerce_core.pricing.simulation.forged_signals import (
+    ATTACKS,
+    BEYOND_THE_FILTER,
+    NO_ATTACK,
+    ForgedMarket,
+)
 from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
 from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
 from scalecommerce_core.pricing.simulation.market import SimulatedMarket
@@ -138,6 +146,37 @@ def test_a_learning_catalog_rarely_trips_the_breaker(policy: Any) -> None:
         market.sell(decisions.new)
         seen = market.signals()
     assert tripped <= 2
+
+
+# --- forged signals
+
+
+@cache
+def earned(policy: Any, seed: int, attack: str) -> float:
+    market = Marketplace(demand="semi-log", drifting=False, seed=seed, products=250)
+    return float(run(policy, ForgedMarket(market, seed=seed, **ATTACKS.get(attack, {}))).earned.sum())
+
+
+def kept(policy: Any, attack: str) -> Floats:
+    """Percentages of the profit that a strategy keeps under an attack, by seed."""
+    return np.array([100.0 * earned(policy, seed, attack) / earned(policy, seed, NO_ATTACK) for seed in range(21, 27)])
+
+
+@pytest.mark.parametrize("policy", [ElasticityLearning(), ControlledVariance(), HillClimb()])
+@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack not in BEYOND_THE_FILTER])
+def test_an_attack_with_forged_signals_costs_at_most_three_percent(policy: Any, attack: str) -> None:
+    shares = kept(policy, attack)
+    # 2.571 is the quantile of the t distribution for a 95 % interval of six seeds.
+    half_interval = 2.571 * shares.std(ddof=1) / np.sqrt(len(shares))
+    assert shares.mean() + half_interval >= 97
+    assert shares.mean() >= 96
+
+
+def test_without_the_filter_forged_views_cost_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anomalies, "DEVIATIONS", np.inf)
+    earned.cache_clear()
+    assert kept(ElasticityLearning(), "views below the start price").mean() < 85
+    earned.cache_clear()
 
 
 # --- programs

@@ -18,7 +18,8 @@ def facts(price: int, priced_at: int, **more: int) -> Facts:
     """One product, listed 100 days ago."""
     row = {
         "product": 1, "category": 1, "created_at": NOW - 100 * DAY, "cost": 500, "min_price": -1, "max_price": -1,
-        "stock": 50, "views_ever": 900, "views": 900, "units": 40, "out_of_stock": 0, "minor_per_unit": 100,
+        "stock": 50, "views_ever": 900, "views": 900, "units": 40, "refunded": 0, "out_of_stock": 0,
+        "minor_per_unit": 100,
     }  # fmt: skip
     row |= {"price": price, "priced_at": priced_at, **more}
     return Facts(*(np.array([row[name]], dtype=np.int64) for name in FACTS))

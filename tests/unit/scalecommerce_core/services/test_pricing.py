@@ -232,13 +232,13 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     assert told["stock"] == "90 units, intended to last 20 days"
     assert told["cost"] == "6.00 and a fee of 10.0%: a margin of 30.0% of the price"
     assert told["belief"].startswith("a price 1 % higher sells 2.4 % less, plus or minus 0.9 (elasticity -2.40)")
-    shop.catalog.record_views(ViewBatch("two", {(product, shop.clock.now()): 30}))
+    shop.catalog.record_views(ViewBatch("two", {(product, shop.clock.now()): 6}))
     shop.buy(buyer, line(product, 3))
     shop.market.relay.assign_sequence()
     shop.market.statistics.catch_up()
     shop.clock.advance(days=1)
     facts, told = seen(shop, policy, product)
-    assert (facts["views"], facts["units"], facts["days"]) == (30, 3, 1)
+    assert (facts["views"], facts["units"], facts["days"]) == (6, 3, 1)
     assert told["stock"] == "87 units, enough for 29 days at this rate of sales, intended to last 20 days"
     shop.clock.advance(minutes=1)
     shop.edit(product, price=usd("14.00"))

@@ -1,0 +1,234 @@
+"""Anomaly filter: makes views and sales robust against forged ones before a strategy learns from them.
+
+Anybody can forge views, and purchases that are refunded later. Each epoch is compared with a running baseline of the
+product itself: its views per day, and its units per view. A count that is farther from the baseline than some robust
+standard deviations is an anomaly (a Hampel identifier; Hampel 1974, Davies and Gather 1993).
+
+- *Views*: an anomaly is replaced by the views of the baseline, unless sales rose or fell with the views. If it lasts,
+  the new level becomes the baseline, and later views are divided by the ratio of both levels. The conversion rate that
+  a strategy sees thus continues: a lasting jump of views that sales do not follow says nothing about the price.
+- *Units*: an epoch whose units are an anomaly counts as an epoch without data; a lasting one becomes the baseline.
+- *Refunds*: an epoch with an unusual number of refunds counts as one without data, because they concern earlier sales.
+  If it has many sales too, these are reduced by the share of the previous epoch's sales that was refunded, and have
+  less weight.
+
+`Signals.weight` is below 1 for an epoch with an anomaly, and `Signals.is_held` asks the guardrail `anomaly_hold` to
+keep the price. Holds are limited, so that repeated anomalies cannot keep a price for long.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from attrs import evolve, fields, frozen
+
+from scalecommerce_core.pricing.arrays import Flags, Floats
+from scalecommerce_core.pricing.signals import UNKNOWN, Signals
+
+DEVIATIONS: Final = 3.0
+"""Views are an anomaly beyond this number of standard deviations, both of `Baseline.spread` and of a Poisson count."""
+LEAST_SPREAD: Final = 0.3
+MOST_SPREAD: Final = 0.4
+"""Bounds of `Baseline.spread`. The upper one matters because an attacker can raise the spread slowly."""
+SALES_DEVIATIONS: Final = 4.0
+SALES_RATIO: Final = 4.0
+"""Units are an anomaly beyond `SALES_DEVIATIONS` of a Poisson count and beyond this ratio to the expected number."""
+LASTING_EPOCHS: Final = 4
+"""Consecutive epochs with an anomaly in one direction after which the new level is the baseline."""
+TRAFFIC_GAIN: Final = 0.2
+"""Weight of an epoch in the running baseline of views per day."""
+SALES_GAIN: Final = 0.3
+"""Weight of an epoch with many sales in the running baseline of units per view."""
+LARGEST_STEP: Final = 0.5
+"""Winsorisation: largest deviation of one epoch, as a logarithm, that enters a running baseline."""
+FEW_SALES: Final = 10.0
+"""Expected units below which sales neither explain an anomaly of views nor change the baseline much."""
+REFUND_DEVIATIONS: Final = 3.0
+REFUNDED_SHARE: Final = 0.3
+"""Refunds are unusual beyond both: `REFUND_DEVIATIONS` of a Poisson count, and this share of the units sold."""
+RETURNED_DEVIATIONS: Final = 1.0
+"""Units in an epoch with unusual refunds are too many beyond this number of deviations of a Poisson count."""
+REFUND_SHARE_GAIN: Final = 0.1
+"""Weight of an epoch with many sales in the usual share of refunds."""
+REFUND_GAIN: Final = 0.5
+"""Weight of an epoch in `Baseline.return_share`."""
+REFUND_WEIGHT: Final = 0.25
+"""Weight of such units as evidence."""
+HOLD_RECOVERY: Final = 1 / 8
+"""Holds that become available again in each epoch."""
+_ASSUMED_VIEWS: Final = 25.0
+"""Weight of an initial conversion rate of 2 %, in views."""
+
+
+@frozen(eq=False)
+class Baseline:
+    """What the filter stores about products: a float for each. `traffic` is NaN for products without a baseline."""
+
+    traffic: Floats
+    """Logarithm of views per day."""
+    spread: Floats
+    """Standard deviation of the logarithm of views per epoch, in addition to counting noise."""
+    accepted: Floats
+    """Sum of the jumps of `traffic` that lasted; views are divided by its exponential."""
+    conversion: Floats
+    """Logarithm of units per view, after that division."""
+    traffic_run: Floats
+    """Consecutive epochs with an anomaly of views; negative: too few views."""
+    traffic_jump: Floats
+    """Sum of the deviations of `traffic_run`."""
+    sales_run: Floats
+    """Consecutive epochs with an anomaly of units; negative: too few units."""
+    sales_jump: Floats
+    last_sold: Floats
+    """Units sold in the last epoch, before refunds."""
+    return_share: Floats
+    """Share of an epoch's units that is refunded in the next one, in a run of epochs with anomalies of both; else NaN.
+    """
+    refund_share: Floats
+    """Usual share of refunds in the units sold."""
+    holds: Floats
+    """Holds of the price that were used and are not available again yet."""
+
+    @classmethod
+    def unknown(cls, size: int) -> "Baseline":
+        """The baseline of `size` products about which nothing is known."""
+        zero, nothing = np.zeros(size), np.full(size, np.nan)
+        return cls(
+            traffic=nothing, spread=np.full(size, LEAST_SPREAD), accepted=zero, conversion=nothing, traffic_run=zero,
+            traffic_jump=zero, sales_run=zero, sales_jump=zero, last_sold=zero, return_share=nothing, refund_share=zero,
+            holds=zero,
+        )  # fmt: skip
+
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, Floats], known: Flags) -> "Baseline":
+        """The baseline in these columns; unknown where `known` is false."""
+        nothing = cls.unknown(len(known))
+        return cls(**{name: np.where(known, columns[name], getattr(nothing, name)) for name in BASELINE_COLUMNS})
+
+    def columns(self) -> dict[str, Floats]:
+        return {name: getattr(self, name) for name in BASELINE_COLUMNS}
+
+
+BASELINE_COLUMNS: Final = tuple(attribute.name for attribute in fields(Baseline))
+
+
+def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> tuple[Baseline, Signals]:
+    """Update the baseline with an epoch, and replace anomalies in its signals.
+
+    `seen.units` may be negative: net of refunds of earlier sales. The result has none of these. `most_holds` is the
+    number of consecutive epochs for which a price is held. A product without a baseline gets one from its first epoch
+    with views; that epoch, and epochs without a day on sale, have no anomalies.
+    """
+    known = ~np.isnan(baseline.traffic)
+    active = known & (seen.days > 0)
+    begins = ~known & (seen.days > 0) & (seen.views > 0)
+    gross = np.maximum(seen.units + seen.refunded, 0.0)
+    refunded = np.minimum(seen.refunded, gross)
+    usual_refunds = gross * baseline.refund_share
+    refunds = active & (seen.refunded > REFUNDED_SHARE * gross)
+    refunds &= _poisson_deviations(seen.refunded, usual_refunds) > REFUND_DEVIATIONS
+    sold = np.where(refunds, gross - usual_refunds, np.maximum(seen.units, 0.0))
+    days = np.where(seen.days > 0, seen.days, 1.0)
+    traffic = np.log(np.maximum(seen.views, 0.5) / days)
+    first = evolve(
+        baseline,
+        traffic=np.where(known, baseline.traffic, traffic),
+        conversion=np.where(
+            known, baseline.conversion, np.log((sold + 0.02 * _ASSUMED_VIEWS) / (seen.views + _ASSUMED_VIEWS))
+        ),
+        refund_share=np.where(known, baseline.refund_share, refunded / (gross + FEW_SALES)),
+    )
+
+    usual_views = np.exp(first.traffic) * days
+    deviation = traffic - first.traffic
+    per_view = np.exp(first.conversion - first.accepted)
+    far = np.abs(deviation) > DEVIATIONS * first.spread
+    far &= np.abs(_poisson_deviations(seen.views, usual_views)) > DEVIATIONS
+    odd_views = active & far & ~_follows_views(sold, usual_views * per_view, seen.views * per_view)
+    usual_deviation = np.where(active & ~odd_views, deviation, 0.0)
+    # Normal views stay whole numbers, which are stored in fewer bytes.
+    reduced = np.where(active, np.exp(-first.accepted), 1.0)
+    views = reduced * np.where(odd_views, usual_views, seen.views)
+
+    expected = views * np.exp(first.conversion)
+    ratio = np.log((sold + 0.5) / (expected + 0.5))
+    odd_units = active & (np.abs(ratio) > np.log(SALES_RATIO))
+    odd_units &= np.abs(_poisson_deviations(sold, expected)) > SALES_DEVIATIONS
+    returned = refunds & (_poisson_deviations(sold, expected) > RETURNED_DEVIATIONS)
+    jumped = odd_units & ~refunds
+    odd_units = (odd_units | refunds) & ~returned
+    returns = np.clip(seen.refunded / np.maximum(first.last_sold, 1.0), 0.0, 1.0)
+    returns = np.where(
+        np.isnan(first.return_share), returns, first.return_share + REFUND_GAIN * (returns - first.return_share)
+    )
+    net = gross * (1.0 - returns)
+
+    # The replaced number of views is uncertain by `spread`, which adds to the Poisson variance of the units.
+    weight = np.where(odd_views, 1.0 / (1.0 + first.spread**2 * expected), 1.0)
+    weight = np.where(returned, np.minimum(weight, REFUND_WEIGHT), weight)
+    odd = odd_views | returned | odd_units
+    available = np.maximum(first.holds - HOLD_RECOVERY, 0.0)
+    held = odd & (available + 1.0 <= most_holds)
+
+    run, jump = _extend_run(first.traffic_run, first.traffic_jump, odd_views, deviation)
+    sales_run, sales_jump = _extend_run(first.sales_run, first.sales_jump, jumped, ratio)
+    lasts, sales_last = np.abs(run) >= LASTING_EPOCHS, np.abs(sales_run) >= LASTING_EPOCHS
+    moved = np.where(lasts, jump / LASTING_EPOCHS, 0.0)
+    # 1.25 times the mean absolute deviation is the standard deviation of a normal distribution.
+    spread = first.spread + np.where(odd_views, 0.0, TRAFFIC_GAIN * (1.25 * np.abs(usual_deviation) - first.spread))
+    gain = np.where(odd, 0.0, SALES_GAIN * expected / (expected + FEW_SALES))
+    updated = Baseline(
+        traffic=first.traffic + TRAFFIC_GAIN * np.clip(usual_deviation, -LARGEST_STEP, LARGEST_STEP) + moved,
+        spread=np.clip(spread, LEAST_SPREAD, MOST_SPREAD),
+        accepted=first.accepted + moved,
+        conversion=first.conversion
+        + gain * np.clip(ratio, -LARGEST_STEP, LARGEST_STEP)
+        + np.where(sales_last, sales_jump / LASTING_EPOCHS, 0.0),
+        traffic_run=np.where(lasts, 0.0, run),
+        traffic_jump=np.where(lasts, 0.0, jump),
+        sales_run=np.where(sales_last, 0.0, sales_run),
+        sales_jump=np.where(sales_last, 0.0, sales_jump),
+        last_sold=gross,
+        return_share=np.where(returned, returns, np.nan),
+        refund_share=first.refund_share
+        + np.where(returned | jumped, 0.0, REFUND_SHARE_GAIN * (refunded - usual_refunds) / (gross + FEW_SALES)),
+        holds=available + held,
+    )
+    kept = {
+        name: np.where(active, column, np.where(begins, getattr(first, name), getattr(baseline, name)))
+        for name, column in updated.columns().items()
+    }
+    changed = active & (odd | refunds | (first.accepted != 0.0))
+    return Baseline(**kept), seen.with_columns(
+        views=np.where(odd_units, 0.0, views),
+        units=np.where(odd_units, 0.0, np.where(returned, np.maximum(net, 0.0), sold)),
+        days=np.where(odd_units, 0.0, seen.days),
+        weight=np.where(odd_units, 0.0, weight),
+        is_held=held,
+        counted_views=np.where(changed, seen.views, UNKNOWN),
+        counted_units=np.where(changed, seen.units, UNKNOWN),
+    )
+
+
+def _poisson_deviations(count: Floats, expected: Floats) -> Floats:
+    """Distance of a count from its expectation, in standard deviations of a Poisson count (Anscombe 1948)."""
+    distance: Floats = 2.0 * (np.sqrt(count + 0.375) - np.sqrt(expected + 0.375))
+    return distance
+
+
+def _follows_views(sold: Floats, by_baseline: Floats, by_views: Floats) -> Flags:
+    """Whether the units are more likely a Poisson count with the mean `by_views` than one with `by_baseline`."""
+    enough = np.maximum(by_views, by_baseline) > FEW_SALES
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = (by_views - by_baseline) / np.log(by_views / by_baseline)
+    return np.where(by_views > by_baseline, sold > middle, sold < middle) & enough
+
+
+def _extend_run(run: Floats, jump: Floats, odd: Flags, deviation: Floats) -> tuple[Floats, Floats]:
+    """Extend runs of anomalies in one direction, begin new ones, and end the others; with the sum of deviations."""
+    direction = np.sign(deviation)
+    continues = np.sign(run) == direction
+    return (
+        np.where(odd, np.where(continues, run, 0.0) + direction, 0.0),
+        np.where(odd, np.where(continues, jump, 0.0) + deviation, 0.0),
+    )

@@ -1,0 +1,163 @@
+"""The anomaly filter: which views, units and refunds it replaces, and for how long it holds a price."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scalecommerce_core.pricing.anomalies import LASTING_EPOCHS, Baseline, filter_anomalies
+from scalecommerce_core.pricing.decisions import decide
+from scalecommerce_core.pricing.explaining import explain_inputs
+from scalecommerce_core.pricing.replay import pack_inputs, replay
+from scalecommerce_core.pricing.signals import Signals
+from tests.unit.support.pricing_signals import policy, signals
+
+VIEWS, UNITS = 1_000.0, 25.0
+
+
+class Epochs:
+    """A product with 1,000 views and 25 sales a week unless an epoch differs."""
+
+    def __init__(self, *, most_holds: int = 2, usual: int = 20, **product: Any) -> None:
+        self.baseline, self.most_holds, self.product = Baseline.unknown(1), most_holds, product
+        self.last = signals()
+        for _ in range(usual):
+            self.see()
+
+    def see(self, **more: Any) -> Signals:
+        seen = signals(**{"views": VIEWS, "units": UNITS, **self.product, **more})
+        self.baseline, self.last = filter_anomalies(self.baseline, seen, most_holds=self.most_holds)
+        return self.last
+
+
+def counts(seen: Signals) -> tuple[float, float, float]:
+    return seen.views.item(), seen.units.item(), seen.weight.item()
+
+
+def test_usual_counts_are_not_changed() -> None:
+    rng = np.random.default_rng(1)
+    epochs = Epochs()
+    for _ in range(100):
+        views = float(rng.poisson(VIEWS * np.exp(rng.normal(0, 0.2))))
+        units = float(rng.poisson(views * 0.025))
+        seen = epochs.see(views=views, units=units)
+        assert counts(seen) == (views, units, 1.0)
+        assert seen.counted_views.item() == -1
+        assert not seen.is_held.item()
+
+
+def test_forged_views_are_replaced_by_usual_ones() -> None:
+    seen = Epochs().see(views=10 * VIEWS)
+    assert seen.views.item() == pytest.approx(VIEWS, rel=0.01)
+    assert seen.units.item() == UNITS
+    assert 0 < seen.weight.item() < 1
+    assert seen.counted_views.item() == 10 * VIEWS
+
+
+def test_views_that_sales_follow_are_no_anomaly() -> None:
+    assert counts(Epochs().see(views=5 * VIEWS, units=5 * UNITS))[:1] == (5 * VIEWS,)
+
+
+def test_missing_views_are_replaced_too() -> None:
+    assert Epochs().see(views=VIEWS / 10).views.item() == pytest.approx(VIEWS, rel=0.01)
+
+
+def test_a_lasting_level_of_views_continues_the_conversion_rate() -> None:
+    epochs = Epochs()
+    for _ in range(LASTING_EPOCHS):
+        epochs.see(views=10 * VIEWS)
+    for _ in range(30):
+        seen = epochs.see(views=10 * VIEWS)
+        assert seen.views.item() == pytest.approx(VIEWS, rel=0.02)
+        assert seen.weight.item() == 1.0
+    # The forged views end.
+    for _ in range(LASTING_EPOCHS):
+        assert epochs.see().views.item() == pytest.approx(VIEWS, rel=0.02)
+    assert epochs.see().views.item() == pytest.approx(VIEWS, rel=0.02)
+    assert epochs.last.weight.item() == 1.0
+
+
+def test_an_epoch_with_forged_purchases_counts_as_one_without_data() -> None:
+    seen = Epochs().see(units=10 * UNITS)
+    assert counts(seen) == (0.0, 0.0, 0.0)
+    assert seen.days.item() == 0.0
+    assert seen.counted_units.item() == 10 * UNITS
+
+
+def test_a_lasting_level_of_sales_is_accepted() -> None:
+    epochs = Epochs()
+    for _ in range(LASTING_EPOCHS):
+        assert epochs.see(units=6 * UNITS).weight.item() == 0.0
+    assert counts(epochs.see(units=6 * UNITS)) == (VIEWS, 6 * UNITS, 1.0)
+
+
+def test_purchases_that_are_refunded_in_the_next_epoch_do_not_count() -> None:
+    epochs = Epochs()
+    forged = 9 * UNITS
+    epochs.see(units=UNITS + forged)
+    for _ in range(20):
+        seen = epochs.see(units=UNITS, refunded=forged)
+        assert seen.units.item() == pytest.approx(UNITS, rel=0.05)
+        assert 0 < seen.weight.item() < 1
+    # The last refunds come when nothing is forged any more.
+    assert epochs.see(units=UNITS - forged, refunded=forged).weight.item() == 0.0
+    assert counts(epochs.see()) == (VIEWS, UNITS, 1.0)
+
+
+def test_usual_refunds_are_no_anomaly() -> None:
+    # A quarter of the sales at first, later more.
+    epochs = Epochs(units=18, refunded=7)
+    for _ in range(9):
+        epochs.see(units=15, refunded=10)
+    assert counts(epochs.see(units=14, refunded=11)) == (VIEWS, 14.0, 1.0)
+
+
+def test_net_units_are_never_negative() -> None:
+    epochs = Epochs(usual=0)
+    assert epochs.see(units=-3, refunded=5).units.item() == 0
+    assert epochs.see(units=-1, refunded=1).units.item() == 0
+
+
+@pytest.mark.parametrize(("most_holds", "first"), [(0, 0), (1, 1), (2, 2), (4, 4)])
+def test_holds_are_limited(most_holds: int, first: int) -> None:
+    epochs = Epochs(most_holds=most_holds)
+    held = [bool(epochs.see(units=10 * UNITS if week % 2 else 0).is_held.item()) for week in range(80)]
+    assert sum(held[:first]) == first
+    assert sum(held) <= most_holds + 80 / 8
+
+
+def test_an_epoch_out_of_stock_changes_nothing() -> None:
+    epochs = Epochs()
+    before = epochs.baseline
+    seen = epochs.see(views=0, units=0, days=0)
+    assert counts(seen) == (0.0, 0.0, 1.0)
+    for name, column in epochs.baseline.columns().items():
+        assert column.tolist() == pytest.approx(getattr(before, name).tolist(), abs=0, nan_ok=True)
+
+
+def test_products_are_filtered_independently() -> None:
+    seen = signals(product=[1, 2, 3], views=[VIEWS, VIEWS, 0.0], units=[UNITS, UNITS, 0.0])
+    baseline, _ = filter_anomalies(Baseline.unknown(3), seen, most_holds=2)
+    later = seen.with_columns(views=np.array([10 * VIEWS, VIEWS, VIEWS]))
+    _, filtered = filter_anomalies(baseline, later, most_holds=2)
+    assert filtered.weight[0] < 1
+    assert filtered.weight[1:].tolist() == [1.0, 1.0]
+    assert filtered.is_held.tolist() == [True, False, False]
+
+
+def test_a_hold_is_named_explained_and_replayed() -> None:
+    seen = Epochs().see(views=10 * VIEWS)
+    chosen = policy()
+    state = chosen.strategy().start(seen, {})
+    decisions = decide(chosen, state, seen, 3)
+    assert decisions[0].guardrails == ("anomaly_hold",)
+    assert decisions[0].sentence == (
+        "Kept at 100.00: views, sales or refunds jumped without a price change that explains it."
+    )
+    inputs = pack_inputs(chosen, state, seen, 3)
+    assert replay(inputs)[0] == decisions[0]
+    assert explain_inputs(inputs)["demand"].startswith(
+        "10,000 views and 25 units sold, net of refunds; unusual for this product, and used as 1,000 views and 25.0"
+    )
+    free = policy(guardrails={"anomaly_epochs": 0})
+    assert "anomaly_hold" not in decide(free, state, seen, 3)[0].guardrails
