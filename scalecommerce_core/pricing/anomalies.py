@@ -37,6 +37,8 @@ LASTING_EPOCHS: Final = 4
 """Consecutive epochs with an anomaly in one direction after which the new level is the baseline."""
 TRAFFIC_GAIN: Final = 0.2
 """Weight of an epoch in the running baseline of views per day."""
+CONFIRMED_GAIN: Final = 0.5
+"""The same for an epoch whose views would be an anomaly, had not sales followed them."""
 SALES_GAIN: Final = 0.3
 """Weight of an epoch with many sales in the running baseline of units per view."""
 LARGEST_STEP: Final = 0.5
@@ -145,6 +147,7 @@ def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> t
     far = np.abs(deviation) > DEVIATIONS * first.spread
     far &= np.abs(_poisson_deviations(seen.views, usual_views)) > DEVIATIONS
     odd_views = active & far & ~_follows_views(sold, usual_views * per_view, seen.views * per_view)
+    step = np.where(far, CONFIRMED_GAIN * deviation, TRAFFIC_GAIN * np.clip(deviation, -LARGEST_STEP, LARGEST_STEP))
     usual_deviation = np.where(active & ~odd_views, deviation, 0.0)
     # Normal views stay whole numbers, which are stored in fewer bytes.
     reduced = np.where(active, np.exp(-first.accepted), 1.0)
@@ -178,7 +181,7 @@ def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> t
     spread = first.spread + np.where(odd_views, 0.0, TRAFFIC_GAIN * (1.25 * np.abs(usual_deviation) - first.spread))
     gain = np.where(odd, 0.0, SALES_GAIN * expected / (expected + FEW_SALES))
     updated = Baseline(
-        traffic=first.traffic + TRAFFIC_GAIN * np.clip(usual_deviation, -LARGEST_STEP, LARGEST_STEP) + moved,
+        traffic=first.traffic + np.where(odd_views, moved, step),
         spread=np.clip(spread, LEAST_SPREAD, MOST_SPREAD),
         accepted=first.accepted + moved,
         conversion=first.conversion

@@ -73,3 +73,28 @@ def test_what_was_learned_at_a_withdrawn_price_is_discarded() -> None:
         not np.array_equal(values, new.state.products[name], equal_nan=True)
         for name, values in after[False].state.products.items()
     )
+
+
+def test_forged_views_are_remembered_between_runs() -> None:
+    began = NOW - 100 * DAY
+    history = past((began, 1_000, False))
+    state, views = None, 900
+    for week in range(8, 0, -1):
+        views += 1_000
+        result = decide(
+            facts(1_000, began, views=views, units=views // 40), history, 9 - week, NOW - 7 * week * DAY, state
+        )
+        state = PolicyState.from_bytes(result.policy_state.to_bytes())
+        assert result.signals.weight.item() == 1
+    forged = decide(facts(1_000, began, views=views + 10_000, units=views // 40 + 25), history, 9, NOW, state)
+    assert 800 < forged.signals.views.item() < 1_100
+    assert forged.signals.counted_views.item() == 10_000
+    assert forged.decisions[0].guardrails == ("anomaly_hold",)
+
+
+def test_refunds_since_the_last_run_are_a_signal() -> None:
+    began = NOW - 100 * DAY
+    history = past((began, 1_000, False))
+    first = decide(facts(1_000, began, units=40, refunded=3), history, 1, NOW - 7 * DAY)
+    second = decide(facts(1_000, began, views=950, units=41, refunded=5), history, 2, NOW, first.policy_state)
+    assert (second.signals.units.item(), second.signals.refunded.item()) == (1, 2)

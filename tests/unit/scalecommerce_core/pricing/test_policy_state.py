@@ -1,8 +1,10 @@
 """Policy state: serializing, merging and dividing blocks."""
 
 import numpy as np
+import pytest
+from attrs import evolve
 
-from scalecommerce_core.pricing.policy_state import STATE_FACTS, PolicyState
+from scalecommerce_core.pricing.policy_state import REFUNDED_TOTAL, STATE_FACTS, PolicyState
 
 
 def memory(*products: int) -> PolicyState:
@@ -42,3 +44,19 @@ def test_newer_rows_replace_those_of_the_same_products() -> None:
 def test_policy_states_survive_serialization() -> None:
     assert same(PolicyState.from_bytes(memory(1, 4, 5).to_bytes()), memory(1, 4, 5))
     assert same(PolicyState.from_bytes(memory().to_bytes()), memory())
+
+
+def test_baselines_survive_storage_and_are_unknown_in_states_of_earlier_releases() -> None:
+    ids = np.arange(3, dtype=np.int64)
+    plain = PolicyState(*(ids for _ in STATE_FACTS), state={"a": np.ones(3)})
+    filtered = evolve(
+        plain, baseline={"traffic": np.array([1.5, np.nan, -2.25]), REFUNDED_TOTAL: np.full(3, 2.0**40 + 1)}
+    )
+    stored = PolicyState.from_bytes(filtered.to_bytes())
+    for name, column in filtered.baseline.items():
+        assert stored.baseline[name].tolist() == pytest.approx(column.tolist(), abs=0, nan_ok=True)
+    # An earlier release reads the columns up to the state, and stores no more than these.
+    earlier = PolicyState.from_bytes(plain.to_bytes().replace(b', "baseline": []', b""))
+    assert np.isnan(earlier.baseline_column("traffic")).all()
+    merged = earlier.updated_with(stored.rows(ids == 0))
+    assert merged.baseline["traffic"].tolist() == pytest.approx([1.5, np.nan, np.nan], nan_ok=True)
