@@ -86,8 +86,8 @@ class PlaceOrder:
     lines: Sequence[OrderLineRequest]
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
-    quoted: ClassVar[Mapping[int, int]] = {}
-    """Units of valid quotes by line: none, until intake has read the quotes."""
+    quoted: ClassVar[Mapping[int, PriceQuote]] = {}
+    """Valid quotes by the index of the line: none, until intake has read the quotes."""
 
 
 @frozen
@@ -272,7 +272,7 @@ class Ordering:
         Raise `Invalid` for a quote that was not made for this buyer and product, or for another price.
         """
         lines: list[OrderLineRequest] = []
-        units: dict[int, int] = {}
+        quotes: dict[int, PriceQuote] = {}
         errors: dict[str, list[str]] = {}
         for index, line in enumerate(command.lines):
             lines.append(line)
@@ -288,10 +288,10 @@ class Ordering:
                     continue
             lines[-1] = evolve(line, price=quote.price if line.price is None else line.price)
             if now < quote.expires_at:
-                units[index] = quote.quantity
+                quotes[index] = quote
         if errors:
             raise Invalid(errors)
-        return _QuotedLines(lines, units)
+        return _QuotedLines(lines, quotes)
 
     # --- intake
 
@@ -339,7 +339,9 @@ class Ordering:
 
         drafts = apply_each(zip(commands, requests, strict=True), lambda both: draft_of(*both))
         if promises:
-            drafts = self._limit_promised_units(tx, commands, requests, drafts, offers=offers, now=now)
+            drafts = self._limit_promised_units(
+                tx, commands, requests, drafts, offers=offers, promises=promises, now=now
+            )
         ids, drafts = self._limit_open_orders(tx, commands, drafts, earlier)
         refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]
         if refused:
@@ -376,10 +378,11 @@ class Ordering:
         drafts: Sequence[list[OrderLine] | MarketError],
         *,
         offers: Mapping[ProductId, Offer],
+        promises: Mapping[ProductId, "_PromisedPrices"],
         now: datetime,
     ) -> list[list[OrderLine] | MarketError]:
         """Refuse orders with more units at a former, lower price than one buyer may order at it (`PricePromise.units`,
-        or the units of the buyer's quote if they are more).
+        or the units of the buyer's quote of this price if they are more).
 
         Orders that another process takes in at the same time do not count yet, so the units of a buyer may exceed the
         limit by one batch per process.
@@ -405,10 +408,9 @@ class Ordering:
             lines = _reduced_lines(draft, offers)
             for line in lines:
                 ordered = units.get((command.owner, line.product_id, line.price), 0)
-                quoted = (
-                    n for index, n in request.quoted.items() if request.lines[index].product_id == line.product_id
-                )
-                allowed = max(promise.units, *quoted, 0)
+                # A price that only a quote promises is promised for no further units.
+                is_shown = line.price in promises.get(line.product_id, _NO_PROMISE).shown
+                allowed = max(promise.units if is_shown else 0, _quoted_units(request.quoted, line))
                 if command.owner in recent.busy or ordered + line.quantity > allowed:
                     return PriceMoved(line.product_id, str(offers[line.product_id].price))
             for line in lines:
@@ -687,10 +689,10 @@ class Ordering:
 
 @frozen
 class _QuotedLines:
-    """The lines of an order request, with quotes as prices; `quoted` has the units of valid quotes by line."""
+    """The lines of an order request, with quotes as prices; `quoted` has the valid quotes by the index of the line."""
 
     lines: Sequence[OrderLineRequest]
-    quoted: Mapping[int, int]
+    quoted: Mapping[int, PriceQuote]
 
 
 @frozen
@@ -754,6 +756,12 @@ def _lines(
         OrderLine(position, product_id, offers[product_id].seller_id, quantity, prices[product_id])
         for position, (product_id, quantity) in enumerate(quantities.items(), 1)
     ]
+
+
+def _quoted_units(quotes: Mapping[int, PriceQuote], line: OrderLine) -> int:
+    """The units of the largest quote of a line's product and price."""
+    same = [q.quantity for q in quotes.values() if (q.product_id, q.price) == (line.product_id, line.price)]
+    return max(same, default=0)
 
 
 def _reduced_lines(lines: Iterable[OrderLine], offers: Mapping[ProductId, Offer]) -> list[OrderLine]:

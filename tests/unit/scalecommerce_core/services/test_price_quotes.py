@@ -110,3 +110,27 @@ def test_quotes_can_be_switched_off(shop: Shop, buyer: Account, tea: ProductId) 
     request = OrderLineRequest(tea, 1, None, "quote-1")
     (refused,) = Ordering(shop.store, shop.clock).place([shop.command(buyer, request)])
     assert isinstance(refused, Invalid)
+
+
+def test_a_quote_raises_the_units_of_no_other_price(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    quote = quoted(shop, buyer, tea, 100)
+    shop.edit(tea, price=usd("0.01"))
+    shop.clock.advance(seconds=6)
+    shop.edit(tea, price=usd("5.00"))
+    # The lines of a product become one line at the lowest of their prices.
+    both = [evolve(line(tea, 1), quote=quote), line(tea, 99, "0.01")]
+    (outcome,) = shop.ordering.place([shop.command(buyer, *both)])
+    assert isinstance(outcome, PriceMoved)
+
+
+def test_a_price_that_only_a_quote_promises_holds_for_the_quoted_units(
+    shop: Shop, buyer: Account, tea: ProductId
+) -> None:
+    shop.edit(tea, price=usd("0.01"))
+    quote = quoted(shop, buyer, tea, 2)
+    shop.clock.advance(seconds=1)
+    shop.edit(tea, price=usd("5.00"))
+    more = [evolve(line(tea, 2), quote=quote), line(tea, 1)]
+    (outcome,) = shop.ordering.place([shop.command(buyer, *more)])
+    assert isinstance(outcome, PriceMoved)
+    assert isinstance(order(shop, buyer, tea, 2, quote=quote), Order)
