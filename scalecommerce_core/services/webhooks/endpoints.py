@@ -140,26 +140,29 @@ class Endpoints(WebhooksBase):
         """
         now = self._clock.now()
         with self._store.begin() as tx:
-            found = tx.webhooks.lock({command.endpoint_id for command in commands})
+            found = dict(tx.webhooks.lock({command.endpoint_id for command in commands}))
             ids = iter(tx.deliveries.next_ids(sum("url" in command.changes for command in commands)))
             verifications: list[WebhookDelivery] = []
 
             def edit(command: EditEndpoint) -> WebhookEndpoint:
-                endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
+                # A copy: a refused edit must not leave changes for the next edit of the same endpoint.
+                endpoint = evolve(
+                    visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
+                )
                 _check_all_events(bool(command.changes.get("all_events")), as_staff=command.as_staff)
                 endpoint.check_version(command.expected_version)
-                url = command.changes.get("url")
-                if url is not None and url != endpoint.url:
-                    self._allow_test(endpoint.owner_id, url)
                 before = endpoint.url
                 endpoint.edit(allow_loopback=self._rules.allow_loopback, **command.changes)
                 if endpoint.url != before:
+                    # After the edit, which refuses a URL that is none.
+                    self._allow_test(endpoint.owner_id, endpoint.url)
                     verifications.append(self._new_verification(next(ids), endpoint.id, now))
                     endpoint.begin_verification(verifications[-1].id)
+                found[endpoint.id] = endpoint
                 return endpoint
 
             outcomes = apply_each(commands, edit)
-            tx.webhooks.save(succeeded(outcomes))
+            tx.webhooks.save([found[id_] for id_ in {endpoint.id for endpoint in succeeded(outcomes)}])
             tx.deliveries.add(verifications)
         return outcomes
 

@@ -21,6 +21,7 @@ from scalecommerce_core.domain.webhook import (
     DeliveryStatus,
     EndpointDisabled,
     WebhookAnswer,
+    WebhookEndpoint,
 )
 from scalecommerce_core.ports import OutgoingWebhook
 from scalecommerce_core.queries import DeliveryView, PageRequest
@@ -518,6 +519,28 @@ def test_deliveries_wait_for_the_verification_of_a_new_url(post: Post, shop: Sho
     unwrap_single(post.webhooks.ping([acting(made, seller)]))
     post.deliver()
     assert [message.url for message in post.deliver()] == [change["url"]] * 2
+
+
+@pytest.mark.parametrize("url", ["https://[", "https://a]b/", "ftp://example.com/"])
+def test_a_text_that_is_no_url_is_refused_and_changes_nothing(post: Post, seller: Account, url: str) -> None:
+    made = post.create(seller)
+    (outcome,) = post.webhooks.edit([EditEndpoint(made.endpoint.id, seller.id, {"url": url})])
+    assert isinstance(outcome, Invalid)
+    assert outcome.errors.keys() == {"url"}
+    assert post.endpoint(made).url == made.endpoint.url
+
+
+def test_a_refused_test_message_leaves_the_endpoint_as_it_was(shop: Shop, seller: Account) -> None:
+    post = Post(shop, WebhookRules(tests_per_host=1))
+    made = post.create(seller)
+    edits = [
+        EditEndpoint(made.endpoint.id, seller.id, {"url": "https://example.com/other"}),
+        EditEndpoint(made.endpoint.id, seller.id, {"description": "Shop"}),
+    ]
+    refused, edited = post.webhooks.edit(edits)
+    assert isinstance(refused, TooManyAttempts)
+    assert isinstance(edited, WebhookEndpoint)
+    assert (post.endpoint(made).url, post.endpoint(made).description) == (made.endpoint.url, "Shop")
 
 
 def test_an_edit_without_another_url_needs_no_verification(post: Post, seller: Account) -> None:
