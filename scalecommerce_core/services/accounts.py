@@ -46,7 +46,7 @@ from scalecommerce_core.ports import (
     Transaction,
 )
 from scalecommerce_core.services.account_administration import OPERATOR, Actor
-from scalecommerce_core.services.emails import Emails
+from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
 from scalecommerce_core.services.rate_limiter import KnownRefusals
 from scalecommerce_core.services.results import apply_each, succeeded
@@ -268,6 +268,7 @@ class Accounts:
             for session in own:
                 session.end_grace()
             tx.sessions.save(own)
+            drop_email_changes(tx, who.account_id)
             if self._emails is not None:
                 self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
         self._record(SecurityEventKind.PASSWORD_CHANGED, who.account_id, address)
@@ -338,8 +339,10 @@ class Accounts:
             tx.accounts.add_action(entry)
             tx.sessions.revoke_all(account_id, entry.occurred_at)
             if is_doubtful:
-                _disable_webhooks(tx, account_id)
+                because = "Your account became staff: check the URL, then enable the endpoint."
+                disable_webhooks(tx, account_id, because)
             tx.account_tokens.delete_of(account_id)
+            drop_email_changes(tx, account_id)
             if is_doubtful:
                 tx.second_factors.delete([account_id])
             tx.api_keys.delete_all(account_id)
@@ -461,11 +464,12 @@ def _password_stamp(account: Account | None) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def _disable_webhooks(tx: Transaction, owner: AccountId) -> None:
+def disable_webhooks(tx: Transaction, owner: AccountId, because: str) -> None:
+    """Disable the endpoints of an account that somebody else may have opened."""
     own = [endpoint.id for endpoint in tx.webhooks.subscribed([owner]) if endpoint.owner_id == owner]
     endpoints = list(tx.webhooks.lock(own).values())
     for endpoint in endpoints:
-        endpoint.disable("Your account became staff: check the URL, then enable the endpoint.")
+        endpoint.disable(because)
     tx.webhooks.save(endpoints)
 
 

@@ -21,7 +21,7 @@ from scalecommerce_core.ports import (
 )
 from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire
 from scalecommerce_core.services.accounts import Accounts
-from scalecommerce_core.services.emails import Emails
+from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED, lock_account_of_token
 from scalecommerce_core.services.retry import retry_on
 
@@ -99,6 +99,7 @@ class EmailVerification:
                 raise Invalid.field("token", TOKEN_REFUSED)
             account = lock_account_of_token(tx, digest, token.account_id, token.purpose, now)
             tx.account_tokens.delete_of(account.id)
+            drop_email_changes(tx, account.id)
             if token.purpose is TokenPurpose.VERIFY_EMAIL:
                 account.email_verified_at = now
                 tx.accounts.save([account])

@@ -187,6 +187,16 @@ class Emails:
         return base64.urlsafe_b64encode(self._randomness.secret(TOKEN_BYTES)).rstrip(b"=").decode()
 
 
+def drop_email_changes(tx: Transaction, account_id: AccountId) -> None:
+    """Drop the changes of an account's address that wait to be sent.
+
+    Their tokens are made when they are sent, so they would be valid although the account has changed since the request.
+    """
+    waiting = [each.id for each in tx.emails.of_account(account_id) if each.kind is EmailKind.CHANGE_EMAIL]
+    if waiting:
+        tx.emails.delete(list(tx.emails.lock(waiting)))
+
+
 def _accounts_of(tx: Transaction, claimed: Collection[OutgoingEmail]) -> Mapping[EmailId, Account]:
     """The accounts by e-mail: the one that the e-mail names, or else the one of its recipient."""
     named = {each.account_id for each in claimed if each.account_id is not None and each.kind in TOKEN_PURPOSES}

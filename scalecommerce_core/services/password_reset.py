@@ -18,7 +18,8 @@ from scalecommerce_core.ports import (
     Transaction,
 )
 from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire
-from scalecommerce_core.services.emails import Emails
+from scalecommerce_core.services.accounts import disable_webhooks
+from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.retry import retry_on
 
 TOKEN_REFUSED = "This token is not valid: it was used, has expired, or the account has changed. Request a new e-mail."  # noqa: S105
@@ -68,7 +69,8 @@ class PasswordReset:
     def confirm(self, token: str, new_password: str, *, network: str = "") -> None:
         """Set a new password, end all sessions and make all tokens of the account invalid.
 
-        The address counts as verified afterwards. Raise `Invalid`, which names `token` or `new_password`, or
+        The address counts as verified afterwards. If it did not before, API keys are deleted and webhook endpoints
+        disabled: somebody else may have opened the account. Raise `Invalid`, which names `token` or `new_password`, or
         `TooManyAttempts`.
         """
         now = self._clock.now()
@@ -90,11 +92,17 @@ class PasswordReset:
         with self._store.begin() as tx:
             account = lock_account_of_token(tx, digest, account.id, TokenPurpose.RESET_PASSWORD, now)
             account.password_hash = hashed
-            if account.email_verified_at is None:
+            # Somebody else may have opened the account, and must not keep access to it.
+            if is_doubtful := account.email_verified_at is None:
                 account.email_verified_at = now
             tx.accounts.save([account])
             tx.sessions.revoke_all(account.id, now)
+            if is_doubtful:
+                disable_webhooks(tx, account.id, "The password was reset: check the URL, then enable the endpoint.")
             tx.account_tokens.delete_of(account.id)
+            drop_email_changes(tx, account.id)
+            if is_doubtful:
+                tx.api_keys.delete_all(account.id)
             self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
         return account
 

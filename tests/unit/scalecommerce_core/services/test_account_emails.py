@@ -23,6 +23,7 @@ from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.emails import EmailOff, EmailRules, EmailSummary
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing import (
     MemoryStore,
     RecordedSecurityEvents,
@@ -316,6 +317,47 @@ def test_guesses_of_the_password_are_limited(mailing: Mailing) -> None:
             mailing.market.email_verification.request_change(mailing.owner.id, f"n{number}@example.com", "wrong")
         outcomes.append(refused.type)
     assert outcomes == [Invalid] * 10 + [TooManyAttempts] * 2
+
+
+@pytest.mark.parametrize("act", ["change", "reset", "appoint"])
+def test_a_new_password_drops_a_change_of_the_address_that_waits(mailing: Mailing, act: str) -> None:
+    """Attack: somebody who knows the password requests a change; its token is made after the owner's new password."""
+    mailing.market.email_verification.request_change(mailing.owner.id, "thief@example.com", PASSWORD)
+    mailing.sender.answer = lambda email: EmailFailure("busy") if email.recipient == "thief@example.com" else None
+    if act == "reset":
+        mailing.market.password_reset.confirm(mailing.reset_token(), NEW)
+    elif act == "appoint":
+        mailing.market.accounts.appoint_staff(mailing.owner.email, NEW)
+    else:
+        pair = mailing.market.accounts.log_in(mailing.owner.email, PASSWORD)
+        mailing.market.accounts.change_password(mailing.market.sessions.identify(pair.access), PASSWORD, NEW)
+    mailing.sender.answer = lambda _email: None
+    mailing.clock.advance(hours=1)
+    assert "thief@example.com" not in [recipient for recipient, _ in mailing.deliver()]
+    assert mailing.account().email == mailing.owner.email
+
+
+def test_a_reset_of_an_unverified_account_ends_the_api_keys_of_a_stranger(mailing: Mailing) -> None:
+    """Attack: a stranger opens an account at the address of somebody else, and keeps a key and a webhook."""
+    market = mailing.market
+    pair = market.accounts.log_in(mailing.owner.email, PASSWORD)
+    key = market.api_keys.create(market.sessions.identify(pair.access), "Backdoor", ["orders:read"])
+    made = unwrap_single(market.webhooks.create([CreateEndpoint(mailing.owner.id, "https://hooks.example/")]))
+    market.password_reset.confirm(mailing.reset_token(), NEW)
+    with pytest.raises(TokenNotValid):
+        market.api_keys.identify(key.secret)
+    with market.store.begin() as tx:
+        endpoint = tx.webhooks.get_many([made.endpoint.id])[made.endpoint.id]
+    assert (endpoint.is_active, "reset" in (endpoint.disabled_because or "")) == (False, True)
+
+
+def test_a_reset_of_a_verified_account_keeps_its_api_keys(mailing: Mailing) -> None:
+    market = mailing.market
+    market.password_reset.confirm(mailing.reset_token(), NEW)
+    pair = market.accounts.log_in(mailing.owner.email, NEW)
+    key = market.api_keys.create(market.sessions.identify(pair.access), "Warehouse", ["orders:read"])
+    market.password_reset.confirm(mailing.reset_token(), PASSWORD)
+    assert market.api_keys.identify(key.secret).account_id == mailing.owner.id
 
 
 def test_a_change_to_a_taken_address_fails_when_it_is_confirmed(mailing: Mailing) -> None:
