@@ -221,15 +221,18 @@ class Accounts:
             self._log_ins.record_failure(admission, now)
             self._record(SecurityEventKind.LOG_IN_FAILED, None if account is None else account.id, address)
             raise NotAuthenticated(LOGIN_REFUSED)
+        passed = ""
         if self._second_factor is not None:
             # Before the client counts as known: so far it knows the password only.
-            self._second_factor.check(account, code, address=address, device=device)
+            passed = self._second_factor.check(account, code, address=address, device=device)
+        if device is None or not device.startswith(passed):
+            device = passed + self._ids.token()
         account = self._rehash(account, password)
         stamp = _password_stamp(account)
         self._log_ins.record_success(evolve(admission, client=evolve(admission.client, stamp=stamp)), now)
         pair = self._sessions.open(account, SessionClient.of(address, user_agent))
         self._record(SecurityEventKind.LOG_IN, account.id, address)
-        return evolve(pair, device=self._issue_device(device or self._ids.token(), account, stamp, now))
+        return evolve(pair, device=self._issue_device(device, account, stamp, now))
 
     @retry_on(TransactionAborted)
     def edit_profile(

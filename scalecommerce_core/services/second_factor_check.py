@@ -55,10 +55,10 @@ class SecondFactorRejected(NotAuthenticated):
 class SecondFactorLimits:
     """How many codes may be wrong.
 
-    `attempts` in `window` are allowed for each pair of account and client address, or for each device that has logged
-    in before. Unknown devices share `account_attempts` in `account_window` for each account: with them, a guess of
-    one of three valid codes among a million succeeds with a probability below 0.01 % a day. Only somebody who knows the
-    password can cause failures.
+    `attempts` in `window` are allowed for each pair of account and client address, or for each device that has passed
+    this second factor before. Unknown devices share `account_attempts` in `account_window` for each account: with them,
+    a guess of one of three valid codes among a million succeeds with a probability below 0.01 % a day. Only somebody
+    who knows the password can cause failures.
     """
 
     attempts: int = 5
@@ -99,8 +99,9 @@ class SecondFactorCheck:
         self._emails = emails
         self._limits = limits or SecondFactorLimits()
 
-    def check(self, account: Account, code: str, *, address: str = "", device: str | None = None) -> None:
-        """Return if the account has no second factor, or if the code is right, which uses it up.
+    def check(self, account: Account, code: str, *, address: str = "", device: str | None = None) -> str:
+        """Return "" if the account has no second factor. Otherwise check the code, which uses it up, and return how the
+        ids of devices that have passed this second factor begin.
 
         `device` is the id of a device that has logged in to the account before. Raise `SecondFactorRequired` without a
         code, `SecondFactorRejected` or `TooManyAttempts`.
@@ -108,11 +109,16 @@ class SecondFactorCheck:
         now = self._clock.now()
         with self._store.begin() as tx:
             factor = tx.second_factors.get_many([account.id]).get(account.id)
-        if factor is None or not factor.is_enabled:
-            return
+        if factor is None or factor.confirmed_at is None:
+            return ""
         if not code:
             raise SecondFactorRequired
-        self.verify(account, code, now, address=address, device=device)
+        passed = f"{int(factor.confirmed_at.timestamp())}."
+        # A device that knew the password only, before the second factor was set up, has no limit of its own: somebody
+        # else could have collected thousands of them.
+        known = device if device is not None and device.startswith(passed) else None
+        self.verify(account, code, now, address=address, device=known)
+        return passed
 
     def verify(
         self,

@@ -166,6 +166,18 @@ def test_an_attacker_with_the_password_does_not_lock_out_a_known_device(guarded:
     guarded.log_in(guarded.next_code(), device_token=device)
 
 
+def test_devices_from_before_the_second_factor_count_as_unknown(guarded: Guarded) -> None:
+    """Attack: somebody who knows the password collects device tokens, each of which would have a limit of its own."""
+    devices = [guarded.log_in().device for _ in range(20)]
+    guarded.enrol()
+    outcomes: list[type[MarketError]] = []
+    for number in range(100):
+        with pytest.raises(MarketError) as refused:
+            guarded.log_in("000000", device_token=devices[number % 20], address=f"198.51.100.{number}")
+        outcomes.append(refused.type)
+    assert outcomes.count(SecondFactorRejected) == 30
+
+
 def test_wrong_codes_make_no_client_known(guarded: Guarded) -> None:
     """The address of an attacker who knows the password only gets no exemption from the limits of log-ins."""
     guarded.enrol()
