@@ -37,7 +37,7 @@ DEMO_TOKEN_SECONDS: Final = 3_600
 DEMO_VIEW_CAPS: Final = (
     "VIEWS_PER_ADDRESS_AND_PRODUCT", "VIEWS_PER_ADDRESS", "VIEWS_PER_NETWORK_AND_PRODUCT", "VIEWS_PER_NETWORK",
 )  # fmt: skip
-"""Off in a demo, whose simulated visitors all have the address of this machine."""
+"""Off in a demo with simulated visitors, who all have the address of this machine."""
 STOPPING: Final = "Stopping: requests and tasks in progress are finished; Ctrl-C again stops at once …"
 STOPPED: Final = "Stopped. The data stays in {data}."
 
@@ -151,7 +151,7 @@ class LocalEngine:
         if self._options.demo:
             child_settings["ACCESS_TOKEN_SECONDS"] = os.environ.get("ACCESS_TOKEN_SECONDS") or str(DEMO_TOKEN_SECONDS)
             child_settings["MIN_EPOCH_SECONDS"] = os.environ.get("MIN_EPOCH_SECONDS") or "1"
-            for name in DEMO_VIEW_CAPS:
+            for name in DEMO_VIEW_CAPS if self._options.traffic else ():
                 child_settings[name] = os.environ.get(name) or "0"
             child_settings["SMTP_URL"] = os.environ.get("SMTP_URL") or settings.EMAIL_CONSOLE
         return child_settings
