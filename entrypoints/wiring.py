@@ -178,7 +178,14 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
     )
     verified = VerifiedAccounts(required=settings.require_verified_email)
     token_limits = TokenLimits(settings.email_requests_per_hour)
-    emails = Emails(store, clock, randomness=SystemRandomness(), sender=email_sender, rules=_email_rules(settings))
+    emails = Emails(
+        store,
+        clock,
+        randomness=SystemRandomness(),
+        sender=email_sender,
+        limiter=rate_limiter,
+        rules=_email_rules(settings),
+    )
     login_limiter, one_time_passwords = RedisLoginLimiter(redis), TimeBasedPasswords()
     cipher = FernetCipher(*_encryption_secrets(settings))
     check = SecondFactorCheck(

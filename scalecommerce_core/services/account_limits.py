@@ -15,6 +15,7 @@ class TokenLimits:
     """Limits on requests for e-mails with tokens, and on attempts to use a token.
 
     `emails_per_hour` applies to each recipient; a network may request ten times as many, for people who share it.
+    Resets of a password are counted apart, so that a stranger who requests other e-mails does not prevent them.
     """
 
     emails_per_hour: int = 5
@@ -24,6 +25,10 @@ class TokenLimits:
     @property
     def per_recipient(self) -> RateLimit:
         return RateLimit("e-mails per recipient", self.emails_per_hour, timedelta(hours=1))
+
+    @property
+    def resets_per_recipient(self) -> RateLimit:
+        return RateLimit("password resets per recipient", self.emails_per_hour, timedelta(hours=1))
 
     @property
     def per_network(self) -> RateLimit:

@@ -12,8 +12,19 @@ from scalecommerce_core.domain.account_token import TOKEN_BYTES, AccountToken, T
 from scalecommerce_core.domain.errors import Conflict, ConnectionLost, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, EmailId
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
-from scalecommerce_core.ports import Clock, Email, EmailFailure, EmailSender, Randomness, Store, Transaction
+from scalecommerce_core.ports import (
+    Clock,
+    Email,
+    EmailFailure,
+    EmailSender,
+    Randomness,
+    RateLimit,
+    RateLimiter,
+    Store,
+    Transaction,
+)
 from scalecommerce_core.services.email_texts import TOKEN_PURPOSES, email_subject, email_text
+from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
 from scalecommerce_core.services.retry import retry_on
 
 logger = logging.getLogger(__name__)
@@ -39,6 +50,8 @@ class EmailRules:
     """Lifetime of a token that confirms an address."""
     reset: timedelta = timedelta(minutes=30)
     """Lifetime of a token that resets a password."""
+    per_recipient: int = 10
+    """E-mails of one kind, and notices of all kinds together, that are sent to one address in an hour."""
     lease: timedelta = timedelta(minutes=5)
     """How long a claimed e-mail is reserved for its sender; longer than the sending of a batch can take."""
 
@@ -48,7 +61,9 @@ class EmailRules:
 
 @frozen
 class EmailSummary:
-    """E-mails of one batch: `sent`, `failed` ones, which may be repeated, and `dropped` ones without a recipient."""
+    """E-mails of one batch: `sent`, `failed` ones, which may be repeated, and `dropped` ones without a recipient or
+    beyond `EmailRules.per_recipient`.
+    """
 
     sent: int = 0
     failed: int = 0
@@ -73,12 +88,15 @@ class Emails:
         *,
         randomness: Randomness,
         sender: EmailSender,
+        limiter: RateLimiter | None = None,
         rules: EmailRules = EmailRules(),
     ) -> None:
+        """Without a `limiter`, the e-mails of each recipient are counted in this process alone."""
         self._store = store
         self._clock = clock
         self._randomness = randomness
         self._sender = sender
+        self._limiter = limiter or MemoryRateLimiter()
         self._rules = rules
 
     @property
@@ -113,11 +131,26 @@ class Emails:
         """Send up to `limit` due e-mails."""
         if not self.enabled:
             return EmailSummary()
-        claimed, emails = self._claim(limit, self._clock.now())
+        now = self._clock.now()
+        claimed, texts = self._claim(limit, now)
+        emails = {each.id: texts[each.id] for each in claimed if each.id in texts and self._is_allowed(each, now)}
         results = dict(zip(emails, self._sender.send(list(emails.values())), strict=True)) if emails else {}
         failures = {id_: failure for id_, failure in results.items() if failure is not None}
         self._record([each.id for each in claimed if each.id not in failures], failures)
         return EmailSummary(len(results) - len(failures), len(failures), len(claimed) - len(results))
+
+    def _is_allowed(self, email: OutgoingEmail, now: datetime) -> bool:
+        """Whether the recipient may get the e-mail: anybody can open an account at an address of somebody else, and
+        cause notices to it by changing its password again and again. Repeated attempts do not count.
+        """
+        if email.attempts > 1:
+            return True
+        kind = email.kind if email.kind in TOKEN_PURPOSES else "notice"
+        limit = RateLimit(f"e-mails sent per recipient ({kind})", self._rules.per_recipient, timedelta(hours=1))
+        if self._limiter.acquire([(limit, email.recipient)], now) is None:
+            return True
+        logger.warning("e-mail %s (%s) is dropped: its recipient got too many", email.id, email.kind)
+        return False
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _claim(self, limit: int, now: datetime) -> tuple[Sequence[OutgoingEmail], Mapping[EmailId, Email]]:

@@ -56,7 +56,7 @@ class PasswordReset:
         now = self._clock.now()
         recipient = normal_email(email)
         self._emails.require()
-        uses = [(self._limits.per_recipient, recipient), (self._limits.per_network, network)]
+        uses = [(self._limits.resets_per_recipient, recipient), (self._limits.per_network, network)]
         acquire(self._limiter, uses, now, "requests for e-mails")
         self._queue(recipient, now)
         self._security.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET_REQUESTED, address=network))

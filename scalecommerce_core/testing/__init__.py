@@ -133,7 +133,12 @@ def in_memory_market(
     passwords, rate_limiter = PlainPasswords(), rate_limiter or MemoryRateLimiter()
     verified = VerifiedAccounts(required=require_verified_email)
     emails = Emails(
-        store, clock, randomness=SeededRandomness(), sender=email_sender or RecordingEmailSender(), rules=email_rules
+        store,
+        clock,
+        randomness=SeededRandomness(),
+        sender=email_sender or RecordingEmailSender(),
+        limiter=rate_limiter,
+        rules=email_rules,
     )
     login_limiter, cipher, one_time_passwords = MemoryLoginLimiter(), ReversingCipher(), CountingOneTimePasswords()
     check = SecondFactorCheck(

@@ -222,6 +222,31 @@ def test_a_network_is_limited_over_all_addresses(mailing: Mailing) -> None:
     mailing.market.password_reset.request("one.more@example.com", network="192.0.2.2")
 
 
+def test_other_emails_do_not_prevent_a_reset(mailing: Mailing) -> None:
+    """Attack: somebody requests changes to the victim's address, so that the victim cannot reset the password."""
+    thief = MarketActions(mailing.market).person("thief")
+    for _ in range(4):
+        mailing.market.email_verification.request_change(thief.id, mailing.owner.email, PASSWORD)
+    mailing.market.email_verification.request(mailing.owner.id)
+    assert mailing.reset_token()
+
+
+def test_nobody_gets_notices_without_limit(mailing: Mailing) -> None:
+    """Attack: an account at somebody else's address changes its password again and again."""
+    passwords = [PASSWORD, NEW]
+    for _ in range(30):
+        old, new = passwords
+        pair = mailing.market.accounts.log_in(mailing.owner.email, old)
+        mailing.market.accounts.change_password(mailing.market.sessions.identify(pair.access), old, new)
+        passwords.reverse()
+        mailing.deliver()
+    assert len(mailing.sender.sent) == 10
+    assert mailing.reset_token()
+    mailing.clock.advance(hours=1)
+    mailing.market.email_verification.request_change(mailing.owner.id, "new@example.com", PASSWORD)
+    assert len(mailing.deliver()) == 2
+
+
 def test_guesses_of_tokens_are_limited(mailing: Mailing) -> None:
     """Attack: guess tokens."""
     for _ in range(50):
