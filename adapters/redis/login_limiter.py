@@ -1,21 +1,14 @@
 """`ports.LoginLimiter` in Redis: one list of failure times per key makes the sliding window."""
 
-import logging
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import TypeVar
 
-from redis import Redis, RedisError
+from redis import Redis
 
-from adapters.redis.reachability import describe_error
+from adapters.redis.outages import OutageFallback
 from scalecommerce_core.ports import RateLimit
 from scalecommerce_core.services.login_limiter import MemoryLoginLimiter
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class RedisLoginLimiter:
@@ -27,28 +20,27 @@ class RedisLoginLimiter:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._own = MemoryLoginLimiter()
-        self._is_away = False
-        self._lock = threading.Lock()
+        self._outages = OutageFallback("failed log-ins are counted in each process on its own while Redis is away")
 
     def retry_after(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> timedelta | None:
-        return self._call(lambda: self._retry_after(uses, now), lambda: self._own.retry_after(uses, now))
+        return self._outages.call(lambda: self._retry_after(uses, now), lambda: self._own.retry_after(uses, now))
 
     def record_failure(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> None:
-        self._call(lambda: self._record_failure(uses, now), lambda: self._own.record_failure(uses, now))
+        self._outages.call(lambda: self._record_failure(uses, now), lambda: self._own.record_failure(uses, now))
 
     def reset(self, uses: Collection[tuple[RateLimit, str]]) -> None:
         keys = [_redis_key(limit, key) for limit, key in uses]
         if keys:
-            self._call(lambda: self._redis.delete(*keys), lambda: self._own.reset(uses))
+            self._outages.call(lambda: self._redis.delete(*keys), lambda: self._own.reset(uses))
 
     def remember_client(self, client: str, until: datetime) -> None:
-        self._call(
+        self._outages.call(
             lambda: self._redis.set(_client_key(client), "", exat=round(until.timestamp())),
             lambda: self._own.remember_client(client, until),
         )
 
     def is_known_client(self, client: str, now: datetime) -> bool:
-        return self._call(
+        return self._outages.call(
             lambda: bool(self._redis.exists(_client_key(client))), lambda: self._own.is_known_client(client, now)
         )
 
@@ -73,21 +65,6 @@ class RedisLoginLimiter:
                 pipe.ltrim(name, 0, limit.events - 1)
                 pipe.pexpire(name, limit.window)
             pipe.execute()
-
-    def _call(self, act: Callable[[], T], otherwise: Callable[[], T]) -> T:
-        try:
-            result = act()
-        except RedisError as error:
-            with self._lock:
-                is_first, self._is_away = not self._is_away, True
-            if is_first:
-                logger.warning(
-                    "failed log-ins are counted in each process on its own while Redis is away: %s",
-                    describe_error(error),
-                )
-            return otherwise()
-        self._is_away = False
-        return result
 
 
 def _redis_key(limit: RateLimit, key: str) -> str:

@@ -1,19 +1,15 @@
 """`ports.RateLimiter` in Redis: one list of times per limit and key, shortened to the events that the limit allows."""
 
-import logging
-import threading
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
-from redis import Redis, RedisError
+from redis import Redis
 
-from adapters.redis.reachability import describe_error
+from adapters.redis.outages import OutageFallback
 from scalecommerce_core.ports import RateLimit
 from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
-
-logger = logging.getLogger(__name__)
 
 # KEYS: the lists. ARGV: the time in ms, then events and window in ms of each list. Returns the time to wait in ms.
 _ACQUIRE: Final = """
@@ -41,8 +37,7 @@ class RedisRateLimiter:
     def __init__(self, redis: Redis) -> None:
         self._acquire_script = redis.register_script(_ACQUIRE)
         self._own = MemoryRateLimiter()
-        self._is_away = False
-        self._lock = threading.Lock()
+        self._outages = OutageFallback("rate limits count each process on its own while Redis is away")
 
     def acquire(self, uses: Collection[tuple[RateLimit, str]], now: datetime) -> timedelta | None:
         if not uses:
@@ -50,19 +45,13 @@ class RedisRateLimiter:
         arguments = [round(now.timestamp() * 1000)]
         for limit, _ in uses:
             arguments += [limit.events, round(limit.window.total_seconds() * 1000)]
-        try:
-            wait = self._acquire_script(keys=[_redis_key(limit, key) for limit, key in uses], args=arguments)
-        except RedisError as error:
-            self._note_outage(error)
-            return self._own.acquire(uses, now)
-        self._is_away = False
-        return timedelta(milliseconds=wait) if wait else None
+        keys = [_redis_key(limit, key) for limit, key in uses]
 
-    def _note_outage(self, error: RedisError) -> None:
-        with self._lock:
-            is_first, self._is_away = not self._is_away, True
-        if is_first:
-            logger.warning("rate limits count each process on its own while Redis is away: %s", describe_error(error))
+        def acquire() -> timedelta | None:
+            wait = self._acquire_script(keys=keys, args=arguments)
+            return timedelta(milliseconds=wait) if wait else None
+
+        return self._outages.call(acquire, lambda: self._own.acquire(uses, now))
 
 
 def _redis_key(limit: RateLimit, key: str) -> str:
