@@ -10,14 +10,16 @@ from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, SecurityL
 def record_refusals(log: SecurityLog) -> ErrorListener:
     """Return a listener that records invalid tokens, missing rights, exceeded limits and shed load.
 
-    A request without a token is not recorded: clients send such requests in normal operation. Nor is a failed log-in,
-    which the use case records with the account.
+    A request without a token is not recorded: clients send such requests in normal operation. Nor is a failed or
+    refused log-in, which the use case records with the account.
     """
 
     def record(error: Exception, scope: Scope) -> None:
         match error:
             case errors.TokenNotValid() | errors.Forbidden():
                 kind = SecurityEventKind.ACCESS_REFUSED
+            case errors.TooManyAttempts(is_recorded=True):
+                return
             case errors.TooManyAttempts() | errors.TooManyOpenOrders():
                 kind = SecurityEventKind.LIMIT_REACHED
             case errors.Overloaded():

@@ -138,9 +138,13 @@ class IdempotencyKeyReused(Refused):
 
 
 class TooManyAttempts(Refused):
-    """A rate limit is reached; the next attempt is allowed after `retry_after`."""
+    """A rate limit is reached; the next attempt is allowed after `retry_after`.
+
+    `is_recorded`: the use case has recorded the refusal in the security log, so that nobody else need do it.
+    """
 
     code = "too_many_attempts"
+    is_recorded = False
 
     def __init__(self, message: str, retry_after: timedelta) -> None:
         super().__init__(message)

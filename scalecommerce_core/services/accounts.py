@@ -354,7 +354,8 @@ class Accounts:
     def _admit(self, throttle: LoginThrottle, client: LoginClient, account: Account | None, now: datetime) -> Admission:
         try:
             return throttle.admit(client, now)
-        except TooManyAttempts:
+        except TooManyAttempts as error:
+            error.is_recorded = True
             account_id = None if account is None else account.id
             self._record(SecurityEventKind.LOG_IN_LIMITED, account_id, client.address)
             raise

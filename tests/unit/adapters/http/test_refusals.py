@@ -15,7 +15,7 @@ from scalecommerce_core.domain.errors import (
 )
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind
-from scalecommerce_core.testing import RecordedSecurityEvents
+from scalecommerce_core.testing import RecordedSecurityEvents, in_memory_market
 from tests.unit.support.http_marketplace import USERS, marketplace, problem
 
 REFUSED, LIMITED, SHED = (
@@ -42,6 +42,17 @@ def test_an_invalid_token_is_recorded_without_the_token() -> None:
     assert event.kind is REFUSED
     assert event.detail.startswith("token_not_valid: ")
     assert "abc.def" not in event.detail
+
+
+def test_a_log_in_that_the_use_case_refused_and_recorded_is_not_recorded_again() -> None:
+    log, accounts = RecordedSecurityEvents(), in_memory_market().accounts
+    for _ in range(10):
+        with pytest.raises(NotAuthenticated):
+            accounts.log_in("nobody@example.com", "wrong", address="192.0.2.1")
+    with pytest.raises(TooManyAttempts) as refused:
+        accounts.log_in("nobody@example.com", "wrong", address="192.0.2.1")
+    record_refusals(log)(refused.value, {"type": "http"})
+    assert log.events == []
 
 
 @pytest.mark.parametrize(
