@@ -76,7 +76,7 @@ torture: .venv/.ready ## Kill every process of an engine under load, then check 
 	@$(BIN)/scalecommerce torture $(ARGS)
 
 .PHONY: attack
-attack: .venv/.ready ## Attack an engine beside an honest load; options: make attack ARGS="--only row1 --seconds 60 --engine DIR"
+attack: .venv/.ready ## Attack an engine beside an honest load; options: make attack ARGS="--only connections --seconds 60 --engine DIR"
 	@$(BIN)/python -m tests.attacks $(ARGS)
 
 .PHONY: docs

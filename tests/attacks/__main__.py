@@ -30,7 +30,7 @@ def main() -> int:
         out.width = WIDTH
     if arguments.list:
         for attack in known_attacks():
-            out.print(f"row{attack.row:<3} {attack.name:<28} {type(attack).__doc__}", markup=False)
+            out.print(f"{attack.topic:<17} {attack.name:<20} {type(attack).__doc__}", markup=False)
         return 0
     # SIGTERM ends all processes in order, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -52,7 +52,7 @@ def main() -> int:
     out.print(_table([report for report, _ in reports]))
     failed = [(report, missed) for report, missed in reports if missed]
     for report, missed in failed:
-        out.print(f"\n{report.name} (row {report.row}):", markup=False)
+        out.print(f"\n{report.name} ({report.topic}):", markup=False)
         for sentence in missed:
             out.print(f"  {sentence}", markup=False)
     return 1 if failed else 0
@@ -61,7 +61,11 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.attacks", description=__doc__)
     parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="one attack, or a row such as row1; may be repeated"
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one attack, or all of a topic such as bodies; may be repeated",
     )
     parser.add_argument("--seconds", type=float, default=20, help="length of each attack (default 20)")
     parser.add_argument(
@@ -81,14 +85,14 @@ def _run_all(
     with Progress(*columns, console=err) as progress:
         for number, attack in enumerate(attacks, 1):
             task = progress.add_task("", total=None)
-            tell = partial(_show, progress, task, f"{number} of {len(attacks)}: {attack.name}")
-            tell("starting an engine")
+            on_phase = partial(_show, progress, task, f"{number} of {len(attacks)}: {attack.name}")
+            on_phase("starting an engine")
             with (
                 tempfile.TemporaryDirectory(prefix="attacks-") as directory,
                 attacked_engine(Path(directory), checkout, attack.settings) as engine,
             ):
-                report = run_attack(attack, engine, schedule, tell)
-            missed = [*missed_bars(report), *attack.check(report)]
+                report = run_attack(attack, engine, schedule, on_phase)
+            missed = [*(missed_bars(report) if attack.has_latency_bars else ()), *attack.check(report)]
             reports.append((report, missed))
             progress.remove_task(task)
             err.print(f"{attack.name}: {_describe(report)}", markup=False)

@@ -11,7 +11,6 @@ from tests.attacks.target import Target
 
 READ_P99_MS: Final = 50.0
 ORDER_P99_MS: Final = 250.0
-LAST_ROW_WITH_LATENCY_BARS: Final = 6
 
 
 @define
@@ -59,7 +58,7 @@ class Phase:
 @frozen
 class AttackReport:
     name: str
-    row: int
+    topic: str
     figures: AttackFigures
     before: Phase
     during: Phase
@@ -70,10 +69,15 @@ class Attack(ABC):
     """An attack that speaks only HTTP and TCP to a running engine, so that it also runs against other versions."""
 
     name: ClassVar[str]
-    row: ClassVar[int]
-    """The kind of weakness, in the order of the threat model."""
+    has_latency_bars: ClassVar[bool] = False
+    """Whether honest reads and orders have to stay fast while the attack runs (`missed_bars`)."""
     settings: ClassVar[Mapping[str, str]] = {}
     """Environment variables of the engine that this attack needs, in addition to the defaults."""
+
+    @property
+    def topic(self) -> str:
+        """The name of the module: what is attacked."""
+        return type(self).__module__.rpartition(".")[2]
 
     @abstractmethod
     def run(self, target: Target) -> AttackFigures:
@@ -85,9 +89,9 @@ class Attack(ABC):
 
 
 def missed_bars(report: AttackReport) -> list[str]:
-    """Return a sentence for each bar of the honest clients' latency that was missed during the attack."""
-    if report.row > LAST_ROW_WITH_LATENCY_BARS:
-        return []
+    """Return a sentence for each bar of the honest clients' latency that was missed during the attack, and for each
+    kind of honest request that failed.
+    """
     missed = []
     for kind, bar in (("read", READ_P99_MS), ("newcomer", READ_P99_MS), ("order", ORDER_P99_MS)):
         latency = report.during.honest.get(kind)

@@ -37,26 +37,26 @@ SHORT: Final = Schedule(attack=1.5, warm=0.3, before=0.3, after=0.7, rates=Rates
 
 
 def known_attacks() -> list[Attack]:
-    """The attacks in `ATTACKS` of each module `row*.py` of this directory, in the order of their rows."""
+    """The attacks in `ATTACKS` of each module in `scripts`, in the order of the modules' names."""
     found: list[Attack] = []
-    for path in sorted(Path(__file__).parent.glob("row*.py")):
-        found += import_module(f"tests.attacks.{path.stem}").ATTACKS
-    return sorted(found, key=lambda attack: attack.row)
+    for path in sorted(Path(__file__).with_name("scripts").glob("*.py")):
+        found += import_module(f"tests.attacks.scripts.{path.stem}").ATTACKS
+    return found
 
 
 def select_attacks(only: Iterable[str]) -> list[Attack]:
-    """The attacks with these names or rows (`row1`); all of them if `only` is empty. Raise `ValueError` for another."""
+    """The attacks with these names or topics; all of them if `only` is empty. Raise `ValueError` for another word."""
     wanted, attacks = list(only), known_attacks()
     for word in wanted:
-        if not any(word in {attack.name, f"row{attack.row}"} for attack in attacks):
-            raise ValueError(f"{word} is neither a row nor one of {', '.join(attack.name for attack in attacks)}")
-    return [attack for attack in attacks if not wanted or {attack.name, f"row{attack.row}"} & set(wanted)]
+        if not any(word in {attack.name, attack.topic} for attack in attacks):
+            raise ValueError(f"There is no attack or topic {word}; `--list` shows them.")
+    return [attack for attack in attacks if not wanted or {attack.name, attack.topic} & set(wanted)]
 
 
 def run_attack(
-    attack: Attack, engine: AttackedEngine, schedule: Schedule, tell: Callable[[str], None] = lambda _: None
+    attack: Attack, engine: AttackedEngine, schedule: Schedule, on_phase: Callable[[str], None] = lambda _: None
 ) -> AttackReport:
-    """Run the honest load and, in its middle, the attack; `tell` is called at the start of each phase."""
+    """Run the honest load and, in its middle, the attack; `on_phase` is called at the start of each phase."""
     target = evolve(engine.target, seconds=schedule.attack)
     monitor = UsageMonitor(engine.api)
     try:
@@ -65,26 +65,26 @@ def run_attack(
             for ready in [pool.submit(time.sleep, 0.3), pool.submit(time.sleep, 0.3)]:
                 ready.result()
             total = schedule.warm + schedule.before + schedule.attack + schedule.after
-            tell("honest load")
+            on_phase("honest load")
             honest = pool.submit(run_honest_load, target, schedule.rates, total)
             time.sleep(schedule.warm)
             monitor.phase()
             begun = time.monotonic()
             time.sleep(schedule.before)
             before = monitor.phase()
-            tell("attack")
+            on_phase("attack")
             attacked = time.monotonic()
             figures = pool.submit(_attack, attack, target).result()
             during = monitor.phase()
             ended = time.monotonic()
-            tell("after the attack")
+            on_phase("after the attack")
             samples = honest.result()
             after = monitor.phase()
     finally:
         monitor.close()
     return AttackReport(
         attack.name,
-        attack.row,
+        attack.topic,
         figures,
         Phase(latencies(samples, begun, attacked), before),
         Phase(latencies(samples, attacked, ended), during),

@@ -8,11 +8,11 @@ import pytest
 
 from adapters.embedded.redis import EmbeddedRedis
 from tests.attacks.attack import Attack, AttackReport, Phase, Usage
-from tests.attacks.row5_sign_ups import SignUpFlood
-from tests.attacks.row6_lock_outs import LockedNetwork, LockedSeller
-from tests.attacks.row9_promotion import PromotedStranger
-from tests.attacks.row13_ended_access import EndedAccess
-from tests.attacks.row14_password_guesses import PasswordGuesses
+from tests.attacks.scripts.ended_access import EndedAccess
+from tests.attacks.scripts.lock_outs import LockedNetwork, LockedSeller
+from tests.attacks.scripts.password_guesses import PasswordGuesses
+from tests.attacks.scripts.password_hashing import SignUpFlood
+from tests.attacks.scripts.promotion import PromotedStranger
 from tests.attacks.target import Account, Target
 from tests.integration.deployment import PASSWORD, Deployment
 
@@ -53,7 +53,7 @@ def target(
 def test_an_attack_does_not_achieve_its_aim(target: Target, attack: Attack) -> None:
     figures = attack.run(target)
     assert figures.requests > 0
-    assert attack.check(AttackReport(attack.name, attack.row, figures, NOBODY, NOBODY, NOBODY)) == []
+    assert attack.check(AttackReport(attack.name, attack.topic, figures, NOBODY, NOBODY, NOBODY)) == []
 
 
 def test_an_honest_client_logs_in_after_all_of_this(target: Target) -> None:

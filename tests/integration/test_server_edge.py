@@ -12,10 +12,10 @@ from adapters.embedded.redis import EmbeddedRedis
 from tests.attacks import http2
 from tests.attacks.attack import Attack, unanswered
 from tests.attacks.engine import AttackedEngine
-from tests.attacks.row1_headers import RepeatedAccept
-from tests.attacks.row2_memory import LargeHalfBodies
-from tests.attacks.row3_connections import SmallHalfBodies
 from tests.attacks.runner import SHORT, run_attack
+from tests.attacks.scripts.connections import SmallHalfBodies
+from tests.attacks.scripts.headers import RepeatedAccept
+from tests.attacks.scripts.memory import LargeHalfBodies
 from tests.attacks.target import ATTACKER, Target
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually

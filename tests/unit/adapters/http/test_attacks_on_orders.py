@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from tests.attacks.attack import Attack, AttackReport, Phase, Usage
-from tests.attacks.row7_reservations import HeldStock, LimitPerBuyer, OpenOrders
-from tests.attacks.row15_mistaken_price import MomentaryPrice, WithdrawnPrice
+from tests.attacks.scripts.mistaken_prices import MomentaryPrice, WithdrawnPrice
+from tests.attacks.scripts.reservations import HeldStock, LimitPerBuyer, OpenOrders
 from tests.attacks.target import Account, HttpSession, Reply, Target
 from tests.unit.support.http_marketplace import DecideAtOnce, Marketplace, Visitor, marketplace
 
@@ -72,8 +72,8 @@ def test_an_attack_on_orders_or_prices_fails(
     def advance(_attack: Attack, seconds: float) -> None:
         quick.clock.advance(seconds=seconds)
 
-    if attack.row == 15:
+    if attack.topic == "mistaken_prices":
         monkeypatch.setattr(type(attack), "wait", advance)
     figures = attack.run(target_of(quick))
     assert figures.requests > 3
-    assert attack.check(AttackReport(attack.name, attack.row, figures, IDLE, IDLE, IDLE)) == []
+    assert attack.check(AttackReport(attack.name, attack.topic, figures, IDLE, IDLE, IDLE)) == []

@@ -22,7 +22,6 @@ class UniqueSearches(Attack):
     """Searches of distinct shapes over 16 connections from one address: words, exclusions, filters, orders, facets."""
 
     name = "unique_searches"
-    row = 16
 
     def run(self, target: Target) -> AttackFigures:
         figures, lock = AttackFigures(), Lock()

@@ -34,7 +34,6 @@ class HeldStock(Attack):
     """One order for all 1,000 units of a product, then for half of what is left, and so on; none is paid."""
 
     name = "held_stock"
-    row = 7
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()
@@ -65,7 +64,6 @@ class OpenOrders(Attack):
     """300 orders of one account that are never paid."""
 
     name = "open_orders"
-    row = 7
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()
@@ -89,7 +87,6 @@ class LimitPerBuyer(Attack):
     """One account orders a product, whose seller allows two units per buyer, again and again, and pays."""
 
     name = "limit_per_buyer"
-    row = 7
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()

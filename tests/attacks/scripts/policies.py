@@ -20,7 +20,6 @@ class ManyPolicies(Attack):
     """Three accounts with up to 100 policies each that want to run every second."""
 
     name = "many_policies"
-    row = 11
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()

@@ -35,7 +35,7 @@ def _order(session: HttpSession, figures: AttackFigures, token: str, product: in
 
 
 class _MistakenPrice(Attack):
-    row = 15
+    """An attack with a price that is in force for a while; tests without a server replace `wait`."""
 
     def wait(self, seconds: float) -> None:
         """Wait until the mistaken price has been in force for `seconds`."""

@@ -21,7 +21,6 @@ class EndedAccess(Attack):
     """Access tokens are used after a log-out, a new password, a deactivation and the dismissal of a member of staff."""
 
     name = "ended_access"
-    row = 13
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()

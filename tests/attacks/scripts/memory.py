@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 from tests.attacks import http2
 from tests.attacks.attack import Attack, AttackFigures, AttackReport
-from tests.attacks.row3_connections import HeldConnections
+from tests.attacks.scripts.connections import HeldConnections
 from tests.attacks.target import Target
 
 GROWTH: Final = 200 * 1024 * 1024
@@ -31,7 +31,7 @@ class StreamsWithoutBodies(MemoryAttack):
     """60 HTTP/2 streams of POSTs without bodies, each with one HPACK entry referenced 3,900 times."""
 
     name = "hpack_streams"
-    row = 2
+    has_latency_bars = True
     streams: ClassVar[int] = 60
 
     def run(self, target: Target) -> AttackFigures:
@@ -62,7 +62,7 @@ class LargeHalfBodies(HeldConnections, MemoryAttack):
     """300 connections that send 900 kB of a body of 1 MB and then nothing."""
 
     name = "half_bodies"
-    row = 2
+    has_latency_bars = True
     count = 300
     rate = 200.0
     request = (

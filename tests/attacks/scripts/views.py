@@ -17,7 +17,6 @@ class ChangedUserAgents(Attack):
     """Anonymous reads of one product from one address, each with another User-Agent."""
 
     name = "changed_user_agents"
-    row = 8
     settings: ClassVar = {"CACHE_SECONDS": "1"}
 
     def run(self, target: Target) -> AttackFigures:

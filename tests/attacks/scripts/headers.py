@@ -22,7 +22,7 @@ MAX_URI: Final = 64_000
 class _RepeatedHeader(Attack):
     """One HTTP/2 request of 8 kB whose headers are one entry of HPACK's table, referenced 3,900 times."""
 
-    row = 1
+    has_latency_bars = True
     header: ClassVar[tuple[bytes, bytes]]
 
     def run(self, target: Target) -> AttackFigures:
@@ -88,7 +88,7 @@ class LongHeaders(Attack):
     """Long headers, paths and queries over HTTP/1.1, in turns."""
 
     name = "long_headers"
-    row = 1
+    has_latency_bars = True
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()

@@ -134,7 +134,7 @@ _BIND_ADDRESS_NO_PORT: Final = 24
 class ConnectionAttack(HeldConnections):
     """An attack after which honest newcomers must have been answered, and few connections remain."""
 
-    row = 3
+    has_latency_bars = True
 
     def check(self, report: AttackReport) -> list[str]:
         sentences = unanswered(report)

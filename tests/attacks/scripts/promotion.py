@@ -17,7 +17,6 @@ class PromotedStranger(Attack):
     """A stranger signs up as admin@corp.example and stays logged in; an operator runs `createsuperuser --promote`."""
 
     name = "promoted_stranger"
-    row = 9
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()

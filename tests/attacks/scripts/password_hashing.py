@@ -21,7 +21,7 @@ PASSWORD: Final = "kettle on seven bricks"
 
 
 class _HashingFlood(Attack):
-    row = 5
+    has_latency_bars = True
     path: ClassVar[str]
 
     def run(self, target: Target) -> AttackFigures:

@@ -15,7 +15,6 @@ class PasswordGuesses(Attack):
     """Wrong old passwords with a valid access token."""
 
     name = "password_guesses"
-    row = 14
 
     def run(self, target: Target) -> AttackFigures:
         figures = AttackFigures()

@@ -29,7 +29,7 @@ def many_names(size: int) -> bytes:
 
 
 class _DenseBodies(Attack):
-    row = 4
+    has_latency_bars = True
     size: ClassVar[int]
 
     def run(self, target: Target) -> AttackFigures:

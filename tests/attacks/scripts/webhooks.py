@@ -135,7 +135,6 @@ class SlowReceivers(Attack):
     """Up to ten accounts with 20 slow receivers each, beside an honest receiver that gets two events a second."""
 
     name = "slow_receivers"
-    row = 10
     # All receivers have the same host here; those of an attacker would not.
     settings: ClassVar[Mapping[str, str]] = {**LOOPBACK, "WEBHOOK_TESTS_PER_HOST": "0"}
 
@@ -193,7 +192,6 @@ class PingFlood(Attack):
     """Test messages, as many as the engine accepts, to a receiver that has not agreed to get them."""
 
     name = "ping_flood"
-    row = 10
     settings: ClassVar[Mapping[str, str]] = LOOPBACK
 
     def run(self, target: Target) -> AttackFigures:
