@@ -22,6 +22,7 @@ from adapters.db.migrate import upgrade
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from tests.integration.deployment import PASSWORD, Deployment, log_in
+from tests.integration.engine_process import run
 from tests.integration.real_market import real_market
 
 HERE: Final = Path(__file__).parent
@@ -39,6 +40,8 @@ class Target:
     email: str
     token: str
     products: list[int]
+    other_account: int
+    """Id of the account that requests of staff concern."""
 
 
 @frozen
@@ -60,8 +63,13 @@ def prepare(deployment: Deployment) -> Target:
     database_url = deployment.database_url
     staff = deployment.person("staff", first_name="Fay", last_name="Zhang")
     email = str(staff.get("/users/api/v1/me/").json()["email"])
-    with real_market(database_url) as market:
-        market.accounts.appoint_staff(email, PASSWORD)
+    appointed = run(
+        *("createsuperuser", "--email", email, "--promote", "--password-stdin"),
+        cwd=ROOT,
+        stdin=f"{PASSWORD}\n",
+        **deployment.settings,
+    )
+    assert appointed.returncode == 0, appointed.stderr
     log_in(staff, email)
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
         before = connection.execute("SELECT last_value, is_called FROM product_ids").fetchone() or (1, False)
@@ -69,7 +77,8 @@ def prepare(deployment: Deployment) -> Target:
         products = [_listed(staff, f"Tea pot {number}") for number in range(3)]
         _renumber(connection, *before)
     _reprice(database_url, staff, products)
-    return Target(deployment.url, email, staff.headers["Authorization"].removeprefix("Bearer "), products)
+    other = int(deployment.person("other").get("/users/api/v1/me/").json()["id"])
+    return Target(deployment.url, email, staff.headers["Authorization"].removeprefix("Bearer "), products, other)
 
 
 def _reprice(database_url: str, staff: httpx2.Client, products: list[int]) -> None:
@@ -97,7 +106,7 @@ def attack(target: Target, directory: Path, *options: str, patience: float) -> R
     done = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", HERE / "schemathesis.toml",
-            "run", f"{target.url}/openapi.json", "--header", f"Authorization: Bearer {target.token}",
+            "run", f"{target.url}/openapi.json",
             "--checks", "all", "--continue-on-failure", "--request-timeout", "30",
             "--report", "json", "--report-json-path", report, *options,
         ],
@@ -106,6 +115,9 @@ def attack(target: Target, directory: Path, *options: str, patience: float) -> R
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "FUZZ_PRODUCTS": ",".join(map(str, target.products)),
+            "FUZZ_URL": target.url,
+            "FUZZ_TOKEN": target.token,
+            "FUZZ_ACCOUNT": str(target.other_account),
             "FUZZ_EMAIL": target.email,
             "FUZZ_PASSWORD": PASSWORD,
         },

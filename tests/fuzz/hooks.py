@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx2
 import schemathesis
-from schemathesis import Case, GenerationMode, HookContext, Response
+from schemathesis import AuthContext, Case, GenerationMode, HookContext, Response
 from schemathesis.generation.meta import TestPhase
 
 PRODUCTS: Final = [int(number) for number in os.environ.get("FUZZ_PRODUCTS", "").split(",") if number]
@@ -19,15 +20,40 @@ PRODUCTS: Final = [int(number) for number in os.environ.get("FUZZ_PRODUCTS", "")
 CATEGORIES: Final = 20
 MANY: Final = 10**6
 FEW: Final = 1_000
+QUOTED: Final = 100
 ORDERS: Final = 30
 """The number of orders that exist soon after the start."""
 CREDENTIALS: Final = {"email": os.environ.get("FUZZ_EMAIL", ""), "password": os.environ.get("FUZZ_PASSWORD", "")}
+TOKEN: Final = os.environ.get("FUZZ_TOKEN", "")
+URL: Final = os.environ.get("FUZZ_URL", "")
+ACCOUNT: Final = int(os.environ.get("FUZZ_ACCOUNT", "0"))
+"""The account whose id requests of staff contain, so that they do not end the access of the campaign's own account."""
+ENDING: Final = frozenset(
+    {
+        *("logOut", "revokeSession", "revokeOtherSessions", "changePassword", "changeEmail", "deleteProfile"),
+        *("beginSecondFactor", "confirmSecondFactor", "disableSecondFactor", "renewRecoveryCodes"),
+    }
+)
+"""Operations that may end the caller's access; each request is sent in a new session of another account."""
 NOWHERE: Final = 10**15
 HOST_LENGTH: Final = 253
 TIFINAGH: Final = [chr(number) for number in range(0x2D30, 0x2D66)]
 
+spare: Final[dict[str, str]] = {}
+"""E-mail address and password of the spare account."""
 tokens: Final[dict[str, str]] = {}
 """The newest pair of tokens, by `access` and `refresh`."""
+
+
+@schemathesis.auth(refresh_interval=None)
+class Tokens:
+    """The access token of each request; the campaign's own, unless the request may end its session."""
+
+    def get(self, case: Case[Any], _context: AuthContext) -> str:
+        return _new_session() if _name(case) in ENDING else TOKEN
+
+    def set(self, case: Case[Any], data: str, _context: AuthContext) -> None:
+        case.headers["Authorization"] = f"Bearer {data}"
 
 
 @schemathesis.hook
@@ -38,6 +64,9 @@ def after_call(_context: HookContext, case: Case[Any], response: Response) -> No
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _arguments: Mapping[str, Any]) -> None:
+    name = _name(case)
+    if case.path.startswith("/users/api/v1/{id}/"):
+        case.path_parameters["id"] = ACCOUNT
     # Requests may contain ids from responses: do not edit or withdraw the products that orders use.
     if case.method in {"PUT", "PATCH", "DELETE"} and case.path_parameters.get("id") in PRODUCTS:
         case.path_parameters["id"] = NOWHERE
@@ -63,7 +92,6 @@ def before_call(_context: HookContext, case: Case[Any], _arguments: Mapping[str,
     # The only run has this id.
     if case.meta.phase.name is TestPhase.FUZZING and "/runs/{id}/" in case.path:
         case.path_parameters["id"] = 1
-    name = _name(case)
     if isinstance(case.body, dict) and name in ADAPTED:
         ADAPTED[name](case.body)
 
@@ -72,8 +100,22 @@ def _name(case: Case[Any]) -> str:
     return str(case.operation.definition.raw["operationId"])
 
 
+def _new_session() -> str:
+    """Log in to the spare account, or to a new one if it was deleted; return an access token."""
+    if "email" not in spare or not (logged_in := httpx2.post(f"{URL}/users/api/v1/token/", json=spare)).is_success:
+        spare.update(email=f"{uuid.uuid4().hex[:12]}@example.com", password=CREDENTIALS["password"])
+        httpx2.post(f"{URL}/users/api/v1/sign-up/", json=spare).raise_for_status()
+        logged_in = httpx2.post(f"{URL}/users/api/v1/token/", json=spare).raise_for_status()
+    return str(logged_in.json()["access"])
+
+
 def _log_in(body: dict[str, Any]) -> None:
+    body.pop("code", None)
     body.update(CREDENTIALS)
+
+
+def _confirm_by_password(body: dict[str, Any]) -> None:
+    body["password"] = CREDENTIALS["password"]
 
 
 def _refresh(body: dict[str, Any]) -> None:
@@ -87,8 +129,12 @@ def _verify(body: dict[str, Any]) -> None:
 
 def _sign_up(body: dict[str, Any]) -> None:
     body["email"] = f"{uuid.uuid4().hex[:12]}@example.com"
-    # A password in letters of another script is neither common nor similar to the account's texts.
-    body["password"] = "".join(random.choices(TIFINAGH, k=16))
+    body["password"] = _password()
+
+
+def _password() -> str:
+    """In letters of another script, it is neither common nor similar to the account's texts."""
+    return "".join(random.choices(TIFINAGH, k=16))
 
 
 def _product(body: dict[str, Any]) -> None:
@@ -111,6 +157,29 @@ def _order(body: dict[str, Any]) -> None:
         item["quantity"] = min(item["quantity"], FEW)
         if item.get("price") is not None:
             item["price"] = "9.00"
+        # A generated quote has no valid signature.
+        item.pop("quote", None)
+
+
+def _quote(body: dict[str, Any]) -> None:
+    _order(body)
+    for item in body["order_item"]:
+        item["quantity"] = min(item["quantity"], QUOTED)
+
+
+def _api_key(body: dict[str, Any]) -> None:
+    _confirm_by_password(body)
+    body["scopes"] = ["products:read"]
+    # A generated time is rarely in the future.
+    body.pop("expires_at", None)
+
+
+def _appoint(body: dict[str, Any]) -> None:
+    body["password"] = _password()
+
+
+def _withdraw(body: dict[str, Any]) -> None:
+    body["price"], body["new_price"] = "9.00", "9.50"
 
 
 def _category(body: dict[str, Any]) -> None:
@@ -157,6 +226,13 @@ ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "putProduct": _product,
     "patchProduct": _product,
     "placeOrder": _order,
+    "quotePrices": _quote,
+    "withdrawPrice": _withdraw,
+    "createApiKey": _api_key,
+    "appointStaff": _appoint,
+    "changeEmail": _confirm_by_password,
+    "deleteProfile": _confirm_by_password,
+    "beginSecondFactor": _confirm_by_password,
     "addCategory": _category,
     "createWebhook": _webhook,
     "patchWebhook": _webhook,
