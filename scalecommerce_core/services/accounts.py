@@ -305,7 +305,8 @@ class Accounts:
         Everything by which that person could return ends: sessions, devices that may log in, single-use tokens. If the
         e-mail address was not verified, the names and the biography are emptied, active webhook endpoints disabled, and
         the second factor removed. An account that is staff already keeps these, and is unchanged if no password is
-        given. Raise `NotFound`, or `Invalid` for a weak or missing password.
+        given; only operators may set its password, since a member of staff could act as another one with it. Raise
+        `NotFound`, or `Invalid` for a weak, missing or forbidden password.
         """
         normal = normal_email(email)
         with self._store.begin() as tx:
@@ -316,6 +317,7 @@ class Accounts:
             if found.is_staff:
                 return found
             raise Invalid.field("password", "Give a new password: somebody else may know the present one.")
+        _check_appointment(found, by.account_id)
         now = self._clock.now()
         entry = AccountAction(found.id, AccountActionKind.STAFF_APPOINTED, normal_reason(reason), now, by.account_id)
         about = _words(found.email, found.first_name, found.last_name)
@@ -333,6 +335,7 @@ class Accounts:
         account_id = entry.account_id
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
+            _check_appointment(account, entry.actor_id)
             is_doubtful = has_doubtful_profile(account)
             account.password_hash = hashed
             account.is_staff = True
@@ -446,6 +449,11 @@ class Accounts:
 def has_doubtful_profile(account: Account) -> bool:
     """Whether a stranger may have opened the account, so that its promotion must empty its profile."""
     return not account.is_staff and account.email_verified_at is None
+
+
+def _check_appointment(account: Account, actor_id: AccountId | None) -> None:
+    if account.is_staff and actor_id is not None:
+        raise Invalid.field("password", "This account is staff already: only its owner and operators set its password.")
 
 
 def _email_or_none(email: str) -> str | None:

@@ -152,7 +152,7 @@ class AccountAdministrationResource:
         summary="Make an account staff",
         description="Sets a new password and ends all sessions, because somebody else may have opened the account; its"
         " names and description are cleared and its webhook endpoints disabled. Tell the new member of staff to change"
-        " the password at once.",
+        " the password at once. The password of an account that is staff already is not changed (400).",
         responses={200: ResponseSpec(AccountSchema, "The account.")},
         tag=TAG,
         access=Access.STAFF,

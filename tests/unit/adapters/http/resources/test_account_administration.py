@@ -94,6 +94,17 @@ def test_staff_appoint_and_dismiss_staff(place: Marketplace, staff: Person) -> N
     problem(appointed.get(USERS), 401)
 
 
+def test_staff_set_no_passwords_of_staff(place: Marketplace, staff: Person) -> None:
+    """Attack: a stolen access token sets the password of its owner, or of another member of staff."""
+    target = place.person()
+    answer(act(staff, target.id, "appoint-staff"))
+    other = {"password": "quite another password"}
+    for account_id in (target.id, staff.id):
+        problem(act(staff, account_id, "appoint-staff", **other), 400, "password")
+    answer(staff.get(USERS))
+    answer(place.anybody.post(USERS + "token/", {"email": target.email, "password": BODY["password"]}))
+
+
 def test_staff_cannot_lock_themselves_out(staff: Person) -> None:
     for action in ("deactivate", "dismiss-staff"):
         assert problem(act(staff, staff.id, action), 409)["code"] == "own_account"
