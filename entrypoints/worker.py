@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.state import total_count
 
+from adapters.tasks.broker import worker_name
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
 from entrypoints.processes.parent_death import bind_forks_to_parent
@@ -55,7 +56,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     celery_logging.redirect_celery_logs()
     app = worker_application(settings, session)
     worker = app.Worker(
-        hostname=f"scalecommerce@{host}",
+        hostname=worker_name(host),
         # Two more processes: one delivers webhooks, one reprices. See `worker_lock`.
         concurrency=settings.worker_concurrency + 2,
         loglevel=settings.log_level,

@@ -1,6 +1,7 @@
 """Error messages for a Redis that does not answer. They say what to check, without host, user or password."""
 
 import socket
+import ssl
 from typing import Final, Literal
 
 from redis import Redis, RedisError
@@ -39,6 +40,8 @@ def describe_error(error: RedisError) -> str:
         case ResponseError():
             return "Redis refuses a command that the engine needs."
     match cause:
+        case ssl.SSLCertVerificationError():
+            return "Redis cannot be reached: its certificate is not trusted, or not valid for the host in REDIS_URL."
         case socket.gaierror():
             return "Redis cannot be reached: the host name in REDIS_URL is not known."
         case ConnectionRefusedError() | FileNotFoundError():

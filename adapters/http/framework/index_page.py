@@ -44,7 +44,10 @@ def index_routes(version: str) -> list[BaseRoute]:
     """The route of `/`."""
     page = _page(version)
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 
     async def landing(_request: Request) -> Response:
         return Response(page, headers={"Content-Security-Policy": policy}, media_type="text/html")

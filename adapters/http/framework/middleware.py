@@ -33,7 +33,11 @@ _SECURITY_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_CONTENT_SECURITY_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+# `default-src` does not cover `base-uri` and `form-action`.
+_CONTENT_SECURITY_POLICY: Final = (
+    b"content-security-policy",
+    b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
 BASELINE_HEADERS: Final = (*_SECURITY_HEADERS, _CONTENT_SECURITY_POLICY)
 """Security headers of JSON responses."""
 # For responses to authenticated requests and to unsafe methods: they may contain tokens or private data.
