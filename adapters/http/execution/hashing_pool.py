@@ -39,7 +39,8 @@ class HashingPool:
     """Runs calls in `HASHER_THREADS` threads. All methods must be called in one event loop.
 
     Waiting calls run by priority. Within a priority the clients take turns, so that a client with many waiting calls
-    does not delay a client with one. A log-in that finds the queue full replaces the sign-up that would run last.
+    does not delay a client with one. A log-in that finds the queue full replaces a sign-up; a call also replaces one of
+    its own priority whose client has at least two more waiting. The client with the most loses its newest call.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class HashingPool:
             raise TooManyAttempts(
                 "Too many log-ins or sign-ups of this client are in progress: retry in 1 s.", timedelta(seconds=1)
             )
-        if self._size >= self._max_waiting and not self._evict_below(priority):
+        if self._size >= self._max_waiting and not self._evict_for(client, priority):
             raise _overloaded()
         entry = _Waiting(client, asyncio.get_running_loop().create_future())
         self._waiting[priority].setdefault(client, deque()).append(entry)
@@ -129,12 +130,16 @@ class HashingPool:
                     return entry
         return None
 
-    def _evict_below(self, priority: Priority) -> bool:
-        """Refuse a waiting call of a lower priority, the newest of the client with the most; False: there is none."""
-        for lower in reversed(Priority):
-            if lower > priority and (clients := self._waiting[lower]):
-                entry = max(clients.values(), key=len)[-1]
-                self._remove(entry, lower)
+    def _evict_for(self, client: str, priority: Priority) -> bool:
+        """Refuse a waiting call in favour of one of `client`; False: there is none that may be refused."""
+        for other in reversed(Priority):
+            if other < priority or not (clients := self._waiting[other]):
+                continue
+            most = max(clients.values(), key=len)
+            # A few clients must not fill the queue and keep all others out of it.
+            if other > priority or len(most) > len(clients.get(client, ())) + 1:
+                entry = most[-1]
+                self._remove(entry, other)
                 if not entry.start.done():
                     entry.start.set_exception(_overloaded())
                 return True

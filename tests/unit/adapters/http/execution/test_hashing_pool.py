@@ -92,7 +92,7 @@ def test_a_client_cannot_have_more_than_its_share_waiting() -> None:
 
 def test_a_full_queue_refuses_sign_ups_and_lets_log_ins_replace_them() -> None:
     async def test(bench: Bench) -> None:
-        sign_ups = [await bench.add(f"sign-up {number}", f"client {number % 2}", SIGN_UP) for number in range(3)]
+        sign_ups = [await bench.add(f"sign-up {number}", f"client {number}", SIGN_UP) for number in range(3)]
         with pytest.raises(Overloaded):
             await (await bench.add("late sign-up", "other", SIGN_UP))
         for number in range(3):
@@ -115,6 +115,22 @@ def test_the_client_with_most_waiting_sign_ups_loses_one_to_a_log_in() -> None:
         assert [task.done() for task in (lone, *many)] == [False, False, True]
 
     on_bench(test, lambda: Bench(max_waiting=3))
+
+
+def test_a_few_clients_cannot_keep_the_others_out_of_a_full_queue() -> None:
+    """Attack: four addresses with as many log-ins as each may have waiting."""
+
+    async def test(bench: Bench) -> None:
+        flood = [await bench.add(f"{name} {number}", name) for name in ("a", "b") for number in range(3)]
+        await bench.add("honest", "honest")
+        await asyncio.sleep(0)
+        assert [task.done() for task in flood] == [False, False, True, False, False, False]
+        with pytest.raises(Overloaded):
+            await (await bench.add("a again", "a"))
+        assert bench.pool.waiting == 6
+        assert "honest" in await bench.release()
+
+    on_bench(test, lambda: Bench(max_waiting=6, max_waiting_per_client=3))
 
 
 def test_a_call_whose_client_gave_up_leaves_the_queue() -> None:
