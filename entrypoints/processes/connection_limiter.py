@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from attrs import define, frozen
 
-from entrypoints.processes.process_sockets import TcpState
+from entrypoints.processes.process_sockets import TcpState, in_portions
 
 CHECK_SECONDS: Final = 0.2
 """Interval of the checks of the numbers of connections."""
@@ -141,7 +141,7 @@ class ConnectionLimiter:
             return False
         self._connections = {inode: connection for inode, connection in self._connections.items() if inode in present}
         self._others &= present.keys()
-        for inode, descriptor in present.items():
+        for inode, descriptor in in_portions(present.items()):
             if (known := self._connections.get(inode)) is not None:
                 known.descriptor = descriptor
             elif inode not in self._others:
@@ -157,7 +157,7 @@ class ConnectionLimiter:
     # --- progress
 
     def _close_stalled(self, now: float) -> None:
-        for connection in list(self._connections.values()):
+        for connection in in_portions(list(self._connections.values())):
             state = connection.state = self._sockets.state(connection.descriptor)
             if state is None:
                 del self._connections[connection.inode]
@@ -193,17 +193,17 @@ class ConnectionLimiter:
             exceeding = {client for client, count in counts.items() if count > self._limits.per_address}
             for client in exceeding:
                 own = [connection for connection in limited if connection.client == client]
-                for connection in self._most_idle(own, len(own) - self._limits.per_address):
+                for connection in in_portions(self._most_idle(own, len(own) - self._limits.per_address)):
                     self._close(connection, PER_ADDRESS)
             limited = [connection for connection in limited if connection.inode in self._connections]
         if 0 < self._limits.total < len(limited):
-            for connection in self._most_idle(limited, len(limited) - self._limits.total):
+            for connection in in_portions(self._most_idle(limited, len(limited) - self._limits.total)):
                 self._close(connection, TOTAL)
 
     def _most_idle(self, connections: Iterable[Connection], count: int) -> Sequence[Connection]:
         """Those that received data longest ago; a connection whose request is in progress may be among them."""
         by_idleness = []
-        for connection in connections:
+        for connection in in_portions(connections):
             state = self._sockets.state(connection.descriptor)
             by_idleness.append((0.0 if state is None else state.idle, -connection.inode, connection))
         by_idleness.sort(key=lambda entry: entry[:2], reverse=True)
