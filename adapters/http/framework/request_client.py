@@ -3,6 +3,7 @@
 from contextvars import ContextVar
 from typing import Final
 
+from starlette.requests import Request
 from starlette.types import Scope
 
 from adapters.http.framework.client_address import network_key
@@ -25,6 +26,11 @@ NOBODY: Final = ""
 """The key of work that many clients share, such as reading the snapshot of a cache."""
 
 _current: ContextVar[RequestClient] = ContextVar("request_client")
+
+
+def network_of(request: Request) -> str:
+    """The key of the client's network in limits; empty for a client without an address (a Unix socket)."""
+    return network_key(request.client.host if request.client is not None else "")
 
 
 def enter_request(scope: Scope, account_id: int | None) -> None:

@@ -3,15 +3,14 @@
 from typing import Annotated, Final
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http.confidential import Confidential
 from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
-from adapters.http.framework.client_address import network_key
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
+from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import Email
 from adapters.http.resources.users import ROOT, TAG, GivenPassword, NewPassword
 from scalecommerce_core.domain.errors import NotFound, TooManyAttempts
@@ -41,11 +40,6 @@ class EmailTokenBody(Confidential):
 class EmailChangeBody(Confidential):
     email: Email
     password: GivenPassword
-
-
-def network_of(request: Request) -> str:
-    """The key of the client's network in limits."""
-    return network_key(request.client.host if request.client is not None else "")
 
 
 class PasswordResetResource:

@@ -11,8 +11,8 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
+from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import Name
-from adapters.http.resources.account_emails import network_of
 from adapters.http.resources.users import ROOT, TAG, GivenPassword
 from scalecommerce_core.domain.api_key import ApiKey, Scope
 from scalecommerce_core.domain.errors import Forbidden, NotFound, TooManyAttempts

@@ -13,8 +13,8 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
+from adapters.http.framework.request_client import network_of
 from adapters.http.resources.account_administration import ReasonBody
-from adapters.http.resources.account_emails import network_of
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import AccountId

@@ -10,7 +10,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
-from adapters.http.resources.account_emails import network_of
+from adapters.http.framework.request_client import network_of
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.errors import NotFound, TooManyAttempts
 from scalecommerce_core.services.second_factors import SecondFactorOff, SecondFactorOn

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
-from adapters.http.resources.account_emails import network_of
+from adapters.http.framework.request_client import network_of
 from adapters.http.resources.users import ROOT, TAG
 
 SESSIONS: Final = f"{ROOT}me/sessions/"

@@ -1,6 +1,6 @@
 """`users/api/v1/`: accounts, log-in and tokens."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,10 +10,10 @@ from adapters.http.confidential import Confidential
 from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
-from adapters.http.framework.client_address import network_key
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, DisplayName, Email, Name
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
@@ -142,10 +142,6 @@ def to_user_schema(account: Account | AccountView) -> UserSchema:
     )
 
 
-def _address(call: Call[Any, None]) -> str:
-    return network_key(call.request.client.host) if call.request.client is not None else ""
-
-
 class UserResource:
     """Accounts, sessions and tokens."""
 
@@ -168,7 +164,7 @@ class UserResource:
         errors=(NotAuthenticated, SecondFactorRequired, SecondFactorRejected, TooManyAttempts),
     )
     async def log_in(self, call: Call[Credentials, None]) -> Response:
-        address, body = _address(call), call.body
+        address, body = network_of(call.request), call.body
         pair = await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,
@@ -194,7 +190,9 @@ class UserResource:
         errors=(TokenNotValid,),
     )
     async def refresh_token(self, call: Call[RefreshBody, None]) -> Response:
-        pair = await self._dependencies.run_in_thread(self._sessions.refresh, call.body.refresh, address=_address(call))
+        pair = await self._dependencies.run_in_thread(
+            self._sessions.refresh, call.body.refresh, address=network_of(call.request)
+        )
         return json_response(TokensSchema(pair.access, pair.refresh))
 
     @OperationSpec(
@@ -276,7 +274,7 @@ class UserResource:
         errors=(TooManyAttempts,),
     )
     async def sign_up(self, call: Call[SignUpBody, None]) -> Response:
-        address, body = _address(call), call.body
+        address, body = network_of(call.request), call.body
         # Before the queue of the hashing threads, so that a flood of sign-ups costs next to nothing.
         self._accounts.check_sign_up(address)
         command = SignUp(
@@ -305,7 +303,7 @@ class UserResource:
         errors=(NotFound, TooManyAttempts),
     )
     async def change_password(self, call: Call[PasswordBody, None]) -> Response:
-        address, body = _address(call), call.body
+        address, body = network_of(call.request), call.body
         await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,
@@ -327,5 +325,5 @@ class UserResource:
         access=Access.ACCOUNT,
     )
     async def log_out(self, call: Call[None, None]) -> Response:
-        await self._dependencies.run_in_thread(self._sessions.log_out, call.identity, address=_address(call))
+        await self._dependencies.run_in_thread(self._sessions.log_out, call.identity, address=network_of(call.request))
         return no_content()
