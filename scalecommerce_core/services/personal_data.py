@@ -210,7 +210,6 @@ class PersonalData:
             tx.second_factors.delete([account_id])
             tx.api_keys.delete_all(account_id)
             tx.accounts.add_action(entry)
-            tx.api_keys.delete_all(account_id)
 
 
 def _existing(account: Account | None, account_id: AccountId) -> Account:
