@@ -252,6 +252,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             randomness=SystemRandomness(),
             security_log=security_log,
             rotation_grace=settings.api_key_rotation_grace,
+            staff_need_second_factor=settings.require_staff_second_factor,
         ),
         account_administration=AccountAdministration(store, clock, security_log),
         ordering=Ordering(
@@ -283,7 +284,6 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             queries,
             ids=ids,
             accounts=accounts,
-            check=check,
             catalog=catalog,
             pricing=pricing,
             webhooks=webhooks,

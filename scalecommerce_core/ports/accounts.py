@@ -107,7 +107,9 @@ class AccountTokenRepository(Protocol):
 
 
 class SecondFactorRepository(Protocol):
-    """Second factors, by account."""
+    """Second factors, by account. A commit that switches one on or off is reported to the change feed, because staff
+    may have their rights only with one.
+    """
 
     def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
         """Read second factors without a lock."""

@@ -39,7 +39,7 @@ class SessionView:
 @frozen
 class ApiKeyState:
     """What decides about a request with a key. `is_open`: it is not revoked and its account is active; `ends_at`: when
-    the secret in question ends to be valid; `is_staff`: whether the account is staff now.
+    the secret in question ends to be valid; `is_staff`, `has_second_factor`: of the account, now.
     """
 
     id: ApiKeyId
@@ -48,6 +48,7 @@ class ApiKeyState:
     is_open: bool
     is_staff: bool
     ends_at: datetime | None
+    has_second_factor: bool = False
 
 
 MAX_SESSIONS: Final = 200

@@ -51,7 +51,11 @@ from scalecommerce_core.services.login_throttle import Admission, LoginClient, L
 from scalecommerce_core.services.rate_limiter import KnownRefusals
 from scalecommerce_core.services.results import apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
-from scalecommerce_core.services.second_factor_check import SecondFactorCheck
+from scalecommerce_core.services.second_factor_check import (
+    SecondFactorCheck,
+    SecondFactorRejected,
+    SecondFactorRequired,
+)
 from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessions, TokenPair
 
 logger = logging.getLogger(__name__)
@@ -231,7 +235,7 @@ class Accounts:
         stamp = _password_stamp(account)
         self._log_ins.record_success(evolve(admission, client=evolve(admission.client, stamp=stamp)), now)
         pair = self._sessions.open(account, SessionClient.of(address, user_agent))
-        self._record(SecurityEventKind.LOG_IN, account.id, address)
+        self._record(SecurityEventKind.LOG_IN, account.id, address, "second factor" if passed else "")
         return evolve(pair, device=self._issue_device(device, account, stamp, now))
 
     @retry_on(TransactionAborted)
@@ -251,8 +255,19 @@ class Accounts:
             tx.accounts.save([account])
         return account
 
-    def change_password(self, who: Identity, old: str, new: str, *, address: str = "") -> None:
-        """Replace the password and revoke all other sessions; raise `Invalid`, or `TooManyAttempts` as
+    def change_password(
+        self,
+        who: Identity,
+        old: str,
+        new: str,
+        *,
+        code: str = "",
+        revoke_api_keys: bool = False,
+        address: str = "",
+    ) -> None:
+        """Replace the password and revoke all other sessions, and on request all API keys.
+
+        An account with a second factor needs a `code`. Raise `Invalid`, which names the field, or `TooManyAttempts` as
         `check_password` does.
         """
         now = self._clock.now()
@@ -262,6 +277,7 @@ class Accounts:
         )
         if complaints:
             raise Invalid({"new_password": complaints})
+        self.check_code(account, code, address=address)
         hashed = self._passwords.hash(new)
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
@@ -274,6 +290,8 @@ class Accounts:
             drop_email_changes(tx, who.account_id)
             if self._emails is not None:
                 self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
+            if revoke_api_keys:
+                tx.api_keys.delete_all(who.account_id)
         self._record(SecurityEventKind.PASSWORD_CHANGED, who.account_id, address)
 
     def check_password(
@@ -295,6 +313,27 @@ class Accounts:
             self._record(SecurityEventKind.LOG_IN_FAILED, account_id, address, "password check")
             raise Invalid.field(field_name, "This is not your password.")
         self._password_checks.record_success(admission, now)
+        return account
+
+    def check_code(self, account: Account, code: str, *, address: str = "") -> None:
+        """If an account, whose password was checked, has a second factor, check and use up a code of it.
+
+        Raise `Invalid`, which names `code`, or `TooManyAttempts`.
+        """
+        if self._second_factor is None:
+            return
+        try:
+            self._second_factor.check(account, code, address=address)
+        except (SecondFactorRequired, SecondFactorRejected) as error:
+            raise Invalid.field("code", str(error)) from None
+
+    def check_owner(self, account_id: AccountId, password: str, code: str = "", *, address: str = "") -> Account:
+        """Confirm that an authenticated caller is the owner, before an action that would outlast the session.
+
+        Errors are those of `check_password` and `check_code`.
+        """
+        account = self.check_password(account_id, password, address=address)
+        self.check_code(account, code, address=address)
         return account
 
     def appoint_staff(

@@ -13,7 +13,7 @@ from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import Clock, Randomness, SecurityEvent, SecurityEventKind, SecurityLog, Store
 from scalecommerce_core.queries import ApiKeyState, SessionQueries
 from scalecommerce_core.services.retry import retry_on
-from scalecommerce_core.services.sessions import Identity
+from scalecommerce_core.services.sessions import Identity, session_over
 
 MAX_API_KEYS: Final = 20
 """Most valid keys of an account."""
@@ -49,26 +49,36 @@ class ApiKeys:
         randomness: Randomness,
         security_log: SecurityLog,
         rotation_grace: timedelta = timedelta(days=1),
+        staff_need_second_factor: bool = False,
     ) -> None:
-        """After a rotation, the former secret is valid for `rotation_grace`."""
+        """After a rotation, the former secret is valid for `rotation_grace`. With `staff_need_second_factor`, keys of
+        staff without a second factor have the rights of other accounts only, as their sessions.
+        """
         self._store = store
         self._clock = clock
         self._queries = queries
         self._randomness = randomness
         self._security_log = security_log
         self._rotation_grace = rotation_grace
+        self._staff_need_second_factor = staff_need_second_factor
 
     @retry_on(TransactionAborted)
     def create(
         self, who: Identity, name: str, scopes: Collection[str], expires_at: datetime | None = None, address: str = ""
     ) -> CreatedKey:
-        """Create a key. Raise `Invalid`, `TooManyApiKeys`, or `Forbidden`: only staff may use the scope `staff`."""
+        """Create a key. Raise `Invalid`, `TooManyApiKeys`, or `Forbidden`: only staff may use the scope `staff`.
+
+        Raise `TokenNotValid` if the session of `who` was revoked meanwhile, such as by a reset of the password.
+        """
         now, secret = self._clock.now(), self._new_secret()
         with self._store.begin() as tx:
             # The lock makes concurrent creations count each other, and orders them before or after a deactivation.
             account = tx.accounts.lock([who.account_id]).get(who.account_id)
             if account is None or not account.is_active:
                 raise NotFound("account", who.account_id)
+            session = tx.sessions.lock([who.session_id]).get(who.session_id)
+            if session is None or session.revoked_at is not None:
+                raise session_over()
             if Scope.STAFF in scopes and not (who.is_staff and account.is_staff):
                 raise Forbidden("Only staff may create keys with the scope staff.")
             if sum(key.is_valid(now) for key in tx.api_keys.lock_all(who.account_id)) >= MAX_API_KEYS:
@@ -123,7 +133,8 @@ class ApiKeys:
         """The identity that a key in this state gives now; raise `TokenNotValid`. None: there is no such key."""
         if state is None or not state.is_open or (state.ends_at is not None and state.ends_at <= self._clock.now()):
             raise TokenNotValid("The API key is unknown, expired or revoked.")
-        return identity_of_key(state.id, state.account_id, state.scopes, is_staff=state.is_staff)
+        is_staff = state.is_staff and (state.has_second_factor or not self._staff_need_second_factor)
+        return identity_of_key(state.id, state.account_id, state.scopes, is_staff=is_staff)
 
     def record_uses(self, uses: Mapping[ApiKeyId, datetime]) -> None:
         """Store when keys were used last; called from time to time, and not for each request."""

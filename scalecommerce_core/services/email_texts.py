@@ -45,7 +45,8 @@ _TEXTS: Final[Mapping[EmailKind, str]] = {
     ),
     EmailKind.RESET_PASSWORD: (
         "Somebody, probably you, asked for a new password for the account of this e-mail address.\n\n{link}\n\n"
-        "Setting it ends all sessions. If you have not asked for this, ignore this message: nothing has changed."
+        "Setting it ends all sessions and revokes all API keys. If you have not asked for this, ignore this message:"
+        " nothing has changed."
     ),
     EmailKind.EMAIL_CHANGE_REQUESTED: (
         "Your account asked for another e-mail address. It changes when the new address is confirmed.\n\n"
@@ -56,7 +57,8 @@ _TEXTS: Final[Mapping[EmailKind, str]] = {
         "If this was not you, tell the operator of the shop."
     ),
     EmailKind.PASSWORD_CHANGED: (
-        f"The password of your account was changed, and its other sessions were ended.\n\n{_NOT_YOU}"
+        "The password of your account was changed, and its other sessions were ended. If it was reset by e-mail, its"
+        f" API keys were revoked as well: programs that use them need new ones.\n\n{_NOT_YOU}"
     ),
     EmailKind.SECOND_FACTOR_ENABLED: f"From now on, your account asks for a code when you log in.\n\n{_NOT_YOU}",
     EmailKind.SECOND_FACTOR_DISABLED: f"Your account no longer asks for a code when you log in.\n\n{_NOT_YOU}",

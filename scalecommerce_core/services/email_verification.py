@@ -60,11 +60,14 @@ class EmailVerification:
             self._count([account.email], network, now)
             self._queue(EmailKind.VERIFY_EMAIL, account.email, account_id, now)
 
-    def request_change(self, account_id: AccountId, email: str, password: str, *, network: str = "") -> None:
+    def request_change(
+        self, account_id: AccountId, email: str, password: str, *, code: str = "", network: str = ""
+    ) -> None:
         """Send a token to a new address, and a notice to the present one; the address changes when it is confirmed.
 
-        The answer does not reveal whether the new address has an account. Raise `Invalid`, which names `email` or
-        `password`, `NotFound`, `EmailOff` or `TooManyAttempts`.
+        An account with a second factor needs a `code`. The answer does not reveal whether the new address has an
+        account. Raise `Invalid`, which names `email`, `password` or `code`, `NotFound`, `EmailOff` or
+        `TooManyAttempts`.
         """
         now = self._clock.now()
         self._emails.require()
@@ -72,7 +75,7 @@ class EmailVerification:
         account = self._account(account_id)
         if recipient == account.email:
             raise Invalid.field("email", "This is your address already.")
-        self._accounts.check_password(account_id, password, address=network)
+        self._accounts.check_owner(account_id, password, code, address=network)
         self._count([recipient, account.email], network, now)
         self._queue_change(recipient, account, now)
 

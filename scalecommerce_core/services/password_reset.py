@@ -67,10 +67,11 @@ class PasswordReset:
             self._emails.queue(tx, EmailKind.RESET_PASSWORD, {recipient: None}, now)
 
     def confirm(self, token: str, new_password: str, *, network: str = "") -> None:
-        """Set a new password, end all sessions and make all tokens of the account invalid.
+        """Set a new password, end all sessions, and make all tokens and API keys of the account invalid: whoever resets
+        the password may have lost control of the account, and somebody else may have created keys.
 
-        The address counts as verified afterwards. If it did not before, API keys are deleted and webhook endpoints
-        disabled: somebody else may have opened the account. Raise `Invalid`, which names `token` or `new_password`, or
+        The address counts as verified afterwards. If it did not before, webhook endpoints are disabled: somebody else
+        may have opened the account. Raise `Invalid`, which names `token` or `new_password`, or
         `TooManyAttempts`.
         """
         now = self._clock.now()
@@ -101,9 +102,8 @@ class PasswordReset:
                 disable_webhooks(tx, account.id, "The password was reset: check the URL, then enable the endpoint.")
             tx.account_tokens.delete_of(account.id)
             drop_email_changes(tx, account.id)
-            if is_doubtful:
-                tx.api_keys.delete_all(account.id)
             self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
+            tx.api_keys.delete_all(account.id)
         return account
 
 

@@ -9,7 +9,7 @@ from attrs import asdict
 
 from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, Session, normal_reason
 from scalecommerce_core.domain.api_key import ApiKey
-from scalecommerce_core.domain.errors import Conflict, Invalid, MarketError, NotFound, TransactionAborted
+from scalecommerce_core.domain.errors import Conflict, MarketError, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.outgoing_email import EmailKind
@@ -33,11 +33,6 @@ from scalecommerce_core.services.catalog import Catalog, WithdrawProduct
 from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.pricing import DeletePolicy, Pricing
 from scalecommerce_core.services.retry import retry_on
-from scalecommerce_core.services.second_factor_check import (
-    SecondFactorCheck,
-    SecondFactorRejected,
-    SecondFactorRequired,
-)
 from scalecommerce_core.services.webhooks import ActOnEndpoint, Webhooks
 
 T = TypeVar("T")
@@ -75,7 +70,6 @@ class PersonalData:
         *,
         ids: Ids,
         accounts: Accounts,
-        check: SecondFactorCheck,
         catalog: Catalog,
         pricing: Pricing,
         webhooks: Webhooks,
@@ -88,7 +82,6 @@ class PersonalData:
         self._queries = queries
         self._ids = ids
         self._accounts = accounts
-        self._check = check
         self._catalog = catalog
         self._pricing = pricing
         self._webhooks = webhooks
@@ -147,11 +140,7 @@ class PersonalData:
         address becomes free. Raise `Invalid`, which names `password` or `code`, `OrdersOpen`, `LastStaffAccount`,
         `NotFound` or `TooManyAttempts`.
         """
-        account = self._accounts.check_password(account_id, password, address=address)
-        try:
-            self._check.check(account, code, address=address)
-        except (SecondFactorRequired, SecondFactorRejected) as error:
-            raise Invalid.field("code", str(error)) from None
+        self._accounts.check_owner(account_id, password, code, address=address)
         self._delete(account_id, "Deleted by its owner.", Actor(account_id, address))
 
     def delete_for(self, account_id: AccountId, reason: str, by: Actor) -> None:

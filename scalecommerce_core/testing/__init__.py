@@ -191,7 +191,14 @@ def in_memory_market(
         password_reset=PasswordReset(
             store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
         ),
-        api_keys=ApiKeys(store, clock, queries, randomness=SeededRandomness(), security_log=security_log),
+        api_keys=ApiKeys(
+            store,
+            clock,
+            queries,
+            randomness=SeededRandomness(),
+            security_log=security_log,
+            staff_need_second_factor=require_staff_second_factor,
+        ),
         account_administration=AccountAdministration(store, clock, security_log),
         payments=Payments(store, clock, ids=ids, gateway=gateway or MemoryGateway()),
         personal_data=PersonalData(
@@ -200,7 +207,6 @@ def in_memory_market(
             queries,
             ids=ids,
             accounts=accounts,
-            check=check,
             catalog=catalog,
             pricing=pricing,
             webhooks=webhooks,

@@ -111,7 +111,6 @@ def real_market(
                 queries,
                 ids=ids,
                 accounts=accounts,
-                check=check,
                 catalog=catalog,
                 pricing=pricing,
                 webhooks=webhooks,

@@ -46,14 +46,16 @@ _KEYS: Final = OPEN_KEYS.order_by(api_keys.c.id.desc())
 # Two look-ups in unique indexes. `least` ignores nulls.
 _KEY_STATES: Final = text(
     """
-    SELECT found.digest, found.id, account_id, scopes, revoked_at IS NULL AND is_active, is_staff, found.ends_at
+    SELECT found.digest, found.id, api_keys.account_id, scopes, revoked_at IS NULL AND is_active, is_staff,
+           found.ends_at, confirmed_at IS NOT NULL
     FROM (
         SELECT id, digest, expires_at AS ends_at FROM api_keys WHERE digest = ANY (CAST(:digests AS text[]))
         UNION ALL
         SELECT id, previous_digest, least(expires_at, previous_until) FROM api_keys
         WHERE previous_digest = ANY (CAST(:digests AS text[]))
     ) AS found
-    JOIN api_keys ON api_keys.id = found.id JOIN accounts ON accounts.id = account_id
+    JOIN api_keys ON api_keys.id = found.id JOIN accounts ON accounts.id = api_keys.account_id
+    LEFT JOIN second_factors ON second_factors.account_id = api_keys.account_id
     """
 )
 
@@ -75,8 +77,8 @@ class SessionQueries:
     def api_key_states(self, digests: Collection[str]) -> Mapping[str, ApiKeyState]:
         rows = self._executor.fetch(_KEY_STATES, {"digests": text_array(digests)})
         return {
-            digest: ApiKeyState(id_, account_id, to_scopes(scopes), is_open, is_staff, ends_at)
-            for digest, id_, account_id, scopes, is_open, is_staff, ends_at in rows
+            digest: ApiKeyState(id_, account_id, to_scopes(scopes), is_open, is_staff, ends_at, has_second_factor)
+            for digest, id_, account_id, scopes, is_open, is_staff, ends_at, has_second_factor in rows
         }
 
     def revoked_sessions(self, since: datetime) -> Sequence[SessionId]:

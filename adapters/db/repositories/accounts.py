@@ -243,21 +243,28 @@ _DELETE_FACTORS: Final = delete(second_factors).where(equals_any(second_factors.
 class PostgresSecondFactorRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
+        self._enabled: set[AccountId] = set()
 
     def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
         return {row[0]: _factor(row) for row in self._sql.fetch_all(_GET_FACTORS, {"ids": id_array(ids)})}
 
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
-        return {row[0]: _factor(row) for row in self._sql.fetch_all(_LOCK_FACTORS, {"ids": id_array(ids)})}
+        found = {row[0]: _factor(row) for row in self._sql.fetch_all(_LOCK_FACTORS, {"ids": id_array(ids)})}
+        self._enabled.update(each.account_id for each in found.values() if each.is_enabled)
+        return found
 
     def put(self, factors: Collection[SecondFactor]) -> None:
         self._sql.upsert(
             _PUT_FACTORS,
             [(*(getattr(each, name) for name in _FACTOR[:-1]), list(each.recovery_codes)) for each in factors],
         )
+        self._sql.pending_changes.key_owners.update(
+            each.account_id for each in factors if each.is_enabled is not (each.account_id in self._enabled)
+        )
 
     def delete(self, ids: Collection[AccountId]) -> None:
-        self._sql.execute(_DELETE_FACTORS, {"ids": id_array(ids)})
+        if self._sql.execute(_DELETE_FACTORS, {"ids": id_array(ids)}):
+            self._sql.pending_changes.key_owners.update(ids)
 
 
 def _factor(row: Sequence[Any]) -> SecondFactor:

@@ -155,7 +155,13 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             )
         }
     ),
-    "rotateApiKey": Example(parameters={"id": 1}, responses={200: _NEW_KEY}, problems=[NotFound("API key", 1)]),
+    "rotateApiKey": Example(
+        parameters={"id": 1},
+        body={"password": NEW_PASSWORD},
+        alternatives={"Without the example of changePassword": {"password": PASSWORD}},
+        responses={200: _NEW_KEY},
+        problems=[NotFound("API key", 1), Invalid.field("password", "This is not your password.")],
+    ),
     "revokeApiKey": Example(parameters={"id": 1}, problems=[NotFound("API key", 1)]),
     "readUser": Example(
         parameters={"id": BUYER_ID},

@@ -12,7 +12,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
 from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import Email
-from adapters.http.resources.users import ROOT, TAG, GivenPassword, NewPassword
+from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword, NewPassword
 from scalecommerce_core.domain.errors import NotFound, TooManyAttempts
 from scalecommerce_core.services.emails import EmailOff
 
@@ -38,8 +38,11 @@ class EmailTokenBody(Confidential):
 
 
 class EmailChangeBody(Confidential):
+    """`code` is needed for accounts with a second factor."""
+
     email: Email
     password: GivenPassword
+    code: Code = ""
 
 
 class PasswordResetResource:
@@ -69,7 +72,7 @@ class PasswordResetResource:
         path=f"{ROOT}password/reset/confirm/",
         name="confirmPasswordReset",
         summary="Set a new password with a token",
-        description="Ends all sessions of the account. A second factor is still needed to log in.",
+        description="Ends all sessions and API keys of the account. A second factor is still needed to log in.",
         responses={204: ResponseSpec(None, "The password is changed.")},
         tag=TAG,
         errors=(TooManyAttempts,),
@@ -110,6 +113,7 @@ class EmailVerificationResource:
             call.identity.account_id,
             call.body.email,
             call.body.password,
+            code=call.body.code,
             network=network,
         )
         return no_content()

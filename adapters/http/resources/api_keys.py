@@ -13,7 +13,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import Name
-from adapters.http.resources.users import ROOT, TAG, GivenPassword
+from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.api_key import ApiKey, Scope
 from scalecommerce_core.domain.errors import Forbidden, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import ApiKeyId
@@ -23,12 +23,22 @@ KEYS: Final = f"{ROOT}me/api-keys/"
 
 
 class NewApiKey(Confidential):
-    """`expires_at` may be omitted for a key that does not expire. `password` is that of the caller."""
+    """`expires_at` may be omitted for a key that does not expire. `password` is that of the caller; accounts with a
+    second factor need a `code`.
+    """
 
     name: Name
     scopes: Annotated[list[Scope], msgspec.Meta(min_length=1, max_length=len(Scope))]
     password: GivenPassword
     expires_at: Annotated[datetime, msgspec.Meta(tz=True, examples=["2030-01-01T00:00:00Z"])] | None = None
+    code: Code = ""
+
+
+class RotationBody(Confidential):
+    """`password` is that of the caller; `code` is needed for accounts with a second factor."""
+
+    password: GivenPassword
+    code: Code = ""
 
 
 class ApiKeySchema(msgspec.Struct):
@@ -83,7 +93,8 @@ class ApiKeyResource:
         path=KEYS,
         name="createApiKey",
         summary="Create an API key",
-        description="Needs the password, so that a stolen access token cannot create a key. A key with the scope"
+        description="Needs the password, and a code of the second factor if there is one, so that a stolen access token"
+        " cannot create a key. A key with the scope"
         " `staff` acts on the data of all accounts; only staff may create one.",
         responses={201: ResponseSpec(NewApiKeySchema, "The key with its secret.")},
         tag=TAG,
@@ -92,11 +103,7 @@ class ApiKeyResource:
     )
     async def create_api_key(self, call: Call[NewApiKey, None]) -> Response:
         who, body, network = call.identity, call.body, network_of(call.request)
-
-        def check_password() -> None:
-            self._accounts.check_password(who.account_id, body.password, address=network)
-
-        await self._dependencies.run_in_hasher(network, Priority.LOG_IN, check_password)
+        await self._check_owner(call)
         created = await self._dependencies.run_in_thread(
             self._api_keys.create, who, body.name, body.scopes, body.expires_at, network
         )
@@ -121,12 +128,15 @@ class ApiKeyResource:
         path=f"{KEYS}{{id:id}}/rotate/",
         name="rotateApiKey",
         summary="Replace the secret of an API key",
-        description="The former secret remains valid for a day by default.",
+        description="Needs the password, and a code of the second factor if there is one. The former secret remains"
+        " valid for a day by default.",
         responses={200: ResponseSpec(NewApiKeySchema, "The key with its new secret.")},
         tag=TAG,
         access=Access.ACCOUNT,
+        errors=(NotFound, TooManyAttempts),
     )
-    async def rotate_api_key(self, call: Call[None, None]) -> Response:
+    async def rotate_api_key(self, call: Call[RotationBody, None]) -> Response:
+        await self._check_owner(call)
         created = await self._dependencies.run_in_thread(
             self._api_keys.rotate, call.identity, ApiKeyId(call.id), network_of(call.request)
         )
@@ -147,3 +157,15 @@ class ApiKeyResource:
             self._api_keys.revoke, call.identity.account_id, ApiKeyId(call.id), network_of(call.request)
         )
         return no_content()
+
+    async def _check_owner(self, call: Call[NewApiKey, None] | Call[RotationBody, None]) -> None:
+        network = network_of(call.request)
+        await self._dependencies.run_in_hasher(
+            network,
+            Priority.LOG_IN,
+            self._accounts.check_owner,
+            call.identity.account_id,
+            call.body.password,
+            call.body.code,
+            address=network,
+        )

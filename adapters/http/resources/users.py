@@ -132,8 +132,12 @@ class UserQuery(PageQuery, frozen=True):
 
 
 class PasswordBody(Confidential):
+    """`code` is needed for accounts with a second factor. `revoke_api_keys` also ends the API keys of the account."""
+
     old_password: GivenPassword
     new_password: NewPassword
+    code: Code = ""
+    revoke_api_keys: bool = False
 
 
 def to_user_schema(account: Account | AccountView) -> UserSchema:
@@ -297,6 +301,7 @@ class UserResource:
         path=f"{ROOT}password/",
         name="changePassword",
         summary="Change the password and end all other sessions",
+        description="API keys remain valid unless `revoke_api_keys` is true.",
         responses={204: ResponseSpec(None, "The password is changed.")},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -311,6 +316,8 @@ class UserResource:
             call.identity,
             body.old_password,
             body.new_password,
+            code=body.code,
+            revoke_api_keys=body.revoke_api_keys,
             address=address,
         )
         return no_content()

@@ -5,6 +5,7 @@ from typing import Final
 
 from scalecommerce_core.domain.api_key import ApiKey, Scope
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId
+from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import ApiKeyState, Queries
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage
@@ -56,6 +57,10 @@ class ApiKeysContract:
             (found,) = tx.api_keys.lock_all(owner)
             found.rotate("sk_" + "b" * 43, NOW, HOUR)
             tx.api_keys.save([found])
+        with store.begin() as tx:
+            tx.second_factors.put(
+                [SecondFactor(staff, "secret", NOW, confirmed_at=NOW), SecondFactor(owner, "not confirmed", NOW)]
+            )
         others = [_key(store, account, letter) for account, letter in ((staff, "c"), (left, "d"), (owner, "e"))]
         with store.begin() as tx:
             revoked = next(each for each in tx.api_keys.lock_all(owner) if each.id == others[2].id)
@@ -66,7 +71,7 @@ class ApiKeysContract:
         assert states == {
             key.digest: ApiKeyState(key.id, owner, scopes, True, False, NOW + HOUR),
             found.digest: ApiKeyState(key.id, owner, scopes, True, False, NOW + DAY),
-            others[0].digest: ApiKeyState(others[0].id, staff, scopes, True, True, None),
+            others[0].digest: ApiKeyState(others[0].id, staff, scopes, True, True, None, True),
             others[1].digest: ApiKeyState(others[1].id, left, scopes, False, False, None),
             others[2].digest: ApiKeyState(others[2].id, owner, scopes, False, False, None),
         }

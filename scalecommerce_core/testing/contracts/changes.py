@@ -8,6 +8,7 @@ from scalecommerce_core.domain.account import Account, Session
 from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.product import Product
+from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import AccessChange, CatalogChange, Store, Transaction
 from scalecommerce_core.queries import Queries
@@ -126,6 +127,24 @@ class CatalogChangesContract:
         with store.begin() as tx:
             tx.api_keys.delete_all(ann)
         assert access_reported == [AccessChange(key_owners=frozenset({ann}))] * 4
+
+    def test_a_second_factor_is_reported_when_it_is_switched_on_or_off(
+        self, store: Store, stage: Stage, access_reported: list[AccessChange]
+    ) -> None:
+        ann = stage.account()
+        factor = SecondFactor(ann, "secret", NOW)
+        with store.begin() as tx:
+            tx.second_factors.put([factor])
+        assert access_reported == []
+        for step in (1, 2):
+            with store.begin() as tx:
+                found = tx.second_factors.lock([ann])[ann]
+                found.confirmed_at, found.last_step = NOW, step
+                tx.second_factors.put([found])
+        assert access_reported == [AccessChange(key_owners=frozenset({ann}))]
+        with store.begin() as tx:
+            tx.second_factors.delete([ann])
+        assert access_reported == [AccessChange(key_owners=frozenset({ann}))] * 2
 
     def test_a_new_category_is_reported_as_a_change_of_lists(self, store: Store, reported: list[CatalogChange]) -> None:
         with store.begin() as tx:

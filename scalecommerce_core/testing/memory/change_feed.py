@@ -34,6 +34,11 @@ def access_change(tables: Tables) -> AccessChange | None:
         for _, was, is_ in tables.api_keys.changed_rows()
         if was is not None and (is_ is None or evolve(is_, used_at=was.used_at) != was)
     }
+    owners |= {
+        key
+        for key, was, is_ in tables.second_factors.changed_rows()
+        if (was is not None and was.is_enabled) is not (is_ is not None and is_.is_enabled)
+    }
     return AccessChange(revoked, frozenset(owners)) if revoked or owners else None
 
 

@@ -155,13 +155,17 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             if account is None:
                 continue
             is_open = key.revoked_at is None and account.is_active
+            factor = self._tables.second_factors.get(account.id)
+            has_factor = factor is not None and factor.is_enabled
             ends = {key.digest: key.expires_at}
             if key.previous_digest is not None:
                 ends[key.previous_digest] = min(
                     (end for end in (key.expires_at, key.previous_until) if end is not None), default=None
                 )
             for digest in ends.keys() & set(digests):
-                found[digest] = ApiKeyState(key.id, key.account_id, key.scopes, is_open, account.is_staff, ends[digest])
+                found[digest] = ApiKeyState(
+                    key.id, key.account_id, key.scopes, is_open, account.is_staff, ends[digest], has_factor
+                )
         return found
 
     def revoked_sessions(self, since: datetime) -> Sequence[SessionId]:

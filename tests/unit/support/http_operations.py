@@ -34,6 +34,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "renewRecoveryCodes": {"password": PASSWORD, "code": "123456"},
     "disableSecondFactor": {"password": PASSWORD, "code": "123456"},
     "createApiKey": {"name": "Warehouse", "scopes": ["orders:read"], "password": PASSWORD},
+    "rotateApiKey": {"password": PASSWORD},
     "deactivateUser": {"reason": "Asked for it."},
     "reactivateUser": {"reason": "Asked for it."},
     "revokeSessionsOfUser": {"reason": "Lost a laptop."},

@@ -1,5 +1,6 @@
 """Password reset, verification and change of e-mail addresses, and the delivery of their e-mails."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -376,13 +377,40 @@ def test_a_reset_of_an_unverified_account_ends_the_api_keys_of_a_stranger(mailin
     assert (endpoint.is_active, "reset" in (endpoint.disabled_because or "")) == (False, True)
 
 
-def test_a_reset_of_a_verified_account_keeps_its_api_keys(mailing: Mailing) -> None:
+def test_a_reset_revokes_api_keys_and_the_notice_says_so(mailing: Mailing) -> None:
+    """Attack: somebody who took an account over created a key; its owner resets the password."""
     market = mailing.market
     market.password_reset.confirm(mailing.reset_token(), NEW)
     pair = market.accounts.log_in(mailing.owner.email, NEW)
-    key = market.api_keys.create(market.sessions.identify(pair.access), "Warehouse", ["orders:read"])
+    thief = market.sessions.identify(pair.access)
+    key = market.api_keys.create(thief, "Backdoor", ["orders:read"])
     market.password_reset.confirm(mailing.reset_token(), PASSWORD)
-    assert market.api_keys.identify(key.secret).account_id == mailing.owner.id
+    with pytest.raises(TokenNotValid):
+        market.api_keys.identify(key.secret)
+    with pytest.raises(NotFound):
+        market.api_keys.rotate(thief, key.key.id)
+    mailing.deliver()
+    assert "API keys were revoked" in mailing.sender.sent[-1].text
+
+
+def test_a_key_is_not_created_by_a_session_that_a_reset_ended_meanwhile(mailing: Mailing) -> None:
+    """Attack: the reset runs between the check of the password and the creation."""
+    market = mailing.market
+    thief = market.sessions.identify(market.accounts.log_in(mailing.owner.email, PASSWORD).access)
+    market.password_reset.confirm(mailing.reset_token(), NEW)
+    with pytest.raises(TokenNotValid):
+        market.api_keys.create(thief, "Backdoor", ["orders:read"])
+    assert market.api_keys.list_valid(mailing.owner.id) == []
+
+
+@pytest.mark.parametrize("revoke", [False, True])
+def test_a_change_of_the_password_keeps_api_keys_unless_the_owner_asks(mailing: Mailing, revoke: bool) -> None:
+    market = mailing.market
+    who = market.sessions.identify(market.accounts.log_in(mailing.owner.email, PASSWORD).access)
+    key = market.api_keys.create(who, "Warehouse", ["orders:read"])
+    market.accounts.change_password(who, PASSWORD, NEW, revoke_api_keys=revoke)
+    with pytest.raises(TokenNotValid) if revoke else contextlib.nullcontext():
+        assert market.api_keys.identify(key.secret).account_id == mailing.owner.id
 
 
 def test_a_change_to_a_taken_address_fails_when_it_is_confirmed(mailing: Mailing) -> None:

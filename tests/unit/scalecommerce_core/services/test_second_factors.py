@@ -1,5 +1,7 @@
 """Second factors: enrolment, log-in with codes, recovery, and attacks on them."""
 
+from collections.abc import Callable
+
 import pytest
 
 from scalecommerce_core.domain.account import Account
@@ -14,7 +16,8 @@ from scalecommerce_core.domain.errors import (
 )
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.second_factor import RECOVERY_CODES
-from scalecommerce_core.ports import SecurityEventKind
+from scalecommerce_core.ports import AccessChange, SecurityEventKind
+from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.second_factor_check import SecondFactorRejected, SecondFactorRequired
 from scalecommerce_core.services.second_factors import SecondFactorOff, SecondFactorOn, SecondFactorState
 from scalecommerce_core.services.sessions import Identity, TokenPair
@@ -92,8 +95,10 @@ def test_a_log_in_needs_the_code_after_confirmation_only(guarded: Guarded) -> No
     assert guarded.factors.state(guarded.owner.id) == SecondFactorState(True, False, RECOVERY_CODES)
     with pytest.raises(SecondFactorRequired):
         guarded.log_in()
+    assert guarded.log.events[-1].detail != "second factor"
     guarded.log_in(guarded.next_code())
-    assert guarded.log.kinds[-1] is SecurityEventKind.LOG_IN
+    event = guarded.log.events[-1]
+    assert (event.kind, event.detail) == (SecurityEventKind.LOG_IN, "second factor")
     assert guarded.subjects() == ["Two-step log-in was switched on"]
 
 
@@ -299,6 +304,63 @@ def test_staff_get_their_rights_with_the_second_factor() -> None:
     with pytest.raises(TokenNotValid):
         guarded.market.api_keys.identify(key)
     assert not guarded.identity(guarded.log_in()).is_staff
+
+
+def test_keys_of_staff_follow_the_rule_of_sessions() -> None:
+    """A key that was created before the setting has rights of staff only while its owner has a second factor."""
+    guarded = Guarded(is_staff=True)
+    who = guarded.identity(guarded.log_in())
+    key = guarded.market.api_keys.create(who, "Till", [Scope.STAFF, Scope.ORDERS_READ]).secret
+    assert guarded.market.api_keys.identify(key).is_staff
+    market = in_memory_market(guarded.clock, memory=guarded.memory, require_staff_second_factor=True)
+    without = market.api_keys.identify(key)
+    assert (without.is_staff, without.account_id) == (False, who.account_id)
+    market.second_factors.begin(who.account_id, PASSWORD)
+    assert not market.api_keys.identify(key).is_staff
+    reported: list[AccessChange] = []
+    guarded.memory.access_changed = reported.append
+    market.second_factors.confirm(who, guarded.next_code())
+    assert market.api_keys.identify(key).is_staff
+    # Processes know the key without the rights: they must read it again.
+    assert any(who.account_id in change.key_owners for change in reported)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda market, who, code: market.accounts.change_password(who, PASSWORD, "another long password", code=code),
+        lambda market, who, code: market.email_verification.request_change(
+            who.account_id, "new@example.com", PASSWORD, code=code
+        ),
+        lambda market, who, code: market.accounts.check_owner(who.account_id, PASSWORD, code),
+        lambda market, who, code: market.personal_data.delete(who.account_id, PASSWORD, code=code),
+    ],
+    ids=["password", "e-mail address", "API key", "deletion"],
+)
+def test_sensitive_changes_need_the_code(guarded: Guarded, act: Callable[[Market, Identity, str], object]) -> None:
+    """Attack: somebody with the password and a session, but without the app."""
+    who, codes = guarded.enrol()
+    for code, complaint in (("", "second factor"), ("000000", "wrong"), ("x" * 100, "wrong")):
+        with pytest.raises(Invalid, match=complaint) as refused:
+            act(guarded.market, who, code)
+        assert list(refused.value.errors) == ["code"]
+    assert guarded.subjects() == ["Two-step log-in was switched on"]
+    for _ in range(3):
+        with pytest.raises(Invalid):
+            act(guarded.market, who, "000000")
+    with pytest.raises(TooManyAttempts):
+        act(guarded.market, who, "000000")
+    guarded.clock.advance(minutes=6)
+    act(guarded.market, who, codes[0])
+
+
+def test_a_weak_new_password_uses_up_no_code(guarded: Guarded) -> None:
+    who, _ = guarded.enrol()
+    code = guarded.next_code()
+    with pytest.raises(Invalid) as refused:
+        guarded.market.accounts.change_password(who, PASSWORD, "short", code=code)
+    assert list(refused.value.errors) == ["new_password"]
+    guarded.market.accounts.change_password(who, PASSWORD, "another long password", code=code)
 
 
 def test_without_the_setting_staff_need_no_second_factor() -> None:

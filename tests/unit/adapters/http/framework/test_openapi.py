@@ -87,7 +87,7 @@ COMPONENTS = """
     ProductPage ProductPatch ProductPut ProductStatisticsDocument ProfileBody QuoteDocument QuoteListDocument
     QuoteRequest QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody
     RefundItem RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody
-    ResetRequestBody RunDocument RunNotReversibleProblem RunStatus Sale Scope SecondFactorDocument
+    ResetRequestBody RotationBody RunDocument RunNotReversibleProblem RunStatus Sale Scope SecondFactorDocument
     SecondFactorOffProblem SecondFactorOnProblem SecondFactorRejectedProblem SecondFactorRequiredProblem
     SecretDocument SellerDocument SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument
     SignUpBody StockBody StockDocument StockMovedProblem StoredDecisionDocument TokenNotValidProblem Tokens

@@ -104,15 +104,27 @@ def test_a_key_is_rotated_and_revoked(place: Marketplace) -> None:
     first = Visitor(place.client, made["secret"])
     for _ in range(3):
         answer(first.get(ORDERS))
-    problem(other.post(f"{KEYS}{made['id']}/rotate/"), 404)
+    rotation = f"{KEYS}{made['id']}/rotate/"
+    problem(other.post(rotation, {"password": PASSWORD}), 404)
+    problem(person.post(rotation, {}), 400, "password")
+    problem(person.post(rotation, {"password": "wrong password"}), 400, "password")
     problem(other.delete(f"{KEYS}{made['id']}/"), 404)
-    second = Visitor(place.client, answer(person.post(f"{KEYS}{made['id']}/rotate/"))["secret"])
+    second = Visitor(place.client, answer(person.post(rotation, {"password": PASSWORD}))["secret"])
     for each in (first, second, first, second):
         answer(each.get(ORDERS))
     assert person.delete(f"{KEYS}{made['id']}/").status_code == 204
     for each in (first, second):
         assert problem(each.get(ORDERS), 401)["code"] == "token_not_valid"
     problem(person.delete(f"{KEYS}{made['id']}/"), 404)
+
+
+def test_guesses_at_the_password_of_a_rotation_are_limited(place: Marketplace) -> None:
+    """Attack: a stolen access token, which must not become a lasting key."""
+    person = place.person()
+    rotation = f"{KEYS}{new_key(person, 'orders:read')['id']}/rotate/"
+    guesses = [person.post(rotation, {"password": f"guess {number}"}).status_code for number in range(12)]
+    assert guesses == [400] * 10 + [429] * 2
+    assert person.post(rotation, {"password": PASSWORD}).status_code == 429
 
 
 def test_the_keys_of_a_deactivated_account_are_refused_at_once(place: Marketplace, staff: Person) -> None:

@@ -60,3 +60,22 @@ def test_guesses_are_answered_with_429(place: Marketplace) -> None:
         problem(log_in(place, person, "000000"), 401)
     assert int(log_in(place, person, "000000").headers["retry-after"]) > 0
     problem(log_in(place, person, code(place)), 429)
+
+
+def test_sensitive_changes_need_a_code(place: Marketplace) -> None:
+    person = place.person()
+    answer(person.post(PATH, {"password": PASSWORD}))
+    answer(person.post(f"{PATH}confirm/", {"code": code(place)}))
+    keys = f"{USERS}me/api-keys/"
+    new_key = {"name": "Till", "scopes": ["orders:read"], "password": PASSWORD}
+    problem(person.post(keys, new_key), 400, "code")
+    made = answer(person.post(keys, new_key | {"code": code(place)}), 201)
+    changes: dict[str, dict[str, object]] = {
+        f"{keys}{made['id']}/rotate/": {"password": PASSWORD},
+        f"{USERS}email/": {"password": PASSWORD, "email": "new@example.com"},
+        f"{USERS}password/": {"old_password": PASSWORD, "new_password": f"{PASSWORD}!", "revoke_api_keys": True},
+    }
+    for path, body in changes.items():
+        problem(person.post(path, body), 400, "code")
+        assert person.post(path, body | {"code": code(place)}).is_success
+    assert answer(person.get(keys))["results"] == []
