@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from adapters.http.framework.client_address import TrustedProxies, network_key
+from adapters.http.framework.client_address import TrustedProxies, network_key, parse_address
 from entrypoints.processes.connection_limiter import ConnectionLimiter, ConnectionLimiterThread, ConnectionLimits
 from entrypoints.processes.process_sockets import ProcessSockets
 from entrypoints.settings import Settings
@@ -35,9 +35,18 @@ def build_connection_limiter(chosen: Settings, security_log: SecurityLog) -> Con
     def record(limit: str, client: str) -> None:
         security_log.record(SecurityEvent(SecurityEventKind.LIMIT_REACHED, address=client, detail=limit))
 
-    def is_exempt(address: str) -> bool:
-        return address in THIS_MACHINE or proxies.trusts(address, 0)
-
     return ConnectionLimiterThread(
-        ConnectionLimiter(limits, sockets, client_of=network_key, is_exempt=is_exempt, on_limit=record)
+        ConnectionLimiter(
+            limits,
+            sockets,
+            client_of=network_key,
+            is_exempt=lambda address: has_no_limit(address, proxies),
+            on_limit=record,
+        )
     )
+
+
+def has_no_limit(address: str, proxies: TrustedProxies) -> bool:
+    """Whether the number of connections of an address is not limited: it is a trusted proxy, or on this machine."""
+    # A server that listens on `::` sees a client on this machine as ::ffff:127.0.0.1.
+    return str(parse_address(address)) in THIS_MACHINE or proxies.trusts(address, 0)
