@@ -194,7 +194,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         passwords=one_time_passwords,
         cipher=cipher,
         limiter=login_limiter,
-        security=security_log,
+        security_log=security_log,
         emails=emails,
     )
     accounts = Accounts(
@@ -242,7 +242,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             accounts=accounts,
             emails=emails,
             limiter=rate_limiter,
-            security=security_log,
+            security_log=security_log,
             limits=token_limits,
         ),
         api_keys=ApiKeys(
@@ -268,7 +268,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             passwords=passwords,
             emails=emails,
             limiter=rate_limiter,
-            security=security_log,
+            security_log=security_log,
             limits=token_limits,
         ),
         payments=Payments(
@@ -289,7 +289,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             webhooks=webhooks,
             emails=emails,
             limiter=rate_limiter,
-            security=security_log,
+            security_log=security_log,
         ),
         pricing=pricing,
         relay=OutboxRelay(store, clock, settings.event_retention),
@@ -304,7 +304,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             cipher=cipher,
             randomness=SystemRandomness(),
             emails=emails,
-            security=security_log,
+            security_log=security_log,
             issuer=settings.jwt_issuer,
             required_for_staff=settings.require_staff_second_factor,
         ),

@@ -37,7 +37,7 @@ class EmailVerification:
         accounts: Accounts,
         emails: Emails,
         limiter: RateLimiter,
-        security: SecurityLog,
+        security_log: SecurityLog,
         limits: TokenLimits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class EmailVerification:
         self._accounts = accounts
         self._emails = emails
         self._limiter = limiter
-        self._security = security
+        self._security_log = security_log
         self._limits = limits
 
     def request(self, account_id: AccountId, *, network: str = "") -> None:
@@ -91,7 +91,7 @@ class EmailVerification:
             account, kind = self._confirm(token_digest(token), now)
         except Duplicate:
             raise Invalid.field("token", "Another account has this e-mail address now.") from None
-        self._security.record(SecurityEvent(kind, account.id, network))
+        self._security_log.record(SecurityEvent(kind, account.id, network))
         return account
 
     @retry_on(TransactionAborted)

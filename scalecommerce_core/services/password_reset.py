@@ -36,7 +36,7 @@ class PasswordReset:
         passwords: Passwords,
         emails: Emails,
         limiter: RateLimiter,
-        security: SecurityLog,
+        security_log: SecurityLog,
         limits: TokenLimits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
@@ -44,7 +44,7 @@ class PasswordReset:
         self._passwords = passwords
         self._emails = emails
         self._limiter = limiter
-        self._security = security
+        self._security_log = security_log
         self._limits = limits
 
     def request(self, email: str, *, network: str = "") -> None:
@@ -59,7 +59,7 @@ class PasswordReset:
         uses = [(self._limits.resets_per_recipient, recipient), (self._limits.per_network, network)]
         acquire(self._limiter, uses, now, "requests for e-mails")
         self._queue(recipient, now)
-        self._security.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET_REQUESTED, address=network))
+        self._security_log.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET_REQUESTED, address=network))
 
     @retry_on(TransactionAborted)
     def _queue(self, recipient: str, now: datetime) -> None:
@@ -86,7 +86,7 @@ class PasswordReset:
         # Outside the transaction: hashing takes long.
         hashed = self._passwords.hash(new_password)
         account = self._set_password(digest, account, hashed, now)
-        self._security.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET, account.id, network))
+        self._security_log.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET, account.id, network))
 
     @retry_on(TransactionAborted)
     def _set_password(self, digest: str, account: Account, hashed: str, now: datetime) -> Account:

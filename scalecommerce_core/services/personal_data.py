@@ -75,7 +75,7 @@ class PersonalData:
         webhooks: Webhooks,
         emails: Emails,
         limiter: RateLimiter,
-        security: SecurityLog,
+        security_log: SecurityLog,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -87,7 +87,7 @@ class PersonalData:
         self._webhooks = webhooks
         self._emails = emails
         self._limiter = limiter
-        self._security = security
+        self._security_log = security_log
 
     # --- export
 
@@ -109,7 +109,9 @@ class PersonalData:
         history = [] if details is None else [_action(action) for action in details.actions]
         if limited:
             acquire(self._limiter, [(EXPORTS, str(actor_id or account_id))], now, "exports")
-        self._security.record(SecurityEvent(SecurityEventKind.DATA_EXPORTED, account_id, address, actor_id=actor_id))
+        self._security_log.record(
+            SecurityEvent(SecurityEventKind.DATA_EXPORTED, account_id, address, actor_id=actor_id)
+        )
         return self._parts(account_id, now, {**profile, "history": history, "sessions": sessions})
 
     def _parts(self, account_id: AccountId, now: datetime, account: Mapping[str, Any]) -> Iterator[str]:
@@ -154,7 +156,7 @@ class PersonalData:
         self._anonymize(AccountAction(account_id, AccountActionKind.DELETED, reason, now, by.account_id), now)
         # What the account made while its offers ended.
         self._end_offers(account_id)
-        self._security.record(
+        self._security_log.record(
             SecurityEvent(SecurityEventKind.ACCOUNT_DELETED, account_id, by.address, actor_id=by.account_id)
         )
 

@@ -86,7 +86,7 @@ class SecondFactorCheck:
         passwords: OneTimePasswords,
         cipher: SecretCipher,
         limiter: LoginLimiter,
-        security: SecurityLog,
+        security_log: SecurityLog,
         emails: Emails | None = None,
         limits: SecondFactorLimits | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class SecondFactorCheck:
         self._passwords = passwords
         self._cipher = cipher
         self._limiter = limiter
-        self._security = security
+        self._security_log = security_log
         self._emails = emails
         self._limits = limits or SecondFactorLimits()
 
@@ -138,7 +138,7 @@ class SecondFactorCheck:
         factor = self._use(account, code, now, may_recover=may_recover)
         if factor is None:
             self._limiter.record_failure(uses, now)
-            self._security.record(
+            self._security_log.record(
                 SecurityEvent(SecurityEventKind.LOG_IN_FAILED, account.id, address, "second factor rejected")
             )
             raise SecondFactorRejected
@@ -169,7 +169,7 @@ class SecondFactorCheck:
         return self._passwords.find_step(secret, "".join(code.split()), now, after=factor.last_step)
 
     def _notify(self, tx: Transaction, account: Account, now: datetime) -> None:
-        self._security.record(
+        self._security_log.record(
             SecurityEvent(SecurityEventKind.SECOND_FACTOR_CHANGED, account.id, detail="recovery code used")
         )
         if self._emails is not None:

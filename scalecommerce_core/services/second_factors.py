@@ -82,7 +82,7 @@ class SecondFactors:
         cipher: SecretCipher,
         randomness: Randomness,
         emails: Emails,
-        security: SecurityLog,
+        security_log: SecurityLog,
         issuer: str = "scalecommerce",
         required_for_staff: bool = False,
     ) -> None:
@@ -95,7 +95,7 @@ class SecondFactors:
         self._cipher = cipher
         self._randomness = randomness
         self._emails = emails
-        self._security = security
+        self._security_log = security_log
         self._issuer = issuer
         self._required_for_staff = required_for_staff
 
@@ -234,4 +234,4 @@ class SecondFactors:
         return [recovery_code(self._randomness.secret(RECOVERY_CODE_BYTES)) for _ in range(RECOVERY_CODES)]
 
     def _record(self, account_id: AccountId, address: str, detail: str) -> None:
-        self._security.record(SecurityEvent(SecurityEventKind.SECOND_FACTOR_CHANGED, account_id, address, detail))
+        self._security_log.record(SecurityEvent(SecurityEventKind.SECOND_FACTOR_CHANGED, account_id, address, detail))

@@ -147,7 +147,7 @@ def in_memory_market(
         passwords=one_time_passwords,
         cipher=cipher,
         limiter=login_limiter,
-        security=security_log,
+        security_log=security_log,
         emails=emails,
     )
     accounts = Accounts(
@@ -179,7 +179,7 @@ def in_memory_market(
         catalog=catalog,
         emails=emails,
         email_verification=EmailVerification(
-            store, clock, accounts=accounts, emails=emails, limiter=rate_limiter, security=security_log
+            store, clock, accounts=accounts, emails=emails, limiter=rate_limiter, security_log=security_log
         ),
         ordering=Ordering(
             store,
@@ -189,7 +189,7 @@ def in_memory_market(
             quote_signer=quote_signer or RememberedQuotes(),
         ),
         password_reset=PasswordReset(
-            store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security=security_log
+            store, clock, passwords=passwords, emails=emails, limiter=rate_limiter, security_log=security_log
         ),
         api_keys=ApiKeys(
             store,
@@ -212,7 +212,7 @@ def in_memory_market(
             webhooks=webhooks,
             emails=emails,
             limiter=rate_limiter,
-            security=security_log,
+            security_log=security_log,
         ),
         pricing=pricing,
         relay=OutboxRelay(store, clock),
@@ -227,7 +227,7 @@ def in_memory_market(
             cipher=cipher,
             randomness=SeededRandomness(2),
             emails=emails,
-            security=security_log,
+            security_log=security_log,
             required_for_staff=require_staff_second_factor,
         ),
         sessions=sessions,

@@ -62,7 +62,13 @@ def real_market(
     emails = Emails(store, clock, randomness=SeededRandomness(), sender=RecordingEmailSender(), rules=rules)
     login_limiter, cipher, one_time_passwords = MemoryLoginLimiter(), ReversingCipher(), CountingOneTimePasswords()
     check = SecondFactorCheck(
-        store, clock, passwords=one_time_passwords, cipher=cipher, limiter=login_limiter, security=log, emails=emails
+        store,
+        clock,
+        passwords=one_time_passwords,
+        cipher=cipher,
+        limiter=login_limiter,
+        security_log=log,
+        emails=emails,
     )
     accounts = Accounts(
         store,
@@ -98,11 +104,11 @@ def real_market(
             catalog=catalog,
             emails=emails,
             email_verification=EmailVerification(
-                store, clock, accounts=accounts, emails=emails, limiter=limiter, security=log
+                store, clock, accounts=accounts, emails=emails, limiter=limiter, security_log=log
             ),
             ordering=Ordering(store, clock, order_rules or OrderRules()),
             password_reset=PasswordReset(
-                store, clock, passwords=passwords, emails=emails, limiter=limiter, security=log
+                store, clock, passwords=passwords, emails=emails, limiter=limiter, security_log=log
             ),
             payments=Payments(store, clock, ids=RandomIds(), gateway=SandboxGateway(database)),
             personal_data=PersonalData(
@@ -116,7 +122,7 @@ def real_market(
                 webhooks=webhooks,
                 emails=emails,
                 limiter=limiter,
-                security=log,
+                security_log=log,
             ),
             pricing=pricing,
             relay=OutboxRelay(store, clock),
@@ -131,7 +137,7 @@ def real_market(
                 cipher=cipher,
                 randomness=SeededRandomness(2),
                 emails=emails,
-                security=log,
+                security_log=log,
             ),
             sessions=sessions,
             statistics=Statistics(store, clock),
