@@ -23,7 +23,7 @@ from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import AccessChange, CatalogChange
 from scalecommerce_core.queries import ApiKeyState
 from scalecommerce_core.services.api_keys import ApiKeys
-from scalecommerce_core.services.sessions import Identity, Sessions, session_over
+from scalecommerce_core.services.sessions import Identity, Sessions, session_ended
 
 HEARTBEAT_TIMEOUT: Final = 0.7
 """Seconds after a heartbeat of the feed in which memory decides. Without a newer heartbeat revocations may be missing,
@@ -130,7 +130,7 @@ class Authenticator:
     def _read(self, token: str) -> Identity:
         identity = self._sessions.read(token)
         if identity.session_id in self.revoked:
-            raise session_over()
+            raise session_ended()
         return identity
 
     def _check_batch(self, identities: Sequence[Identity]) -> list[Identity | TokenNotValid]:

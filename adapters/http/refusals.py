@@ -8,7 +8,7 @@ from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, SecurityL
 
 
 def record_refusals(log: SecurityLog) -> ErrorListener:
-    """Return a listener that records invalid tokens, missing rights, exceeded limits and shed load.
+    """Return a listener that records invalid tokens, missing rights, exceeded limits, reached quotas and shed load.
 
     A request without a token is not recorded: clients send such requests in normal operation. Nor is a failed or
     refused log-in, which the use case records with the account.
@@ -20,7 +20,7 @@ def record_refusals(log: SecurityLog) -> ErrorListener:
                 kind = SecurityEventKind.ACCESS_REFUSED
             case errors.TooManyAttempts(is_recorded=True):
                 return
-            case errors.TooManyAttempts() | errors.TooManyOpenOrders():
+            case errors.TooManyAttempts() | errors.QuotaReached():
                 kind = SecurityEventKind.LIMIT_REACHED
             case errors.Overloaded():
                 kind = SecurityEventKind.OVERLOAD_SHED

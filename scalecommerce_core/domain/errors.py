@@ -30,14 +30,15 @@ MarketError
 │   ├── EndpointDisabled      nothing is sent to a disabled webhook endpoint: enable it
 │   ├── EndpointUnverified    the receiver of a webhook has not returned the challenge yet
 │   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
-│   ├── TooManyOpenOrders     the account has the most open orders that are allowed: pay or cancel one
-│   ├── TooManyApiKeys        the account has as many API keys as it may have: revoke one first
-│   ├── TooManyEndpoints      the account has the most webhook endpoints that are allowed: delete one
-│   ├── SecondFactorOn        the account has a second factor: switch it off before setting up another one
-│   ├── SecondFactorOff       the account has no second factor: set one up first
+│   ├── QuotaReached          the account has as many of something as it may have: end or delete one first
+│   │   ├── TooManyOpenOrders     open orders: pay or cancel one
+│   │   ├── TooManyApiKeys        API keys: revoke one
+│   │   ├── TooManyEndpoints      webhook endpoints: delete one
+│   │   └── TooManyPolicies       pricing policies, or active ones: delete or deactivate one
+│   ├── SecondFactorEnabled   the account has a second factor: switch it off before setting up another one
+│   ├── SecondFactorNotEnabled  the account has no second factor: set one up first
 │   ├── OrdersOpen            the account has open orders, payments or refunds: settle them, then delete it
-│   ├── EmailOff              the shop sends no e-mail: ask its operator
-│   ├── TooManyPolicies       the seller has the most pricing policies that are allowed: delete one
+│   ├── EmailDisabled         the shop sends no e-mail: ask its operator
 │   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it
 │   ├── RunNotReversible      the pricing run has changed no price, or cannot be rolled back
 │   ├── PricingStopped        the policy is switched off, or all pricing is stopped: switch it on
@@ -58,6 +59,7 @@ Errors that need the vocabulary of a module are defined there: Duplicate in `por
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from math import ceil
 from typing import ClassVar
 
 
@@ -150,11 +152,22 @@ class TooManyAttempts(Refused):
         super().__init__(message)
         self.retry_after = retry_after
 
+    @classmethod
+    def of(cls, what: str, retry_after: timedelta) -> "TooManyAttempts":
+        """An error whose message names what there was too much of, such as `wrong passwords`."""
+        return cls(f"Too many {what}: try again in {max(1, ceil(retry_after.total_seconds()))} s.", retry_after)
+
 
 class Conflict(MarketError):
     """The request does not fit the present state."""
 
     code = "conflict"
+
+
+class QuotaReached(Conflict):
+    """The account has as many of something as it may have, until it has fewer of them; time alone changes nothing."""
+
+    code = "quota_reached"
 
 
 class OwnAccount(Conflict):
@@ -204,7 +217,7 @@ class PriceMoved(Conflict):
         self.current = current
 
 
-class TooManyOpenOrders(Conflict):
+class TooManyOpenOrders(QuotaReached):
     """The account has `limit` open orders, the most that are allowed."""
 
     code = "too_many_open_orders"

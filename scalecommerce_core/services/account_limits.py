@@ -45,5 +45,4 @@ DEFAULT_LIMITS: Final = TokenLimits()
 def acquire(limiter: RateLimiter, uses: Sequence[tuple[RateLimit, str]], now: datetime, what: str) -> None:
     """Count an event under each key that is not empty; raise `TooManyAttempts` if a limit does not allow it."""
     if wait := limiter.acquire([(limit, key) for limit, key in uses if key], now):
-        seconds = max(1, round(wait.total_seconds()))
-        raise TooManyAttempts(f"Too many {what}: try again in {seconds} s.", wait)
+        raise TooManyAttempts.of(what, wait)

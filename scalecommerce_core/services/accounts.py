@@ -152,7 +152,7 @@ class Accounts:
     def check_sign_up(self, address: str) -> None:
         """Raise `TooManyAttempts` if this process knows that sign-ups of the address are refused; O(1), without I/O."""
         if wait := self._refused_sign_ups.wait(address, self._clock.now()):
-            raise _too_many_sign_ups(wait)
+            raise TooManyAttempts.of("sign-ups", wait)
 
     @retry_on(TransactionAborted)
     def _add_accounts(
@@ -475,7 +475,7 @@ class Accounts:
         now = self._clock.now()
         if address and (wait := self._rate_limiter.acquire(self._sign_up_limits.uses(address), now)):
             self._refused_sign_ups.add(address, now + wait)
-            return _too_many_sign_ups(wait)
+            return TooManyAttempts.of("sign-ups", wait)
         return None if command.password is None else self._passwords.hash(command.password.reveal())
 
     @staticmethod
@@ -500,11 +500,6 @@ def _email_or_none(email: str) -> str | None:
         return normal_email(email)
     except Invalid:
         return None
-
-
-def _too_many_sign_ups(wait: timedelta) -> TooManyAttempts:
-    seconds = max(1, round(wait.total_seconds()))
-    return TooManyAttempts(f"Too many accounts were created: try again in {seconds} s.", wait)
 
 
 def _password_stamp(account: Account | None) -> str:

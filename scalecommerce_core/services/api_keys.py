@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from scalecommerce_core.domain.api_key import API_KEY_START, ApiKey, Scope, api_key_digest
-from scalecommerce_core.domain.errors import Conflict, Forbidden, NotFound, TokenNotValid, TransactionAborted
+from scalecommerce_core.domain.errors import Forbidden, NotFound, QuotaReached, TokenNotValid, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import Clock, Randomness, SecurityEvent, SecurityEventKind, SecurityLog, Store
 from scalecommerce_core.queries import ApiKeyState, SessionQueries
@@ -20,7 +20,7 @@ MAX_API_KEYS: Final = 20
 SECRET_BYTES: Final = 32
 
 
-class TooManyApiKeys(Conflict):
+class TooManyApiKeys(QuotaReached):
     """The account has as many API keys as it may have: revoke one first."""
 
     code = "too_many_api_keys"

@@ -51,7 +51,7 @@ class EmailVerification:
     def request(self, account_id: AccountId, *, network: str = "") -> None:
         """Send a token to the address of the account; does nothing if the address is verified.
 
-        Raise `NotFound`, `EmailOff` or `TooManyAttempts`.
+        Raise `NotFound`, `EmailDisabled` or `TooManyAttempts`.
         """
         now = self._clock.now()
         self._emails.require()
@@ -66,7 +66,7 @@ class EmailVerification:
         """Send a token to a new address, and a notice to the present one; the address changes when it is confirmed.
 
         An account with a second factor needs a `code`. The answer does not reveal whether the new address has an
-        account. Raise `Invalid`, which names `email`, `password` or `code`, `NotFound`, `EmailOff` or
+        account. Raise `Invalid`, which names `email`, `password` or `code`, `NotFound`, `EmailDisabled` or
         `TooManyAttempts`.
         """
         now = self._clock.now()

@@ -30,10 +30,10 @@ from scalecommerce_core.services.retry import retry_on
 logger = logging.getLogger(__name__)
 
 
-class EmailOff(Conflict):
+class EmailDisabled(Conflict):
     """No e-mail is sent by this installation: ask its operator."""
 
-    code = "email_off"
+    code = "email_disabled"
 
     def __init__(self) -> None:
         super().__init__("This shop sends no e-mail: ask its operator for help with your account.")
@@ -41,7 +41,7 @@ class EmailOff(Conflict):
 
 @frozen
 class EmailRules:
-    """Settings of e-mails. Without `enabled`, notices are dropped, and use cases that need e-mail raise `EmailOff`."""
+    """Settings of e-mails. Without `enabled`, notices are dropped; use cases that need e-mail raise `EmailDisabled`."""
 
     enabled: bool = False
     public_url: str = ""
@@ -105,9 +105,9 @@ class Emails:
         return self._rules.enabled
 
     def require(self) -> None:
-        """Raise `EmailOff` unless e-mails are sent."""
+        """Raise `EmailDisabled` unless e-mails are sent."""
         if not self.enabled:
-            raise EmailOff
+            raise EmailDisabled
 
     def queue(
         self, tx: Transaction, kind: EmailKind, recipients: Mapping[str, AccountId | None], now: datetime

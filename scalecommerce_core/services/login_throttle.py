@@ -87,8 +87,7 @@ class LoginThrottle:
         if wait is not None and pair and self._limiter.is_known_client(_known_key(client), now):
             uses, wait = pair, self._limiter.retry_after(pair, now)
         if wait is not None:
-            seconds = max(1, round(wait.total_seconds()))
-            raise TooManyAttempts(f"Too many wrong passwords: try again in {seconds} s.", wait)
+            raise TooManyAttempts.of("wrong passwords", wait)
         return Admission(client, uses)
 
     def record_failure(self, admission: Admission, now: datetime) -> None:

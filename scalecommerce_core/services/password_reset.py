@@ -51,7 +51,7 @@ class PasswordReset:
         """Send a token to an address if it has an active account.
 
         The work is the same for every address: the account is looked up when the e-mail is sent. `network` is the key
-        of the client's network for limits. Raise `Invalid`, `EmailOff` or `TooManyAttempts`.
+        of the client's network for limits. Raise `Invalid`, `EmailDisabled` or `TooManyAttempts`.
         """
         now = self._clock.now()
         recipient = normal_email(email)

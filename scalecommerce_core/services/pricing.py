@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.errors import (
-    Conflict,
     Forbidden,
     Invalid,
     MarketError,
     NotFound,
+    QuotaReached,
     TransactionAborted,
     VersionMismatch,
 )
@@ -45,7 +45,7 @@ class PricingRules:
     """Shortest epoch of a policy, except of staff. Policies with a shorter one, from before, run at this interval."""
 
 
-class TooManyPolicies(Conflict):
+class TooManyPolicies(QuotaReached):
     """The seller has `MAX_POLICIES_PER_SELLER` policies, or too many active ones: delete or deactivate one first."""
 
     code = "too_many_policies"

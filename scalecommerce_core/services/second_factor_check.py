@@ -133,8 +133,7 @@ class SecondFactorCheck:
         """Use up a code of a second factor, enabled or not, and return the factor; errors as those of `check`."""
         uses = self._limits.uses(account.id, address, device)
         if wait := self._limiter.retry_after(uses, now):
-            seconds = max(1, round(wait.total_seconds()))
-            raise TooManyAttempts(f"Too many wrong codes: try again in {seconds} s.", wait)
+            raise TooManyAttempts.of("wrong codes", wait)
         factor = self._use(account, code, now, may_recover=may_recover)
         if factor is None:
             self._limiter.record_failure(uses, now)

@@ -33,19 +33,19 @@ from scalecommerce_core.services.second_factor_check import SecondFactorCheck, S
 from scalecommerce_core.services.sessions import Identity
 
 
-class SecondFactorOn(Conflict):
+class SecondFactorEnabled(Conflict):
     """The account has a second factor already: switch it off first."""
 
-    code = "second_factor_on"
+    code = "second_factor_enabled"
 
     def __init__(self) -> None:
         super().__init__("The account has a second factor already: switch it off before you set up another one.")
 
 
-class SecondFactorOff(Conflict):
+class SecondFactorNotEnabled(Conflict):
     """The account has no second factor, or none that is set up but not confirmed: set one up first."""
 
-    code = "second_factor_off"
+    code = "second_factor_not_enabled"
 
     def __init__(self) -> None:
         super().__init__("The account has no second factor: set one up first.")
@@ -111,7 +111,10 @@ class SecondFactors:
         return SecondFactorState(enabled, account.is_staff and self._required_for_staff, left)
 
     def begin(self, account_id: AccountId, password: str, *, address: str = "") -> Enrolment:
-        """Make a secret, which has no effect before `confirm`. Raise `SecondFactorOn` or errors of `check_password`."""
+        """Make a secret, which has no effect before `confirm`.
+
+        Raise `SecondFactorEnabled` or errors of `check_password`.
+        """
         account = self._accounts.check_password(account_id, password, address=address)
         secret = self._randomness.secret(SECRET_BYTES)
         self._store_secret(account_id, secret, self._clock.now())
@@ -122,20 +125,20 @@ class SecondFactors:
         with self._store.begin() as tx:
             present = tx.second_factors.lock([account_id]).get(account_id)
             if present is not None and present.is_enabled:
-                raise SecondFactorOn
+                raise SecondFactorEnabled
             tx.second_factors.put([SecondFactor(account_id, self._cipher.encrypt(secret), now)])
 
     def confirm(self, who: Identity, code: str, *, address: str = "") -> Sequence[str]:
         """Switch the second factor on with a code of the app; return the recovery codes, which are shown only here.
 
-        Raise `Invalid` for a wrong code, `SecondFactorOn`, `SecondFactorOff` or `TooManyAttempts`.
+        Raise `Invalid` for a wrong code, `SecondFactorEnabled`, `SecondFactorNotEnabled` or `TooManyAttempts`.
         """
         now = self._clock.now()
         account, factor = self._read(who.account_id)
         if factor is None:
-            raise SecondFactorOff
+            raise SecondFactorNotEnabled
         if factor.is_enabled:
-            raise SecondFactorOn
+            raise SecondFactorEnabled
         self._verify(account, code, now, address, may_recover=False)
         codes = self._new_codes()
         self._enable(account, codes, who.session_id, now)
@@ -150,7 +153,7 @@ class SecondFactors:
             self._emails.notify(tx, EmailKind.SECOND_FACTOR_ENABLED, account, now)
             factor = tx.second_factors.lock([account.id]).get(account.id)
             if factor is None or factor.is_enabled:
-                raise SecondFactorOn if factor is not None else SecondFactorOff
+                raise SecondFactorEnabled if factor is not None else SecondFactorNotEnabled
             factor.confirmed_at = now
             factor.replace_recovery_codes(codes)
             tx.second_factors.put([factor])
@@ -168,14 +171,14 @@ class SecondFactors:
         with self._store.begin() as tx:
             factor = tx.second_factors.lock([account_id]).get(account_id)
             if factor is None:
-                raise SecondFactorOff
+                raise SecondFactorNotEnabled
             factor.replace_recovery_codes(codes)
             tx.second_factors.put([factor])
 
     def disable(self, who: Identity, password: str, code: str, *, address: str = "") -> None:
         """Switch the second factor off; a recovery code is accepted as well.
 
-        Raise `Invalid`, which names `password` or `code`, `SecondFactorOff` or `TooManyAttempts`.
+        Raise `Invalid`, which names `password` or `code`, `SecondFactorNotEnabled` or `TooManyAttempts`.
         """
         account = self._check_both(who, password, code, address)
         # Staff that need a second factor lose their rights with it, so their tokens end too.
@@ -186,7 +189,7 @@ class SecondFactors:
     def reset(self, account_id: AccountId) -> Account:
         """For operators: remove the second factor of an account whose owner lost it, and end all sessions.
 
-        Raise `NotFound` or `SecondFactorOff`.
+        Raise `NotFound` or `SecondFactorNotEnabled`.
         """
         account, _ = self._read(account_id)
         self._remove(account, None, self._clock.now())
@@ -200,7 +203,7 @@ class SecondFactors:
             self._emails.notify(tx, EmailKind.SECOND_FACTOR_DISABLED, account, now)
             factor = tx.second_factors.lock([account.id]).get(account.id)
             if factor is None or not factor.is_enabled:
-                raise SecondFactorOff
+                raise SecondFactorNotEnabled
             tx.second_factors.delete([account.id])
             if account.is_staff and self._required_for_staff:
                 # Keys with the scope of staff were created with the rights that end here.
@@ -209,7 +212,7 @@ class SecondFactors:
     def _check_both(self, who: Identity, password: str, code: str, address: str) -> Account:
         _, factor = self._read(who.account_id)
         if factor is None or not factor.is_enabled:
-            raise SecondFactorOff
+            raise SecondFactorNotEnabled
         account = self._accounts.check_password(who.account_id, password, address=address)
         self._verify(account, code, self._clock.now(), address)
         return account

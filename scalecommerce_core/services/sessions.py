@@ -105,7 +105,7 @@ class Sessions:
         """For each identity, the error if its session was revoked or the rights of its account changed, else None."""
         states = self._queries.session_states({identity.session_id for identity in identities})
         return [
-            None if allows(states.get(identity.session_id), identity) else session_over() for identity in identities
+            None if allows(states.get(identity.session_id), identity) else session_ended() for identity in identities
         ]
 
     def open(self, account: Account, client: SessionClient = UNKNOWN_CLIENT) -> TokenPair:
@@ -165,7 +165,7 @@ class Sessions:
         if not valid or session is None or account is None:
             if session is not None and session.revoked_at is not None and not was_revoked:
                 self._record(SecurityEventKind.REFRESH_TOKEN_REUSED, claims.account_id, address)
-            raise session_over()
+            raise session_ended()
         return self._issue_tokens(session, trust, is_staff=is_staff)
 
     def identify(self, access: str) -> Identity:
@@ -175,7 +175,7 @@ class Sessions:
         return identity
 
     def verify(self, token: str) -> Claims:
-        """The claims of an access or refresh token; raise `TokenNotValid`, also if its session is over."""
+        """The claims of an access or refresh token; raise `TokenNotValid`, also if its session has ended."""
         claims = self._tokens.read(token, self._clock.now())
         if claims.kind is TokenKind.DEVICE:
             raise TokenNotValid("This is not an access or refresh token.")
@@ -266,8 +266,8 @@ class Sessions:
         return TokenPair(self._tokens.issue(access, issued), self._tokens.issue(refresh, issued))
 
 
-def session_over() -> TokenNotValid:
-    return TokenNotValid("The session is over: log in again.")
+def session_ended() -> TokenNotValid:
+    return TokenNotValid("The session has ended: log in again.")
 
 
 def allows(state: SessionState | None, identity: Identity) -> bool:

@@ -51,7 +51,7 @@ _GONE: Final = NotFound("account", STAFF_ID)
 _NEW_KEY: Final = NewApiKeySchema(
     1, "Warehouse", API_KEY[:11], [Scope.ORDERS_READ, Scope.PRODUCTS_WRITE], EARLIER, None, API_KEY
 )
-_SESSION_OVER: Final = TokenNotValid("The session is over: log in again.")
+_SESSION_ENDED: Final = TokenNotValid("The session has ended: log in again.")
 
 
 def _account(kind: AccountActionKind, reason: str, *, is_active: bool = True, is_staff: bool = False) -> AccountSchema:
@@ -89,7 +89,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "refreshToken": Example(
         body={"refresh": REFRESH},
         responses={200: TokensSchema(TOKEN, REFRESH)},
-        problems=[_SESSION_OVER],
+        problems=[_SESSION_ENDED],
     ),
     "verifyToken": Example(
         body={"token": TOKEN},

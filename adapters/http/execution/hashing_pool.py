@@ -87,9 +87,7 @@ class HashingPool:
             self._idle -= 1
             return
         if self._by_client.get(client, 0) >= self._max_waiting_per_client:
-            raise TooManyAttempts(
-                "Too many log-ins or sign-ups of this client are in progress: retry in 1 s.", timedelta(seconds=1)
-            )
+            raise TooManyAttempts.of("log-ins or sign-ups of this client at once", timedelta(seconds=1))
         if self._size >= self._max_waiting and not self._evict_for(client, priority):
             raise _overloaded()
         entry = _Waiting(client, asyncio.get_running_loop().create_future())

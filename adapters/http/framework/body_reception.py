@@ -51,7 +51,7 @@ class BodyReception:
             self._timer = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
 
     def expire(self) -> None:
-        """Give up all bodies whose time is over."""
+        """Give up all bodies whose deadline has passed."""
         latest = self._clock() - self._limits.seconds
         for body in list(self._incomplete):
             if body.begun > latest:

@@ -36,12 +36,12 @@ from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, En
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.api_keys import MAX_API_KEYS, TooManyApiKeys
-from scalecommerce_core.services.emails import EmailOff
+from scalecommerce_core.services.emails import EmailDisabled
 from scalecommerce_core.services.personal_data import OrdersOpen
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
 from scalecommerce_core.services.repricing import StrategyUnknown
 from scalecommerce_core.services.second_factor_check import SecondFactorRejected, SecondFactorRequired
-from scalecommerce_core.services.second_factors import SecondFactorOff, SecondFactorOn
+from scalecommerce_core.services.second_factors import SecondFactorEnabled, SecondFactorNotEnabled
 from scalecommerce_core.services.verified_accounts import EmailNotVerified
 from scalecommerce_core.services.webhooks import TooManyEndpoints
 
@@ -120,10 +120,10 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.PaymentDeclined(1651, "card_declined"),
     errors.PaymentTooLate(1651, "CANCELLED"),
     errors.IdempotencyKeyInFlight("A request with this idempotency key is in progress: retry in a few seconds."),
-    EmailOff(),
+    EmailDisabled(),
     OrdersOpen([OrderId(1651), OrderId(1660)]),
-    SecondFactorOn(),
-    SecondFactorOff(),
+    SecondFactorEnabled(),
+    SecondFactorNotEnabled(),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
     TooManyApiKeys(f"An account has at most {MAX_API_KEYS} API keys: revoke one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
@@ -144,7 +144,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     request_timeout(30),
     catch_problem(lambda: check_media_type(Headers({"Content-Type": "text/plain"}))),
     errors.IdempotencyKeyReused("This idempotency key was used for another request: use a new key for a new request."),
-    errors.TooManyAttempts("Too many failed log-ins: try again in 30 s.", timedelta(seconds=30)),
+    errors.TooManyAttempts.of("wrong passwords", timedelta(seconds=30)),
     internal_error("5f0c9a3e0000002a"),
     errors.Unavailable("The database is unreachable."),
     errors.TransactionAborted("The transaction conflicted with another one."),

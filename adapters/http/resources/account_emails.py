@@ -14,7 +14,7 @@ from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import Email
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword, NewPassword
 from scalecommerce_core.domain.errors import NotFound, TooManyAttempts
-from scalecommerce_core.services.emails import EmailOff
+from scalecommerce_core.services.emails import EmailDisabled
 
 MAX_TOKEN: Final = 100
 EXAMPLE_TOKEN: Final = "6qk0W3M4aJvE7GvX0t2c1uLr8dYb5nZsPfHqTjKxRmA"  # noqa: S105 - an example
@@ -61,7 +61,7 @@ class PasswordResetResource:
         " for `confirmPasswordReset`, which works once, within 30 minutes by default.",
         responses={204: ResponseSpec(None, "If the address has an account, an e-mail will be sent.")},
         tag=TAG,
-        errors=(EmailOff, TooManyAttempts),
+        errors=(EmailDisabled, TooManyAttempts),
     )
     async def request_password_reset(self, call: Call[ResetRequestBody, None]) -> Response:
         await self._dependencies.run_in_thread(self._reset.request, call.body.email, network=network_of(call.request))
@@ -102,7 +102,7 @@ class EmailVerificationResource:
         responses={204: ResponseSpec(None, "An e-mail will be sent to the new address.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, EmailOff, TooManyAttempts),
+        errors=(NotFound, EmailDisabled, TooManyAttempts),
     )
     async def change_email(self, call: Call[EmailChangeBody, None]) -> Response:
         network = network_of(call.request)
@@ -126,7 +126,7 @@ class EmailVerificationResource:
         responses={204: ResponseSpec(None, "An e-mail will be sent, unless the address is confirmed already.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, EmailOff, TooManyAttempts),
+        errors=(NotFound, EmailDisabled, TooManyAttempts),
     )
     async def request_email_verification(self, call: Call[None, None]) -> Response:
         await self._dependencies.run_in_thread(

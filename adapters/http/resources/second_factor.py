@@ -13,7 +13,7 @@ from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec,
 from adapters.http.framework.request_client import network_of
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.errors import NotFound, TooManyAttempts
-from scalecommerce_core.services.second_factors import SecondFactorOff, SecondFactorOn
+from scalecommerce_core.services.second_factors import SecondFactorEnabled, SecondFactorNotEnabled
 
 PATH: Final = f"{ROOT}second-factor/"
 
@@ -79,7 +79,7 @@ class SecondFactorResource:
         responses={200: ResponseSpec(EnrolmentSchema, "The secret, which is shown only here.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, SecondFactorOn, TooManyAttempts),
+        errors=(NotFound, SecondFactorEnabled, TooManyAttempts),
     )
     async def begin_second_factor(self, call: Call[PasswordProofBody, None]) -> Response:
         address = network_of(call.request)
@@ -103,7 +103,7 @@ class SecondFactorResource:
         responses={200: ResponseSpec(RecoveryCodesSchema, "Ten recovery codes, which are shown only here.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, SecondFactorOn, SecondFactorOff, TooManyAttempts),
+        errors=(NotFound, SecondFactorEnabled, SecondFactorNotEnabled, TooManyAttempts),
     )
     async def confirm_second_factor(self, call: Call[CodeBody, None]) -> Response:
         codes = await self._dependencies.run_in_thread(
@@ -119,7 +119,7 @@ class SecondFactorResource:
         responses={200: ResponseSpec(RecoveryCodesSchema, "Ten new codes; the former ones are invalid.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, SecondFactorOff, TooManyAttempts),
+        errors=(NotFound, SecondFactorNotEnabled, TooManyAttempts),
     )
     async def renew_recovery_codes(self, call: Call[BothProofsBody, None]) -> Response:
         address = network_of(call.request)
@@ -143,7 +143,7 @@ class SecondFactorResource:
         responses={204: ResponseSpec(None, "Log-ins need the password only.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, SecondFactorOff, TooManyAttempts),
+        errors=(NotFound, SecondFactorNotEnabled, TooManyAttempts),
     )
     async def disable_second_factor(self, call: Call[BothProofsBody, None]) -> Response:
         address = network_of(call.request)

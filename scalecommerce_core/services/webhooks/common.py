@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -109,9 +108,7 @@ class WebhooksBase:
         uses = [(RateLimit(name, events, TEST_WINDOW), key) for name, events, key in keys if events]
         wait = self._limiter.acquire(uses, now) if uses else None
         if wait is not None:
-            raise TooManyAttempts(
-                f"Too many verification and test messages: try again in {ceil(wait.total_seconds())} s.", wait
-            )
+            raise TooManyAttempts.of("verification and test messages", wait)
 
     def _new_verification(self, id_: DeliveryId, endpoint_id: EndpointId, now: datetime) -> WebhookDelivery:
         body = message_body(VERIFICATION, now, {"endpoint_id": endpoint_id, "challenge": self._ids.token()})

@@ -12,6 +12,7 @@ from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
     NotFound,
+    QuotaReached,
     TransactionAborted,
 )
 from scalecommerce_core.domain.identifiers import AccountId, EndpointId
@@ -31,7 +32,7 @@ from scalecommerce_core.services.verified_accounts import EmailNotVerified
 from scalecommerce_core.services.webhooks.common import ActOnEndpoint, WebhooksBase, visible_endpoint
 
 
-class TooManyEndpoints(Conflict):
+class TooManyEndpoints(QuotaReached):
     """The account has as many endpoints as it may have: delete one first."""
 
     code = "too_many_endpoints"

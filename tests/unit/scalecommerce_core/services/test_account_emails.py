@@ -21,7 +21,7 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.outgoing_email import MAX_ATTEMPTS, RETRY_DELAYS
 from scalecommerce_core.ports import EmailFailure, SecurityEventKind
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.emails import EmailOff, EmailRules, EmailSummary
+from scalecommerce_core.services.emails import EmailDisabled, EmailRules, EmailSummary
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
@@ -497,7 +497,7 @@ def test_without_public_url_the_email_contains_the_code_alone() -> None:
 )
 def test_without_email_the_operations_refuse(request_email: Callable[[Market, Account], object]) -> None:
     mailing = Mailing(EmailRules())
-    with pytest.raises(EmailOff):
+    with pytest.raises(EmailDisabled):
         request_email(mailing.market, mailing.owner)
     mailing.market.accounts.sign_up([SignUp("new@example.com", PASSWORD, verify_email=True)])
     assert mailing.market.emails.deliver() == EmailSummary()

@@ -19,7 +19,7 @@ from scalecommerce_core.domain.second_factor import RECOVERY_CODES
 from scalecommerce_core.ports import AccessChange, SecurityEventKind
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.second_factor_check import SecondFactorRejected, SecondFactorRequired
-from scalecommerce_core.services.second_factors import SecondFactorOff, SecondFactorOn, SecondFactorState
+from scalecommerce_core.services.second_factors import SecondFactorEnabled, SecondFactorNotEnabled, SecondFactorState
 from scalecommerce_core.services.sessions import Identity, TokenPair
 from scalecommerce_core.testing import (
     CountingOneTimePasswords,
@@ -232,7 +232,7 @@ def test_switching_off_needs_password_and_code(guarded: Guarded) -> None:
 
 def test_a_wrong_code_does_not_confirm(guarded: Guarded) -> None:
     who = guarded.identity(guarded.log_in())
-    with pytest.raises(SecondFactorOff):
+    with pytest.raises(SecondFactorNotEnabled):
         guarded.factors.confirm(who, guarded.code())
     guarded.factors.begin(who.account_id, PASSWORD)
     with pytest.raises(Invalid) as refused:
@@ -244,9 +244,9 @@ def test_a_wrong_code_does_not_confirm(guarded: Guarded) -> None:
 def test_an_enabled_second_factor_cannot_be_replaced(guarded: Guarded) -> None:
     """Attack: a stolen session sets up the attacker's own app."""
     who, _ = guarded.enrol()
-    with pytest.raises(SecondFactorOn):
+    with pytest.raises(SecondFactorEnabled):
         guarded.factors.begin(who.account_id, PASSWORD)
-    with pytest.raises(SecondFactorOn):
+    with pytest.raises(SecondFactorEnabled):
         guarded.factors.confirm(who, guarded.next_code())
 
 
@@ -266,7 +266,7 @@ def test_an_operator_can_reset_it(guarded: Guarded) -> None:
     with pytest.raises(TokenNotValid):
         guarded.market.sessions.check(who)
     guarded.log_in()
-    with pytest.raises(SecondFactorOff):
+    with pytest.raises(SecondFactorNotEnabled):
         guarded.factors.reset(guarded.owner.id)
     with pytest.raises(NotFound):
         guarded.factors.reset(AccountId(999))
@@ -274,9 +274,9 @@ def test_an_operator_can_reset_it(guarded: Guarded) -> None:
 
 def test_operations_without_a_second_factor_say_so(guarded: Guarded) -> None:
     who = guarded.identity(guarded.log_in())
-    with pytest.raises(SecondFactorOff):
+    with pytest.raises(SecondFactorNotEnabled):
         guarded.factors.disable(who, PASSWORD, "123456")
-    with pytest.raises(SecondFactorOff):
+    with pytest.raises(SecondFactorNotEnabled):
         guarded.factors.renew_recovery_codes(who, PASSWORD, "123456")
 
 

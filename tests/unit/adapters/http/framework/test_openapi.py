@@ -69,31 +69,33 @@ def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
 COMPONENTS = """
     AccountActionDocument AccountDocument ApiKeyDocument ApiKeyListDocument AppointmentBody AssignmentDocument
     AssignmentPatch Attempt BothProofsBody CategoryDocument CategoryList CategoryRefDocument CodeBody
-    ConflictProblem ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument DeletionBody Delivery
-    DeliveryPendingProblem DeliveryStatus ElasticityBeliefDocument EmailChangeBody EmailNotVerifiedProblem
-    EmailOffProblem EmailTokenBody EndpointDisabledProblem EndpointDocument EndpointPatch EndpointUnverifiedProblem
-    EnrolmentDocument EventDocument EventsForgottenProblem Facet FacetDocument FeedDocument ForbiddenProblem
-    GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem InternalProblem
-    Interval InvalidProblem LastStaffAccountProblem LogInTokens MalformedProblem MethodNotAllowedProblem
-    MisdirectedRequestProblem Motive NewApiKey NewApiKeyDocument NewCategory NewEndpoint NewEndpointDocument
-    NewOrder NewOrderItem NewPolicy NewProduct NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing
-    OrderDocument OrderItem OrderStatus Ordering OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem
-    PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_
-    PageAnswer_RunDocument_ PageAnswer_Sale_ PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument
-    PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem PaymentInProgressProblem PaymentTooLateProblem
-    PersonalDataDocument PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument
-    PolicyPatch PolicyUnknownProblem PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument
+    ConflictProblem ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument DeletionBody
+    Delivery DeliveryPendingProblem DeliveryStatus ElasticityBeliefDocument EmailChangeBody EmailDisabledProblem
+    EmailNotVerifiedProblem EmailTokenBody EndpointDisabledProblem EndpointDocument EndpointPatch
+    EndpointUnverifiedProblem EnrolmentDocument EventDocument EventsForgottenProblem Facet FacetDocument
+    FeedDocument ForbiddenProblem GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem
+    IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem LastStaffAccountProblem LogInTokens
+    MalformedProblem MethodNotAllowedProblem MisdirectedRequestProblem Motive NewApiKey NewApiKeyDocument
+    NewCategory NewEndpoint NewEndpointDocument NewOrder NewOrderItem NewPolicy NewProduct NotAcceptableProblem
+    NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument OrderItem OrderStatus Ordering OrdersOpenProblem
+    Outcome OverloadedProblem OwnAccountProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_
+    PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_
+    PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody
+    PaymentBody PaymentDeclinedProblem PaymentInProgressProblem PaymentTooLateProblem PersonalDataDocument
+    PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument PolicyPatch
+    PolicyUnknownProblem PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument
     PriceIntervalDocument PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody ProblemDocument Product
     ProductPage ProductPatch ProductPut ProductStatisticsDocument ProfileBody QuoteDocument QuoteListDocument
     QuoteRequest QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody
     RefundItem RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody
     ResetRequestBody RotationBody RunDocument RunNotReversibleProblem RunStatus Sale Scope SecondFactorDocument
-    SecondFactorOffProblem SecondFactorOnProblem SecondFactorRejectedProblem SecondFactorRequiredProblem
-    SecretDocument SellerDocument SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument
-    SignUpBody StockBody StockDocument StockMovedProblem StoredDecisionDocument TokenNotValidProblem Tokens
-    TooManyApiKeysProblem TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem
-    TooManyPoliciesProblem TopProductDocument TransactionAbortedProblem TransitionNotAllowedProblem Trigger
-    UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User VerifyBody VersionMismatchProblem
+    SecondFactorEnabledProblem SecondFactorNotEnabledProblem SecondFactorRejectedProblem
+    SecondFactorRequiredProblem SecretDocument SellerDocument SellerStatsSeriesDocument SessionDocument
+    SessionListDocument ShortfallDocument SignUpBody StockBody StockDocument StockMovedProblem
+    StoredDecisionDocument TokenNotValidProblem Tokens TooManyApiKeysProblem TooManyAttemptsProblem
+    TooManyEndpointsProblem TooManyOpenOrdersProblem TooManyPoliciesProblem TopProductDocument
+    TransactionAbortedProblem TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem
+    UriTooLongProblem User VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 

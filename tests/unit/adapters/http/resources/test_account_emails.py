@@ -84,7 +84,7 @@ def test_without_email_requests_are_refused() -> None:
         person = place.person()
         place.market.emails._rules = EmailRules()
         refused = problem(place.anybody.post(f"{USERS}password/reset/", {"email": person.email}), 409)
-        assert refused["code"] == "email_off"
+        assert refused["code"] == "email_disabled"
 
 
 def test_unverified_accounts_are_told_what_to_do() -> None:

@@ -28,7 +28,7 @@ def test_a_second_factor_is_set_up_used_and_switched_off(place: Marketplace) -> 
     problem(person.post(f"{PATH}confirm/", {"code": "000000"}), 400, "code")
     codes = answer(person.post(f"{PATH}confirm/", {"code": code(place)}))["recovery_codes"]
     assert len(codes) == 10
-    assert problem(person.post(PATH, {"password": PASSWORD}), 409)["code"] == "second_factor_on"
+    assert problem(person.post(PATH, {"password": PASSWORD}), 409)["code"] == "second_factor_enabled"
     assert problem(log_in(place, person), 401)["code"] == "second_factor_required"
     assert problem(log_in(place, person, "000000"), 401)["code"] == "second_factor_rejected"
     answer(log_in(place, person, code(place)))
@@ -38,7 +38,7 @@ def test_a_second_factor_is_set_up_used_and_switched_off(place: Marketplace) -> 
     assert not set(answer(person.post(f"{PATH}recovery-codes/", proofs))["recovery_codes"]) & set(codes)
     assert person.post(f"{PATH}disable/", {"password": PASSWORD, "code": code(place)}).status_code == 204
     answer(log_in(place, person))
-    assert problem(person.post(f"{PATH}disable/", proofs), 409)["code"] == "second_factor_off"
+    assert problem(person.post(f"{PATH}disable/", proofs), 409)["code"] == "second_factor_not_enabled"
 
 
 def test_staff_without_a_second_factor_can_only_set_one_up() -> None:
