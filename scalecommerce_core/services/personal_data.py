@@ -1,17 +1,12 @@
 """Export of everything that is stored about a person, and deletion of an account."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from attrs import asdict
-
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, Session, normal_reason
-from scalecommerce_core.domain.api_key import ApiKey
+from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, normal_reason
 from scalecommerce_core.domain.errors import Conflict, MarketError, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
-from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.ports import (
     Clock,
@@ -24,13 +19,24 @@ from scalecommerce_core.ports import (
     Store,
     Transaction,
 )
-from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.queries import EndpointView, OrderView, Page, PageRequest, ProductView, Queries, SaleView
+from scalecommerce_core.queries import Page, PageRequest, Queries
 from scalecommerce_core.services.account_administration import Actor, check_removal
 from scalecommerce_core.services.account_limits import acquire
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.catalog import Catalog, WithdrawProduct
 from scalecommerce_core.services.emails import Emails
+from scalecommerce_core.services.personal_data_documents import (
+    action_document,
+    api_key_document,
+    endpoint_document,
+    order_document,
+    policy_document,
+    product_document,
+    profile_document,
+    sale_document,
+    session_document,
+    to_json,
+)
 from scalecommerce_core.services.pricing import DeletePolicy, Pricing
 from scalecommerce_core.services.retry import retry_on
 from scalecommerce_core.services.webhooks import ActOnEndpoint, Webhooks
@@ -103,10 +109,10 @@ class PersonalData:
         now = self._clock.now()
         with self._store.begin() as tx:
             account = _existing(tx.accounts.get_many([account_id]).get(account_id), account_id)
-            profile = _profile(tx, account)
-            sessions = [_session(session) for session in tx.sessions.of_account(account_id)]
+            profile = profile_document(tx, account)
+            sessions = [session_document(session) for session in tx.sessions.of_account(account_id)]
         details = self._queries.account_details(account_id)
-        history = [] if details is None else [_action(action) for action in details.actions]
+        history = [] if details is None else [action_document(action) for action in details.actions]
         if limited:
             acquire(self._limiter, [(EXPORTS, str(actor_id or account_id))], now, "exports")
         self._security_log.record(
@@ -116,19 +122,19 @@ class PersonalData:
 
     def _parts(self, account_id: AccountId, now: datetime, account: Mapping[str, Any]) -> Iterator[str]:
         queries = self._queries
-        yield f'{{"exported_at": {_json(now)}, "account": {_json(account)}'
+        yield f'{{"exported_at": {to_json(now)}, "account": {to_json(account)}'
         sections: Mapping[str, Iterable[Mapping[str, Any]]] = {
-            "orders": map(_order, _pages(lambda page: queries.orders_of_buyer(account_id, page))),
-            "sales": map(_sale, _pages(lambda page: queries.sales(account_id, page))),
-            "products": map(_product, queries.iter_products(account_id)),
-            "pricing_policies": map(_policy, _pages(lambda page: queries.policies(account_id, page))),
-            "api_keys": map(_api_key, queries.api_keys(account_id)),
-            "webhooks": map(_endpoint, _pages(lambda page: queries.endpoints(account_id, page))),
+            "orders": map(order_document, _pages(lambda page: queries.orders_of_buyer(account_id, page))),
+            "sales": map(sale_document, _pages(lambda page: queries.sales(account_id, page))),
+            "products": map(product_document, queries.iter_products(account_id)),
+            "pricing_policies": map(policy_document, _pages(lambda page: queries.policies(account_id, page))),
+            "api_keys": map(api_key_document, queries.api_keys(account_id)),
+            "webhooks": map(endpoint_document, _pages(lambda page: queries.endpoints(account_id, page))),
         }
         for name, rows in sections.items():
             yield f', "{name}": ['
             for number, row in enumerate(rows):
-                yield f"{', ' if number else ''}{_json(row)}"
+                yield f"{', ' if number else ''}{to_json(row)}"
             yield "]"
         yield "}\n"
 
@@ -229,102 +235,3 @@ def _pages(read: Callable[[PageRequest], Page[T]]) -> Iterator[T]:
         if found.next is None:
             return
         page = PageRequest(PAGE_SIZE, after=found.next)
-
-
-# --- documents
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, default=_encode, ensure_ascii=False)
-
-
-def _encode(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return str(value)
-
-
-def _profile(tx: Transaction, account: Account) -> Mapping[str, Any]:
-    factor = tx.second_factors.get_many([account.id]).get(account.id)
-    return {
-        **asdict(account, filter=lambda attribute, _: attribute.name != "password_hash"),
-        "second_factor": None
-        if factor is None
-        else {"confirmed_at": factor.confirmed_at, "recovery_codes_left": len(factor.recovery_codes)},
-        "api_keys": [
-            asdict(
-                key,
-                filter=lambda attribute, _: attribute.name in {"name", "prefix", "created_at", "expires_at", "used_at"},
-            )
-            for key in tx.api_keys.lock_all(account.id)
-        ],
-        "outgoing_emails": [
-            {"kind": email.kind, "recipient": email.recipient, "created_at": email.created_at}
-            for email in tx.emails.of_account(account.id)
-        ],
-    }
-
-
-def _action(action: AccountAction) -> Mapping[str, Any]:
-    return {"kind": action.kind, "reason": action.reason, "occurred_at": action.occurred_at}
-
-
-def _session(session: Session) -> Mapping[str, Any]:
-    """A session without the identifiers of its tokens."""
-    hidden = {"id", "account_id", "current", "previous"}
-    return asdict(session, filter=lambda attribute, _: attribute.name not in hidden)
-
-
-def _order(order: OrderView) -> Mapping[str, Any]:
-    lines = [
-        {
-            "product": line.product,
-            "name": line.name,
-            "quantity": line.quantity,
-            "price": decimal_text(line.price, order.currency),
-            "refunded": line.refunded,
-        }
-        for line in order.lines
-    ]
-    return {
-        "id": order.id,
-        "status": order.status,
-        "total": decimal_text(order.total, order.currency),
-        "currency": order.currency,
-        "created_at": order.created_at,
-        "updated_at": order.updated_at,
-        "lines": lines,
-    }
-
-
-def _sale(sale: SaleView) -> Mapping[str, Any]:
-    return {**asdict(sale), "price": decimal_text(sale.price, sale.currency)}
-
-
-def _product(product: ProductView) -> Mapping[str, Any]:
-    amounts = {name: getattr(product, name) for name in ("price", "cost", "min_price", "max_price")}
-    return {
-        **asdict(product, filter=lambda attribute, _: attribute.name not in {"seller", "version", *amounts}),
-        **{name: None if money is None else str(money) for name, money in amounts.items()},
-    }
-
-
-def _policy(policy: PricingPolicy) -> Mapping[str, Any]:
-    return asdict(policy, filter=lambda attribute, _: attribute.name not in {"seller_id", "version"})
-
-
-def _api_key(key: ApiKey) -> Mapping[str, Any]:
-    return {
-        "name": key.name,
-        "prefix": key.prefix,
-        "scopes": sorted(key.scopes),
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "used_at": key.used_at,
-    }
-
-
-def _endpoint(endpoint: EndpointView) -> Mapping[str, Any]:
-    return asdict(endpoint, filter=lambda attribute, _: attribute.name not in {"owner", "version"})
