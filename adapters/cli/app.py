@@ -79,7 +79,7 @@ for command in (
     pricing_log.policies,
     pricing_log.stop,
     pricing_log.resume,
-    pricing_log.withdraw,
+    pricing_log.withdraw_price,
 ):
     evaluating.app.command(cls=RenamedOptions)(command)
 app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICING_PANEL)

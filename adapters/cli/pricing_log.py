@@ -1,4 +1,4 @@
-"""`pricing explain`, `runs`, `policies`, `stop`, `resume` and `withdraw`: show pricing, stop it, undo mistakes."""
+"""`pricing explain`, `runs`, `policies`, `stop`, `resume` and `withdraw-price`: show, stop and correct pricing."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -161,7 +161,7 @@ def resume(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
         print_line("Pricing is resumed. Policies run when their epochs end.")
 
 
-def withdraw(
+def withdraw_price(
     ctx: typer.Context,
     product: ProductArgument,
     price: Annotated[str, typer.Argument(help="The mistaken price, such as 0.01.", show_default=False)],

@@ -101,8 +101,10 @@ def sessions(
     )
 
 
-@app.command()
-def keys(ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+@app.command("api-keys")
+def api_keys(
+    ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False
+) -> None:
     """List the valid API keys of an account with their scopes and the times of their last use."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
@@ -134,12 +136,12 @@ def keys(ctx: typer.Context, account: AccountArgument, data: DataOption = None, 
             ]
             for each in found
         ],
-        nothing="There are no valid keys.",
+        nothing="There are no valid API keys.",
     )
 
 
-@app.command("revoke-key")
-def revoke_key(
+@app.command("revoke-api-key")
+def revoke_api_key(
     ctx: typer.Context,
     account: AccountArgument,
     key: Annotated[int, typer.Argument(metavar="KEY", min=1, max=MAX_BIGINT, help="The id of the key.")],
@@ -183,8 +185,8 @@ def reactivate(
     _act(ctx, account, reason, data, as_json, AccountAdministration.reactivate)
 
 
-@app.command()
-def dismiss(
+@app.command("dismiss-staff")
+def dismiss_staff(
     ctx: typer.Context,
     account: AccountArgument,
     reason: ReasonOption,
@@ -195,8 +197,8 @@ def dismiss(
     _act(ctx, account, reason, data, as_json, AccountAdministration.dismiss_staff)
 
 
-@app.command("log-out")
-def log_out(
+@app.command("revoke-sessions")
+def revoke_sessions(
     ctx: typer.Context,
     account: AccountArgument,
     reason: ReasonOption,

@@ -1,4 +1,4 @@
-"""`users/api/v1/second-factor/`: one-time passwords of an authenticator app, and recovery codes."""
+"""`users/api/v1/me/second-factor/`: one-time passwords of an authenticator app, and recovery codes."""
 
 from typing import Annotated, Final
 
@@ -10,12 +10,11 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
-from adapters.http.framework.request_client import network_of
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.errors import NotFound, TooManyAttempts
 from scalecommerce_core.services.second_factors import SecondFactorEnabled, SecondFactorNotEnabled
 
-PATH: Final = f"{ROOT}second-factor/"
+PATH: Final = f"{ROOT}me/second-factor/"
 
 
 class SecondFactorSchema(msgspec.Struct):
@@ -82,7 +81,7 @@ class SecondFactorResource:
         errors=(NotFound, SecondFactorEnabled, TooManyAttempts),
     )
     async def begin_second_factor(self, call: Call[PasswordProofBody, None]) -> Response:
-        address = network_of(call.request)
+        address = call.client_address
         enrolment = await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,
@@ -107,7 +106,7 @@ class SecondFactorResource:
     )
     async def confirm_second_factor(self, call: Call[CodeBody, None]) -> Response:
         codes = await self._dependencies.run_in_thread(
-            self._second_factors.confirm, call.identity, call.body.code, address=network_of(call.request)
+            self._second_factors.confirm, call.identity, call.body.code, address=call.client_address
         )
         return json_response(RecoveryCodesSchema(list(codes)))
 
@@ -122,7 +121,7 @@ class SecondFactorResource:
         errors=(NotFound, SecondFactorNotEnabled, TooManyAttempts),
     )
     async def renew_recovery_codes(self, call: Call[BothProofsBody, None]) -> Response:
-        address = network_of(call.request)
+        address = call.client_address
         codes = await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,
@@ -146,7 +145,7 @@ class SecondFactorResource:
         errors=(NotFound, SecondFactorNotEnabled, TooManyAttempts),
     )
     async def disable_second_factor(self, call: Call[BothProofsBody, None]) -> Response:
-        address = network_of(call.request)
+        address = call.client_address
         await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,

@@ -57,7 +57,7 @@ class EndedAccess(Attack):
             token = self._log_in(target, staff, NEW_PASSWORD)
             # One active staff account must remain.
             _operator(target, "createsuperuser", "--email", f"other-{staff}", "--password-stdin")
-            end("dismissal", token, USERS, lambda: _operator(target, "users", "dismiss", staff))
+            end("dismissal", token, USERS, lambda: _operator(target, "users", "dismiss-staff", staff))
         return figures
 
     def check(self, report: AttackReport) -> list[str]:

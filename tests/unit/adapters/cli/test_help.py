@@ -14,10 +14,10 @@ WANTED = {
     "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "webhooks verify",
     "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
-    "pricing withdraw",
+    "pricing withdraw-price",
     "statistics verify", "statistics rebuild", "security events", "users list", "users show", "users sessions",
-    "users keys", "users revoke-key",
-    "users deactivate", "users reactivate", "users dismiss", "users log-out",
+    "users api-keys", "users revoke-api-key",
+    "users deactivate", "users reactivate", "users dismiss-staff", "users revoke-sessions",
     "users reset-second-factor", "users export", "users delete",
 }  # fmt: skip
 

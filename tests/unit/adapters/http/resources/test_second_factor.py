@@ -5,7 +5,7 @@ from httpx2 import Response
 from scalecommerce_core.testing import CountingOneTimePasswords
 from tests.unit.support.http_marketplace import PASSWORD, USERS, Marketplace, Person, answer, marketplace, problem
 
-PATH = f"{USERS}second-factor/"
+PATH = f"{USERS}me/second-factor/"
 
 
 def code(place: Marketplace) -> str:
