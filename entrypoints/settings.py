@@ -410,7 +410,7 @@ class Settings:
     )
     email_requests_per_hour: int = _setting(
         5,
-        "Requests for an e-mail with a link, per recipient and hour; ten times as many per network of clients.",
+        "Requests for an e-mail with a link, per recipient and hour; ten times as many per client address.",
         validator=_positive,
     )
     require_staff_second_factor: bool = _setting(

@@ -2,6 +2,7 @@
 
 from starlette.types import Scope
 
+from adapters.http.framework.client_address import client_address
 from adapters.http.framework.middleware import ErrorListener
 from scalecommerce_core.domain import errors
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, SecurityLog
@@ -26,8 +27,7 @@ def record_refusals(log: SecurityLog) -> ErrorListener:
                 kind = SecurityEventKind.OVERLOAD_SHED
             case _:
                 return
-        client = scope.get("client")
         detail = f"{error.code}: {error}" if isinstance(error, errors.TokenNotValid) else error.code
-        log.record(SecurityEvent(kind, scope.get("account_id"), client[0] if client else "", detail))
+        log.record(SecurityEvent(kind, scope.get("account_id"), client_address(scope), detail))
 
     return record

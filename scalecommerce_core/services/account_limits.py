@@ -14,13 +14,13 @@ from scalecommerce_core.ports import RateLimit, RateLimiter
 class TokenLimits:
     """Limits on requests for e-mails with tokens, and on attempts to use a token.
 
-    `emails_per_hour` applies to each recipient; a network may request ten times as many, for people who share it.
+    `emails_per_hour` applies to each recipient; a client address may request ten times as many, for those who share it.
     Resets of a password are counted apart, so that a stranger who requests other e-mails does not prevent them.
     """
 
     emails_per_hour: int = 5
     guesses: int = 50
-    """Attempts to use a token, per network in five minutes."""
+    """Attempts to use a token, per client address in five minutes."""
 
     @property
     def per_recipient(self) -> RateLimit:
@@ -31,12 +31,12 @@ class TokenLimits:
         return RateLimit("password resets per recipient", self.emails_per_hour, timedelta(hours=1))
 
     @property
-    def per_network(self) -> RateLimit:
-        return RateLimit("e-mails per network", 10 * self.emails_per_hour, timedelta(hours=1))
+    def per_address(self) -> RateLimit:
+        return RateLimit("e-mails per address", 10 * self.emails_per_hour, timedelta(hours=1))
 
     @property
-    def guesses_per_network(self) -> RateLimit:
-        return RateLimit("e-mail tokens per network", self.guesses, timedelta(minutes=5))
+    def guesses_per_address(self) -> RateLimit:
+        return RateLimit("e-mail tokens per address", self.guesses, timedelta(minutes=5))
 
 
 DEFAULT_LIMITS: Final = TokenLimits()

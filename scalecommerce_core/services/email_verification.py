@@ -48,7 +48,7 @@ class EmailVerification:
         self._security_log = security_log
         self._limits = limits
 
-    def request(self, account_id: AccountId, *, network: str = "") -> None:
+    def request(self, account_id: AccountId, *, address: str = "") -> None:
         """Send a token to the address of the account; does nothing if the address is verified.
 
         Raise `NotFound`, `EmailDisabled` or `TooManyAttempts`.
@@ -57,11 +57,11 @@ class EmailVerification:
         self._emails.require()
         account = self._account(account_id)
         if account.email_verified_at is None:
-            self._count([account.email], network, now)
+            self._count([account.email], address, now)
             self._queue(EmailKind.VERIFY_EMAIL, account.email, account_id, now)
 
     def request_change(
-        self, account_id: AccountId, email: str, password: str, *, code: str = "", network: str = ""
+        self, account_id: AccountId, email: str, password: str, *, code: str = "", address: str = ""
     ) -> None:
         """Send a token to a new address, and a notice to the present one; the address changes when it is confirmed.
 
@@ -75,23 +75,23 @@ class EmailVerification:
         account = self._account(account_id)
         if recipient == account.email:
             raise Invalid.field("email", "This is your address already.")
-        self._accounts.check_owner(account_id, password, code, address=network)
-        self._count([recipient, account.email], network, now)
+        self._accounts.check_owner(account_id, password, code, address=address)
+        self._count([recipient, account.email], address, now)
         self._queue_change(recipient, account, now)
 
-    def confirm(self, token: str, *, network: str = "") -> Account:
+    def confirm(self, token: str, *, address: str = "") -> Account:
         """Confirm an address: the present one of the account, or the new one, which replaces it.
 
         A change of the address makes all tokens of the account invalid. Raise `Invalid`, which names `token`, or
         `TooManyAttempts`.
         """
         now = self._clock.now()
-        acquire(self._limiter, [(self._limits.guesses_per_network, network)], now, "attempts with tokens")
+        acquire(self._limiter, [(self._limits.guesses_per_address, address)], now, "attempts with tokens")
         try:
             account, kind = self._confirm(token_digest(token), now)
         except Duplicate:
             raise Invalid.field("token", "Another account has this e-mail address now.") from None
-        self._security_log.record(SecurityEvent(kind, account.id, network))
+        self._security_log.record(SecurityEvent(kind, account.id, address))
         return account
 
     @retry_on(TransactionAborted)
@@ -121,9 +121,9 @@ class EmailVerification:
             raise NotFound("account", account_id)
         return account
 
-    def _count(self, recipients: Collection[str], network: str, now: datetime) -> None:
+    def _count(self, recipients: Collection[str], address: str, now: datetime) -> None:
         uses = [(self._limits.per_recipient, recipient) for recipient in recipients]
-        acquire(self._limiter, [*uses, (self._limits.per_network, network)], now, "requests for e-mails")
+        acquire(self._limiter, [*uses, (self._limits.per_address, address)], now, "requests for e-mails")
 
     @retry_on(TransactionAborted)
     def _queue(self, kind: EmailKind, recipient: str, account_id: AccountId, now: datetime) -> None:

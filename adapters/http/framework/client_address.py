@@ -155,6 +155,12 @@ def network_key(address: str) -> str:
     return address if parsed is None else str(parsed)
 
 
+def client_address(scope: Scope) -> str:
+    """The client of a request as `network_key` names it, for limits and the security log; empty if it is unknown."""
+    client = scope.get("client")
+    return network_key(client[0]) if client else ""
+
+
 Headers = Sequence[tuple[bytes, bytes]]
 Trusts = Callable[[str, int], bool]
 """`TrustedProxies.trusts`."""

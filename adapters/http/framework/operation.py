@@ -33,6 +33,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http.framework.auth import Access
+from adapters.http.framework.client_address import client_address
 from adapters.http.framework.validation import nested_types
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import MarketError, NotAuthenticated
@@ -61,6 +62,11 @@ class Call(Generic[Body, Query]):
         if self.optional_identity is None:
             raise NotAuthenticated("Authentication required.")
         return self.optional_identity
+
+    @property
+    def client_address(self) -> str:
+        """The client's address for limits and the security log (IPv6: its /64 network); empty if it is unknown."""
+        return client_address(self.request.scope)
 
     @property
     def id(self) -> int:

@@ -3,10 +3,9 @@
 from contextvars import ContextVar
 from typing import Final
 
-from starlette.requests import Request
 from starlette.types import Scope
 
-from adapters.http.framework.client_address import network_key
+from adapters.http.framework.client_address import client_address
 
 
 class RequestClient:
@@ -23,23 +22,14 @@ class RequestClient:
 
 
 NOBODY: Final = ""
-"""The key of work that many clients share, such as reading the snapshot of a cache."""
+"""The key of clients whose address is unknown, and of work that many clients share, such as reading a snapshot."""
 
 _current: ContextVar[RequestClient] = ContextVar("request_client")
 
 
-def network_of(request: Request) -> str:
-    """The key of the client's network in limits; empty for a client without an address (a Unix socket)."""
-    return network_key(request.client.host if request.client is not None else "")
-
-
 def enter_request(scope: Scope, account_id: int | None) -> None:
     """Make the client of a request the current one of its task, and of the tasks that it starts."""
-    if account_id is not None:
-        key = f"account {account_id}"
-    else:
-        client = scope.get("client")
-        key = network_key(client[0]) if client else NOBODY
+    key = f"account {account_id}" if account_id is not None else client_address(scope)
     _current.set(RequestClient(key))
 
 

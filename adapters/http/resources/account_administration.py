@@ -12,7 +12,6 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
-from adapters.http.framework.request_client import network_of
 from adapters.http.resources.users import ROOT, TAG, NewPassword
 from scalecommerce_core.domain.account import REASON_LENGTH, Account
 from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, OwnAccount
@@ -200,4 +199,4 @@ class AccountAdministrationResource:
 
 
 def _actor(call: Call[Any, None]) -> Actor:
-    return Actor(call.identity.account_id, network_of(call.request))
+    return Actor(call.identity.account_id, call.client_address)

@@ -10,7 +10,6 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
-from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import Email
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword, NewPassword
 from scalecommerce_core.domain.errors import NotFound, TooManyAttempts
@@ -64,7 +63,7 @@ class PasswordResetResource:
         errors=(EmailDisabled, TooManyAttempts),
     )
     async def request_password_reset(self, call: Call[ResetRequestBody, None]) -> Response:
-        await self._dependencies.run_in_thread(self._reset.request, call.body.email, network=network_of(call.request))
+        await self._dependencies.run_in_thread(self._reset.request, call.body.email, address=call.client_address)
         return no_content()
 
     @OperationSpec(
@@ -78,9 +77,9 @@ class PasswordResetResource:
         errors=(TooManyAttempts,),
     )
     async def confirm_password_reset(self, call: Call[ResetBody, None]) -> Response:
-        network = network_of(call.request)
+        address = call.client_address
         await self._dependencies.run_in_hasher(
-            network, Priority.LOG_IN, self._reset.confirm, call.body.token, call.body.new_password, network=network
+            address, Priority.LOG_IN, self._reset.confirm, call.body.token, call.body.new_password, address=address
         )
         return no_content()
 
@@ -105,16 +104,16 @@ class EmailVerificationResource:
         errors=(NotFound, EmailDisabled, TooManyAttempts),
     )
     async def change_email(self, call: Call[EmailChangeBody, None]) -> Response:
-        network = network_of(call.request)
+        address = call.client_address
         await self._dependencies.run_in_hasher(
-            network,
+            address,
             Priority.LOG_IN,
             self._verification.request_change,
             call.identity.account_id,
             call.body.email,
             call.body.password,
             code=call.body.code,
-            network=network,
+            address=address,
         )
         return no_content()
 
@@ -130,7 +129,7 @@ class EmailVerificationResource:
     )
     async def request_email_verification(self, call: Call[None, None]) -> Response:
         await self._dependencies.run_in_thread(
-            self._verification.request, call.identity.account_id, network=network_of(call.request)
+            self._verification.request, call.identity.account_id, address=call.client_address
         )
         return no_content()
 
@@ -145,7 +144,5 @@ class EmailVerificationResource:
         errors=(TooManyAttempts,),
     )
     async def confirm_email(self, call: Call[EmailTokenBody, None]) -> Response:
-        await self._dependencies.run_in_thread(
-            self._verification.confirm, call.body.token, network=network_of(call.request)
-        )
+        await self._dependencies.run_in_thread(self._verification.confirm, call.body.token, address=call.client_address)
         return no_content()

@@ -11,7 +11,6 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
-from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import Name
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.api_key import ApiKey, Scope
@@ -102,10 +101,10 @@ class ApiKeyResource:
         errors=(NotFound, Forbidden, TooManyApiKeys, TooManyAttempts),
     )
     async def create_api_key(self, call: Call[NewApiKey, None]) -> Response:
-        who, body, network = call.identity, call.body, network_of(call.request)
+        who, body, address = call.identity, call.body, call.client_address
         await self._check_owner(call)
         created = await self._dependencies.run_in_thread(
-            self._api_keys.create, who, body.name, body.scopes, body.expires_at, network
+            self._api_keys.create, who, body.name, body.scopes, body.expires_at, address
         )
         return json_response(to_new_api_key_schema(created), 201)
 
@@ -138,7 +137,7 @@ class ApiKeyResource:
     async def rotate_api_key(self, call: Call[RotationBody, None]) -> Response:
         await self._check_owner(call)
         created = await self._dependencies.run_in_thread(
-            self._api_keys.rotate, call.identity, ApiKeyId(call.id), network_of(call.request)
+            self._api_keys.rotate, call.identity, ApiKeyId(call.id), call.client_address
         )
         return json_response(to_new_api_key_schema(created))
 
@@ -154,18 +153,18 @@ class ApiKeyResource:
     )
     async def revoke_api_key(self, call: Call[None, None]) -> Response:
         await self._dependencies.run_in_thread(
-            self._api_keys.revoke, call.identity.account_id, ApiKeyId(call.id), network_of(call.request)
+            self._api_keys.revoke, call.identity.account_id, ApiKeyId(call.id), call.client_address
         )
         return no_content()
 
     async def _check_owner(self, call: Call[NewApiKey, None] | Call[RotationBody, None]) -> None:
-        network = network_of(call.request)
+        address = call.client_address
         await self._dependencies.run_in_hasher(
-            network,
+            address,
             Priority.LOG_IN,
             self._accounts.check_owner,
             call.identity.account_id,
             call.body.password,
             call.body.code,
-            address=network,
+            address=address,
         )

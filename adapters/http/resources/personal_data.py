@@ -13,7 +13,6 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
-from adapters.http.framework.request_client import network_of
 from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, TooManyAttempts
@@ -65,7 +64,7 @@ class PersonalDataResource:
     )
     async def export_profile(self, call: Call[None, None]) -> Response:
         parts = await self._dependencies.run_in_thread(
-            self._personal_data.export, call.identity.account_id, address=network_of(call.request)
+            self._personal_data.export, call.identity.account_id, address=call.client_address
         )
         return self._download(parts)
 
@@ -85,7 +84,7 @@ class PersonalDataResource:
             self._personal_data.export,
             AccountId(call.id),
             actor_id=call.identity.account_id,
-            address=network_of(call.request),
+            address=call.client_address,
         )
         return self._download(parts)
 
@@ -102,7 +101,7 @@ class PersonalDataResource:
         errors=(NotFound, OrdersOpen, LastStaffAccount, TooManyAttempts),
     )
     async def delete_profile(self, call: Call[DeletionBody, None]) -> Response:
-        address = network_of(call.request)
+        address = call.client_address
         await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,
@@ -130,7 +129,7 @@ class PersonalDataResource:
             self._personal_data.delete_for,
             AccountId(call.id),
             call.body.reason,
-            Actor(call.identity.account_id, network_of(call.request)),
+            Actor(call.identity.account_id, call.client_address),
         )
         return no_content()
 

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
-from adapters.http.framework.request_client import network_of
 from adapters.http.resources.users import ROOT, TAG
 
 SESSIONS: Final = f"{ROOT}me/sessions/"
@@ -79,7 +78,7 @@ class SessionResource:
     )
     async def revoke_session(self, call: Call[None, None]) -> Response:
         await self._dependencies.run_in_thread(
-            self._sessions.revoke, call.identity, call.id, address=network_of(call.request)
+            self._sessions.revoke, call.identity, call.id, address=call.client_address
         )
         return no_content()
 
@@ -93,7 +92,5 @@ class SessionResource:
         access=Access.ACCOUNT,
     )
     async def revoke_other_sessions(self, call: Call[None, None]) -> Response:
-        await self._dependencies.run_in_thread(
-            self._sessions.revoke_others, call.identity, address=network_of(call.request)
-        )
+        await self._dependencies.run_in_thread(self._sessions.revoke_others, call.identity, address=call.client_address)
         return no_content()

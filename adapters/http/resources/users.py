@@ -13,7 +13,6 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
-from adapters.http.framework.request_client import network_of
 from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, DisplayName, Email, Name
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
@@ -168,7 +167,7 @@ class UserResource:
         errors=(NotAuthenticated, SecondFactorRequired, SecondFactorRejected, TooManyAttempts),
     )
     async def log_in(self, call: Call[Credentials, None]) -> Response:
-        address, body = network_of(call.request), call.body
+        address, body = call.client_address, call.body
         pair = await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,
@@ -195,7 +194,7 @@ class UserResource:
     )
     async def refresh_token(self, call: Call[RefreshBody, None]) -> Response:
         pair = await self._dependencies.run_in_thread(
-            self._sessions.refresh, call.body.refresh, address=network_of(call.request)
+            self._sessions.refresh, call.body.refresh, address=call.client_address
         )
         return json_response(TokensSchema(pair.access, pair.refresh))
 
@@ -278,7 +277,7 @@ class UserResource:
         errors=(TooManyAttempts,),
     )
     async def sign_up(self, call: Call[SignUpBody, None]) -> Response:
-        address, body = network_of(call.request), call.body
+        address, body = call.client_address, call.body
         # Before the queue of the hashing threads, so that a flood of sign-ups costs next to nothing.
         self._accounts.check_sign_up(address)
         command = SignUp(
@@ -308,7 +307,7 @@ class UserResource:
         errors=(NotFound, TooManyAttempts),
     )
     async def change_password(self, call: Call[PasswordBody, None]) -> Response:
-        address, body = network_of(call.request), call.body
+        address, body = call.client_address, call.body
         await self._dependencies.run_in_hasher(
             address,
             Priority.LOG_IN,
@@ -332,5 +331,5 @@ class UserResource:
         access=Access.ACCOUNT,
     )
     async def log_out(self, call: Call[None, None]) -> Response:
-        await self._dependencies.run_in_thread(self._sessions.log_out, call.identity, address=network_of(call.request))
+        await self._dependencies.run_in_thread(self._sessions.log_out, call.identity, address=call.client_address)
         return no_content()

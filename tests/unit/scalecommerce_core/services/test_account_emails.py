@@ -36,7 +36,7 @@ from tests.unit.support.shop import PASSWORD, MarketActions
 
 NEW = "another long password"
 RULES = EmailRules(enabled=True, public_url="https://shop.example/")
-NETWORK = "192.0.2.1"
+ADDRESS = "192.0.2.1"
 
 
 class Mailing:
@@ -94,7 +94,7 @@ def test_a_reset_sets_the_password_and_ends_all_sessions(mailing: Mailing) -> No
     assert len(token) >= TOKEN_BYTES * 4 // 3
     assert "https://shop.example/reset-password#token=" in mailing.sender.sent[-1].text
     assert "30 minutes" in mailing.sender.sent[-1].text
-    mailing.market.password_reset.confirm(token, NEW, network=NETWORK)
+    mailing.market.password_reset.confirm(token, NEW, address=ADDRESS)
     assert (mailing.can_log_in(NEW), mailing.can_log_in(PASSWORD)) == (True, False)
     assert mailing.account().email_verified_at == mailing.clock.now()
     with pytest.raises(TokenNotValid):
@@ -189,7 +189,7 @@ def test_requests_for_known_and_unknown_addresses_do_the_same(mailing: Mailing) 
     rows = []
     for email in (mailing.owner.email, "nobody@example.com"):
         commits = mailing.memory.commits
-        mailing.market.password_reset.request(email, network=NETWORK)
+        mailing.market.password_reset.request(email, address=ADDRESS)
         (row,) = mailing.memory.tables.emails.all()
         rows.append((row.kind, row.account_id, row.try_at, row.attempts, mailing.memory.commits - commits))
         mailing.deliver()
@@ -217,10 +217,10 @@ def test_limits_are_the_same_for_known_and_unknown_addresses(mailing: Mailing) -
 
 def test_a_network_is_limited_over_all_addresses(mailing: Mailing) -> None:
     for number in range(50):
-        mailing.market.password_reset.request(f"person-{number}@example.com", network=NETWORK)
+        mailing.market.password_reset.request(f"person-{number}@example.com", address=ADDRESS)
     with pytest.raises(TooManyAttempts):
-        mailing.market.password_reset.request("one.more@example.com", network=NETWORK)
-    mailing.market.password_reset.request("one.more@example.com", network="192.0.2.2")
+        mailing.market.password_reset.request("one.more@example.com", address=ADDRESS)
+    mailing.market.password_reset.request("one.more@example.com", address="192.0.2.2")
 
 
 def test_other_emails_do_not_prevent_a_reset(mailing: Mailing) -> None:
@@ -252,12 +252,12 @@ def test_guesses_of_tokens_are_limited(mailing: Mailing) -> None:
     """Attack: guess tokens."""
     for _ in range(50):
         with pytest.raises(Invalid):
-            mailing.market.password_reset.confirm("guess", NEW, network=NETWORK)
+            mailing.market.password_reset.confirm("guess", NEW, address=ADDRESS)
     token = mailing.reset_token()
     with pytest.raises(TooManyAttempts):
-        mailing.market.password_reset.confirm(token, NEW, network=NETWORK)
+        mailing.market.password_reset.confirm(token, NEW, address=ADDRESS)
     with pytest.raises(TooManyAttempts):
-        mailing.market.email_verification.confirm(token, network=NETWORK)
+        mailing.market.email_verification.confirm(token, address=ADDRESS)
 
 
 @pytest.mark.parametrize("email", ["nobody", "a@b.ch\r\nBcc: c@d.ch", "ä@example.com", ""])
