@@ -13,7 +13,7 @@ from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import Clock, Randomness, SecurityEvent, SecurityEventKind, SecurityLog, Store
 from scalecommerce_core.queries import ApiKeyState, SessionQueries
 from scalecommerce_core.services.retry import retry_on
-from scalecommerce_core.services.sessions import Identity, session_over
+from scalecommerce_core.services.sessions import Identity, session_ended
 
 MAX_API_KEYS: Final = 20
 """Most valid keys of an account."""
@@ -78,7 +78,7 @@ class ApiKeys:
                 raise NotFound("account", who.account_id)
             session = tx.sessions.lock([who.session_id]).get(who.session_id)
             if session is None or session.revoked_at is not None:
-                raise session_over()
+                raise session_ended()
             if Scope.STAFF in scopes and not (who.is_staff and account.is_staff):
                 raise Forbidden("Only staff may create keys with the scope staff.")
             if sum(key.is_valid(now) for key in tx.api_keys.lock_all(who.account_id)) >= MAX_API_KEYS:
