@@ -275,7 +275,7 @@ HOT: dict[str, tuple[Callable[[FilledDatabase], object], set[str]]] = {
     ),
     "deciding": (
         _in_transaction(lambda tx, _: tx.orders.claim_undecided(20, NOW)),
-        {"orders_undecided_idx", "order_lines_pk"},
+        {"orders_undecided_idx", "order_lines_pk", "products_limited_idx", "price_history_withdrawn_idx"},
     ),
     "expiring": (
         _in_transaction(lambda tx, _: tx.orders.claim_expired(20, NOW + 1000 * SECOND)),
@@ -322,6 +322,23 @@ def test_hot_statements_use_their_index(filled: FilledDatabase, name: str) -> No
     assert indexes <= used
     # 400 accounts fit on a few pages, so that scanning all of them is the better plan.
     assert not scanned & BIG - {"accounts"}
+
+
+def test_statements_of_orders_are_not_planned_each_time(filled: FilledDatabase) -> None:
+    engine = database_engine(filled.engine.url.render_as_string(hide_password=False), pool_size=1, max_overflow=0)
+    store = PostgresStore(engine)
+    # psycopg prepares a statement at its sixth execution; PostgreSQL plans the first five of a prepared one.
+    for _ in range(15):
+        with store.begin() as tx:
+            tx.products.offers(filled.products[:8])
+            tx.orders.begin_intake(8, filled.people[:8])
+            tx.stock.lock(filled.products[:8])
+            tx.orders.claim_undecided(20, NOW)
+    with engine.connect() as connection:
+        prepared = connection.execute(text("SELECT statement, generic_plans FROM pg_prepared_statements")).all()
+    engine.dispose()
+    assert len(prepared) == 6
+    assert [statement for statement, generic_plans in prepared if generic_plans == 0] == []
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,17 +2,28 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, TextClause, bindparam, exists, func, or_, select, text
+from sqlalchemy import BigInteger, Select, bindparam, exists, func, literal_column, or_, select, text
 
 from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
+from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.repositories.outbox import append_events
 from adapters.db.sales import IS_SALE
-from adapters.db.schema import Moment, order_ids, order_lines, orders, payments, refunds
+from adapters.db.schema import (
+    Moment,
+    order_ids,
+    order_lines,
+    orders,
+    payments,
+    price_history,
+    products,
+    refunds,
+)
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderLine, OrderOrigin, OrderStatus, Shortfall
 from scalecommerce_core.domain.order_quotas import WithdrawnPrice
@@ -35,29 +46,33 @@ _UPDATE: Final = Update(orders, ["id"], *_STATE)
 _UPDATE_LINES: Final = Update(order_lines, ["order_id", "position"], "refunded")
 
 # One statement, so that the count costs no further round trip.
-_BEGIN_INTAKE: Final = text(
-    """
-    SELECT CAST(NULL AS bigint), nextval('order_ids') FROM generate_series(1, :count)
-    UNION ALL
-    SELECT buyer_id, count(*) FROM orders
-    WHERE status IN ('CREATED', 'PENDING') AND buyer_id = ANY (CAST(:buyers AS bigint[]))
-    GROUP BY buyer_id
-    """
+_BEGIN_INTAKE: Final = DriverStatement.compile(
+    text(
+        """
+        SELECT CAST(NULL AS bigint), nextval('order_ids') FROM generate_series(1, :count)
+        UNION ALL
+        SELECT buyer_id, count(*) FROM orders
+        WHERE status IN ('CREATED', 'PENDING') AND buyer_id = ANY (CAST(:buyers AS bigint[]))
+        GROUP BY buyer_id
+        """
+    )
 )
-_QUOTA_FACTS: Final = text(
-    """
-    SELECT buyer_id, CAST(NULL AS bigint), count(*), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz) FROM orders
-    WHERE status = 'PENDING' AND buyer_id = ANY (CAST(:buyers AS bigint[]))
-    GROUP BY buyer_id
-    UNION ALL
-    SELECT NULL, id, max_per_buyer, NULL, NULL FROM products
-    WHERE max_per_buyer IS NOT NULL AND id = ANY (CAST(:products AS bigint[]))
-    UNION ALL
-    SELECT NULL, product_id, price_history.price, valid_from, price_history.withdrawn_at
-    FROM price_history JOIN products ON products.id = product_id AND products.price <> price_history.price
-    WHERE price_history.withdrawn_at >= :since AND product_id = ANY (CAST(:products AS bigint[]))
-    """
-).bindparams(bindparam("since", type_=Moment))
+_QUOTA_FACTS: Final = DriverStatement.compile(
+    text(
+        """
+        SELECT buyer_id, CAST(NULL AS bigint), count(*), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz)
+        FROM orders WHERE status = 'PENDING' AND buyer_id = ANY (CAST(:buyers AS bigint[]))
+        GROUP BY buyer_id
+        UNION ALL
+        SELECT NULL, id, max_per_buyer, NULL, NULL FROM products
+        WHERE max_per_buyer IS NOT NULL AND id = ANY (CAST(:products AS bigint[]))
+        UNION ALL
+        SELECT NULL, product_id, price_history.price, valid_from, price_history.withdrawn_at
+        FROM price_history JOIN products ON products.id = product_id AND products.price <> price_history.price
+        WHERE price_history.withdrawn_at >= :since AND product_id = ANY (CAST(:products AS bigint[]))
+        """
+    ).bindparams(bindparam("since", type_=Moment))
+)
 # The inner LIMIT bounds the work for a buyer with many orders.
 _RECENT_UNITS: Final = text(
     """
@@ -75,27 +90,40 @@ _RECENT_UNITS: Final = text(
     GROUP BY buyer_id, product_id, price
     """
 ).bindparams(bindparam("since", type_=Moment))
-_UNPAID_UNITS: Final = text(
-    """
-    SELECT buyer_id, product_id, sum(quantity) FROM orders JOIN order_lines ON order_id = orders.id
-    WHERE status = 'PENDING' AND buyer_id = ANY (CAST(:buyers AS bigint[]))
-      AND product_id = ANY (CAST(:products AS bigint[]))
-    GROUP BY buyer_id, product_id
-    """
+_UNPAID_UNITS: Final = DriverStatement.compile(
+    text(
+        """
+        SELECT buyer_id, product_id, sum(quantity) FROM orders JOIN order_lines ON order_id = orders.id
+        WHERE status = 'PENDING' AND buyer_id = ANY (CAST(:buyers AS bigint[]))
+          AND product_id = ANY (CAST(:products AS bigint[]))
+        GROUP BY buyer_id, product_id
+        """
+    )
 )
-_BOUGHT_UNITS: Final = text(
-    """
-    SELECT buyer_id, product_id, sum(quantity - refunded) FROM orders JOIN order_lines ON order_id = orders.id
-    WHERE (status = 'PENDING' OR (status = 'PAID' AND created_at >= :since))
-      AND buyer_id = ANY (CAST(:buyers AS bigint[])) AND product_id = ANY (CAST(:products AS bigint[]))
-    GROUP BY buyer_id, product_id HAVING sum(quantity - refunded) > 0
-    """
-).bindparams(bindparam("since", type_=Moment))
+_BOUGHT_UNITS: Final = DriverStatement.compile(
+    text(
+        """
+        SELECT buyer_id, product_id, sum(quantity - refunded) FROM orders JOIN order_lines ON order_id = orders.id
+        WHERE (status = 'PENDING' OR (status = 'PAID' AND created_at >= :since))
+          AND buyer_id = ANY (CAST(:buyers AS bigint[])) AND product_id = ANY (CAST(:products AS bigint[]))
+        GROUP BY buyer_id, product_id HAVING sum(quantity - refunded) > 0
+        """
+    ).bindparams(bindparam("since", type_=Moment))
+)
 _SELECTED: Final = select(*(orders.c[name] for name in _COLUMNS))
-_LINES: Final = (
+_LINES_OF: Final = (
     select(*(order_lines.c[name] for name in _LINE))
     .where(equals_any(order_lines.c.order_id))
     .order_by(order_lines.c.order_id, order_lines.c.position)
+)
+_LINES: Final = DriverStatement.compile(_LINES_OF)
+# With what tells whether `_QUOTA_FACTS` can find anything: the ends of two partial indexes, which are almost always
+# empty. Only these indexes have this order, so the plan does not depend on statistics, as that of EXISTS would.
+_CLAIMED_LINES: Final = DriverStatement.compile(
+    _LINES_OF.add_columns(
+        select(func.max(products.c.max_per_buyer)).scalar_subquery(),
+        select(func.max(price_history.c.withdrawn_at)).scalar_subquery(),
+    )
 )
 _LOCK: Final = _SELECTED.where(equals_any(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
 _BY_COMMAND: Final = _SELECTED.where(equals_any(orders.c.command_id))
@@ -126,17 +154,7 @@ _UNSETTLED: Final = text(
     ORDER BY id LIMIT :limit
     """
 )
-_TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.DECIDER.value))
-_UNDECIDED: Final = (
-    _SELECTED.where(
-        orders.c.status == OrderStatus.CREATED.value,
-        orders.c.decide_attempts < DECIDE_ATTEMPTS,
-        or_(orders.c.decide_after.is_(None), orders.c.decide_after <= bindparam("now", type_=Moment)),
-    )
-    .order_by(orders.c.id)
-    .limit(bindparam("limit"))
-    .with_for_update(key_share=True)
-)
+_TRY_LOCK: Final = DriverStatement.compile(select(func.pg_try_advisory_xact_lock(AdvisoryLock.DECIDER.value)))
 _EXPIRED: Final = (
     _SELECTED.where(
         orders.c.status == OrderStatus.PENDING.value,
@@ -149,26 +167,51 @@ _EXPIRED: Final = (
 )
 
 
+@lru_cache(maxsize=64)
+def _undecided(limit: int) -> DriverStatement:
+    # Literals and not parameters: PostgreSQL plans a statement with these parameters for each execution, because only
+    # their values show that the partial index serves it.
+    return DriverStatement.compile(
+        _SELECTED.where(
+            orders.c.status == literal_column(f"'{OrderStatus.CREATED.value}'"),
+            orders.c.decide_attempts < literal_column(str(DECIDE_ATTEMPTS)),
+            or_(orders.c.decide_after.is_(None), orders.c.decide_after <= bindparam("now", type_=Moment)),
+        )
+        .order_by(orders.c.id)
+        .limit(literal_column(str(int(limit))))
+        .with_for_update(key_share=True)
+    )
+
+
 class PostgresOrderRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
+        self._largest_limit: int | None = 1
+        """The largest limit per buyer when orders were claimed; None if no product had one."""
+        self._last_withdrawal: datetime | None = datetime.max.replace(tzinfo=UTC)
+        """When a price was withdrawn last before orders were claimed; None if never."""
 
     def next_ids(self, count: int) -> Sequence[OrderId]:
         return [OrderId(number) for number in self._sql.next_numbers(_NUMBERS, count)]
 
     def begin_intake(self, count: int, buyers: Collection[AccountId]) -> tuple[Sequence[OrderId], Counter[AccountId]]:
-        rows = self._sql.fetch_all(_BEGIN_INTAKE, {"count": count, "buyers": id_array(buyers)})
+        rows = self._sql.fetch_fast(_BEGIN_INTAKE, {"count": count, "buyers": id_array(buyers)})
         ids = [OrderId(number) for buyer, number in rows if buyer is None]
         return ids, Counter({AccountId(buyer): number for buyer, number in rows if buyer is not None})
 
     def quota_facts(
         self, buyers: Collection[AccountId], products: Collection[ProductId], since: datetime
     ) -> QuotaFacts:
+        last = self._last_withdrawal
+        if self._largest_limit is None and (last is None or last < since):
+            if not buyers:
+                return QuotaFacts()
+            products = ()
         pending: dict[AccountId, int] = {}
         limits: dict[ProductId, int] = {}
         withdrawn: dict[ProductId, list[WithdrawnPrice]] = {}
         parameters = {"buyers": id_array(buyers), "products": id_array(products), "since": since}
-        for buyer, product, number, valid_from, withdrawn_at in self._sql.fetch_all(_QUOTA_FACTS, parameters):
+        for buyer, product, number, valid_from, withdrawn_at in self._sql.fetch_fast(_QUOTA_FACTS, parameters):
             if buyer is not None:
                 pending[buyer] = number
             elif withdrawn_at is None:
@@ -197,9 +240,9 @@ class PostgresOrderRepository:
         return self._units(_BOUGHT_UNITS, {"buyers": id_array(buyers), "products": id_array(products), "since": since})
 
     def _units(
-        self, statement: TextClause, parameters: Mapping[str, object]
+        self, statement: DriverStatement, parameters: Mapping[str, object]
     ) -> Mapping[tuple[AccountId, ProductId], int]:
-        return {(buyer, product): int(units) for buyer, product, units in self._sql.fetch_all(statement, parameters)}
+        return {(buyer, product): int(units) for buyer, product, units in self._sql.fetch_fast(statement, parameters)}
 
     def add(self, new: Collection[Order]) -> None:
         self._sql.insert(
@@ -250,8 +293,15 @@ class PostgresOrderRepository:
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         # A separate statement, so that the snapshot of the next one includes the commit of the previous decider.
-        ((is_locked,),) = self._sql.fetch_all(_TRY_LOCK)
-        return self._orders(_UNDECIDED, {"limit": limit, "now": now}) if is_locked else ()
+        ((is_locked,),) = self._sql.fetch_fast(_TRY_LOCK)
+        if not is_locked or not (rows := self._sql.fetch_fast(_undecided(limit), {"now": now})):
+            return ()
+        lines: dict[OrderId, list[OrderLine]] = {row[0]: [] for row in rows}
+        found = self._sql.fetch_fast(_CLAIMED_LINES, {"ids": id_array(lines)})
+        for order_id, *line, _, _ in found:
+            lines[order_id].append(OrderLine(*line))
+        *_, self._largest_limit, self._last_withdrawal = found[-1]
+        return [_order(row, tuple(lines[row[0]])) for row in rows]
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._orders(_EXPIRED, {"limit": limit, "now": now})
@@ -261,7 +311,7 @@ class PostgresOrderRepository:
         if not rows:
             return ()
         lines: dict[OrderId, list[OrderLine]] = {row[0]: [] for row in rows}
-        for order_id, *line in self._sql.fetch_all(_LINES, {"ids": id_array(lines)}):
+        for order_id, *line in self._sql.fetch_fast(_LINES, {"ids": id_array(lines)}):
             lines[order_id].append(OrderLine(*line))
         return [_order(row, tuple(lines[row[0]])) for row in rows]
 

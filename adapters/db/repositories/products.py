@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select, text
 
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array
+from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.price_withdrawals import WITHDRAWAL_COLUMNS, price_withdrawal
 from adapters.db.repositories.outbox import append_events
@@ -65,14 +66,16 @@ _LOCK: Final = (
     .with_for_update(key_share=True)
 )
 # The products of a deactivated seller cannot be ordered.
-_OFFERS: Final = select(
-    products.c.id,
-    products.c.seller_id,
-    products.c.name,
-    products.c.price,
-    products.c.currency,
-    products.c.is_active & accounts.c.is_active,
-).where(equals_any(products.c.id), accounts.c.id == products.c.seller_id)
+_OFFERS: Final = DriverStatement.compile(
+    select(
+        products.c.id,
+        products.c.seller_id,
+        products.c.name,
+        products.c.price,
+        products.c.currency,
+        products.c.is_active & accounts.c.is_active,
+    ).where(equals_any(products.c.id), accounts.c.id == products.c.seller_id)
+)
 
 _INSERT_HISTORY: Final = Insert(price_history, "product_id", "valid_from", "price", "currency", "cause")
 # Prices that a rollback replaced are not honoured for buyers who saw them.
@@ -199,7 +202,7 @@ class PostgresProductRepository:
             self._sql.execute(_WITHDRAW_PROMISES, {"ids": id_array(ids), "moments": f"{{{','.join(times)}}}"})
 
     def offers(self, ids: Collection[ProductId]) -> Mapping[ProductId, Offer]:
-        rows = self._sql.fetch_all(_OFFERS, {"ids": id_array(ids)})
+        rows = self._sql.fetch_fast(_OFFERS, {"ids": id_array(ids)})
         return {
             id_: Offer(id_, seller_id, name, Money(price, currency), is_active)
             for id_, seller_id, name, price, currency, is_active in rows

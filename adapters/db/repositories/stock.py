@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 
 from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array
+from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession
 from adapters.db.repositories.outbox import append_events
 from adapters.db.schema import products, stock, stock_movements
@@ -18,7 +19,7 @@ from scalecommerce_core.domain.stock import Stock
 _INSERT: Final = Insert(stock, "product_id", "on_hand", "reserved")
 _INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "occurred_at", "order_id")
 _UPDATE: Final = Update(stock, ["product_id"], "on_hand", "reserved")
-_LOCK: Final = (
+_LOCK: Final = DriverStatement.compile(
     select(stock.c.product_id, stock.c.on_hand, stock.c.reserved)
     .where(equals_any(stock.c.product_id))
     .order_by(stock.c.product_id)
@@ -66,7 +67,7 @@ class PostgresStockRepository:
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         found = {}
-        for product_id, on_hand, reserved in self._sql.fetch_all(_LOCK, {"ids": id_array(ids)}):
+        for product_id, on_hand, reserved in self._sql.fetch_fast(_LOCK, {"ids": id_array(ids)}):
             found[product_id] = Stock(product_id, on_hand, reserved)
             self._loaded[product_id] = on_hand, reserved
         return found

@@ -117,7 +117,9 @@ for _level in range(1, TOP_TIER + 1):
         postgresql_with={"gin_pending_list_limit": 64},
     )
 # Read by each decision; sellers limit few products.
-Index("products_limited_idx", products.c.id, postgresql_where=text("max_per_buyer IS NOT NULL"))
+Index(
+    "products_limited_idx", products.c.max_per_buyer, products.c.id, postgresql_where=text("max_per_buyer IS NOT NULL")
+)
 Index("products_prominent_idx", products.c.prominence, products.c.id, postgresql_where=text("is_active"))
 
 # No foreign key to products: writers hold the product's lock, products are never deleted, and the check would double
@@ -142,6 +144,6 @@ price_history: Final = Table(
     one_of("cause", PriceCause),
     # Read by each decision: almost always empty.
     Index(
-        "price_history_withdrawn_idx", "product_id", "withdrawn_at", postgresql_where=text("withdrawn_at IS NOT NULL")
+        "price_history_withdrawn_idx", "withdrawn_at", "product_id", postgresql_where=text("withdrawn_at IS NOT NULL")
     ),
 )

@@ -185,6 +185,26 @@ class OrdersContract:
             assert facts == QuotaFacts(withdrawn={product: [WithdrawnPrice(1, NOW, NOW + SECOND)]})
             assert tx.orders.quota_facts([], [product], NOW + 2 * SECOND) == QuotaFacts()
 
+    def test_quota_facts_after_a_claim_are_complete(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(price=5, at=NOW - DAY)
+        stage.order(buyer, {product: 1}, OrderStatus.PENDING)
+        stage.order(buyer, {product: 1}, at=NOW)
+        with store.begin() as tx:
+            tx.orders.claim_undecided(9, NOW)
+            assert tx.orders.quota_facts([], [product], NOW) == QuotaFacts()
+            assert tx.orders.quota_facts([buyer], [product], NOW) == QuotaFacts({buyer: 1})
+        stage.reprice(product, 1, NOW)
+        stage.reprice(product, 5, NOW + SECOND)
+        with store.begin() as tx:
+            tx.products.lock([product])
+            tx.products.withdraw_prices({(product, NOW): PriceWithdrawal(NOW + SECOND, None, "typing error")})
+        limited = stage.product(max_per_buyer=3)
+        with store.begin() as tx:
+            tx.orders.claim_undecided(9, NOW)
+            withdrawn = {product: [WithdrawnPrice(1, NOW, NOW + SECOND)]}
+            assert tx.orders.quota_facts([], [product, limited], NOW) == QuotaFacts({}, {limited: 3}, withdrawn)
+
     def test_units_are_counted_by_buyer_and_product(self, store: Store) -> None:
         stage = Stage(store)
         buyer, other, product, second = stage.account(), stage.account(), stage.product(), stage.product()

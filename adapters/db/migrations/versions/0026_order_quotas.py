@@ -15,7 +15,7 @@ depends_on: Final = None
 
 # The open orders of an account are few, so the index stays small however many orders there are.
 INDEX: Final = "CREATE INDEX orders_open_idx ON orders (buyer_id) WHERE status IN ('CREATED', 'PENDING')"
-LIMITED: Final = "CREATE INDEX products_limited_idx ON products (id) WHERE max_per_buyer IS NOT NULL"
+LIMITED: Final = "CREATE INDEX products_limited_idx ON products (max_per_buyer, id) WHERE max_per_buyer IS NOT NULL"
 # Validated apart: adding a constraint blocks all readers, its validation does not.
 LIMIT: Final = """
 ALTER TABLE products ADD COLUMN max_per_buyer integer;

@@ -19,7 +19,7 @@ ALTER TABLE price_history ADD COLUMN withdrawn_at timestamptz, ADD COLUMN withdr
     ADD COLUMN withdrawal_reason varchar(200)
 """
 INDEX: Final = """
-CREATE INDEX price_history_withdrawn_idx ON price_history (product_id, withdrawn_at) WHERE withdrawn_at IS NOT NULL
+CREATE INDEX price_history_withdrawn_idx ON price_history (withdrawn_at, product_id) WHERE withdrawn_at IS NOT NULL
 """
 
 
