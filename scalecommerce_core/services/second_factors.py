@@ -139,14 +139,16 @@ class SecondFactors:
             raise SecondFactorNotEnabled
         if factor.is_enabled:
             raise SecondFactorEnabled
-        self._verify(account, code, now, address, may_recover=False)
+        verified = self._verify(account, code, now, address, may_recover=False)
         codes = self._new_codes()
-        self._enable(account, codes, who.session_id, now)
+        self._enable(account, verified, codes, who.session_id, now)
         self._record(account.id, address, "switched on")
         return codes
 
     @retry_on(TransactionAborted)
-    def _enable(self, account: Account, codes: Sequence[str], session_id: SessionId, now: datetime) -> None:
+    def _enable(
+        self, account: Account, verified: SecondFactor, codes: Sequence[str], session_id: SessionId, now: datetime
+    ) -> None:
         with self._store.begin() as tx:
             # Others may have logged in with the password alone.
             tx.sessions.revoke_all(account.id, now, keep=session_id)
@@ -154,6 +156,8 @@ class SecondFactors:
             factor = tx.second_factors.lock([account.id]).get(account.id)
             if factor is None or factor.is_enabled:
                 raise SecondFactorEnabled if factor is not None else SecondFactorNotEnabled
+            if factor.encrypted_secret != verified.encrypted_secret:
+                raise Invalid.field("code", "Another secret was set up meanwhile: send a code of the new one.")
             factor.confirmed_at = now
             factor.replace_recovery_codes(codes)
             tx.second_factors.put([factor])

@@ -1,6 +1,6 @@
 """Second factors: enrolment, log-in with codes, recovery, and attacks on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -239,6 +239,23 @@ def test_a_wrong_code_does_not_confirm(guarded: Guarded) -> None:
         guarded.factors.confirm(who, "000000")
     assert set(refused.value.errors) == {"code"}
     guarded.log_in()
+
+
+def test_a_secret_that_is_replaced_during_the_confirmation_is_not_confirmed(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = guarded.identity(guarded.log_in())
+    guarded.factors.begin(who.account_id, PASSWORD)
+    new_codes = guarded.factors._new_codes
+
+    def begin_again() -> Sequence[str]:
+        guarded.factors.begin(who.account_id, PASSWORD)
+        return new_codes()
+
+    monkeypatch.setattr(guarded.factors, "_new_codes", begin_again)
+    with pytest.raises(Invalid, match="Another secret"):
+        guarded.factors.confirm(who, guarded.next_code())
+    assert not guarded.factors.state(who.account_id).is_enabled
 
 
 def test_an_enabled_second_factor_cannot_be_replaced(guarded: Guarded) -> None:
