@@ -14,6 +14,8 @@ LOGGER_NAME: Final = "scalecommerce.security"
 LINES_PER_PERIOD: Final = 100
 """Log lines of one kind in `PERIOD_SECONDS`. Further events are counted, and one line states their number: an attacker
 must not fill the disk."""
+LINES_PER_ADDRESS: Final = 20
+"""Of these, lines with one address: a flood from one address must not hide what others do."""
 PERIOD_SECONDS: Final = 10.0
 FLUSH_SECONDS: Final = 1.0
 
@@ -41,7 +43,8 @@ class EventCounters(Protocol):
 
 
 class LoggingSecurityLog:
-    """Writes one log line per event, at most `LINES_PER_PERIOD` of a kind in a period, and counts every event.
+    """Writes one log line per event, at most `LINES_PER_PERIOD` of a kind in a period and `LINES_PER_ADDRESS` of these
+    with one address, and counts every event.
 
     A thread, started with the first event, passes the counts to `counters` and logs how many events had no line.
     """
@@ -51,6 +54,8 @@ class LoggingSecurityLog:
         self._now = now
         self._lock = threading.Lock()
         self._lines: Counter[SecurityEventKind] = Counter()
+        self._lines_by_address: Counter[tuple[SecurityEventKind, str]] = Counter()
+        self._without_line: Counter[SecurityEventKind] = Counter()
         self._counts: Counter[SecurityEventKind] = Counter()
         self._period_began = now()
         self._stopping = threading.Event()
@@ -63,8 +68,7 @@ class LoggingSecurityLog:
                 self._flusher = threading.Thread(target=self._flush_regularly, name="security-log", daemon=True)
                 self._flusher.start()
             self._counts[event.kind] += 1
-            self._lines[event.kind] += 1
-            has_line = self._lines[event.kind] <= LINES_PER_PERIOD
+            has_line = self._acquire_line(event)
         if has_line:
             fields = {
                 "security_event": event.kind.value,
@@ -76,14 +80,25 @@ class LoggingSecurityLog:
             given = {name: value for name, value in fields.items() if value is not None}
             logger.log(_level(event.kind), "security event", extra=given)
 
+    def _acquire_line(self, event: SecurityEvent) -> bool:
+        kind, of_address = event.kind, (event.kind, event.address)
+        if self._lines[kind] >= LINES_PER_PERIOD or self._lines_by_address[of_address] >= LINES_PER_ADDRESS:
+            self._without_line[kind] += 1
+            return False
+        self._lines[kind] += 1
+        if event.address:
+            self._lines_by_address[of_address] += 1
+        return True
+
     def flush(self) -> None:
         """Pass the counts on; at the end of a period, log how many events of each kind had no line."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
-            without_line: dict[SecurityEventKind, int] = {}
+            without_line: Counter[SecurityEventKind] = Counter()
             if self._now() - self._period_began >= PERIOD_SECONDS:
-                without_line = {kind: lines - LINES_PER_PERIOD for kind, lines in self._lines.items()}
+                without_line, self._without_line = self._without_line, Counter()
                 self._lines.clear()
+                self._lines_by_address.clear()
                 self._period_began = self._now()
         if counts:
             self._counters.add({kind.value: count for kind, count in counts.items()})
@@ -103,9 +118,8 @@ class LoggingSecurityLog:
     @staticmethod
     def _log_events_without_line(without_line: Mapping[SecurityEventKind, int]) -> None:
         for kind, count in without_line.items():
-            if count > 0:
-                fields = {"security_event": kind.value, "count": count}
-                logger.log(_level(kind), "security events without a line of their own", extra=fields)
+            fields = {"security_event": kind.value, "count": count}
+            logger.log(_level(kind), "security events without a line of their own", extra=fields)
 
 
 def _level(kind: SecurityEventKind) -> int:
