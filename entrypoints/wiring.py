@@ -64,6 +64,7 @@ from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing, PricingRules
+from scalecommerce_core.services.reencryption import Reencryption
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.second_factor_check import SecondFactorCheck
@@ -292,6 +293,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             security_log=security_log,
         ),
         pricing=pricing,
+        reencryption=Reencryption(store, cipher),
         relay=OutboxRelay(store, clock, settings.event_retention),
         repricing=Repricing(store, clock, retention=settings.decision_retention, min_epoch=settings.min_epoch),
         search_index=SearchIndex(store),

@@ -18,7 +18,8 @@ class FernetCipher:
     """Encrypts with a key derived from `secret`; decrypts with keys derived from `secret` and `previous`."""
 
     def __init__(self, secret: str, previous: Sequence[str] = ()) -> None:
-        self._keys = MultiFernet([_key(each) for each in (secret, *previous)])
+        self._present = _key(secret)
+        self._keys = MultiFernet([self._present, *map(_key, previous)])
 
     def encrypt(self, content: bytes) -> str:
         return self._keys.encrypt(content).decode()
@@ -28,6 +29,13 @@ class FernetCipher:
             return self._keys.decrypt(encrypted.encode())
         except InvalidToken:
             raise DecryptionFailed from None
+
+    def reencrypt(self, encrypted: str) -> str:
+        try:
+            self._present.decrypt(encrypted.encode())
+        except InvalidToken:
+            return self.encrypt(self.decrypt(encrypted))
+        return encrypted
 
 
 def _key(secret: str) -> Fernet:

@@ -119,6 +119,10 @@ class SecondFactorRepository(Protocol):
         """Lock and read second factors."""
         ...
 
+    def lock_after(self, account_id: AccountId, limit: int) -> Sequence[SecondFactor]:
+        """Lock and read the next `limit` second factors after an account, by account."""
+        ...
+
     def put(self, factors: Collection[SecondFactor]) -> None:
         """Insert second factors, or replace those of the same accounts."""
         ...

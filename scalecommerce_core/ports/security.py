@@ -27,6 +27,13 @@ class SecretCipher(Protocol):
         """Return the content; raise `DecryptionFailed`."""
         ...
 
+    def reencrypt(self, encrypted: str) -> str:
+        """Return a ciphertext of the same content under the present key: the given one if its key is the present one.
+
+        Raise `DecryptionFailed`.
+        """
+        ...
+
 
 class QuoteSigner(Protocol):
     """Signs price quotes, so that nobody else can make or change one. Nothing is stored."""

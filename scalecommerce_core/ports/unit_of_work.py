@@ -155,6 +155,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     EventRepository.assign_sequence: LockRank.EVENT_CONSUMER,
     EventRepository.claim: LockRank.EVENT_CONSUMER,
     WebhookRepository.lock: LockRank.WEBHOOK,
+    WebhookRepository.lock_after: LockRank.WEBHOOK,
     WebhookRepository.subscribed: LockRank.WEBHOOK,
     DeliveryRepository.lock: LockRank.DELIVERY,
     DeliveryRepository.claim_due: LockRank.DELIVERY,
@@ -173,6 +174,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     ApiKeyRepository.record_uses: LockRank.API_KEY,
     ApiKeyRepository.delete_all: LockRank.API_KEY,
     SecondFactorRepository.lock: LockRank.SECOND_FACTOR,
+    SecondFactorRepository.lock_after: LockRank.SECOND_FACTOR,
     SecondFactorRepository.put: LockRank.SECOND_FACTOR,
     SecondFactorRepository.delete: LockRank.SECOND_FACTOR,
 }

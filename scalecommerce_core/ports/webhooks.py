@@ -41,6 +41,10 @@ class WebhookRepository(Protocol):
         """Lock and read endpoints, in id order, deleted ones included."""
         ...
 
+    def lock_after(self, endpoint_id: EndpointId, limit: int) -> Sequence[WebhookEndpoint]:
+        """Lock and read the next `limit` endpoints after an id, in id order, without deleted ones."""
+        ...
+
     def save(self, endpoints: Collection[WebhookEndpoint]) -> None:
         """Update endpoints that this transaction has locked."""
         ...

@@ -30,6 +30,7 @@ from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing
 from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
+from scalecommerce_core.services.reencryption import Reencryption
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.second_factor_check import SecondFactorCheck
@@ -215,6 +216,7 @@ def in_memory_market(
             security_log=security_log,
         ),
         pricing=pricing,
+        reencryption=Reencryption(store, cipher),
         relay=OutboxRelay(store, clock),
         repricing=Repricing(store, clock, pause=lambda _: None),
         search_index=SearchIndex(store),

@@ -66,15 +66,23 @@ class SeededRandomness:
 
 
 class ReversingCipher:
-    """`ports.SecretCipher` for tests: reverses the bytes, which protects nothing."""
+    """`ports.SecretCipher` for tests: reverses the bytes after the name of the key, which protects nothing."""
+
+    def __init__(self, key: str = "encrypted", *former: str) -> None:
+        self._key = key
+        self._keys = {key, *former}
 
     def encrypt(self, content: bytes) -> str:
-        return f"encrypted:{content[::-1].hex()}"
+        return f"{self._key}:{content[::-1].hex()}"
 
     def decrypt(self, encrypted: str) -> bytes:
-        if not encrypted.startswith("encrypted:"):
+        key, colon, content = encrypted.partition(":")
+        if not colon or key not in self._keys:
             raise DecryptionFailed
-        return bytes.fromhex(encrypted.removeprefix("encrypted:"))[::-1]
+        return bytes.fromhex(content)[::-1]
+
+    def reencrypt(self, encrypted: str) -> str:
+        return self.encrypt(self.decrypt(encrypted))
 
 
 class RememberedQuotes:

@@ -22,6 +22,7 @@ from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.reencryption import Reencryption
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.second_factor_check import SecondFactorCheck
@@ -125,6 +126,7 @@ def real_market(
                 security_log=log,
             ),
             pricing=pricing,
+            reencryption=Reencryption(store, cipher),
             relay=OutboxRelay(store, clock),
             repricing=Repricing(store, clock),
             search_index=SearchIndex(store),

@@ -237,6 +237,13 @@ _GET_FACTORS: Final = (
     .order_by(second_factors.c.account_id)
 )
 _LOCK_FACTORS: Final = _GET_FACTORS.with_for_update(key_share=True)
+_LOCK_FACTORS_AFTER: Final = (
+    select(*(second_factors.c[name] for name in _FACTOR))
+    .where(second_factors.c.account_id > bindparam("after", type_=BigInteger))
+    .order_by(second_factors.c.account_id)
+    .limit(bindparam("limit"))
+    .with_for_update(key_share=True)
+)
 _DELETE_FACTORS: Final = delete(second_factors).where(equals_any(second_factors.c.account_id))
 
 
@@ -249,8 +256,14 @@ class PostgresSecondFactorRepository:
         return {row[0]: _factor(row) for row in self._sql.fetch_all(_GET_FACTORS, {"ids": id_array(ids)})}
 
     def lock(self, ids: Collection[AccountId]) -> Mapping[AccountId, SecondFactor]:
-        found = {row[0]: _factor(row) for row in self._sql.fetch_all(_LOCK_FACTORS, {"ids": id_array(ids)})}
-        self._enabled.update(each.account_id for each in found.values() if each.is_enabled)
+        return {each.account_id: each for each in self._locked(_LOCK_FACTORS, {"ids": id_array(ids)})}
+
+    def lock_after(self, account_id: AccountId, limit: int) -> Sequence[SecondFactor]:
+        return self._locked(_LOCK_FACTORS_AFTER, {"after": account_id, "limit": limit})
+
+    def _locked(self, statement: Any, parameters: Mapping[str, object]) -> Sequence[SecondFactor]:
+        found = [_factor(row) for row in self._sql.fetch_all(statement, parameters)]
+        self._enabled.update(each.account_id for each in found if each.is_enabled)
         return found
 
     def put(self, factors: Collection[SecondFactor]) -> None:

@@ -47,6 +47,16 @@ _GET_MANY: Final = (
     .order_by(webhook_endpoints.c.id)
 )
 _LOCK: Final = _GET_MANY.with_for_update(key_share=True)
+_LOCK_AFTER: Final = (
+    select(*(webhook_endpoints.c[name] for name in _ENDPOINT))
+    .where(
+        webhook_endpoints.c.id > bindparam("after", type_=BigInteger),
+        webhook_endpoints.c.deleted_at.is_(None),
+    )
+    .order_by(webhook_endpoints.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(key_share=True)
+)
 _COUNTS: Final = (
     select(webhook_endpoints.c.owner_id, func.count())
     .where(equals_any(webhook_endpoints.c.owner_id), webhook_endpoints.c.deleted_at.is_(None))
@@ -87,6 +97,9 @@ class PostgresWebhookRepository:
 
     def lock(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, WebhookEndpoint]:
         return {row[0]: _endpoint(row) for row in self._sql.fetch_all(_LOCK, {"ids": id_array(ids)})} if ids else {}
+
+    def lock_after(self, endpoint_id: EndpointId, limit: int) -> Sequence[WebhookEndpoint]:
+        return [_endpoint(row) for row in self._sql.fetch_all(_LOCK_AFTER, {"after": endpoint_id, "limit": limit})]
 
     def save(self, changed: Collection[WebhookEndpoint]) -> None:
         self._sql.update(_UPDATE_ENDPOINTS, [_endpoint_row(endpoint, ("id", *_CHANGING)) for endpoint in changed])

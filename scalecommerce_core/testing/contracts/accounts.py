@@ -209,6 +209,20 @@ class AccountsContract:
         with store.begin() as tx:
             assert tx.second_factors.get_many([owner, other]) == {owner: evolve(confirmed, account_id=owner)}
 
+    def test_second_factors_are_locked_in_the_order_of_accounts(self, store: Store) -> None:
+        stage = Stage(store)
+        owners = sorted(stage.account() for _ in range(4))
+        factors = [SecondFactor(owner, f"secret of {owner}", NOW) for owner in owners]
+        with store.begin() as tx:
+            tx.second_factors.put(factors[::-1])
+        with store.begin() as tx:
+            assert list(tx.second_factors.lock_after(owners[0], 2)) == factors[1:3]
+            assert list(tx.second_factors.lock_after(owners[2], 2)) == factors[3:]
+            tx.second_factors.put([evolve(factors[3], last_step=7)])
+        with store.begin() as tx:
+            assert [each.last_step for each in tx.second_factors.lock_after(owners[2], 1)] == [7]
+            assert list(tx.second_factors.lock_after(owners[3], 1)) == []
+
     def test_emails_are_stored_with_all_fields(self, store: Store) -> None:
         owner = Stage(store).account()
         with store.begin() as tx:

@@ -21,3 +21,9 @@ class SecretCipherContract:
     def test_text_that_is_no_ciphertext_is_refused(self, cipher: SecretCipher, text: str) -> None:
         with pytest.raises(DecryptionFailed):
             cipher.decrypt(text)
+        with pytest.raises(DecryptionFailed):
+            cipher.reencrypt(text)
+
+    def test_a_ciphertext_of_the_present_key_is_not_encrypted_again(self, cipher: SecretCipher) -> None:
+        encrypted = cipher.encrypt(CONTENT)
+        assert cipher.reencrypt(encrypted) == encrypted

@@ -97,6 +97,21 @@ class WebhooksContract:
             assert tx.webhooks.get_many([made.id]) == {made.id: made}
             assert tx.webhooks.get_many([made.id])[made.id].failing_since == NOW
 
+    def test_endpoints_are_locked_in_the_order_of_ids_without_deleted_ones(self, store: Store) -> None:
+        made = [endpoint(store) for _ in range(4)]
+        with store.begin() as tx:
+            found = tx.webhooks.lock([made[1].id])[made[1].id]
+            found.delete(NOW)
+            tx.webhooks.save([found])
+        with store.begin() as tx:
+            assert list(tx.webhooks.lock_after(EndpointId(made[0].id - 1), 2)) == [made[0], made[2]]
+            assert list(tx.webhooks.lock_after(made[2].id, 2)) == made[3:]
+            made[3].secrets = (WebhookSecret("encrypted again"),)
+            tx.webhooks.save(made[3:])
+        with store.begin() as tx:
+            assert list(tx.webhooks.lock_after(made[2].id, 1)) == made[3:]
+            assert list(tx.webhooks.lock_after(made[3].id, 1)) == []
+
     def test_deliveries_are_stored_with_all_fields(self, store: Store) -> None:
         made = delivery(store, endpoint(store), seq=None, body='{"ü": "\\u0000"}')
         with store.begin() as tx:

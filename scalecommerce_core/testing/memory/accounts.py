@@ -157,6 +157,10 @@ class MemorySecondFactors:
 
     lock = get_many
 
+    def lock_after(self, account_id: AccountId, limit: int) -> Sequence[SecondFactor]:
+        following = sorted(each.account_id for each in self._factors.all() if each.account_id > account_id)
+        return list(self._factors.get_many(following[:limit]).values())
+
     def put(self, factors: Collection[SecondFactor]) -> None:
         for factor in factors:
             self._factors.put(factor.account_id, factor)

@@ -52,6 +52,10 @@ class MemoryEndpoints:
 
     get_many = lock
 
+    def lock_after(self, endpoint_id: EndpointId, limit: int) -> Sequence[WebhookEndpoint]:
+        following = sorted(e.id for e in self._endpoints.all() if e.id > endpoint_id and e.deleted_at is None)
+        return list(self._endpoints.get_many(following[:limit]).values())
+
     def count_by_owner(self, owners: Collection[AccountId]) -> Mapping[AccountId, int]:
         counts: dict[AccountId, int] = {}
         for endpoint in self._endpoints.all():

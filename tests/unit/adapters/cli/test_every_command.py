@@ -62,6 +62,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "events tail": ["--after", "0"],
     "torture": ["--quick"],
     "security events": ["--days", "2"],
+    "security reencrypt": [],
     "webhooks verify": ["1"],
     "webhooks list": [],
     "webhooks deliveries": ["--limit", "10"],

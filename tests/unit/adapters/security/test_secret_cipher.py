@@ -25,6 +25,12 @@ def test_a_previous_secret_decrypts_what_it_encrypted() -> None:
         FernetCipher(SECRET).decrypt(encrypted)
 
 
+def test_a_ciphertext_of_a_former_key_is_encrypted_with_the_present_one() -> None:
+    encrypted = FernetCipher(OTHER).encrypt(b"content")
+    renewed = FernetCipher(SECRET, [OTHER]).reencrypt(encrypted)
+    assert FernetCipher(SECRET).decrypt(renewed) == b"content"
+
+
 def test_a_changed_ciphertext_is_refused() -> None:
     cipher = FernetCipher(SECRET)
     encrypted = cipher.encrypt(b"content")
