@@ -34,7 +34,8 @@ class RedisSecurityCounters:
                 pipe.expire(key, RETENTION)
                 pipe.execute()
         except RedisError as error:
-            logger.warning("security events were not counted while Redis is away: %s", describe_error(error))
+            # No warning: the log has the events, and a command must not warn of a Redis that it does not need.
+            logger.info("security events were not counted while Redis is away: %s", describe_error(error))
 
     def read(self, days: int) -> dict[date, dict[str, int]]:
         """Return the number of events by kind for each of the last `days` days, today first; raise `Unavailable`."""

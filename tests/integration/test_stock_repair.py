@@ -16,8 +16,9 @@ from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderLineRequest, PlaceOrder
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderLineRequest, OrderRules, PlaceOrder
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 from tests.integration.engine_process import run
@@ -67,7 +68,11 @@ def test_rows_that_were_changed_by_sql_are_repaired(database: str, engine: Engin
 
 def test_orders_continue_during_a_repair(database: str, engine: Engine) -> None:
     store, clock = PostgresStore(engine), SettableClock(NOW)
-    stage, ordering, catalog = Stage(store), Ordering(store, clock), Catalog(store, clock)
+    stage, ordering, catalog = (
+        Stage(store),
+        Ordering(store, clock, OrderRules(quotas=OrderQuotas(open_orders=0))),
+        Catalog(store, clock),
+    )
     buyer = stage.account()
     products = [stage.product(stock=1_000) for _ in range(3)]
     change(database, "UPDATE stock SET on_hand = on_hand - 7, reserved = 300")
