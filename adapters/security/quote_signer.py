@@ -1,10 +1,11 @@
 """`ports.QuoteSigner` with HMAC-SHA256."""
 
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
 from typing import Final
 
+from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.price_quote import PriceQuote
 
@@ -27,7 +28,7 @@ class HmacQuoteSigner:
             int(quote.expires_at.timestamp()),
         )  # fmt: skip
         content = " ".join(map(str, fields)).encode()
-        return f"{_encode(content)}.{_encode(self._mac(content))}"
+        return f"{to_base64url(content)}.{to_base64url(self._mac(content))}"
 
     def verify(self, text: str) -> PriceQuote | None:
         if len(text) > MAX_LENGTH or not text.isascii():
@@ -50,10 +51,6 @@ class HmacQuoteSigner:
 
     def _mac(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, "sha256")
-
-
-def _encode(content: bytes) -> str:
-    return urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _decode(text: str) -> bytes:

@@ -308,6 +308,9 @@ class Overloaded(Unavailable):
 
     code = "overloaded"
 
+    def __init__(self, message: str = "The server is overloaded: retry the request in a few seconds.") -> None:
+        super().__init__(message)
+
 
 class SchemaMismatch(Unavailable):
     """The store has the tables of another release; the message says whether to migrate it or to upgrade the code."""

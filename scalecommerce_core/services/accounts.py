@@ -1,6 +1,5 @@
 """Accounts: sign-up, log-in, profile and password."""
 
-import base64
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from scalecommerce_core.domain.account import (
     normal_email,
     normal_reason,
 )
+from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
@@ -507,7 +507,7 @@ def _password_stamp(account: Account | None) -> str:
     if account is None or account.password_hash is None:
         return ""
     digest = hashlib.sha256(f"device {account.password_hash}".encode()).digest()[:16]
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return to_base64url(digest)
 
 
 def disable_webhooks(tx: Transaction, owner: AccountId, because: str) -> None:

@@ -1,6 +1,5 @@
 """API keys: creation, rotation, revocation, and the identity that a key gives."""
 
-import base64
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from scalecommerce_core.domain.api_key import API_KEY_START, ApiKey, Scope, api_key_digest
+from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import Forbidden, NotFound, QuotaReached, TokenNotValid, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import Clock, Randomness, SecurityEvent, SecurityEventKind, SecurityLog, Store
@@ -142,7 +142,7 @@ class ApiKeys:
             tx.api_keys.record_uses(uses)
 
     def _new_secret(self) -> str:
-        return API_KEY_START + base64.urlsafe_b64encode(self._randomness.secret(SECRET_BYTES)).rstrip(b"=").decode()
+        return API_KEY_START + to_base64url(self._randomness.secret(SECRET_BYTES))
 
     def _record(self, key: ApiKey, address: str, what: str) -> None:
         detail = f"{what} {key.id}"

@@ -1,6 +1,5 @@
 """Outgoing e-mails: queued in the transaction that causes them, sent in the background, repeated after failures."""
 
-import base64
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from attrs import frozen
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import TOKEN_BYTES, AccountToken, TokenPurpose, account_state, token_digest
+from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import Conflict, ConnectionLost, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, EmailId
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
@@ -217,7 +217,7 @@ class Emails:
             return tx.account_tokens.purge(self._clock.now(), limit)
 
     def _new_token(self) -> str:
-        return base64.urlsafe_b64encode(self._randomness.secret(TOKEN_BYTES)).rstrip(b"=").decode()
+        return to_base64url(self._randomness.secret(TOKEN_BYTES))
 
 
 def drop_email_changes(tx: Transaction, account_id: AccountId) -> None:

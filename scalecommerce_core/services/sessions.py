@@ -1,6 +1,5 @@
 """Sessions: tokens, their exchange, and the check that a session still allows access."""
 
-import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,6 +8,7 @@ from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.account import Account, Lifetimes, Session, SessionClient
 from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.product_views import ESTABLISHED_AFTER, ViewerTrust
@@ -291,4 +291,4 @@ def _viewer_trust(tx: Transaction, account: Account, session: Session) -> Viewer
 
 def _access_id(refresh_id: str) -> str:
     """The `jti` of the access token issued with this refresh token: 128 bits that do not reveal the refresh token's."""
-    return base64.urlsafe_b64encode(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16]).rstrip(b"=").decode()
+    return to_base64url(hashlib.sha256(f"access {refresh_id}".encode()).digest()[:16])

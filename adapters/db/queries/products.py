@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, bindparam, func, select, true
 
 from adapters.db.core.bulk_statements import equals_any, id_array, text_array
 from adapters.db.core.change_notifications import VISIBILITY_HORIZON
-from adapters.db.price_withdrawals import WITHDRAWAL_COLUMNS, price_withdrawal
+from adapters.db.price_changes import CHANGE_COLUMNS, price_change
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.facets import FacetCounter
@@ -23,7 +23,6 @@ from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
-from scalecommerce_core.domain.product import PriceCause, PriceChange
 from scalecommerce_core.queries import (
     CategoryRef,
     Facet,
@@ -75,12 +74,7 @@ _SNAPSHOT: Final = select(_HORIZON.c.horizon, *_FOUND.c).select_from(_HORIZON.ou
 _CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 _HISTORY: Final = (
     select(
-        price_history.c.price,
-        price_history.c.currency,
-        price_history.c.valid_from,
-        price_history.c.cause,
-        price_history.c.is_withdrawn,
-        *WITHDRAWAL_COLUMNS,
+        *CHANGE_COLUMNS,
     )
     .join(products, products.c.id == price_history.c.product_id)
     .where(equals_any(price_history.c.product_id), products.c.withdrawn_at.is_(None))
@@ -136,17 +130,7 @@ class ProductQueries:
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
         changes = [
-            PriceChange(
-                product_id,
-                Money(price, currency),
-                valid_from,
-                PriceCause(cause),
-                is_withdrawn,
-                price_withdrawal(withdrawal),
-            )
-            for price, currency, valid_from, cause, is_withdrawn, *withdrawal in self._executor.fetch(
-                _HISTORY, {"ids": id_array([product_id])}
-            )
+            price_change(product_id, row) for row in self._executor.fetch(_HISTORY, {"ids": id_array([product_id])})
         ]
         if not changes:
             return None

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, text
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
-from adapters.db.price_withdrawals import WITHDRAWAL_COLUMNS, price_withdrawal
+from adapters.db.price_changes import CHANGE_COLUMNS, price_change
 from adapters.db.repositories.outbox import append_events
 from adapters.db.repositories.views import add_views
 from adapters.db.schema import Moment, accounts, categories, category_ids, price_history, product_ids, products
@@ -93,12 +93,7 @@ _WITHDRAW_PROMISES: Final = text(
 _PRICES_SINCE: Final = (
     select(
         price_history.c.product_id,
-        price_history.c.price,
-        price_history.c.currency,
-        price_history.c.valid_from,
-        price_history.c.cause,
-        price_history.c.is_withdrawn,
-        *WITHDRAWAL_COLUMNS,
+        *CHANGE_COLUMNS,
     )
     .where(
         equals_any(price_history.c.product_id),
@@ -211,16 +206,8 @@ class PostgresProductRepository:
     def prices_since(self, ids: Collection[ProductId], since: datetime) -> Mapping[ProductId, Sequence[PriceChange]]:
         found: dict[ProductId, list[PriceChange]] = {product_id: [] for product_id in ids}
         rows = self._sql.fetch_all(_PRICES_SINCE, {"ids": id_array(ids), "since": since})
-        for product_id, price, currency, valid_from, cause, is_withdrawn, *withdrawal in rows:
-            change = PriceChange(
-                product_id,
-                Money(price, currency),
-                valid_from,
-                PriceCause(cause),
-                is_withdrawn,
-                price_withdrawal(withdrawal),
-            )
-            found[product_id].append(change)
+        for product_id, *values in rows:
+            found[product_id].append(price_change(product_id, values))
         return found
 
     def add_views(self, counts: ViewCounts, *, extra_weights: ViewCounts = NO_VIEWS, past: bool = False) -> None:

@@ -89,7 +89,7 @@ class HashingPool:
         if self._by_client.get(client, 0) >= self._max_waiting_per_client:
             raise TooManyAttempts.of("log-ins or sign-ups of this client at once", timedelta(seconds=1))
         if self._size >= self._max_waiting and not self._evict_for(client, priority):
-            raise _overloaded()
+            raise Overloaded
         entry = _Waiting(client, asyncio.get_running_loop().create_future())
         self._waiting[priority].setdefault(client, deque()).append(entry)
         self._count(client, 1)
@@ -139,7 +139,7 @@ class HashingPool:
                 entry = most[-1]
                 self._remove(entry, other)
                 if not entry.start.done():
-                    entry.start.set_exception(_overloaded())
+                    entry.start.set_exception(Overloaded())
                 return True
         return False
 
@@ -157,7 +157,3 @@ class HashingPool:
             self._by_client[client] = count
         else:
             del self._by_client[client]
-
-
-def _overloaded() -> Overloaded:
-    return Overloaded("The server is overloaded: retry the request in a few seconds.")

@@ -106,10 +106,10 @@ class ReaderThreads:
             return
         longest = max(self._queues, key=lambda each: len(self._queues[each]))
         if len(self._queues[longest]) <= own + 1:
-            raise _overloaded()
+            raise Overloaded
         turn = self._queues[longest][-1]
         self._remove(longest, turn)
-        turn[0].set_exception(_overloaded())
+        turn[0].set_exception(Overloaded())
 
     def _append(self, turn: _Turn) -> None:
         self._queues.setdefault(turn[1].key, deque()).append(turn)
@@ -134,7 +134,3 @@ class ReaderThreads:
                 turn[0].set_result(None)
                 return
         self._free += 1
-
-
-def _overloaded() -> Overloaded:
-    return Overloaded("The server is overloaded: retry the request in a few seconds.")

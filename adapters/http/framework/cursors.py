@@ -12,6 +12,7 @@ import msgspec
 from attrs import frozen
 
 from adapters.http.framework.problems import invalid_fields
+from scalecommerce_core.domain.base64url import to_base64url
 
 MIN_KEY_BYTES: Final = 32
 MAC_BYTES: Final = 16
@@ -47,7 +48,7 @@ class Cursors:
 
     def encode(self, position: Position, context: bytes) -> str:
         content = msgspec.json.encode((position.direction.value, *position.key))
-        return _encode_base64(self._mac(content, context) + content)
+        return to_base64url(self._mac(content, context) + content)
 
     def decode(self, text: str, context: bytes) -> Position:
         """Decode a cursor; raise a 400 `Problem` that names `cursor` if it is invalid for this context."""
@@ -67,10 +68,6 @@ def encode_context(parts: Sequence[Any]) -> bytes:
     return msgspec.json.encode(parts, enc_hook=str)
 
 
-def _encode_base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
 def _decode_base64(text: str) -> bytes:
     """The decoded bytes, or no bytes, for which no signature is valid, if the text is not canonical base64."""
     if len(text) > MAX_LENGTH or not text.isascii():
@@ -80,7 +77,7 @@ def _decode_base64(text: str) -> bytes:
     except binascii.Error:
         return b""
     # The last character may contain unused bits; only the canonical spelling is accepted.
-    return content if _encode_base64(content) == text else b""
+    return content if to_base64url(content) == text else b""
 
 
 def _invalid_cursor() -> Exception:

@@ -149,7 +149,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.Unavailable("The database is unreachable."),
     errors.TransactionAborted("The transaction conflicted with another one."),
     errors.ConnectionLost("The connection to the database was lost."),
-    errors.Overloaded("The server is overloaded: retry the request in a few seconds."),
+    errors.Overloaded(),
     errors.GatewayUnavailable("The payment gateway has not responded yet: read the order later for the result."),
 )
 """At least one problem of each kind."""
