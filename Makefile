@@ -91,6 +91,10 @@ sbom: .venv/.ready ## The software bill of materials of a deployment in build/sb
 		--output-file build/sbom.cdx.json >/dev/null
 	@echo "build/sbom.cdx.json"
 
+.PHONY: audit
+audit: $(UV) ## Compare the packages of uv.lock with known vulnerabilities; asks osv.dev
+	@$(UV) audit --frozen --no-dev --preview-features audit-command $(ARGS)
+
 .PHONY: format
 format: .venv/.ready ## Format the code and apply the safe fixes of `lint`
 	@$(BIN)/ruff check --fix
