@@ -270,14 +270,14 @@ class Settings:
         3_600, "Lifetime of a staff session that is not used.", validator=_positive
     )
     staff_session_seconds: int = _setting(43_200, "Lifetime of a staff session from log-in on.", validator=_positive)
-    api_key_rotation_hours: int = _setting(
-        24, "How long the former secret of a rotated API key is valid; 0: not at all.", validator=_from_zero
-    )
-    session_retention_days: int = _setting(30, "How long ended sessions are kept.", validator=_days)
     refresh_grace_seconds: int = _setting(
         10,
         "Time after its exchange in which a refresh token returns the same new pair again; 0: none.",
         validator=_from_zero,
+    )
+    session_retention_days: int = _setting(30, "How long ended sessions are kept.", validator=_days)
+    api_key_rotation_hours: int = _setting(
+        24, "How long the former secret of a rotated API key is valid; 0: not at all.", validator=_from_zero
     )
     price_promise_seconds: int = _setting(
         600, "How long a former price is honoured after a price change.", validator=_positive
@@ -348,6 +348,13 @@ class Settings:
         "Shortest interval between runs of a pricing policy, except of staff. Policies with a shorter one run at this"
         " interval.",
         validator=_positive,
+    )
+    pricing_policies: str = _setting(
+        "",
+        "Additional pricing policies, comma-separated: modules (`my_shop.policies`), classes in them"
+        " (`my_shop.policies:Markup`) or files (`markup.py`). The API, workers and commands load them;"
+        " policies of installed packages are always loaded.",
+        validator=_policies,
     )
     login_attempts: int = _setting(
         10,
@@ -443,13 +450,6 @@ class Settings:
         " case-insensitive; empty: none.",
         validator=_patterns,
     )
-    pricing_policies: str = _setting(
-        "",
-        "Additional pricing policies, comma-separated: modules (`my_shop.policies`), classes in them"
-        " (`my_shop.policies:Markup`) or files (`markup.py`). The API, workers and commands load them;"
-        " policies of installed packages are always loaded.",
-        validator=_policies,
-    )
     trusted_proxies: str = _setting(
         "",
         "Reverse proxies whose headers are read: addresses and networks, comma-separated, `unix` for those on a Unix"
@@ -523,7 +523,7 @@ class Settings:
     webhook_tests_per_host: int = _setting(
         60, "Verification and test messages to a host in a minute; 0: no limit.", validator=_from_zero
     )
-    webhook_tests_in_total: int = _setting(
+    webhook_tests_total: int = _setting(
         600, "Verification and test messages in a minute; 0: no limit.", validator=_from_zero
     )
     webhook_concurrency: int = _setting(

@@ -365,7 +365,7 @@ def _webhook_rules(settings: Settings) -> WebhookRules:
         endpoints_per_account=settings.webhook_endpoints_per_account,
         tests_per_account=settings.webhook_tests_per_account,
         tests_per_host=settings.webhook_tests_per_host,
-        tests_in_total=settings.webhook_tests_in_total,
+        tests_total=settings.webhook_tests_total,
         retention=settings.event_retention,
         allow_loopback=settings.webhooks_allow_loopback,
     )

@@ -94,7 +94,7 @@ def real_market(
             randomness=SeededRandomness(),
             cipher=cipher,
             sender=RecordingSender(),
-            rules=WebhookRules(tests_per_account=0, tests_per_host=0, tests_in_total=0),
+            rules=WebhookRules(tests_per_account=0, tests_per_host=0, tests_total=0),
         )
         yield Market(
             accounts=accounts,

@@ -50,7 +50,7 @@ class WebhookRules:
     """Verification and test messages of an account in a minute; 0: no limit."""
     tests_per_host: int = 60
     """Verification and test messages to a host in a minute; 0: no limit."""
-    tests_in_total: int = 600
+    tests_total: int = 600
     """Verification and test messages in a minute; 0: no limit."""
     retention: timedelta = timedelta(days=30)
     """Age at which deliveries and their logs are purged, as that of events."""
@@ -103,7 +103,7 @@ class WebhooksBase:
         keys = (
             ("webhook tests per account", rules.tests_per_account, str(owner)),
             ("webhook tests per host", rules.tests_per_host, urlsplit(url).hostname or ""),
-            ("webhook tests in total", rules.tests_in_total, ""),
+            ("webhook tests in total", rules.tests_total, ""),
         )
         uses = [(RateLimit(name, events, TEST_WINDOW), key) for name, events, key in keys if events]
         wait = self._limiter.acquire(uses, now) if uses else None

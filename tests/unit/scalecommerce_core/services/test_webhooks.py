@@ -558,7 +558,7 @@ def test_an_operator_may_verify_an_endpoint(silent: Post, seller: Account) -> No
 
 
 def test_test_messages_are_limited_per_account_host_and_in_total(shop: Shop, seller: Account, buyer: Account) -> None:
-    post = Post(shop, WebhookRules(tests_per_account=3, tests_per_host=4, tests_in_total=6))
+    post = Post(shop, WebhookRules(tests_per_account=3, tests_per_host=4, tests_total=6))
     made = post.create(seller)
     commands = [acting(made, seller)] * 3
 
