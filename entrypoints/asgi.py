@@ -82,7 +82,7 @@ def request_policy(chosen: Settings) -> RequestPolicy:
     forwarded = ForwardedRequests(proxies, ProxyHeaders(chosen.proxy_headers), with_host=bool(hosts))
     bodies = BodyLimits(chosen.body_seconds, chosen.body_megabytes * 1024 * 1024)
     cors = CorsPolicy(chosen.origins)
-    return RequestPolicy(forwarded if proxies else None, hosts, cors or None, bodies)
+    return RequestPolicy(forwarded if proxies else None, hosts, cors or None, bodies, chosen.hsts_seconds)
 
 
 def _log_errors_of_loop() -> None:

@@ -508,6 +508,12 @@ class Settings:
         "Origins whose pages may use the API in browsers, comma-separated: `https://shop.example`; empty: none.",
         validator=_origins,
     )
+    hsts_seconds: int = _setting(
+        0,
+        "`max-age` of `Strict-Transport-Security`, with `includeSubDomains`, in responses to https requests;"
+        " 31536000 is a year; 0: none, as the proxy sets it.",
+        validator=_from_zero,
+    )
     worker_concurrency: int = _setting(
         2,
         "Task processes of one Celery worker, in addition to one for webhooks and one for repricing.",

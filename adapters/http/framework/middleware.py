@@ -64,6 +64,8 @@ class RequestPolicy:
     cors: CorsPolicy | None = None
     """Origins whose pages may use the API; None for none."""
     bodies: BodyLimits = BodyLimits()  # noqa: RUF009 - it is immutable
+    hsts_seconds: int = 0
+    """`max-age` of Strict-Transport-Security in responses to https requests; 0 for none."""
 
 
 DEFAULT_POLICY: Final = RequestPolicy()
@@ -92,6 +94,9 @@ class BaselineMiddleware:
         self._limit = limit
         self._forwarded, self._hosts, self._cors = policy.forwarded, policy.hosts, policy.cors
         self._bodies = BodyReception(policy.bodies)
+        self._hsts: tuple[tuple[bytes, bytes], ...] = ()
+        if policy.hsts_seconds:
+            self._hsts = ((b"strict-transport-security", b"max-age=%d; includeSubDomains" % policy.hsts_seconds),)
         # Ids of this process: a random prefix and a counter. Request ids need not be unpredictable, so a random id for
         # each request would be a waste.
         self._request_ids = map(f"{token_hex(4)}%08x".__mod__, count(1))
@@ -104,10 +109,12 @@ class BaselineMiddleware:
             self._forwarded.apply(scope)
         if self._cors is not None:
             send = self._cors.add_headers(scope, send)
+        # Browsers ignore the header in responses over http (RFC 6797, section 7.2).
+        hsts = self._hsts if self._hsts and scope["scheme"] == "https" else ()
         if self._fast_path is not None and (ready := await self._try_fast_path(self._fast_path, scope)) is not None:
             status, headers, body, request_id_header = ready
             named = (b"x-request-id", self._request_id(request_id_header))
-            await send({"type": "http.response.start", "status": status, "headers": [*headers, named]})
+            await send({"type": "http.response.start", "status": status, "headers": [*headers, *hsts, named]})
             await send({"type": "http.response.body", "body": body})
             return
         request_id_header, content_length, hosts, authorized, header_bytes = _read_request_headers(scope["headers"])
@@ -122,7 +129,7 @@ class BaselineMiddleware:
                 started = True
                 headers = message.get("headers", ())
                 names = {name for name, _ in headers}
-                added = [(b"x-request-id", request_id), *_SECURITY_HEADERS]
+                added = [(b"x-request-id", request_id), *_SECURITY_HEADERS, *hsts]
                 if _CONTENT_SECURITY_POLICY[0] not in names:
                     added.append(_CONTENT_SECURITY_POLICY)
                 if personal and _PRIVATE_NO_STORE[0] not in names:

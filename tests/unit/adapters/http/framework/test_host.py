@@ -98,6 +98,29 @@ def test_page_links_have_the_scheme_and_host_of_the_clients_request(shop: Market
     assert answer(shop.anybody.get(f"{PRODUCTS}?page_size=1"))["next"].startswith(f"http://testserver{PRODUCTS}?")
 
 
+def test_https_responses_have_strict_transport_security_if_the_operator_wants_it(shop: Marketplace) -> None:
+    policy = RequestPolicy(ForwardedRequests(TrustedProxies(hops=1)), hsts_seconds=31_536_000)
+    https, http = {"X-Forwarded-Proto": "https"}, {"X-Forwarded-Proto": "http"}
+    with marketplace(policy=policy) as strict:
+        product = f"{PRODUCTS}{strict.person().list()['id']}/"
+        # The third request for a product is answered by the fast path.
+        for path in (
+            product,
+            product,
+            product,
+            "/",
+            "/docs",
+            f"{PRODUCTS}?page_size=0",
+            "/nothing",
+            "/readyz",
+            "/a%2fb",
+        ):
+            sent = strict.anybody.get(path, headers=https).headers.get_list("strict-transport-security")
+            assert sent == ["max-age=31536000; includeSubDomains"]
+            assert "strict-transport-security" not in strict.anybody.get(path, headers=http).headers
+            assert "strict-transport-security" not in shop.anybody.get(path, headers=https).headers
+
+
 def test_a_view_is_counted_by_the_forwarded_address_on_the_fast_path(shop: Marketplace) -> None:
     for number in (1, 1, 2):
         answer(shop.anybody.get(f"{PRODUCTS}1/", headers={"X-Forwarded-For": f"203.0.113.{number}"}))
