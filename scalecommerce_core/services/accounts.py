@@ -56,7 +56,7 @@ from scalecommerce_core.services.second_factor_check import (
     SecondFactorRejected,
     SecondFactorRequired,
 )
-from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessions, TokenPair
+from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessions, TokenPair, lock_open_session
 
 logger = logging.getLogger(__name__)
 
@@ -267,8 +267,8 @@ class Accounts:
     ) -> None:
         """Replace the password and revoke all other sessions, and on request all API keys.
 
-        An account with a second factor needs a `code`. Raise `Invalid`, which names the field, or `TooManyAttempts` as
-        `check_password` does.
+        An account with a second factor needs a `code`. Raise `Invalid`, which names the field, `TooManyAttempts` as
+        `check_password` does, or `TokenNotValid` if the session was revoked meanwhile.
         """
         now = self._clock.now()
         account = self.check_password(who.account_id, old, field_name="old_password", address=address)
@@ -283,10 +283,9 @@ class Accounts:
             account = self._locked(tx.accounts.lock([who.account_id]).get(who.account_id), who.account_id)
             tx.accounts.save([evolve(account, password_hash=hashed)])
             tx.sessions.revoke_all(who.account_id, now, keep=who.session_id)
-            own = list(tx.sessions.lock([who.session_id]).values())
-            for session in own:
-                session.end_grace()
-            tx.sessions.save(own)
+            own = lock_open_session(tx, who.session_id)
+            own.end_grace()
+            tx.sessions.save([own])
             drop_email_changes(tx, who.account_id)
             if self._emails is not None:
                 self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)

@@ -13,7 +13,7 @@ from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import Clock, Randomness, SecurityEvent, SecurityEventKind, SecurityLog, Store
 from scalecommerce_core.queries import ApiKeyState, SessionQueries
 from scalecommerce_core.services.retry import retry_on
-from scalecommerce_core.services.sessions import Identity, session_ended
+from scalecommerce_core.services.sessions import Identity, lock_open_session
 
 MAX_API_KEYS: Final = 20
 """Most valid keys of an account."""
@@ -76,9 +76,7 @@ class ApiKeys:
             account = tx.accounts.lock([who.account_id]).get(who.account_id)
             if account is None or not account.is_active:
                 raise NotFound("account", who.account_id)
-            session = tx.sessions.lock([who.session_id]).get(who.session_id)
-            if session is None or session.revoked_at is not None:
-                raise session_ended()
+            lock_open_session(tx, who.session_id)
             if Scope.STAFF in scopes and not (who.is_staff and account.is_staff):
                 raise Forbidden("Only staff may create keys with the scope staff.")
             if sum(key.is_valid(now) for key in tx.api_keys.lock_all(who.account_id)) >= MAX_API_KEYS:
@@ -98,9 +96,10 @@ class ApiKeys:
 
     @retry_on(TransactionAborted)
     def rotate(self, who: Identity, key_id: ApiKeyId, address: str = "") -> CreatedKey:
-        """Replace the secret of a key; raise `NotFound`."""
+        """Replace the secret of a key; raise `NotFound`, or `TokenNotValid` as `create`."""
         now, secret = self._clock.now(), self._new_secret()
         with self._store.begin() as tx:
+            lock_open_session(tx, who.session_id)
             key = _find(tx.api_keys.lock_all(who.account_id), key_id, now)
             key.rotate(secret, now, self._rotation_grace)
             tx.api_keys.save([key])

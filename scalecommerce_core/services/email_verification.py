@@ -6,7 +6,7 @@ from datetime import datetime
 from attrs import evolve
 
 from scalecommerce_core.domain.account import Account, normal_email
-from scalecommerce_core.domain.account_token import TokenPurpose, token_digest
+from scalecommerce_core.domain.account_token import TokenPurpose, account_state, token_digest
 from scalecommerce_core.domain.errors import Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.outgoing_email import EmailKind
@@ -75,7 +75,7 @@ class EmailVerification:
         account = self._account(account_id)
         if recipient == account.email:
             raise Invalid.field("email", "This is your address already.")
-        self._accounts.check_owner(account_id, password, code, address=address)
+        account = self._accounts.check_owner(account_id, password, code, address=address)
         self._count([recipient, account.email], address, now)
         self._queue_change(recipient, account, now)
 
@@ -131,7 +131,11 @@ class EmailVerification:
             self._emails.queue(tx, kind, {recipient: account_id}, now)
 
     @retry_on(TransactionAborted)
-    def _queue_change(self, recipient: str, account: Account, now: datetime) -> None:
+    def _queue_change(self, recipient: str, checked: Account, now: datetime) -> None:
         with self._store.begin() as tx:
+            account = tx.accounts.lock([checked.id]).get(checked.id)
+            # A reset of the password drops earlier requests; none with the former password may follow it.
+            if account is None or account_state(account) != account_state(checked):
+                raise Invalid.field("password", "The account has changed meanwhile: try again.")
             self._emails.queue(tx, EmailKind.CHANGE_EMAIL, {recipient: account.id}, now)
             self._emails.notify(tx, EmailKind.EMAIL_CHANGE_REQUESTED, account, now)

@@ -30,7 +30,7 @@ from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.retry import retry_on
 from scalecommerce_core.services.second_factor_check import SecondFactorCheck, SecondFactorRejected
-from scalecommerce_core.services.sessions import Identity
+from scalecommerce_core.services.sessions import Identity, lock_open_session
 
 
 class SecondFactorEnabled(Conflict):
@@ -152,6 +152,7 @@ class SecondFactors:
         with self._store.begin() as tx:
             # Others may have logged in with the password alone.
             tx.sessions.revoke_all(account.id, now, keep=session_id)
+            lock_open_session(tx, session_id)
             self._emails.notify(tx, EmailKind.SECOND_FACTOR_ENABLED, account, now)
             factor = tx.second_factors.lock([account.id]).get(account.id)
             if factor is None or factor.is_enabled:

@@ -270,6 +270,16 @@ def session_ended() -> TokenNotValid:
     return TokenNotValid("The session has ended: log in again.")
 
 
+def lock_open_session(tx: Transaction, session_id: SessionId) -> Session:
+    """Lock the session of a caller, before a change that would outlast it; raise `TokenNotValid` if it was revoked
+    after the caller was identified, such as by a reset of the password.
+    """
+    session = tx.sessions.lock([session_id]).get(session_id)
+    if session is None or session.revoked_at is not None:
+        raise session_ended()
+    return session
+
+
 def allows(state: SessionState | None, identity: Identity) -> bool:
     """Whether a session in this state still gives the rights of `identity`; None: there is no such session."""
     return (

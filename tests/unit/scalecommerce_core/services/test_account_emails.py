@@ -1,8 +1,10 @@
 """Password reset, verification and change of e-mail addresses, and the delivery of their e-mails."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
@@ -17,15 +19,17 @@ from scalecommerce_core.domain.errors import (
     TokenNotValid,
     TooManyAttempts,
 )
-from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId
 from scalecommerce_core.domain.outgoing_email import MAX_ATTEMPTS, RETRY_DELAYS
-from scalecommerce_core.ports import EmailFailure, SecurityEventKind
+from scalecommerce_core.ports import EmailFailure, SecurityEventKind, Transaction
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.emails import EmailDisabled, EmailRules, EmailSummary
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.services.sessions import Identity
 from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing import (
+    CountingOneTimePasswords,
     MemoryStore,
     RecordedSecurityEvents,
     RecordingEmailSender,
@@ -387,20 +391,67 @@ def test_a_reset_revokes_api_keys_and_the_notice_says_so(mailing: Mailing) -> No
     market.password_reset.confirm(mailing.reset_token(), PASSWORD)
     with pytest.raises(TokenNotValid):
         market.api_keys.identify(key.secret)
-    with pytest.raises(NotFound):
+    with pytest.raises(TokenNotValid):
         market.api_keys.rotate(thief, key.key.id)
     mailing.deliver()
     assert "API keys were revoked" in mailing.sender.sent[-1].text
 
 
-def test_a_key_is_not_created_by_a_session_that_a_reset_ended_meanwhile(mailing: Mailing) -> None:
-    """Attack: the reset runs between the check of the password and the creation."""
-    market = mailing.market
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda market, who, _key: market.api_keys.create(who, "Backdoor", ["orders:read"]),
+        lambda market, who, key: market.api_keys.rotate(who, key),
+        lambda market, who, _key: market.accounts.change_password(who, PASSWORD, "the password of the thief"),
+        lambda market, who, _key: market.email_verification.request_change(
+            who.account_id, "thief@example.com", PASSWORD
+        ),
+        lambda market, who, _key: market.second_factors.confirm(
+            who, CountingOneTimePasswords().code(market.clock.now().timestamp())
+        ),
+    ],
+    ids=["new key", "rotated key", "password", "e-mail address", "second factor"],
+)
+def test_nothing_that_a_thief_began_before_a_reset_is_completed_after_it(
+    act: Callable[[Market, Identity, ApiKeyId], object],
+) -> None:
+    """Attack: requests with the former password are in progress while the owner resets it."""
+    for position in itertools.count():
+        mailing = Mailing()
+        if not reset_before_transaction(mailing, position, act):
+            break
+        assert mailing.can_log_in(NEW)
+        assert mailing.market.api_keys.list_valid(mailing.owner.id) == []
+        assert "Confirm your new e-mail address" not in [subject for _, subject in mailing.deliver()]
+    assert position > 0
+
+
+def reset_before_transaction(
+    mailing: Mailing, position: int, act: Callable[[Market, Identity, ApiKeyId], object]
+) -> bool:
+    """Reset the password before the transaction of this number in `act`; return False if there are fewer."""
+    market, begin, begun = mailing.market, mailing.memory.begin, itertools.count()
     thief = market.sessions.identify(market.accounts.log_in(mailing.owner.email, PASSWORD).access)
-    market.password_reset.confirm(mailing.reset_token(), NEW)
-    with pytest.raises(TokenNotValid):
-        market.api_keys.create(thief, "Backdoor", ["orders:read"])
-    assert market.api_keys.list_valid(mailing.owner.id) == []
+    key = market.api_keys.create(thief, "Backdoor", ["orders:read"]).key
+    market.second_factors.begin(thief.account_id, PASSWORD)
+    token, was_reset = mailing.reset_token(), False
+
+    def reset_first() -> AbstractContextManager[Transaction]:
+        nonlocal was_reset
+        if not was_reset and next(begun) == position:
+            was_reset = True
+            market.password_reset.confirm(token, NEW)
+        return begin()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mailing.memory, "begin", reset_first)
+        try:
+            act(market, thief, key.id)
+        except (Invalid, NotFound, TokenNotValid):
+            assert was_reset
+        else:
+            assert not was_reset
+    return was_reset
 
 
 @pytest.mark.parametrize("revoke", [False, True])
