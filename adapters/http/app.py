@@ -86,7 +86,7 @@ def create_app(
             dependencies.cache.products,
             dependencies.view_tracker,
             dependencies.authenticator.identify_from_memory,
-            policy.hosts.is_accepted,
+            policy.hosts,
         ),
         on_error=record_refusals(dependencies.security_log),
         policy=policy,

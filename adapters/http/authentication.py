@@ -50,7 +50,7 @@ class RevokedSessions:
         self._lifetime = lifetime
         self._limit = limit
         self._clock = clock
-        self._revoked: set[SessionId] = set()
+        self.sessions: set[SessionId] = set()
         self._expiries: deque[tuple[float, SessionId]] = deque()
         self._incomplete_until = float("-inf")
         self._heartbeat_deadline = float("-inf")
@@ -59,10 +59,10 @@ class RevokedSessions:
         """Requests heartbeats from the feed."""
 
     def __contains__(self, session: SessionId) -> bool:
-        return session in self._revoked
+        return session in self.sessions
 
     def __len__(self) -> int:
-        return len(self._revoked)
+        return len(self.sessions)
 
     def is_complete(self) -> bool:
         """Whether every session that was revoked more than `HEARTBEAT_TIMEOUT` ago is known; if not, requests a
@@ -79,14 +79,14 @@ class RevokedSessions:
         now = self._clock()
         expiries = self._expiries
         while expiries and expiries[0][0] <= now:
-            self._revoked.discard(expiries.popleft()[1])
+            self.sessions.discard(expiries.popleft()[1])
         for session in sessions:
-            if session not in self._revoked:
-                self._revoked.add(session)
+            if session not in self.sessions:
+                self.sessions.add(session)
                 expiries.append((now + self._lifetime, session))
         while len(expiries) > self._limit:
             self._incomplete_until, session = expiries.popleft()
-            self._revoked.discard(session)
+            self.sessions.discard(session)
 
     def on_start(self) -> None:
         """The feed starts or restarts: memory does not decide before the next heartbeat."""
@@ -129,7 +129,7 @@ class Authenticator:
 
     def _read(self, token: str) -> Identity:
         identity = self._sessions.read(token)
-        if identity.session_id in self.revoked:
+        if identity.session_id in self.revoked.sessions:
             raise session_ended()
         return identity
 

@@ -1,7 +1,7 @@
 """Decides which requests for a product count as views, and identifies the viewer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
@@ -19,6 +19,8 @@ BOT_CACHE_SIZE: Final = 4_096
 """User agents whose match with the bot patterns is cached."""
 USER_AGENT_BYTES: Final = 512
 """Bytes of a user agent that are read. Clients choose its length, so it must be bounded."""
+# Looking up a member of an enumeration takes longer than looking up a name.
+_BUYER, _UNKNOWN = ViewerTrust.BUYER, ViewerTrust.UNKNOWN
 ORIGIN_CACHE_SIZE: Final = 16_384
 """Addresses whose origins are cached."""
 
@@ -42,30 +44,37 @@ class ViewTracker:
 
     def record_view(self, scope: Scope, identity: Identity | None, product_id: ProductId, seller_id: AccountId) -> None:
         """Record a successful request for a product if it counts as a view. Never blocks."""
-        if scope["method"] != "GET":
-            return
+        if scope["method"] == "GET":
+            self.record_get(dict(scope["headers"]), scope.get("client"), identity, product_id, seller_id)
+
+    def record_get(
+        self,
+        headers: Mapping[bytes, bytes],
+        address: tuple[str, int] | None,
+        identity: Identity | None,
+        product_id: ProductId,
+        seller_id: AccountId,
+    ) -> None:
+        """`record_view` for a GET request with these headers from this address."""
         if identity is not None and (identity.is_staff or identity.account_id == seller_id):
             return
-        agent = b""
-        for name, value in scope["headers"]:
-            if name == b"user-agent":
-                agent = value
-            elif name in PREFETCH_HEADERS and b"prefetch" in value.lower():
-                return
-        user_agent = agent[:USER_AGENT_BYTES].decode("latin-1")
+        if not PREFETCH_HEADERS.isdisjoint(headers) and any(
+            b"prefetch" in headers.get(name, b"").lower() for name in PREFETCH_HEADERS
+        ):
+            return
+        user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_BYTES].decode("latin-1")
         if self._is_bot(user_agent):
             return
-        if identity is not None and identity.trust is ViewerTrust.BUYER:
+        if identity is not None and identity.trust is _BUYER:
             # Buyers behind one address are counted in full; each is subject to the cap of an address.
             client = f"account {identity.account_id}"
-            self._views.record_view(product_id, client, origins=(client,), trust=ViewerTrust.BUYER)
+            self._views.record_view(product_id, client, origins=(client,), trust=_BUYER)
             return
-        address = scope.get("client")
         host = address[0] if address else ""
         if identity is not None:
             client, trust = f"account {identity.account_id}", identity.trust
         else:
-            client, trust = f"address {host} {user_agent}", ViewerTrust.UNKNOWN
+            client, trust = f"address {host} {user_agent}", _UNKNOWN
         self._views.record_view(product_id, client, origins=view_origins(host), trust=trust)
 
 

@@ -191,28 +191,28 @@ class RedisViewCounter:
     ) -> None:
         at = self._now()
         viewer, viewer_key = "", 0
-        origin_keys: Sequence[int] = ()
+        counts: Mapping[int, int] = {}
         if not client or not self._window:
             origins = ()
         else:
             # Within the process Python's hash is enough, at an eighth of the cost of blake2b.
             viewer_key = hash((product_id, client))
-            if self._is_repeated(viewer_key, at):
+            last = self._seen.get(viewer_key) or self._seen_before.get(viewer_key)
+            if last is not None and abs(at - last) < self._window:
                 return
-            found = self._origin_keys(product_id, origins, at)
+            found = self._count_origins(product_id, origins, at)
             if found is None:
                 self._capped += 1
                 return
-            viewer, origin_keys = self._viewer_hash(product_id, client, at), found
+            viewer, counts = self._viewer_hash(product_id, client, at), found
         with self._lock:
             if len(self._unpushed) >= MAX_UNPUSHED:
                 self._uncounted += 1
                 return
             if viewer:
                 self._remember(viewer_key, at)
-            for key in origin_keys:
-                self._by_origin[key] = self._by_origin.get(key, 0) + 1
-            self._unpushed.append((viewer, at, product_id, origins, trust - 1))
+            self._by_origin.update(counts)
+            self._unpushed.append((viewer, at, product_id, origins, trust.value - 1))
             if self._pusher is None:
                 # Started here and not in the constructor: a thread does not survive a fork.
                 self._process = uuid4().hex
@@ -273,10 +273,6 @@ class RedisViewCounter:
             self._key = day, key
         return key
 
-    def _is_repeated(self, viewer_key: int, at: float) -> bool:
-        last = self._seen.get(viewer_key) or self._seen_before.get(viewer_key)
-        return last is not None and abs(at - last) < self._window
-
     def _remember(self, viewer_key: int, at: float) -> None:
         if at - self._generation_began >= self._window or len(self._seen) >= MAX_REMEMBERED:
             self._seen_before, self._seen, self._generation_began = self._seen, {}, at
@@ -284,19 +280,24 @@ class RedisViewCounter:
 
     # --- origins
 
-    def _origin_keys(self, product_id: ProductId, origins: Sequence[str], at: float) -> Sequence[int] | None:
-        """Keys of the counts of this process that a view adds to; None if one of them has reached its cap."""
+    def _count_origins(self, product_id: ProductId, origins: Sequence[str], at: float) -> Mapping[int, int] | None:
+        """The counts of this process to which a view adds, with this view; None if one of them has reached its cap."""
         day = int(at // DAY_SECONDS)
         if day != self._by_origin_day or len(self._by_origin) >= MAX_COUNTED:
             self._by_origin, self._by_origin_day = {}, day
-        counts, keys = self._by_origin, list[int]()
+        known, counts = self._by_origin, dict[int, int]()
         for (of_product, in_total), origin in zip(self._caps, origins, strict=False):
-            for cap, key in ((of_product, hash((product_id, origin)) if of_product else 0), (in_total, hash(origin))):
-                if cap:
-                    if counts.get(key, 0) >= cap:
-                        return None
-                    keys.append(key)
-        return keys
+            if of_product:
+                key = hash((product_id, origin))
+                counts[key] = known.get(key, 0) + 1
+                if counts[key] > of_product:
+                    return None
+            if in_total:
+                key = hash(origin)
+                counts[key] = known.get(key, 0) + 1
+                if counts[key] > in_total:
+                    return None
+        return counts
 
     def _capped_cells(self, product_id: ProductId, origins: Sequence[str], day: int) -> Sequence[int]:
         """For each cap of a view: the cap, and the cells of its count in the two rows of the sketch."""

@@ -91,7 +91,8 @@ class JwtTokens:
         self._issuer = issuer
         self._audience = audience
         self._access_seconds = math.inf if access_lifetime is None else access_lifetime.total_seconds()
-        self._verified_tokens: dict[str, tuple[Claims, int]] = {}
+        self._verified_tokens: dict[str, tuple[Claims, float, float]] = {}
+        """The claims, and the times in seconds from and before which they are valid."""
         # `read` gets the time as an argument and checks it; PyJWT would use the clock of the machine.
         self._jwt = jwt.PyJWT(
             {
@@ -135,16 +136,16 @@ class JwtTokens:
             if len(self._verified_tokens) >= VERIFIED_CACHE_SIZE:
                 self._verified_tokens.clear()
             self._verified_tokens[token] = found
-        claims, valid_from = found
-        longest = self._access_seconds if claims.kind is TokenKind.ACCESS else math.inf
-        if claims.expires_at <= now or valid_from + longest <= now.timestamp():
+        claims, begins, ends = found
+        seconds = now.timestamp()
+        if seconds >= ends:
             raise TokenNotValid("The token has expired.")
-        if valid_from > (now + CLOCK_SKEW).timestamp():
+        if seconds < begins:
             raise TokenNotValid("The token was issued for a time in the future.")
         return claims
 
-    def _verify(self, token: str) -> tuple[Claims, int]:
-        """Return the claims of a token that is valid except for its times, and the later of `iat` and `nbf`."""
+    def _verify(self, token: str) -> tuple[Claims, float, float]:
+        """Return the claims of a token that is valid except for its times, and these times in seconds."""
         header, payload = self._verify_signature(token)
         try:
             claims = _claims(payload)
@@ -152,7 +153,10 @@ class JwtTokens:
             raise TokenNotValid("The token has invalid claims.") from None
         if header.get("typ") != TYP[claims.kind]:
             raise TokenNotValid("The token's type and its claims do not agree.")
-        return claims, max(payload["iat"], payload.get("nbf", payload["iat"]))
+        valid_from = max(payload["iat"], payload.get("nbf", payload["iat"]))
+        longest = self._access_seconds if claims.kind is TokenKind.ACCESS else math.inf
+        ends = min(claims.expires_at.timestamp(), valid_from + longest)
+        return claims, valid_from - CLOCK_SKEW.total_seconds(), ends
 
     def _verify_signature(self, token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return header and payload after checking signature, issuer, audience and the presence of all claims."""

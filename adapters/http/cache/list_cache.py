@@ -182,6 +182,10 @@ class ListCache:
 def _url_digest(request: Request) -> str:
     """Return a digest of the URL with scheme and host, on which the links in a response depend.
 
-    Clients choose the length of a URL; the digest bounds the memory that a key takes.
+    Clients choose the length of a URL; the digest bounds the memory that a key takes. Starlette's `URL`, which would be
+    parsed for it, takes longer than the look-up in the cache.
     """
-    return sha256(str(request.url).encode()).hexdigest()
+    scope = request.scope
+    host = request.headers.get("host") or str(scope.get("server"))
+    parts = (scope.get("scheme", "http"), host, scope.get("root_path", ""), scope["path"])
+    return sha256("\0".join(parts).encode() + b"\0" + scope.get("query_string", b"")).hexdigest()

@@ -26,7 +26,8 @@ class Hosts:
         lower = [entry.lower().encode() for entry in entries]
         self._exact = frozenset(entry for entry in lower if not entry.startswith(b"*."))
         self._suffixes = tuple(entry.removeprefix(b"*") for entry in lower if entry.startswith(b"*."))
-        self._accepted: set[bytes] = set()
+        self.accepted: set[bytes] = set()
+        """Headers that were accepted lately."""
 
     def __bool__(self) -> bool:
         """Whether the hosts are limited."""
@@ -34,7 +35,7 @@ class Hosts:
 
     def is_accepted(self, host: bytes | None) -> bool:
         """Whether requests for this Host header are answered."""
-        return host in self._accepted or self.find_problem(host, 1, is_health_check=False) is None
+        return host in self.accepted or self.find_problem(host, 1, is_health_check=False) is None
 
     def find_problem(self, host: bytes | None, count: int, *, is_health_check: bool) -> Problem | None:
         """The problem with the Host header of a request; `count` is the number of such headers.
@@ -42,7 +43,7 @@ class Hosts:
         A missing, duplicate or malformed header is a 400 (RFC 9112, section 3.2), another host a 421 (RFC 9110,
         section 15.5.20). Health checks need no Host header and may name any host, since load balancers use addresses.
         """
-        if host in self._accepted and count == 1:
+        if host in self.accepted and count == 1:
             return None
         if not host:
             return None if is_health_check and count <= 1 else Problem(400, "The Host header is missing.", code=_CODE)
@@ -55,9 +56,9 @@ class Hosts:
             return None
         if self and not self._is_listed(host.lower(), match["name"].lower()):
             return misdirected_request()
-        if len(self._accepted) >= _MAX_CACHED:
-            self._accepted.clear()
-        self._accepted.add(host)
+        if len(self.accepted) >= _MAX_CACHED:
+            self.accepted.clear()
+        self.accepted.add(host)
         return None
 
     def _is_listed(self, host: bytes, name: bytes) -> bool:

@@ -111,12 +111,19 @@ class BaselineMiddleware:
             send = self._cors.add_headers(scope, send)
         # Browsers ignore the header in responses over http (RFC 6797, section 7.2).
         hsts = self._hsts if self._hsts and scope["scheme"] == "https" else ()
-        if self._fast_path is not None and (ready := await self._try_fast_path(self._fast_path, scope)) is not None:
-            status, headers, body, request_id_header = ready
-            named = (b"x-request-id", self._request_id(request_id_header))
-            await send({"type": "http.response.start", "status": status, "headers": [*headers, *hsts, named]})
-            await send({"type": "http.response.body", "body": body})
-            return
+        if self._fast_path is not None:
+            try:
+                ready = self._fast_path(scope)
+                if ready is not None and not isinstance(ready, tuple):
+                    ready = await ready
+            except Exception:  # noqa: BLE001 - the regular path raises it again and handles it
+                ready = None
+            if ready is not None:
+                status, headers, body, request_id_header = ready
+                named = (b"x-request-id", self._request_id(request_id_header))
+                await send({"type": "http.response.start", "status": status, "headers": [*headers, *hsts, named]})
+                await send({"type": "http.response.body", "body": body})
+                return
         request_id_header, content_length, hosts, authorized, header_bytes = _read_request_headers(scope["headers"])
         request_id = self._request_id(request_id_header)
         personal = authorized or scope["method"] not in {"GET", "HEAD"}
@@ -170,13 +177,6 @@ class BaselineMiddleware:
         logger.error("unexpected error", extra=about, exc_info=error)
         return None if started else internal_error(name).response()
 
-    async def _try_fast_path(self, fast_path: FastPath, scope: Scope) -> PreparedResponse | None:
-        try:
-            response = fast_path(scope)
-            return response if response is None or isinstance(response, tuple) else await response
-        except Exception:  # noqa: BLE001 - the regular path raises it again and handles it
-            return None
-
     def _request_id(self, request_id_header: bytes | None) -> bytes:
         return (
             request_id_header
@@ -186,15 +186,19 @@ class BaselineMiddleware:
 
     def _reject_by_target(self, scope: Scope, hosts: Sequence[bytes], header_bytes: int) -> Response | None:
         """A 400, 404 or 421 for the Host header or the path, a 414 or 431 for the size of the target or headers."""
-        problem = find_excess(scope, header_bytes) or self._hosts.find_problem(
-            hosts[0] if hosts else None, len(hosts), is_health_check=scope["path"] in HEALTH_CHECKS
-        )
+        problem = find_excess(scope, header_bytes)
+        if problem is None and not (len(hosts) == 1 and hosts[0] in self._hosts.accepted):
+            problem = self._hosts.find_problem(
+                hosts[0] if hosts else None, len(hosts), is_health_check=scope["path"] in HEALTH_CHECKS
+            )
         if problem is None and has_encoded_slash(scope):
             problem = Problem(404, "There is no resource at this URL.")
         return None if problem is None else problem.response()
 
     def _reject_by_content_length(self, content_length: bytes) -> Response | None:
         """A 400 or 413 for the Content-Length header."""
+        if content_length == b"0":
+            return None
         # `int` would also accept a sign, spaces and underscores (RFC 9110, section 8.6).
         if not content_length.isdigit():
             return Problem(400, "The Content-Length header is not a number.", code="malformed").response()

@@ -6,10 +6,10 @@ from typing import Any, Final
 from starlette.types import Scope
 
 from adapters.http.cache.product_cache import ProductCache, ProductCacheEntry
-from adapters.http.framework.auth import BEARER, MAX_TOKEN_LENGTH
+from adapters.http.framework.auth import MAX_TOKEN_LENGTH
 from adapters.http.framework.content_negotiation import MAX_CACHED_LENGTH, accepts_json
-from adapters.http.framework.host import ANY_HOST
-from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse, has_encoded_slash
+from adapters.http.framework.host import ANY_HOST, Hosts
+from adapters.http.framework.middleware import BASELINE_HEADERS, PreparedResponse
 from adapters.http.framework.problems import problem_from_error
 from adapters.http.framework.request_limits import HEADER_LIMIT
 from adapters.http.framework.routing import MAX_ID
@@ -21,6 +21,9 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.services.sessions import Identity
 
 _ID_START: Final = len(ROOT)
+MAX_PATHS: Final = 10_000
+"""Paths whose products are remembered. Clients choose paths, so the number must be bounded."""
+_BEARER: Final = b"Bearer "
 _MAX_PATH_LENGTH: Final = _ID_START + len(str(MAX_ID)) + 1
 
 
@@ -43,38 +46,48 @@ class ProductFastPath:
         cache: ProductCache,
         view_tracker: ViewTracker,
         identify: Identify,
-        is_host_accepted: Callable[[bytes | None], bool] = ANY_HOST.is_accepted,
+        hosts: Hosts = ANY_HOST,
     ) -> None:
         self._cache = cache
         self._view_tracker = view_tracker
         self._identify = identify
-        self._is_host_accepted = is_host_accepted
+        self._hosts = hosts
+        self._products: dict[str, ProductId] = {}
 
     def __call__(self, scope: Scope) -> PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None:
         path: str = scope["path"]
-        if (
-            not path.startswith(ROOT)
-            or len(path) > _MAX_PATH_LENGTH
-            or scope["method"] != "GET"
-            or scope.get("root_path")
-        ):
+        product = self._products.get(path) or self._read_path(path)
+        if product is None or scope["method"] != "GET" or scope.get("root_path"):
             return None
-        if scope.get("query_string") or has_encoded_slash(scope):
-            # Any query string is invalid here: the regular route answers it with a 400, an encoded slash with a 404.
-            return None
-        number = path[_ID_START:-1]
-        if not (number.isascii() and number.isdigit()) or number[0] == "0" or path[-1] != "/":
+        raw_path = scope.get("raw_path")
+        if scope.get("query_string") or (raw_path is not None and len(raw_path) != len(path)):
+            # Any query string is invalid here: the regular route answers it with a 400. It also handles encoded paths,
+            # and answers an encoded slash with a 404.
             return None
         request_headers = _index_headers(scope["headers"])
-        if request_headers is None or int(number) > MAX_ID or not self._is_host_accepted(request_headers.get(b"host")):
+        if request_headers is None:
             return None
-        product = ProductId(int(number))
+        host = request_headers.get(b"host")
+        if host not in self._hosts.accepted and not self._hosts.is_accepted(host):
+            return None
         entry = self._cache.get_valid(product)
         return (
             self._load_and_respond(product, scope, request_headers)
             if entry is None
             else self._respond(product, entry, scope, request_headers)
         )
+
+    def _read_path(self, path: str) -> ProductId | None:
+        """The product of a path; None for other paths."""
+        if not path.startswith(ROOT) or len(path) > _MAX_PATH_LENGTH:
+            return None
+        number = path[_ID_START:-1]
+        if not (number.isascii() and number.isdigit()) or number[0] == "0" or path[-1] != "/" or int(number) > MAX_ID:
+            return None
+        if len(self._products) >= MAX_PATHS:
+            self._products.clear()
+        product = self._products[path] = ProductId(int(number))
+        return product
 
     async def _load_and_respond(
         self, product: ProductId, scope: Scope, request_headers: RequestHeaders
@@ -99,18 +112,18 @@ class ProductFastPath:
         if if_none_match is not None and if_none_match != entry.etag_bytes:
             # The regular path parses lists, weak tags and `*`.
             return None
-        self._view_tracker.record_view(scope, identity, product, entry.seller)
+        self._view_tracker.record_get(request_headers, scope.get("client"), identity, product, entry.seller)
         if if_none_match is not None:
             return 304, headers[2:], b"", request_headers.get(b"x-request-id")
         return 200, headers, entry.body, request_headers.get(b"x-request-id")
 
     def _authenticate_bearer(self, authorization: bytes) -> Identity | None:
         """The identity of a valid Bearer token, or None, also if it is not known at once."""
-        scheme, _, token = authorization.decode("latin-1").partition(" ")
-        if len(token) > MAX_TOKEN_LENGTH or scheme.lower() != BEARER or not (token := token.strip()):
+        if len(authorization) > len(_BEARER) + MAX_TOKEN_LENGTH or not authorization.startswith(_BEARER):
+            # The regular path reads other forms, such as "bearer", and responds with errors.
             return None
         try:
-            identity = self._identify(token)
+            identity = self._identify(authorization[len(_BEARER) :].decode("latin-1"))
         except MarketError:
             return None
         if identity is not None and identity.scopes is not None and KeyScope.PRODUCTS_READ not in identity.scopes:

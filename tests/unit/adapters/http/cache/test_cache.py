@@ -26,6 +26,7 @@ from adapters.http.cache.product_cache import STALE_WHILE_REVALIDATE_SECONDS, Pr
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, decode_entry, encode_entry
 from adapters.http.cache.single_flight import SingleFlight
 from adapters.http.framework.operation import Call
+from adapters.http.resources import product_fast_path
 from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
@@ -813,6 +814,18 @@ def test_the_fast_path_counts_views(place: Marketplace, seller: Person, buyer: P
         who.get(f"{PRODUCTS}{product}/", headers={"If-None-Match": first.headers["etag"]})
     place.flush_views()
     assert place.market.queries.products([product])[product].count_viewed == 4
+
+
+def test_the_number_of_remembered_paths_is_bounded(
+    place: Marketplace, anybody: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product_fast_path, "MAX_PATHS", 3)
+    fast_path = cast(Any, place.client)._transport._app.fast_path
+    fast_path._products.clear()
+    for number in range(1, 9):
+        anybody.get(f"{PRODUCTS}{number}/")
+        assert fast_path._products[f"{PRODUCTS}{number}/"] == number
+        assert len(fast_path._products) <= 3
 
 
 def test_the_fast_path_responds_503_while_the_database_is_away(

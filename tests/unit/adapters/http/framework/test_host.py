@@ -76,7 +76,7 @@ def test_the_number_of_remembered_hosts_is_bounded() -> None:
     hosts = Hosts()
     for number in range(5_000):
         assert hosts.is_accepted(b"h%d" % number)
-    assert len(hosts._accepted) <= 1_024
+    assert len(hosts.accepted) <= 1_024
 
 
 @pytest.fixture(scope="module")
