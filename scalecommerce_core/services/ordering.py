@@ -3,12 +3,11 @@
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
@@ -23,9 +22,8 @@ from scalecommerce_core.domain.errors import (
     Unavailable,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
-from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, NotMoney, minor_units
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE
 from scalecommerce_core.domain.order import (
-    MAX_LINES,
     MAX_QUANTITY,
     Order,
     OrderLine,
@@ -34,8 +32,7 @@ from scalecommerce_core.domain.order import (
     RefundLine,
 )
 from scalecommerce_core.domain.order_quotas import INTAKE_TIME, BuyerHoldings, OrderQuotas
-from scalecommerce_core.domain.price_history import PricePromise, promised_prices
-from scalecommerce_core.domain.price_quote import PriceQuote
+from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import (
@@ -48,6 +45,19 @@ from scalecommerce_core.ports import (
     Transaction,
 )
 from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, run_idempotent
+from scalecommerce_core.services.order_lines import (
+    NO_PROMISE,
+    OrderLineRequest,
+    PriceQuotes,
+    PromisedPrices,
+    QuotedLines,
+    QuotePrices,
+    SignedQuote,
+    price_lines,
+    quoted_units,
+    read_promises,
+    reduced_lines,
+)
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNotVerified, VerifiedAccounts
@@ -60,24 +70,6 @@ EXPIRY_RETRY_DELAY = timedelta(minutes=5)
 
 
 @frozen
-class OrderLineRequest:
-    """One line of an order request.
-
-    `price`, if given, is the unit price that the buyer saw and expects to pay: minor units of the product's currency,
-    or a decimal string. `quote` is the text of a price quote (`Ordering.quote_prices`).
-    """
-
-    product_id: ProductId
-    quantity: int
-    price: int | str | None = None
-    quote: str | None = None
-
-    def price_in(self, currency: str) -> int | None:
-        """`price` in minor units; raise `NotMoney` for a text that is not an amount in this currency."""
-        return minor_units(self.price, currency) if isinstance(self.price, str) else self.price
-
-
-@frozen
 class PlaceOrder:
     """The caller makes `id` before the first attempt, so that a retry does not place a second order."""
 
@@ -85,25 +77,6 @@ class PlaceOrder:
     owner: AccountId
     lines: Sequence[OrderLineRequest]
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
-
-    quoted: ClassVar[Mapping[int, PriceQuote]] = {}
-    """Valid quotes by the index of the line: none, until intake has read the quotes."""
-
-
-@frozen
-class QuotePrices:
-    """Request quotes of the prices in force for the units of these lines; `price` and `quote` of a line are ignored."""
-
-    buyer: AccountId
-    lines: Sequence[OrderLineRequest]
-
-
-@frozen
-class SignedQuote:
-    """A price quote, and its text for `OrderLineRequest.quote`."""
-
-    quote: PriceQuote
-    text: str
 
 
 @frozen
@@ -216,9 +189,7 @@ class Ordering:
         self._clock = clock
         self._rules = rules
         self._verified = verified
-        self._quote_signer = quote_signer
-
-    # --- price quotes
+        self._quotes = PriceQuotes(quote_signer, rules.price_promise)
 
     @retry_on(TransactionAborted, ConnectionLost)
     def quote_prices(self, commands: Sequence[QuotePrices]) -> list[Sequence[SignedQuote] | MarketError]:
@@ -226,72 +197,10 @@ class Ordering:
 
         Errors: `Invalid`, which names lines as `order_item[0].product`.
         """
-        promise = self._rules.price_promise
-        # Quotes have whole seconds.
-        expires_at = self._clock.now().replace(microsecond=0) + promise.lasts
+        now = self._clock.now()
         with self._store.begin() as tx:
             offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
-
-        def quote(command: QuotePrices) -> Sequence[SignedQuote]:
-            if self._quote_signer is None or not promise.quoted_units:
-                raise Invalid.field("order_item", "This marketplace makes no price quotes.")
-            if not 1 <= len(command.lines) <= MAX_LINES:
-                raise Invalid.field("order_item", f"A request has 1 to {MAX_LINES} lines, not {len(command.lines)}.")
-            errors: dict[str, list[str]] = {}
-            quotes = []
-            for index, line in enumerate(command.lines):
-                offer = offers.get(line.product_id)
-                if offer is None or not offer.is_active:
-                    errors[f"order_item[{index}].product"] = [f"Product {line.product_id} is not for sale."]
-                elif not 1 <= line.quantity <= promise.quoted_units:
-                    message = f"A price is quoted for 1 to {promise.quoted_units} units."
-                    errors[f"order_item[{index}].quantity"] = [message]
-                else:
-                    price = offer.price
-                    made = PriceQuote(
-                        offer.product_id, command.buyer, price.minor, price.currency, line.quantity, expires_at
-                    )
-                    quotes.append(SignedQuote(made, self._quote_signer.sign(made)))
-            if errors:
-                raise Invalid(errors)
-            return quotes
-
-        return apply_each(commands, quote)
-
-    def _read_quotes(
-        self, commands: Sequence[PlaceOrder], now: datetime
-    ) -> Sequence["PlaceOrder | _QuotedLines | MarketError"]:
-        """The requested lines of each command: itself if it has no quotes."""
-        if not any(line.quote for command in commands for line in command.lines):
-            return commands
-        return apply_each(commands, lambda command: self._apply_quotes(command, now))
-
-    def _apply_quotes(self, command: PlaceOrder, now: datetime) -> "_QuotedLines":
-        """The lines with the prices of their quotes; an expired quote is a price that the buyer saw.
-
-        Raise `Invalid` for a quote that was not made for this buyer and product, or for another price.
-        """
-        lines: list[OrderLineRequest] = []
-        quotes: dict[int, PriceQuote] = {}
-        errors: dict[str, list[str]] = {}
-        for index, line in enumerate(command.lines):
-            lines.append(line)
-            if line.quote is None:
-                continue
-            quote = None if self._quote_signer is None else self._quote_signer.verify(line.quote)
-            if quote is None or (quote.buyer_id, quote.product_id) != (command.owner, line.product_id):
-                errors[f"order_item[{index}].quote"] = ["This is no quote for you and this product."]
-                continue
-            with suppress(NotMoney):  # reported later
-                if line.price_in(quote.currency) not in {None, quote.price}:
-                    errors[f"order_item[{index}].quote"] = ["The quote is for another price."]
-                    continue
-            lines[-1] = evolve(line, price=quote.price if line.price is None else line.price)
-            if now < quote.expires_at:
-                quotes[index] = quote
-        if errors:
-            raise Invalid(errors)
-        return _QuotedLines(lines, quotes)
+        return apply_each(commands, lambda command: self._quotes.make(command, offers, now))
 
     # --- intake
 
@@ -326,16 +235,16 @@ class Ordering:
     ) -> list[Order | MarketError]:
         """`earlier` holds the orders that other attempts at these commands have placed."""
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
-        requests = self._read_quotes(commands, now)
-        promises = self._promises(tx, requests, offers, now)
+        requests = apply_each(commands, lambda command: self._quotes.read(command.lines, command.owner, now))
+        promises = read_promises(tx, self._rules.price_promise, requests, offers, now)
         unverified = self._verified.unverified(tx, [command.owner for command in commands])
 
-        def draft_of(command: PlaceOrder, request: PlaceOrder | _QuotedLines | MarketError) -> list[OrderLine]:
+        def draft_of(command: PlaceOrder, request: QuotedLines | MarketError) -> list[OrderLine]:
             if command.owner in unverified:
                 raise EmailNotVerified
             if isinstance(request, MarketError):
                 raise request
-            return _lines(request.lines, request.quoted, offers, promises)
+            return price_lines(request.lines, request.quotes, offers, promises)
 
         drafts = apply_each(zip(commands, requests, strict=True), lambda both: draft_of(*both))
         if promises:
@@ -374,11 +283,11 @@ class Ordering:
         self,
         tx: Transaction,
         commands: Sequence[PlaceOrder],
-        requests: Sequence["PlaceOrder | _QuotedLines | MarketError"],
+        requests: Sequence[QuotedLines | MarketError],
         drafts: Sequence[list[OrderLine] | MarketError],
         *,
         offers: Mapping[ProductId, Offer],
-        promises: Mapping[ProductId, "_PromisedPrices"],
+        promises: Mapping[ProductId, PromisedPrices],
         now: datetime,
     ) -> list[list[OrderLine] | MarketError]:
         """Refuse orders with more units at a former, lower price than one buyer may order at it (`PricePromise.units`,
@@ -390,7 +299,7 @@ class Ordering:
         reduced = {
             command.owner
             for command, draft in zip(commands, drafts, strict=True)
-            if isinstance(draft, list) and _reduced_lines(draft, offers)
+            if isinstance(draft, list) and reduced_lines(draft, offers)
         }
         if not reduced:
             return list(drafts)
@@ -400,17 +309,17 @@ class Ordering:
 
         def limit(
             command: PlaceOrder,
-            request: PlaceOrder | _QuotedLines | MarketError,
+            request: QuotedLines | MarketError,
             draft: list[OrderLine] | MarketError,
         ) -> list[OrderLine] | MarketError:
             if isinstance(draft, MarketError) or isinstance(request, MarketError):
                 return draft
-            lines = _reduced_lines(draft, offers)
+            lines = reduced_lines(draft, offers)
             for line in lines:
                 ordered = units.get((command.owner, line.product_id, line.price), 0)
                 # A price that only a quote promises is promised for no further units.
-                is_shown = line.price in promises.get(line.product_id, _NO_PROMISE).shown
-                allowed = max(promise.units if is_shown else 0, _quoted_units(request.quoted, line))
+                is_shown = line.price in promises.get(line.product_id, NO_PROMISE).shown
+                allowed = max(promise.units if is_shown else 0, quoted_units(request.quotes, line))
                 if command.owner in recent.busy or ordered + line.quantity > allowed:
                     return PriceMoved(line.product_id, str(offers[line.product_id].price))
             for line in lines:
@@ -445,35 +354,6 @@ class Ordering:
                 counted.add(command.id)
             allowed.append(draft)
         return iter(ids), allowed
-
-    def _promises(
-        self,
-        tx: Transaction,
-        requests: Sequence["PlaceOrder | _QuotedLines | MarketError"],
-        offers: Mapping[ProductId, Offer],
-        now: datetime,
-    ) -> Mapping[ProductId, "_PromisedPrices"]:
-        """Promised old prices of the products whose current price differs from the price that a buyer saw."""
-        changed = {
-            line.product_id
-            for request in requests
-            if not isinstance(request, MarketError)
-            for line in request.lines
-            if line.price is not None
-            and line.product_id in offers
-            and _expected_price(line, offers[line.product_id]) != offers[line.product_id].price.minor
-        }
-        if not changed:
-            return {}
-        promise = self._rules.price_promise
-        changes = tx.products.prices_since(changed, now - promise.lasts)
-        quoted = evolve(promise, least_in_force=timedelta())
-        return {
-            product_id: _PromisedPrices(
-                promised_prices(of_product, now, promise), promised_prices(of_product, now, quoted)
-            )
-            for product_id, of_product in changes.items()
-        }
 
     # --- background validation
 
@@ -685,96 +565,6 @@ class Ordering:
                 tx.orders.add(orders)
             tx.stock.save(list(stock.values()))
         return ImportSummary(len(new), sum(len(past.lines) for past in new), len(history) - len(new))
-
-
-@frozen
-class _QuotedLines:
-    """The lines of an order request, with quotes as prices; `quoted` has the valid quotes by the index of the line."""
-
-    lines: Sequence[OrderLineRequest]
-    quoted: Mapping[int, PriceQuote]
-
-
-@frozen
-class _PromisedPrices:
-    """Prices in minor units that an order may use: without a quote, and with one."""
-
-    shown: Collection[int] = ()
-    quoted: Collection[int] = ()
-
-
-_NO_PROMISE: Final = _PromisedPrices()
-
-
-def _lines(
-    requests: Sequence[OrderLineRequest],
-    quoted: Collection[int],
-    offers: Mapping[ProductId, Offer],
-    promises: Mapping[ProductId, _PromisedPrices],
-) -> list[OrderLine]:
-    """Order lines, one per product; raise `Invalid` naming each bad line, or `PriceMoved`.
-
-    `quoted` are the indexes of the lines with a valid quote.
-    """
-    errors: dict[str, list[str]] = {}
-    if not 1 <= len(requests) <= MAX_LINES:
-        raise Invalid.field("order_item", f"An order has 1 to {MAX_LINES} lines, not {len(requests)}.")
-    quantities: dict[ProductId, int] = {}
-    prices: dict[ProductId, int] = {}
-    moved: PriceMoved | None = None
-    currencies = {offers[line.product_id].price.currency for line in requests if line.product_id in offers}
-    if len(currencies) > 1:
-        raise Invalid.field("order_item", f"One order has one currency, not {' and '.join(sorted(currencies))}.")
-    for index, line in enumerate(requests):
-        offer = offers.get(line.product_id)
-        if offer is None or not offer.is_active:
-            errors[f"order_item[{index}].product"] = [f"Product {line.product_id} is not for sale."]
-            continue
-        quantity = quantities.get(line.product_id, 0) + line.quantity
-        if line.quantity < 1 or quantity > MAX_QUANTITY:
-            errors[f"order_item[{index}].quantity"] = [f"A quantity lies between 1 and {MAX_QUANTITY}."]
-            continue
-        price = offer.price.minor
-        try:
-            seen = None if line.price is None else line.price_in(offer.price.currency)
-        except NotMoney as error:
-            errors[f"order_item[{index}].price"] = [str(error)]
-            continue
-        if seen is not None and seen != price:
-            promise = promises.get(line.product_id, _NO_PROMISE)
-            if seen not in (promise.quoted if index in quoted else promise.shown):
-                moved = moved or PriceMoved(line.product_id, str(offer.price))
-            elif seen < price:
-                price = seen
-        quantities[line.product_id] = quantity
-        prices[line.product_id] = min(price, prices.get(line.product_id, price))
-    if errors:
-        raise Invalid(errors)
-    if moved is not None:
-        raise moved
-    return [
-        OrderLine(position, product_id, offers[product_id].seller_id, quantity, prices[product_id])
-        for position, (product_id, quantity) in enumerate(quantities.items(), 1)
-    ]
-
-
-def _quoted_units(quotes: Mapping[int, PriceQuote], line: OrderLine) -> int:
-    """The units of the largest quote of a line's product and price."""
-    same = [q.quantity for q in quotes.values() if (q.product_id, q.price) == (line.product_id, line.price)]
-    return max(same, default=0)
-
-
-def _reduced_lines(lines: Iterable[OrderLine], offers: Mapping[ProductId, Offer]) -> list[OrderLine]:
-    """The lines below the price in force."""
-    return [line for line in lines if line.price < offers[line.product_id].price.minor]
-
-
-def _expected_price(line: OrderLineRequest, offer: Offer) -> int | None:
-    """The price that the buyer saw; None also for an invalid amount, which `_lines` reports."""
-    try:
-        return line.price_in(offer.price.currency)
-    except NotMoney:
-        return None
 
 
 def _historical_order(

@@ -23,7 +23,8 @@ from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.ports import StoredOutcome
 from scalecommerce_core.services.catalog import Catalog, CreateProduct, ProductWithStock
 from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey
-from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderLineRequest, PlaceOrder
+from scalecommerce_core.services.order_lines import OrderLineRequest
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder
 from scalecommerce_core.services.payments import Payments, PayOrder
 from scalecommerce_core.testing import MemoryGateway, SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage, new_order

@@ -25,6 +25,7 @@ from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.queries import Key, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services import ordering
+from scalecommerce_core.services.order_lines import OrderLineRequest
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 
@@ -226,7 +227,7 @@ def test_a_lost_commit_reply_does_not_place_an_order_twice(
             raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(engine.dialect, "do_commit", commit_and_lose)
-    command = ordering.PlaceOrder(CommandId(uuid4()), buyer, [ordering.OrderLineRequest(product, 1)])
+    command = ordering.PlaceOrder(CommandId(uuid4()), buyer, [OrderLineRequest(product, 1)])
     (placed,) = intake.place([command])
     assert lost == ["reply"]
     assert isinstance(placed, Order)

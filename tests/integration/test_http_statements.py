@@ -21,7 +21,8 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import OrderLineRequest, OrderRules, PlaceOrder
+from scalecommerce_core.services.order_lines import OrderLineRequest
+from scalecommerce_core.services.ordering import OrderRules, PlaceOrder
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, AssignProduct
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint

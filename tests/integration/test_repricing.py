@@ -21,7 +21,7 @@ from scalecommerce_core.pricing.runs import DecisionOutcome, RunStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import OrderLineRequest
+from scalecommerce_core.services.order_lines import OrderLineRequest
 from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy, DeletePolicy, EditPolicy, ExcludeProduct
 from scalecommerce_core.services.repricing import Repricing, RunInProgress, RunStep, Selection, StrategyUnknown
 from scalecommerce_core.services.results import Replayed, unwrap_single

@@ -18,7 +18,8 @@ from scalecommerce_core.domain.identifiers import CommandId
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderLineRequest, OrderRules, PlaceOrder
+from scalecommerce_core.services.order_lines import OrderLineRequest
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderRules, PlaceOrder
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 from tests.integration.engine_process import run

@@ -45,14 +45,8 @@ from scalecommerce_core.domain.order import (
 )
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
 from scalecommerce_core.queries import OrderView, SaleView
-from scalecommerce_core.services.ordering import (
-    CancelOrder,
-    OrderLineRequest,
-    PlaceOrder,
-    QuotePrices,
-    RefundOrder,
-    SignedQuote,
-)
+from scalecommerce_core.services.order_lines import OrderLineRequest, QuotePrices, SignedQuote
+from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import Replayed, unwrap_single
 from scalecommerce_core.services.verified_accounts import EmailNotVerified

@@ -34,7 +34,8 @@ from scalecommerce_core.pricing.runs import DecisionOutcome
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import WITHDRAWABLE, AdjustStock, EditProduct, ProductWithStock, WithdrawPrice
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
+from scalecommerce_core.services.order_lines import OrderLineRequest
+from scalecommerce_core.services.ordering import CancelOrder, OrderRules, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import Replayed

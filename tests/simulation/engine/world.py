@@ -26,7 +26,8 @@ from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct, WithdrawPrice
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
+from scalecommerce_core.services.order_lines import OrderLineRequest
+from scalecommerce_core.services.ordering import CancelOrder, OrderRules, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import Replayed, unwrap_single

@@ -12,7 +12,8 @@ from scalecommerce_core.ports import Ids
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import OrderLineRequest, OrderRules, PlaceOrder, RefundOrder
+from scalecommerce_core.services.order_lines import OrderLineRequest
+from scalecommerce_core.services.ordering import OrderRules, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import CountingIds, MemoryGateway, MemoryStore, SettableClock, in_memory_market

@@ -14,14 +14,8 @@ from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.services.catalog import CreateProduct, WithdrawProduct
 from scalecommerce_core.services.idempotency import IdempotencyKey
-from scalecommerce_core.services.ordering import (
-    CancelOrder,
-    DecisionSummary,
-    Ordering,
-    OrderLineRequest,
-    OrderRules,
-    PlaceOrder,
-)
+from scalecommerce_core.services.order_lines import OrderLineRequest
+from scalecommerce_core.services.ordering import CancelOrder, DecisionSummary, Ordering, OrderRules, PlaceOrder
 from scalecommerce_core.services.results import Replayed, unwrap_single
 from tests.unit.support.shop import CATEGORY, Shop, line, usd
 from tests.unit.support.tampering import TamperedStore, failing

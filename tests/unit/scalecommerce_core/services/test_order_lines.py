@@ -9,7 +9,8 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.order import MAX_LINES, Order
 from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.services.catalog import WithdrawPrice
-from scalecommerce_core.services.ordering import Ordering, OrderLineRequest, OrderRules, QuotePrices
+from scalecommerce_core.services.order_lines import OrderLineRequest, QuotePrices
+from scalecommerce_core.services.ordering import Ordering, OrderRules
 from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.shop import Shop, line, usd
 
