@@ -382,7 +382,9 @@ class Settings:
         " and staff see it.",
     )
     sign_ups_per_address: int = _setting(
-        20, "Accounts that one client address may create per window; 0: no limit.", validator=_from_zero
+        20,
+        "Accounts that one client address may create per window, with ten times as many attempts; 0: no limit.",
+        validator=_from_zero,
     )
     sign_ups_total: int = _setting(
         1_000, "Accounts that all clients together may create per window; 0: no limit.", validator=_from_zero
@@ -490,8 +492,8 @@ class Settings:
     )
     max_connections_per_address: int = _setting(
         100,
-        "The same for each address of a client (IPv6: /64 network). `TRUSTED_PROXIES` and this machine (127.0.0.1, ::1)"
-        " have no limit. 0: no limit.",
+        "The same for each address of a client (IPv6: /64 network, and ten times as many of a /48). `TRUSTED_PROXIES`"
+        " and this machine (127.0.0.1, ::1) have no limit. 0: no limit.",
         validator=_from_zero,
     )
     body_seconds: int = _setting(

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from attrs import define, frozen
 
 from entrypoints.processes.process_sockets import TcpState, in_portions
+from scalecommerce_core.domain.client_network import SITE_FACTOR
 
 CHECK_SECONDS: Final = 0.2
 """Interval of the checks of the numbers of connections."""
@@ -44,15 +45,14 @@ class ConnectionLimits:
 
 @define
 class Connection:
-    """`client` is the key of the limit per address, `opened` the time at which the connection was first seen.
-
-    `pending_since` is the time since which a part of a response is not acknowledged; `acknowledged` are the bytes that
-    were acknowledged then.
+    """`clients` are the keys of the limits per address (`client_network.network_keys`), `opened` the time at which the
+    connection was first seen. `pending_since` is the time since which a part of a response is not acknowledged;
+    `acknowledged` are the bytes that were acknowledged then.
     """
 
     inode: int
     descriptor: int
-    client: str
+    clients: tuple[str, ...]
     is_exempt: bool
     opened: float
     state: TcpState | None = None
@@ -88,15 +88,15 @@ class ConnectionLimiter:
         limits: ConnectionLimits,
         sockets: Sockets,
         *,
-        client_of: Callable[[str], str],
+        clients_of: Callable[[str], tuple[str, ...]],
         is_exempt: Callable[[str], bool],
         on_limit: OnLimit,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`client_of` returns the key of an address, `is_exempt` whether an address has no limits of number."""
+        """`clients_of` returns the keys of an address, `is_exempt` whether an address has no limits of number."""
         self._limits = limits
         self._sockets = sockets
-        self._client_of = client_of
+        self._clients_of = clients_of
         self._is_exempt = is_exempt
         self._on_limit = on_limit
         self._clock = clock
@@ -150,7 +150,7 @@ class ConnectionLimiter:
                     self._others.add(inode)
                 else:
                     self._connections[inode] = Connection(
-                        inode, descriptor, self._client_of(address), self._is_exempt(address), now
+                        inode, descriptor, self._clients_of(address), self._is_exempt(address), now
                     )
         return True
 
@@ -188,17 +188,22 @@ class ConnectionLimiter:
 
     def _close_excess(self) -> None:
         limited = [connection for connection in self._connections.values() if not connection.is_exempt]
-        counts = Counter(connection.client for connection in limited)
         if self._limits.per_address:
-            exceeding = {client for client, count in counts.items() if count > self._limits.per_address}
-            for client in exceeding:
-                own = [connection for connection in limited if connection.client == client]
-                for connection in in_portions(self._most_idle(own, len(own) - self._limits.per_address)):
-                    self._close(connection, PER_ADDRESS)
-            limited = [connection for connection in limited if connection.inode in self._connections]
+            limited = self._close_excess_of_clients(limited, 0, self._limits.per_address)
+            limited = self._close_excess_of_clients(limited, 1, SITE_FACTOR * self._limits.per_address)
         if 0 < self._limits.total < len(limited):
             for connection in in_portions(self._most_idle(limited, len(limited) - self._limits.total)):
                 self._close(connection, TOTAL)
+
+    def _close_excess_of_clients(self, limited: list[Connection], level: int, most: int) -> list[Connection]:
+        """Close what exceeds `most` connections of a key; return the others. `level` is an index of `clients`."""
+        counts = Counter(connection.clients[level] for connection in limited if len(connection.clients) > level)
+        exceeding = {client for client, count in counts.items() if count > most}
+        for client in exceeding:
+            own = [connection for connection in limited if connection.clients[level : level + 1] == (client,)]
+            for connection in in_portions(self._most_idle(own, len(own) - most)):
+                self._close(connection, PER_ADDRESS)
+        return [connection for connection in limited if connection.inode in self._connections] if exceeding else limited
 
     def _most_idle(self, connections: Iterable[Connection], count: int) -> Sequence[Connection]:
         """Those that received data longest ago; a connection whose request is in progress may be among them."""
@@ -214,9 +219,10 @@ class ConnectionLimiter:
         if not self._sockets.shut_down(connection.descriptor, connection.inode):
             return
         self._closed[limit] += 1
-        if (limit, connection.client) not in self._reported and len(self._reported) < MAX_REPORTED:
-            self._reported.add((limit, connection.client))
-            self._on_limit(limit, connection.client)
+        client = connection.clients[0]
+        if (limit, client) not in self._reported and len(self._reported) < MAX_REPORTED:
+            self._reported.add((limit, client))
+            self._on_limit(limit, client)
 
     def _log(self, now: float) -> None:
         if self._closed:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from scalecommerce_core.domain.client_network import SITE_FACTOR, network_keys
 from scalecommerce_core.domain.errors import TooManyAttempts
 from scalecommerce_core.ports import RateLimit, RateLimiter
 
@@ -42,7 +43,20 @@ class TokenLimits:
 DEFAULT_LIMITS: Final = TokenLimits()
 
 
+def per_client(limit: RateLimit, address: str | None) -> Sequence[tuple[RateLimit, str]]:
+    """The limits and keys of an event that a client causes, of which `limit` allows a number per client address.
+
+    The IPv6 /48 of a client has a limit of its own, `SITE_FACTOR` times as high, because one person may have all
+    networks in it. Clients with an empty address share one key. `address` is None for operators, who have no limit.
+    """
+    if address is None:
+        return ()
+    own, *sites = network_keys(address)
+    per_site = evolve(limit, name=f"{limit.name} /48", events=SITE_FACTOR * limit.events)
+    return [(limit, own), *((per_site, site) for site in sites)]
+
+
 def acquire(limiter: RateLimiter, uses: Sequence[tuple[RateLimit, str]], now: datetime, what: str) -> None:
-    """Count an event under each key that is not empty; raise `TooManyAttempts` if a limit does not allow it."""
-    if wait := limiter.acquire([(limit, key) for limit, key in uses if key], now):
+    """Count an event under each key; raise `TooManyAttempts` if a limit does not allow it."""
+    if wait := limiter.acquire(uses, now):
         raise TooManyAttempts.of(what, wait)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from attrs import evolve, field, frozen
 
@@ -46,6 +47,7 @@ from scalecommerce_core.ports import (
     Transaction,
 )
 from scalecommerce_core.services.account_administration import OPERATOR, Actor
+from scalecommerce_core.services.account_limits import per_client
 from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
 from scalecommerce_core.services.rate_limiter import KnownRefusals
@@ -60,6 +62,8 @@ from scalecommerce_core.services.sessions import LOGIN_REFUSED, Identity, Sessio
 
 logger = logging.getLogger(__name__)
 
+ATTEMPTS_FACTOR: Final = 10
+"""Attempts to sign up for each allowed sign-up: people correct a password that is too weak a few times."""
 APPOINTED_BY_OPERATOR = "Appointed by an operator."
 
 
@@ -86,7 +90,11 @@ class SignUp:
 
 @frozen
 class SignUpLimits:
-    """Limits on sign-ups in `window`: `per_address` for each client address, and `total`; 0 switches a limit off."""
+    """Limits on sign-ups in `window`: `per_address` for each client address, and `total`; 0 switches a limit off.
+
+    Attempts count too, with or without success, because the check of a password costs a millisecond: `ATTEMPTS_FACTOR`
+    times `per_address`.
+    """
 
     per_address: int = 20
     total: int = 1_000
@@ -94,8 +102,16 @@ class SignUpLimits:
 
     def uses(self, address: str) -> list[tuple[RateLimit, str]]:
         """The limits and keys of one sign-up from `address`."""
-        limits = (("sign-up per address", self.per_address, address), ("sign-up", self.total, ""))
-        return [(RateLimit(name, events, self.window), key) for name, events, key in limits if events]
+        uses = [*per_client(RateLimit("sign-up per address", self.per_address, self.window), address)]
+        uses.append((RateLimit("sign-up", self.total, self.window), ""))
+        return [use for use in uses if use[0].events]
+
+    def attempts(self, address: str) -> Sequence[tuple[RateLimit, str]]:
+        """The limits and keys of an attempt from `address`, which may break the rules of passwords or names."""
+        if not self.per_address:
+            return ()
+        events = ATTEMPTS_FACTOR * self.per_address
+        return per_client(RateLimit("sign-up attempts per address", events, self.window), address)
 
 
 class Accounts:
@@ -137,11 +153,12 @@ class Accounts:
         self._log_ins = LoginThrottle(limiter, self._login_limits)
         self._password_checks = LoginThrottle(limiter, self._login_limits, "password check")
 
-    def sign_up(self, commands: Sequence[SignUp], *, address: str = "") -> list[Account | MarketError]:
+    def sign_up(self, commands: Sequence[SignUp], *, address: str | None = None) -> list[Account | MarketError]:
         """Create accounts; `Invalid` names the fields, `email` also for an address that has an account.
 
-        With the network `address` of a client, `SignUpLimits` apply to commands that are valid in themselves, before
-        their passwords are hashed: `TooManyAttempts`. Operators and imports pass none.
+        With the network `address` of a client, `SignUpLimits` apply: to attempts before anything is checked, and to
+        commands that are valid in themselves before their passwords are hashed: `TooManyAttempts`. An empty address is
+        one that is unknown. Operators and imports pass None.
         """
         hashes = [self._checked_hash(command, address) for command in commands]
         outcomes = self._add_accounts(commands, hashes)
@@ -198,7 +215,7 @@ class Accounts:
         password: str,
         *,
         code: str = "",
-        address: str = "",
+        address: str | None = None,
         device_token: str = "",
         user_agent: str = "",
     ) -> TokenPair:
@@ -228,13 +245,13 @@ class Accounts:
         passed = ""
         if self._second_factor is not None:
             # Before the client counts as known: so far it knows the password only.
-            passed = self._second_factor.check(account, code, address=address, device=device)
+            passed = self._second_factor.check(account, code, address=address or "", device=device)
         if device is None or not device.startswith(passed):
             device = passed + self._ids.token()
         account = self._rehash(account, password)
         stamp = _password_stamp(account)
         self._log_ins.record_success(evolve(admission, client=evolve(admission.client, stamp=stamp)), now)
-        pair = self._sessions.open(account, SessionClient.of(address, user_agent))
+        pair = self._sessions.open(account, SessionClient.of(address or "", user_agent))
         self._record(SecurityEventKind.LOG_IN, account.id, address, "second factor" if passed else "")
         return evolve(pair, device=self._issue_device(device, account, stamp, now))
 
@@ -263,7 +280,7 @@ class Accounts:
         *,
         code: str = "",
         revoke_api_keys: bool = False,
-        address: str = "",
+        address: str | None = None,
     ) -> None:
         """Replace the password and revoke all other sessions, and on request all API keys.
 
@@ -294,7 +311,7 @@ class Accounts:
         self._record(SecurityEventKind.PASSWORD_CHANGED, who.account_id, address)
 
     def check_password(
-        self, account_id: AccountId, password: str, *, field_name: str = "password", address: str = ""
+        self, account_id: AccountId, password: str, *, field_name: str = "password", address: str | None = None
     ) -> Account:
         """Confirm that an authenticated caller knows the password; return the account.
 
@@ -314,7 +331,7 @@ class Accounts:
         self._password_checks.record_success(admission, now)
         return account
 
-    def check_code(self, account: Account, code: str, *, address: str = "") -> None:
+    def check_code(self, account: Account, code: str, *, address: str | None = None) -> None:
         """If an account, whose password was checked, has a second factor, check and use up a code of it.
 
         Raise `Invalid`, which names `code`, or `TooManyAttempts`.
@@ -322,11 +339,13 @@ class Accounts:
         if self._second_factor is None:
             return
         try:
-            self._second_factor.check(account, code, address=address)
+            self._second_factor.check(account, code, address=address or "")
         except (SecondFactorRequired, SecondFactorRejected) as error:
             raise Invalid.field("code", str(error)) from None
 
-    def check_owner(self, account_id: AccountId, password: str, code: str = "", *, address: str = "") -> Account:
+    def check_owner(
+        self, account_id: AccountId, password: str, code: str = "", *, address: str | None = None
+    ) -> Account:
         """Confirm that an authenticated caller is the owner, before an action that would outlast the session.
 
         Errors are those of `check_password` and `check_code`.
@@ -452,10 +471,14 @@ class Accounts:
         )
         return self._tokens.issue(claims, now)
 
-    def _record(self, kind: SecurityEventKind, account_id: AccountId | None, address: str, detail: str = "") -> None:
-        self._security_log.record(SecurityEvent(kind, account_id, address, detail))
+    def _record(
+        self, kind: SecurityEventKind, account_id: AccountId | None, address: str | None, detail: str = ""
+    ) -> None:
+        self._security_log.record(SecurityEvent(kind, account_id, address or "", detail))
 
-    def _checked_hash(self, command: SignUp, address: str) -> str | MarketError | None:
+    def _checked_hash(self, command: SignUp, address: str | None) -> str | MarketError | None:
+        if address is not None and (refused := self._limit(self._sign_up_limits.attempts(address), address)):
+            return refused
         errors: dict[str, list[str]] = {}
         try:
             normal_email(command.email)
@@ -471,11 +494,17 @@ class Accounts:
                 errors["password"] = violations
         if errors:
             return Invalid(errors)
-        now = self._clock.now()
-        if address and (wait := self._rate_limiter.acquire(self._sign_up_limits.uses(address), now)):
-            self._refused_sign_ups.add(address, now + wait)
-            return TooManyAttempts.of("sign-ups", wait)
+        if address is not None and (refused := self._limit(self._sign_up_limits.uses(address), address)):
+            return refused
         return None if command.password is None else self._passwords.hash(command.password.reveal())
+
+    def _limit(self, uses: Sequence[tuple[RateLimit, str]], address: str) -> TooManyAttempts | None:
+        now = self._clock.now()
+        wait = self._rate_limiter.acquire(uses, now)
+        if wait is None:
+            return None
+        self._refused_sign_ups.add(address, now + wait)
+        return TooManyAttempts.of("sign-ups", wait)
 
     @staticmethod
     def _locked(account: Account | None, account_id: AccountId) -> Account:

@@ -19,7 +19,7 @@ from scalecommerce_core.ports import (
     SecurityLog,
     Store,
 )
-from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire
+from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire, per_client
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED, lock_account_of_token
@@ -48,7 +48,7 @@ class EmailVerification:
         self._security_log = security_log
         self._limits = limits
 
-    def request(self, account_id: AccountId, *, address: str = "") -> None:
+    def request(self, account_id: AccountId, *, address: str | None = None) -> None:
         """Send a token to the address of the account; does nothing if the address is verified.
 
         Raise `NotFound`, `EmailDisabled` or `TooManyAttempts`.
@@ -61,7 +61,7 @@ class EmailVerification:
             self._queue(EmailKind.VERIFY_EMAIL, account.email, account_id, now)
 
     def request_change(
-        self, account_id: AccountId, email: str, password: str, *, code: str = "", address: str = ""
+        self, account_id: AccountId, email: str, password: str, *, code: str = "", address: str | None = None
     ) -> None:
         """Send a token to a new address, and a notice to the present one; the address changes when it is confirmed.
 
@@ -79,19 +79,19 @@ class EmailVerification:
         self._count([recipient, account.email], address, now)
         self._queue_change(recipient, account, now)
 
-    def confirm(self, token: str, *, address: str = "") -> Account:
+    def confirm(self, token: str, *, address: str | None = None) -> Account:
         """Confirm an address: the present one of the account, or the new one, which replaces it.
 
         A change of the address makes all tokens of the account invalid. Raise `Invalid`, which names `token`, or
         `TooManyAttempts`.
         """
         now = self._clock.now()
-        acquire(self._limiter, [(self._limits.guesses_per_address, address)], now, "attempts with tokens")
+        acquire(self._limiter, per_client(self._limits.guesses_per_address, address), now, "attempts with tokens")
         try:
             account, kind = self._confirm(token_digest(token), now)
         except Duplicate:
             raise Invalid.field("token", "Another account has this e-mail address now.") from None
-        self._security_log.record(SecurityEvent(kind, account.id, address))
+        self._security_log.record(SecurityEvent(kind, account.id, address or ""))
         return account
 
     @retry_on(TransactionAborted)
@@ -121,9 +121,9 @@ class EmailVerification:
             raise NotFound("account", account_id)
         return account
 
-    def _count(self, recipients: Collection[str], address: str, now: datetime) -> None:
+    def _count(self, recipients: Collection[str], address: str | None, now: datetime) -> None:
         uses = [(self._limits.per_recipient, recipient) for recipient in recipients]
-        acquire(self._limiter, [*uses, (self._limits.per_address, address)], now, "requests for e-mails")
+        acquire(self._limiter, [*uses, *per_client(self._limits.per_address, address)], now, "requests for e-mails")
 
     @retry_on(TransactionAborted)
     def _queue(self, kind: EmailKind, recipient: str, account_id: AccountId, now: datetime) -> None:

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import TooManyAttempts
 from scalecommerce_core.ports import LoginLimiter, RateLimit
+from scalecommerce_core.services.account_limits import per_client
 
 
 @frozen
@@ -36,12 +37,12 @@ class LoginClient:
     """Who tries a password of an account.
 
     `account` names the account, whether it exists or not; None if it cannot be looked up. `address` is the client's
-    network address, or empty. `device` is the id of a verified device token of this account, `stamp` changes with the
-    password of the account.
+    network address: empty if it is unknown, None for operators. `device` is the id of a verified device token of this
+    account, `stamp` changes with the password of the account.
     """
 
     account: str | None
-    address: str
+    address: str | None
     device: str | None = None
     stamp: str = ""
 
@@ -76,11 +77,11 @@ class LoginThrottle:
             if self._limiter.retry_after(uses, now) is None:
                 return Admission(client, uses)
             # A device with too many failures has no more rights than an unknown one.
-        pair = () if client.account is None else ((self._per_pair, f"{client.account} {client.address}"),)
+        pair = () if client.account is None else ((self._per_pair, f"{client.account} {client.address or ''}"),)
         uses = (
             *pair,
             *(() if client.account is None else ((self._per_account, client.account),)),
-            *(((self._per_address, client.address),) if client.address else ()),
+            *per_client(self._per_address, client.address),
         )
         wait = self._limiter.retry_after(uses, now)
         # The order of these calls must not depend on whether the account exists.

@@ -17,7 +17,7 @@ from scalecommerce_core.ports import (
     Store,
     Transaction,
 )
-from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire
+from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire, per_client
 from scalecommerce_core.services.accounts import disable_webhooks
 from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.retry import retry_on
@@ -47,26 +47,26 @@ class PasswordReset:
         self._security_log = security_log
         self._limits = limits
 
-    def request(self, email: str, *, address: str = "") -> None:
+    def request(self, email: str, *, address: str | None = None) -> None:
         """Send a token to an address if it has an active account.
 
         The work is the same for every e-mail address: the account is looked up when the e-mail is sent. `address` is
-        the client's, for limits. Raise `Invalid`, `EmailDisabled` or `TooManyAttempts`.
+        the client's, for limits; operators have none. Raise `Invalid`, `EmailDisabled` or `TooManyAttempts`.
         """
         now = self._clock.now()
         recipient = normal_email(email)
         self._emails.require()
-        uses = [(self._limits.resets_per_recipient, recipient), (self._limits.per_address, address)]
+        uses = [(self._limits.resets_per_recipient, recipient), *per_client(self._limits.per_address, address)]
         acquire(self._limiter, uses, now, "requests for e-mails")
         self._queue(recipient, now)
-        self._security_log.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET_REQUESTED, address=address))
+        self._security_log.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET_REQUESTED, address=address or ""))
 
     @retry_on(TransactionAborted)
     def _queue(self, recipient: str, now: datetime) -> None:
         with self._store.begin() as tx:
             self._emails.queue(tx, EmailKind.RESET_PASSWORD, {recipient: None}, now)
 
-    def confirm(self, token: str, new_password: str, *, address: str = "") -> None:
+    def confirm(self, token: str, new_password: str, *, address: str | None = None) -> None:
         """Set a new password, end all sessions, and make all tokens and API keys of the account invalid: whoever resets
         the password may have lost control of the account, and somebody else may have created keys.
 
@@ -75,7 +75,7 @@ class PasswordReset:
         `TooManyAttempts`.
         """
         now = self._clock.now()
-        acquire(self._limiter, [(self._limits.guesses_per_address, address)], now, "attempts with tokens")
+        acquire(self._limiter, per_client(self._limits.guesses_per_address, address), now, "attempts with tokens")
         digest = token_digest(token)
         with self._store.begin() as tx:
             found = tx.account_tokens.get_many([digest]).get(digest)
@@ -86,7 +86,7 @@ class PasswordReset:
         # Outside the transaction: hashing takes long.
         hashed = self._passwords.hash(new_password)
         account = self._set_password(digest, account, hashed, now)
-        self._security_log.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET, account.id, address))
+        self._security_log.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET, account.id, address or ""))
 
     @retry_on(TransactionAborted)
     def _set_password(self, digest: str, account: Account, hashed: str, now: datetime) -> Account:

@@ -15,6 +15,8 @@ from typing import Final
 from attrs import frozen
 from starlette.types import Scope
 
+from scalecommerce_core.domain import client_network
+
 MAX_HOPS: Final = 16
 """Proxies between a client and the engine; entries further to the left are ignored."""
 MAX_HEADER_BYTES: Final = 4096
@@ -153,6 +155,11 @@ def network_key(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, IPV6_CLIENT_PREFIX), strict=False))
     return address if parsed is None else str(parsed)
+
+
+def network_keys(address: str) -> tuple[str, ...]:
+    """The keys of a client in limits that have one for its IPv6 /48 as well; see `client_network.network_keys`."""
+    return client_network.network_keys(network_key(address))
 
 
 def client_address(scope: Scope) -> str:

@@ -75,7 +75,7 @@ class Limited:
         self.limiter = ConnectionLimiter(
             self.limits,
             self.sockets,
-            client_of=lambda address: address.partition("/")[0],
+            clients_of=lambda address: tuple(address.split("/")),
             is_exempt=lambda address: address == PROXY,
             on_limit=lambda limit, client: self.reports.append((limit, client)),
             clock=lambda: self.now,
@@ -104,6 +104,17 @@ def test_connections_of_one_address_over_the_limit_are_closed(limited: Limited) 
     assert len(limited.check()) == 2
     assert limited.check() == []
     assert limited.reports == [(PER_ADDRESS, "a")]
+
+
+def test_connections_of_one_site_are_limited_at_ten_times_the_number_of_an_address(limited: Limited) -> None:
+    limited = evolve(limited, limits=evolve(limited.limits, total=0))
+    for inode in range(32):
+        limited.sockets.add(inode, f"a{inode // 3}/site")
+    limited.sockets.add(32, "b/other site")
+    limited.sockets.add(33, "10.0.0.2")
+    assert len(limited.check()) == 2
+    assert limited.check() == []
+    assert {limit for limit, _ in limited.reports} == {PER_ADDRESS}
 
 
 def test_the_most_idle_connections_of_an_address_are_closed(limited: Limited) -> None:

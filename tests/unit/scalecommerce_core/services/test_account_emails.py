@@ -227,6 +227,30 @@ def test_a_network_is_limited_over_all_addresses(mailing: Mailing) -> None:
     mailing.market.password_reset.request("one.more@example.com", address="192.0.2.2")
 
 
+def test_an_ipv6_site_may_request_and_guess_ten_times_as_much_as_a_client(mailing: Mailing) -> None:
+    for number in range(500):
+        address = f"2001:db8:1:{number:x}::/64"
+        mailing.market.password_reset.request(f"person-{number}@example.com", address=address)
+        with pytest.raises(Invalid):
+            mailing.market.password_reset.confirm("guess", NEW, address=address)
+    with pytest.raises(TooManyAttempts):
+        mailing.market.password_reset.request("one.more@example.com", address="2001:db8:1:ffff::/64")
+    with pytest.raises(TooManyAttempts):
+        mailing.market.password_reset.confirm("guess", NEW, address="2001:db8:1:ffff::/64")
+    mailing.market.password_reset.request("one.more@example.com", address="2001:db8:2::/64")
+
+
+def test_requests_and_guesses_of_clients_without_an_address_are_limited(mailing: Mailing) -> None:
+    for number in range(50):
+        mailing.market.password_reset.request(f"person-{number}@example.com", address="")
+        with pytest.raises(Invalid):
+            mailing.market.email_verification.confirm("guess", address="")
+    with pytest.raises(TooManyAttempts):
+        mailing.market.password_reset.request("one.more@example.com", address="")
+    with pytest.raises(TooManyAttempts):
+        mailing.market.email_verification.confirm("guess", address="")
+
+
 def test_other_emails_do_not_prevent_a_reset(mailing: Mailing) -> None:
     """Attack: somebody requests changes to the victim's address, so that the victim cannot reset the password."""
     thief = MarketActions(mailing.market).person("thief")

@@ -235,6 +235,18 @@ def test_guesses_at_invented_addresses_do_not_stop_others_at_the_same_client_add
     shop.accounts.log_in(EMAIL, PASSWORD, address="1.1.1.1")
 
 
+@pytest.mark.parametrize("addresses", [[""] * 60, [f"2001:db8:1:{number:x}::/64" for number in range(501)]])
+def test_clients_without_an_address_and_of_one_ipv6_site_are_limited_together(
+    shop: Shop, addresses: Sequence[str]
+) -> None:
+    most = 500 if addresses[0] == "" else 5_000
+    for number in range(most):
+        guess(shop.accounts, f"nobody{number // 5}@example.com", address=addresses[number // 10 % len(addresses)])
+    with pytest.raises(TooManyAttempts):
+        shop.accounts.log_in("somebody@example.com", PASSWORD, address=addresses[-1])
+    guess(shop.accounts, "somebody@example.com", address="2001:db8:2::/64")
+
+
 @pytest.mark.usefixtures("buyer")
 def test_a_success_resets_the_failures_of_its_client_address_only(shop: Shop) -> None:
     for address in ("1.1.1.1", "2.2.2.2"):
@@ -344,7 +356,7 @@ def test_log_ins_and_sign_ups_are_recorded_for_operators(shop: Shop) -> None:
 # --- limits on signing up
 
 
-def sign_ups(accounts: Accounts, names: str, address: str) -> list[str]:
+def sign_ups(accounts: Accounts, names: str, address: str | None) -> list[str]:
     outcomes = [accounts.sign_up([SignUp(f"{name}@example.com", PASSWORD)], address=address)[0] for name in names]
     return [type(outcome).__name__ for outcome in outcomes]
 
@@ -382,9 +394,35 @@ def test_attempts_at_taken_addresses_count_and_invalid_ones_do_not(shop: Shop, b
     assert sign_ups(accounts, "a", "1.1.1.1") == ["TooManyAttempts"]
 
 
+def test_attempts_are_limited_before_the_rules_are_checked(shop: Shop) -> None:
+    accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(per_address=2))
+    weak = [SignUp("a@example.com", "short")]
+    outcomes = [accounts.sign_up(weak, address="1.1.1.1")[0] for _ in range(21)]
+    assert [type(outcome) for outcome in outcomes] == [Invalid] * 20 + [TooManyAttempts]
+    with pytest.raises(TooManyAttempts):
+        accounts.check_sign_up("1.1.1.1")
+    assert isinstance(accounts.sign_up(weak, address="2.2.2.2")[0], Invalid)
+
+
+def test_one_ipv6_site_has_the_sign_ups_of_ten_clients(shop: Shop) -> None:
+    accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(1, 0))
+    sites = [f"2001:db8:1:{number}::/64" for number in range(12)]
+    outcomes = [sign_ups(accounts, name, site)[0] for name, site in zip("abcdefghijkl", sites, strict=True)]
+    assert outcomes == ["Account"] * 10 + ["TooManyAttempts"] * 2
+    assert sign_ups(accounts, "xy", "2001:db8:2::/64") == ["Account", "TooManyAttempts"]
+
+
+def test_clients_without_an_address_share_the_limit_of_one(shop: Shop) -> None:
+    accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(per_address=2))
+    assert sign_ups(accounts, "abc", "") == ["Account", "Account", "TooManyAttempts"]
+    with pytest.raises(TooManyAttempts):
+        accounts.check_sign_up("")
+    assert sign_ups(accounts, "c", "1.1.1.1") == ["Account"]
+
+
 def test_sign_ups_of_operators_and_limits_of_zero_are_unlimited(shop: Shop) -> None:
     accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(1, 1))
-    assert sign_ups(accounts, "abc", "") == ["Account"] * 3
+    assert sign_ups(accounts, "abc", None) == ["Account"] * 3
     accounts = accounts_over(shop.store, shop, sign_up_limits=SignUpLimits(0, 0))
     assert sign_ups(accounts, "def", "1.1.1.1") == ["Account"] * 3
 

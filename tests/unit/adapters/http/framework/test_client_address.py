@@ -10,6 +10,7 @@ from adapters.http.framework.client_address import (
     ProxyHeaders,
     TrustedProxies,
     network_key,
+    network_keys,
 )
 
 NETWORK = "10.0.0.0/8, 192.0.2.7, 2001:db8:1::/48"
@@ -182,3 +183,19 @@ def test_an_empty_list_trusts_nobody(text: str) -> None:
 )
 def test_a_client_is_an_ipv4_address_or_a_network_of_64_bits(address: str, key: str) -> None:
     assert network_key(address) == key
+
+
+@pytest.mark.parametrize(
+    ("address", "keys"),
+    [
+        ("203.0.113.5", ("203.0.113.5",)),
+        ("::ffff:203.0.113.5", ("203.0.113.5",)),
+        ("2001:db8:5:6:7::8", ("2001:db8:5:6::/64", "2001:db8:5::/48")),
+        ("2001:db8:5:ffff::1", ("2001:db8:5:ffff::/64", "2001:db8:5::/48")),
+        ("fe80::1%eth0", ("fe80::/64", "fe80::/48")),
+        ("", ("unknown address",)),
+        ("no:address", ("no:address",)),
+    ],
+)
+def test_an_ipv6_client_has_a_second_key_for_its_site(address: str, keys: tuple[str, ...]) -> None:
+    assert network_keys(address) == keys

@@ -1,0 +1,31 @@
+"""The networks of a client that limits count: its own one, and the larger one that it may belong to."""
+
+from functools import lru_cache
+from ipaddress import IPv6Network, ip_network
+from typing import Final
+
+UNKNOWN_ADDRESS: Final = "unknown address"
+"""The key that all clients without a network address share, for example those of a Unix socket."""
+SITE_PREFIX: Final = 48
+"""Bits of an IPv6 address that identify a site: one customer may have all 65,536 networks of /64 in it (RFC 6177)."""
+SITE_FACTOR: Final = 10
+"""A site has the limits of a client, times this."""
+
+
+@lru_cache(maxsize=8192)
+def network_keys(network: str) -> tuple[str, ...]:
+    """The keys of a client in limits, the client's own one first: its network, and for IPv6 the /48 that contains it.
+
+    `network` is an IPv4 address, an IPv6 address or network, or empty. The limit of the second key is `SITE_FACTOR`
+    times as high as that of the first.
+    """
+    if not network:
+        return (UNKNOWN_ADDRESS,)
+    if ":" in network:
+        try:
+            parsed = ip_network(network.partition("%")[0], strict=False)
+        except ValueError:
+            return (network,)
+        if isinstance(parsed, IPv6Network) and parsed.prefixlen > SITE_PREFIX:
+            return (network, str(parsed.supernet(new_prefix=SITE_PREFIX)))
+    return (network,)
