@@ -235,7 +235,9 @@ class Settings:
         10, "Connections that one process keeps open; under load it opens up to ten more.", validator=_positive
     )
     redis_url: Secret = _setting(
-        NO_SECRET, "URL of Redis: `redis://:password@host:6379/0`.", validator=_url("redis", "rediss", "unix")
+        NO_SECRET,
+        "URL of Redis: `redis://:password@host:6379/0`; `rediss://` for TLS.",
+        validator=_url("redis", "rediss", "unix"),
     )
     jwt_secret: Secret = _setting(
         NO_SECRET,

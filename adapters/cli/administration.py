@@ -88,8 +88,8 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
     """Create a staff account, which can view and edit every user's data.
 
     Prompts for missing values. An existing account can be made staff too. Because anybody may have opened it, it gets a
-    new password and its sessions end. Unless its e-mail address was verified, its webhook endpoints are disabled and
-    its profile is emptied.
+    new password, and its sessions and API keys end. Unless its e-mail address was verified, its webhook endpoints are
+    disabled and its profile is emptied.
     """
     runtime: Runtime = ctx.obj
     if not interactive() and not (email and password_stdin):
@@ -131,7 +131,7 @@ def createsuperuser(  # noqa: PLR0917 - Typer's options have names
     else:
         print_line(f"{account.email} (account {account.id}) is staff.")
         if known is not None:
-            print_line("Its password was replaced, and its sessions were ended: log in again.")
+            print_line("Its password was replaced, its sessions and API keys were ended: log in again.")
         if known is not None and has_doubtful_profile(known):
             print_line(
                 "Anybody may have opened this account before: its names and biography were emptied, and its webhook"
@@ -153,5 +153,5 @@ def _confirm_promotion(known: Account) -> None:
         raise CommandFailed(f"{known.email} already has an account. Add --promote to make it staff.")
     stderr_console().print(f"{known.email} already has an account.")
     more = ", its webhook endpoints are disabled, and its profile is emptied" if has_doubtful_profile(known) else ""
-    if not typer.confirm(f"Make it staff? It gets a new password, its sessions end{more}.", err=True):
+    if not typer.confirm(f"Make it staff? It gets a new password, its sessions and API keys end{more}.", err=True):
         raise CommandFailed("Nothing was changed.")

@@ -359,11 +359,11 @@ class Accounts:
     ) -> Account:
         """Make an existing account staff and set its password, because somebody else may have opened the account.
 
-        Everything by which that person could return ends: sessions, devices that may log in, single-use tokens. If the
-        e-mail address was not verified, the names and the biography are emptied, active webhook endpoints disabled, and
-        the second factor removed. An account that is staff already keeps these, and is unchanged if no password is
-        given; only operators may set its password, since a member of staff could act as another one with it. Raise
-        `NotFound`, or `Invalid` for a weak, missing or forbidden password.
+        Everything by which that person could return ends: sessions, devices that may log in, single-use tokens, API
+        keys. If the e-mail address was not verified, the names and the biography are emptied, active webhook endpoints
+        disabled, and the second factor removed. An account that is staff already keeps these, and is unchanged if no
+        password is given; only operators may set its password, since a member of staff could act as another one with
+        it. Raise `NotFound`, or `Invalid` for a weak, missing or forbidden password.
         """
         normal = normal_email(email)
         with self._store.begin() as tx:

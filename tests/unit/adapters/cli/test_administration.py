@@ -107,7 +107,7 @@ def test_a_script_promotes_an_account_and_replaces_its_password(cli: Cli, runtim
         0,
         (
             f"{EMAIL} (account 1) is staff.\n"
-            "Its password was replaced, and its sessions were ended: log in again.\n"
+            "Its password was replaced, its sessions and API keys were ended: log in again.\n"
             "Anybody may have opened this account before: its names and biography were emptied, and its webhook"
             " endpoints disabled. Check its products, pricing policies and orders.\n"
         ),
