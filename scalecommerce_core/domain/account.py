@@ -14,7 +14,6 @@ from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, normal_line, normal_text, text_errors
 
-REASON_LENGTH: Final = 500
 EMAIL_LENGTH: Final = 254
 """Longest e-mail address, in characters (RFC 5321)."""
 _LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -131,14 +130,6 @@ class AccountAction:
     reason: str
     occurred_at: datetime
     actor_id: AccountId | None = None
-
-
-def normal_reason(text: str) -> str:
-    """The reason of an `AccountAction` in one line; raise `Invalid`."""
-    reason = normal_line(text)
-    if errors := text_errors(reason, at_most=REASON_LENGTH, at_least=1):
-        raise Invalid({"reason": errors})
-    return reason
 
 
 @frozen

@@ -27,7 +27,7 @@ BRAND_LENGTH = 100
 DESCRIPTION_LENGTH = 10_000
 BIO_LENGTH = 1_000
 SKU_LENGTH = 64
-REASON_LENGTH = 200
+REASON_LENGTH = 500
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # --- the normal form
@@ -266,3 +266,11 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     r"""Like `printable`, with line feeds and tabs as escapes too, so that a text cannot look like several lines."""
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def normal_reason(text: str) -> str:
+    """A reason that somebody gives, as one line; raise `Invalid`, which names `reason`."""
+    reason = normal_line(text)
+    if errors := text_errors(reason, at_most=REASON_LENGTH, at_least=1):
+        raise Invalid({"reason": errors})
+    return reason

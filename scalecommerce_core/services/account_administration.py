@@ -6,9 +6,10 @@ from typing import Final
 
 from attrs import frozen
 
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, normal_reason
+from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind
 from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, OwnAccount, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import Clock, SecurityEvent, SecurityEventKind, SecurityLog, Store, Transaction
 from scalecommerce_core.services.retry import retry_on
 

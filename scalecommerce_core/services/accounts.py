@@ -14,7 +14,6 @@ from scalecommerce_core.domain.account import (
     AccountActionKind,
     SessionClient,
     normal_email,
-    normal_reason,
 )
 from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import (
@@ -29,6 +28,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
+from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import (
     Claims,
     Clock,

@@ -23,7 +23,7 @@ from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_r
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
-from scalecommerce_core.domain.text import REASON_LENGTH, normal_line, text_errors
+from scalecommerce_core.domain.text import normal_line, normal_reason
 from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
@@ -328,9 +328,7 @@ class Catalog:
                 product = _editable(
                     products, command.product_id, command.editor, as_staff=command.as_staff or command.editor is None
                 )
-                reason = normal_line(command.reason)
-                if problems := text_errors(reason, at_most=REASON_LENGTH, at_least=1):
-                    raise Invalid({"reason": problems})
+                reason = normal_reason(command.reason)
                 changes = [change for change in history[product.id] if change.price == command.price]
                 if not changes:
                     raise Invalid.field("price", "The product did not have this price in the last 24 hours.")

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, normal_reason
+from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind
 from scalecommerce_core.domain.errors import Conflict, MarketError, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.outgoing_email import EmailKind
+from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import (
     Clock,
     Ids,

@@ -12,32 +12,30 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
+from adapters.http.framework.text_fields import Reason
 from adapters.http.resources.users import ROOT, TAG, NewPassword
-from scalecommerce_core.domain.account import REASON_LENGTH, Account
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, OwnAccount
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import AccountDetails
 from scalecommerce_core.services.account_administration import Actor
 
-Reason = Annotated[
-    str,
+ActionReason = Annotated[
+    Reason,
     msgspec.Meta(
-        min_length=1,
-        max_length=REASON_LENGTH,
-        description="Kept in the history of the account, which staff can read.",
-        examples=["Asked for it by phone."],
+        description="Kept in the history of the account, which staff can read.", examples=["Asked for it by phone."]
     ),
 ]
 
 
 class ReasonBody(msgspec.Struct):
-    reason: Reason
+    reason: ActionReason
 
 
 class AppointmentBody(Confidential):
     """`password` replaces the present one, because somebody else may have opened the account."""
 
-    reason: Reason
+    reason: ActionReason
     password: NewPassword
 
 

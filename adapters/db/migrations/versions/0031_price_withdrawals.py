@@ -16,7 +16,7 @@ depends_on: Final = None
 # Null columns rewrite no row.
 COLUMNS: Final = """
 ALTER TABLE price_history ADD COLUMN withdrawn_at timestamptz, ADD COLUMN withdrawn_by bigint,
-    ADD COLUMN withdrawal_reason varchar(200)
+    ADD COLUMN withdrawal_reason varchar(500)
 """
 INDEX: Final = """
 CREATE INDEX price_history_withdrawn_idx ON price_history (withdrawn_at, product_id) WHERE withdrawn_at IS NOT NULL
