@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field, frozen, setters
 
-from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.errors import AccountDeleted, Invalid
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, normal_line, normal_text, text_errors
 
@@ -85,6 +85,34 @@ class Account:
         """The name under which products show the account."""
         return public_name(self.id, self.display_name, self.first_name, self.last_name)
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether `erase` was called."""
+        begin, end = _deleted_email(self.id)
+        return (
+            not self.is_active
+            and self.password_hash is None
+            and self.email.startswith(begin)
+            and self.email.endswith(end)
+        )
+
+    def check_not_deleted(self) -> None:
+        """Raise `AccountDeleted` if the account was deleted."""
+        if self.is_deleted:
+            raise AccountDeleted(self.id)
+
+    def erase(self, random_text: str) -> None:
+        """Remove all personal data, the password and all rights for good.
+
+        The address becomes free. `random_text` keeps strangers from taking the address that replaces it first.
+        """
+        begin, end = _deleted_email(self.id)
+        self.email = f"{begin}{random_text}{end}"
+        self.password_hash = None
+        self.first_name = self.last_name = self.bio = self.display_name = ""
+        self.is_staff = self.is_active = False
+        self.email_verified_at = None
+
     def edit(
         self,
         *,
@@ -108,6 +136,11 @@ class Account:
             raise Invalid({name: said for name, said in errors.items() if said})
         for name, text in given.items():
             setattr(self, name, text)
+
+
+def _deleted_email(account_id: AccountId) -> tuple[str, str]:
+    """The beginning and end of the address that replaces the one of a deleted account (RFC 2606: `.invalid`)."""
+    return f"deleted-{account_id}-", "@deleted.invalid"
 
 
 class AccountActionKind(StrEnum):

@@ -16,6 +16,7 @@ MarketError
 │   └── NothingToSeedOn       seeding needs users or products that do not exist: seed them first
 ├── Conflict                  the request does not fit the present state: read the state, then decide
 │   ├── OwnAccount            nobody deactivates or dismisses themselves: ask another member of staff
+│   ├── AccountDeleted        the account was deleted for good: open a new one
 │   ├── LastStaffAccount      no active staff account would remain: appoint another one first
 │   ├── TransitionNotAllowed  the status of the order does not allow the action
 │   ├── StockMoved            the stock is not what the caller expected: read it again
@@ -174,6 +175,15 @@ class OwnAccount(Conflict):
     """Nobody may deactivate or dismiss themselves."""
 
     code = "own_account"
+
+
+class AccountDeleted(Conflict):
+    """The account was deleted: its row stays for its orders, and nothing makes it usable again."""
+
+    code = "account_deleted"
+
+    def __init__(self, account_id: int) -> None:
+        super().__init__(f"Account {account_id} was deleted, which cannot be undone: the person may open a new one.")
 
 
 class LastStaffAccount(Conflict):

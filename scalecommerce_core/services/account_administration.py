@@ -40,7 +40,7 @@ class AccountAdministration:
     """Use cases of staff and operators on an account.
 
     Each takes a reason, which is kept in the account's history. An action that changes nothing leaves no entry. All
-    raise `NotFound`, and `Invalid` for the reason.
+    raise `NotFound`, `AccountDeleted`, and `Invalid` for the reason.
     """
 
     def __init__(self, store: Store, clock: Clock, security_log: SecurityLog) -> None:
@@ -116,6 +116,7 @@ class AccountAdministration:
             found = tx.accounts.lock_with_staff(account_id) if removes_access else tx.accounts.lock([account_id])
             if (account := found.get(account_id)) is None:
                 raise NotFound("account", account_id)
+            account.check_not_deleted()
             if removes_access:
                 check_removal(account, found.values(), entry.actor_id)
             changed = act(tx, account, entry.occurred_at)

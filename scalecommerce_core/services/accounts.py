@@ -363,13 +363,14 @@ class Accounts:
         keys. If the e-mail address was not verified, the names and the biography are emptied, active webhook endpoints
         disabled, and the second factor removed. An account that is staff already keeps these, and is unchanged if no
         password is given; only operators may set its password, since a member of staff could act as another one with
-        it. Raise `NotFound`, or `Invalid` for a weak, missing or forbidden password.
+        it. Raise `NotFound`, `AccountDeleted`, or `Invalid` for a weak, missing or forbidden password.
         """
         normal = normal_email(email)
         with self._store.begin() as tx:
             found = tx.accounts.by_email([normal]).get(normal)
         if found is None:
             raise NotFound("account", email)
+        found.check_not_deleted()
         if password is None:
             if found.is_staff:
                 return found
@@ -392,6 +393,7 @@ class Accounts:
         account_id = entry.account_id
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
+            account.check_not_deleted()
             _check_appointment(account, entry.actor_id)
             is_doubtful = has_doubtful_profile(account)
             account.password_hash = hashed
@@ -514,7 +516,9 @@ class Accounts:
 
 
 def has_doubtful_profile(account: Account) -> bool:
-    """Whether a stranger may have opened the account, so that its promotion must empty its profile."""
+    """Whether a stranger may have opened the account, so that its promotion must empty its profile, and a reset of its
+    password remove its second factor.
+    """
     return not account.is_staff and account.email_verified_at is None
 
 

@@ -147,13 +147,13 @@ class PersonalData:
         The row stays without personal data, because orders refer to it; amounts, payments and stock movements are
         unchanged. Products are withdrawn; policies, webhooks, API keys, sessions and the second factor end. The e-mail
         address becomes free. Raise `Invalid`, which names `password` or `code`, `OrdersOpen`, `LastStaffAccount`,
-        `NotFound` or `TooManyAttempts`.
+        `AccountDeleted`, `NotFound` or `TooManyAttempts`.
         """
         self._accounts.check_owner(account_id, password, code, address=address)
         self._delete(account_id, "Deleted by its owner.", Actor(account_id, address))
 
     def delete_for(self, account_id: AccountId, reason: str, by: Actor) -> None:
-        """Delete an account for its owner; raise `OrdersOpen`, `LastStaffAccount`, `NotFound` or `Invalid`."""
+        """Delete an account for its owner; errors as those of `delete`, or `Invalid`, which names `reason`."""
         self._delete(account_id, normal_reason(reason), by)
 
     def _delete(self, account_id: AccountId, reason: str, by: Actor) -> None:
@@ -170,7 +170,9 @@ class PersonalData:
     def _refuse(self, account_id: AccountId) -> None:
         with self._store.begin() as tx:
             found = tx.accounts.lock_with_staff(account_id)
-            check_removal(_existing(found.get(account_id), account_id), found.values(), by=None)
+            account = _existing(found.get(account_id), account_id)
+            account.check_not_deleted()
+            check_removal(account, found.values(), by=None)
             _check_orders(tx, account_id)
 
     def _end_offers(self, account_id: AccountId) -> None:
@@ -192,15 +194,11 @@ class PersonalData:
         with self._store.begin() as tx:
             found = tx.accounts.lock_with_staff(account_id)
             account = _existing(found.get(account_id), account_id)
+            account.check_not_deleted()
             check_removal(account, found.values(), by=None)
             _check_orders(tx, account_id)
             self._emails.queue(tx, EmailKind.ACCOUNT_DELETED, {account.email: account_id}, now)
-            # The random part keeps strangers from taking the address first.
-            account.email = f"deleted-{account_id}-{self._ids.token()[:12].lower()}@deleted.invalid"
-            account.password_hash = None
-            account.first_name = account.last_name = account.bio = account.display_name = ""
-            account.is_staff = account.is_active = False
-            account.email_verified_at = None
+            account.erase(self._ids.token()[:12].lower())
             tx.accounts.save([account])
             tx.sessions.revoke_all(account_id, now)
             tx.sessions.erase_clients(account_id)

@@ -111,6 +111,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     catch_problem(lambda: check_accepts_json(Headers({"Accept": "text/html"}))),
     errors.Conflict("The stored response cannot be decrypted: the endpoint exists, rotate its secret."),
     errors.OwnAccount("You cannot do this to your own account: ask another member of staff."),
+    errors.AccountDeleted(MISSING_ID),
     errors.LastStaffAccount("This is the only active staff account: appoint another one first."),
     errors.TransitionNotAllowed(1609, "CANCELLED", "be paid"),
     errors.StockMoved(1, 40, 37),

@@ -15,7 +15,7 @@ from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec,
 from adapters.http.framework.text_fields import Reason
 from adapters.http.resources.users import ROOT, TAG, NewPassword
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, OwnAccount
+from scalecommerce_core.domain.errors import AccountDeleted, LastStaffAccount, NotFound, OwnAccount
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import AccountDetails
 from scalecommerce_core.services.account_administration import Actor
@@ -111,7 +111,7 @@ class AccountAdministrationResource:
         responses={200: ResponseSpec(AccountSchema, "The account.")},
         tag=TAG,
         access=Access.STAFF,
-        errors=(OwnAccount, LastStaffAccount),
+        errors=(OwnAccount, LastStaffAccount, AccountDeleted),
     )
     async def deactivate_user(self, call: Call[ReasonBody, None]) -> Response:
         return await self._act(self._administration.deactivate, call)
@@ -125,6 +125,7 @@ class AccountAdministrationResource:
         responses={200: ResponseSpec(AccountSchema, "The account.")},
         tag=TAG,
         access=Access.STAFF,
+        errors=(AccountDeleted,),
     )
     async def reactivate_user(self, call: Call[ReasonBody, None]) -> Response:
         return await self._act(self._administration.reactivate, call)
@@ -138,6 +139,7 @@ class AccountAdministrationResource:
         responses={200: ResponseSpec(AccountSchema, "The account.")},
         tag=TAG,
         access=Access.STAFF,
+        errors=(AccountDeleted,),
     )
     async def revoke_sessions_of_user(self, call: Call[ReasonBody, None]) -> Response:
         return await self._act(self._administration.revoke_sessions, call)
@@ -153,6 +155,7 @@ class AccountAdministrationResource:
         responses={200: ResponseSpec(AccountSchema, "The account.")},
         tag=TAG,
         access=Access.STAFF,
+        errors=(AccountDeleted,),
     )
     async def appoint_staff(self, call: Call[AppointmentBody, None]) -> Response:
         account = await self._dependencies.run_in_thread(self._queries.account, AccountId(call.id))
@@ -180,7 +183,7 @@ class AccountAdministrationResource:
         responses={200: ResponseSpec(AccountSchema, "The account.")},
         tag=TAG,
         access=Access.STAFF,
-        errors=(OwnAccount, LastStaffAccount),
+        errors=(OwnAccount, LastStaffAccount, AccountDeleted),
     )
     async def dismiss_staff(self, call: Call[ReasonBody, None]) -> Response:
         return await self._act(self._administration.dismiss_staff, call)

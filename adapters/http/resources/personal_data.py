@@ -15,7 +15,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
 from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
-from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, TooManyAttempts
+from scalecommerce_core.domain.errors import AccountDeleted, LastStaffAccount, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.personal_data import OrdersOpen
@@ -98,7 +98,7 @@ class PersonalDataResource:
         responses={204: ResponseSpec(None, "The account is deleted.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, OrdersOpen, LastStaffAccount, TooManyAttempts),
+        errors=(NotFound, OrdersOpen, LastStaffAccount, AccountDeleted, TooManyAttempts),
     )
     async def delete_profile(self, call: Call[DeletionBody, None]) -> Response:
         address = call.client_address
@@ -122,7 +122,7 @@ class PersonalDataResource:
         responses={204: ResponseSpec(None, "The account is deleted.")},
         tag=TAG,
         access=Access.STAFF,
-        errors=(OrdersOpen, LastStaffAccount),
+        errors=(OrdersOpen, LastStaffAccount, AccountDeleted),
     )
     async def delete_user(self, call: Call[ReasonBody, None]) -> Response:
         await self._dependencies.run_in_thread(

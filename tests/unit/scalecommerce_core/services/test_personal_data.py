@@ -1,13 +1,16 @@
 """Export of everything that is stored about a person, and deletion of an account."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from scalecommerce_core.domain.account import Account, AccountActionKind
 from scalecommerce_core.domain.api_key import Scope, api_key_digest
 from scalecommerce_core.domain.errors import (
+    AccountDeleted,
     Invalid,
     LastStaffAccount,
     NotAuthenticated,
@@ -257,8 +260,29 @@ def test_the_last_staff_account_is_not_deleted(trader: Trader) -> None:
     assert trader.log.events[-1].actor_id == second.id
 
 
-def test_a_second_deletion_changes_nothing_else(trader: Trader) -> None:
+def test_a_deleted_account_is_neither_changed_nor_deleted_again(trader: Trader) -> None:
     trader.data.delete(trader.trader.id, PASSWORD)
-    trader.data.delete_for(trader.trader.id, "Again.", OPERATOR)
-    assert trader.stored().email.endswith("@deleted.invalid")
+    trader.market.emails.deliver()
+    gone, sent = trader.stored(), len(trader.mail.sent)
+    administration, account_id = trader.market.account_administration, trader.trader.id
+    acts: list[Callable[[], object]] = [
+        lambda: trader.data.delete_for(account_id, "Again.", OPERATOR),
+        lambda: administration.reactivate(account_id, "Again.", OPERATOR),
+        lambda: administration.deactivate(account_id, "Again.", OPERATOR),
+        lambda: administration.revoke_sessions(account_id, "Again.", OPERATOR),
+        lambda: administration.dismiss_staff(account_id, "Again.", OPERATOR),
+        lambda: trader.market.accounts.appoint_staff(gone.email, "quite another password"),
+    ]
+    for act in acts:
+        with pytest.raises(AccountDeleted, match="open a new one"):
+            act()
+    trader.market.emails.deliver()
+    assert (trader.stored(), len(trader.mail.sent)) == (gone, sent)
+    assert [action.reason for action in trader.details().actions] == ["Deleted by its owner."]
     assert trader.offer().withdrawn_at is not None
+
+
+def test_an_account_with_a_look_alike_address_is_not_deleted(trader: Trader) -> None:
+    stranger = trader.person("stranger")
+    assert not evolve(stranger, email=f"deleted-{stranger.id}-abc@deleted.invalid").is_deleted
+    trader.data.delete_for(stranger.id, "Asked by letter.", OPERATOR)

@@ -67,7 +67,8 @@ def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
 
 
 COMPONENTS = """
-    AccountActionDocument AccountDocument ApiKeyDocument ApiKeyListDocument AppointmentBody AssignmentDocument
+    AccountActionDocument AccountDeletedProblem AccountDocument ApiKeyDocument ApiKeyListDocument AppointmentBody
+    AssignmentDocument
     AssignmentPatch Attempt BothProofsBody CategoryDocument CategoryList CategoryRefDocument CodeBody
     ConflictProblem ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument DeletionBody
     Delivery DeliveryPendingProblem DeliveryStatus ElasticityBeliefDocument EmailChangeBody EmailDisabledProblem
