@@ -18,7 +18,7 @@ from scalecommerce_core.ports import (
     Transaction,
 )
 from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire, per_client
-from scalecommerce_core.services.accounts import disable_webhooks
+from scalecommerce_core.services.accounts import disable_webhooks, has_doubtful_profile
 from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.retry import retry_on
 
@@ -70,9 +70,10 @@ class PasswordReset:
         """Set a new password, end all sessions, and make all tokens and API keys of the account invalid: whoever resets
         the password may have lost control of the account, and somebody else may have created keys.
 
-        The address counts as verified afterwards. If it did not before, webhook endpoints are disabled: somebody else
-        may have opened the account. Raise `Invalid`, which names `token` or `new_password`, or
-        `TooManyAttempts`.
+        The address counts as verified afterwards. If it did not before, somebody else may have opened the account, so
+        webhook endpoints are disabled and, unless the account is staff, the second factor is removed.
+
+        Raise `Invalid`, which names `token` or `new_password`, or `TooManyAttempts`.
         """
         now = self._clock.now()
         acquire(self._limiter, per_client(self._limits.guesses_per_address, address), now, "attempts with tokens")
@@ -85,15 +86,24 @@ class PasswordReset:
             raise Invalid({"new_password": violations})
         # Outside the transaction: hashing takes long.
         hashed = self._passwords.hash(new_password)
-        account = self._set_password(digest, account, hashed, now)
-        self._security_log.record(SecurityEvent(SecurityEventKind.PASSWORD_RESET, account.id, address or ""))
+        account, lost_factor = self._set_password(digest, account, hashed, now)
+        self._record(SecurityEventKind.PASSWORD_RESET, account, address)
+        if lost_factor:
+            detail = "removed by the first proof of the e-mail address"
+            self._record(SecurityEventKind.SECOND_FACTOR_CHANGED, account, address, detail)
+
+    def _record(self, kind: SecurityEventKind, account: Account, address: str | None, detail: str = "") -> None:
+        self._security_log.record(SecurityEvent(kind, account.id, address or "", detail))
 
     @retry_on(TransactionAborted)
-    def _set_password(self, digest: str, account: Account, hashed: str, now: datetime) -> Account:
+    def _set_password(self, digest: str, account: Account, hashed: str, now: datetime) -> tuple[Account, bool]:
+        """Return the account, and whether its second factor was removed."""
         with self._store.begin() as tx:
             account = lock_account_of_token(tx, digest, account.id, TokenPurpose.RESET_PASSWORD, now)
             account.password_hash = hashed
-            # Somebody else may have opened the account, and must not keep access to it.
+            # Somebody else may have opened the account, and must not keep access to it, or keep its owner out. Somebody
+            # chose each account of staff, and its second factor protects the data of others.
+            removes_factor = has_doubtful_profile(account)
             if is_doubtful := account.email_verified_at is None:
                 account.email_verified_at = now
             tx.accounts.save([account])
@@ -103,8 +113,19 @@ class PasswordReset:
             tx.account_tokens.delete_of(account.id)
             drop_email_changes(tx, account.id)
             self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
+            removed = self._remove_second_factor(tx, account, now) if removes_factor else False
             tx.api_keys.delete_all(account.id)
-        return account
+        return account, removed
+
+    def _remove_second_factor(self, tx: Transaction, account: Account, now: datetime) -> bool:
+        """Remove the factor, also one that is not confirmed; return whether log-ins needed it."""
+        factor = tx.second_factors.lock([account.id]).get(account.id)
+        if factor is None:
+            return False
+        tx.second_factors.delete([account.id])
+        if factor.is_enabled:
+            self._emails.notify(tx, EmailKind.SECOND_FACTOR_DISABLED, account, now)
+        return factor.is_enabled
 
 
 def usable(token: AccountToken | None, account: Account | None, purpose: TokenPurpose, now: datetime) -> Account:

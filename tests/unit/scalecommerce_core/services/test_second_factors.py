@@ -267,12 +267,64 @@ def test_an_enabled_second_factor_cannot_be_replaced(guarded: Guarded) -> None:
         guarded.factors.confirm(who, guarded.next_code())
 
 
-def test_a_reset_password_does_not_remove_the_second_factor(guarded: Guarded) -> None:
-    guarded.enrol()
+def reset_password(guarded: Guarded, password: str) -> None:
     guarded.market.password_reset.request(guarded.owner.email)
     guarded.market.emails.deliver()
-    token = guarded.mail.sent[-1].text.partition("Your code: ")[2].split()[0]
-    guarded.market.password_reset.confirm(token, PASSWORD + "!")
+    guarded.market.password_reset.confirm(newest_token(guarded), password)
+
+
+def newest_token(guarded: Guarded) -> str:
+    return guarded.mail.sent[-1].text.partition("Your code: ")[2].split()[0]
+
+
+@pytest.mark.parametrize("proof", ["before", "after", "reset"])
+def test_a_reset_password_keeps_the_second_factor_of_a_verified_address(guarded: Guarded, proof: str) -> None:
+    """Attack: a thief of the mailbox resets the password of an account whose owner had verified the address."""
+    if proof == "before":
+        reset_password(guarded, PASSWORD)
+    guarded.enrol()
+    if proof == "after":
+        guarded.market.email_verification.request(guarded.owner.id)
+        guarded.market.emails.deliver()
+        guarded.market.email_verification.confirm(newest_token(guarded))
+    elif proof == "reset":
+        reset_password(guarded, PASSWORD)
+        guarded.enrol()
+    reset_password(guarded, PASSWORD + "!")
+    with pytest.raises(SecondFactorRequired):
+        guarded.market.accounts.log_in(guarded.owner.email, PASSWORD + "!")
+    assert "Two-step log-in was switched off" not in guarded.subjects()[-2:]
+
+
+def test_the_first_proof_of_an_address_removes_what_a_stranger_set_up(guarded: Guarded) -> None:
+    """Attack: a stranger opens an account at somebody's address, and keeps its owner out by a second factor."""
+    _, codes = guarded.enrol()
+    reset_password(guarded, PASSWORD + "!")
+    guarded.market.accounts.log_in(guarded.owner.email, PASSWORD + "!", code=codes[0])
+    assert guarded.factors.state(guarded.owner.id) == SecondFactorState(False, False, 0)
+    assert guarded.subjects()[-2:] == ["Your password was changed", "Two-step log-in was switched off"]
+    event = guarded.log.events[-2]
+    assert (event.kind, event.detail) == (
+        SecurityEventKind.SECOND_FACTOR_CHANGED,
+        "removed by the first proof of the e-mail address",
+    )
+
+
+def test_the_first_proof_of_an_address_removes_a_factor_that_was_not_confirmed(guarded: Guarded) -> None:
+    who = guarded.identity(guarded.log_in())
+    guarded.factors.begin(who.account_id, PASSWORD)
+    reset_password(guarded, PASSWORD + "!")
+    pair = guarded.market.accounts.log_in(guarded.owner.email, PASSWORD + "!")
+    with pytest.raises(SecondFactorNotEnabled):
+        guarded.factors.confirm(guarded.identity(pair), guarded.next_code())
+    assert guarded.subjects()[-1:] == ["Your password was changed"]
+
+
+def test_staff_keep_their_second_factor_at_the_first_proof_of_the_address() -> None:
+    """Attack: a thief of the mailbox of staff, who never verified the address, resets the password."""
+    guarded = Guarded(is_staff=True)
+    guarded.enrol()
+    reset_password(guarded, PASSWORD + "!")
     with pytest.raises(SecondFactorRequired):
         guarded.market.accounts.log_in(guarded.owner.email, PASSWORD + "!")
 
