@@ -15,6 +15,7 @@ from scalecommerce_core.domain.account import (
     SessionClient,
     normal_email,
 )
+from scalecommerce_core.domain.account_token import account_state
 from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import (
     Invalid,
@@ -513,6 +514,12 @@ class Accounts:
         if account is None:
             raise NotFound("account", account_id)
         return account
+
+
+def check_unchanged(account: Account, checked: Account) -> None:
+    """Raise `Invalid` if the password or the address of an account, locked now, changed after its owner was checked."""
+    if account_state(account) != account_state(checked):
+        raise Invalid.field("password", "The account has changed meanwhile: try again.")
 
 
 def has_doubtful_profile(account: Account) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 from attrs import evolve
 
 from scalecommerce_core.domain.account import Account, normal_email
-from scalecommerce_core.domain.account_token import TokenPurpose, account_state, token_digest
+from scalecommerce_core.domain.account_token import TokenPurpose, token_digest
 from scalecommerce_core.domain.errors import Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.outgoing_email import EmailKind
@@ -20,7 +20,7 @@ from scalecommerce_core.ports import (
     Store,
 )
 from scalecommerce_core.services.account_limits import DEFAULT_LIMITS, TokenLimits, acquire, per_client
-from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.accounts import Accounts, check_unchanged
 from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED, lock_account_of_token
 from scalecommerce_core.services.retry import retry_on
@@ -135,7 +135,8 @@ class EmailVerification:
         with self._store.begin() as tx:
             account = tx.accounts.lock([checked.id]).get(checked.id)
             # A reset of the password drops earlier requests; none with the former password may follow it.
-            if account is None or account_state(account) != account_state(checked):
-                raise Invalid.field("password", "The account has changed meanwhile: try again.")
+            if account is None:
+                raise NotFound("account", checked.id)
+            check_unchanged(account, checked)
             self._emails.queue(tx, EmailKind.CHANGE_EMAIL, {recipient: account.id}, now)
             self._emails.notify(tx, EmailKind.EMAIL_CHANGE_REQUESTED, account, now)

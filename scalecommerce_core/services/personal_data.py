@@ -23,7 +23,7 @@ from scalecommerce_core.ports import (
 from scalecommerce_core.queries import Page, PageRequest, Queries
 from scalecommerce_core.services.account_administration import Actor, check_removal
 from scalecommerce_core.services.account_limits import acquire
-from scalecommerce_core.services.accounts import Accounts
+from scalecommerce_core.services.accounts import Accounts, check_unchanged
 from scalecommerce_core.services.catalog import Catalog, WithdrawProduct
 from scalecommerce_core.services.emails import Emails
 from scalecommerce_core.services.personal_data_documents import (
@@ -149,29 +149,31 @@ class PersonalData:
         address becomes free. Raise `Invalid`, which names `password` or `code`, `OrdersOpen`, `LastStaffAccount`,
         `AccountDeleted`, `NotFound` or `TooManyAttempts`.
         """
-        self._accounts.check_owner(account_id, password, code, address=address)
-        self._delete(account_id, "Deleted by its owner.", Actor(account_id, address))
+        checked = self._accounts.check_owner(account_id, password, code, address=address)
+        self._delete(account_id, "Deleted by its owner.", Actor(account_id, address), checked)
 
     def delete_for(self, account_id: AccountId, reason: str, by: Actor) -> None:
         """Delete an account for its owner; errors as those of `delete`, or `Invalid`, which names `reason`."""
         self._delete(account_id, normal_reason(reason), by)
 
-    def _delete(self, account_id: AccountId, reason: str, by: Actor) -> None:
-        self._refuse(account_id)
+    def _delete(self, account_id: AccountId, reason: str, by: Actor, checked: Account | None = None) -> None:
+        self._refuse(account_id, checked)
         self._end_offers(account_id)
         now = self._clock.now()
-        self._anonymize(AccountAction(account_id, AccountActionKind.DELETED, reason, now, by.account_id), now)
+        self._anonymize(AccountAction(account_id, AccountActionKind.DELETED, reason, now, by.account_id), now, checked)
         # What the account made while its offers ended.
         self._end_offers(account_id)
         self._security_log.record(
             SecurityEvent(SecurityEventKind.ACCOUNT_DELETED, account_id, by.address, actor_id=by.account_id)
         )
 
-    def _refuse(self, account_id: AccountId) -> None:
+    def _refuse(self, account_id: AccountId, checked: Account | None) -> None:
         with self._store.begin() as tx:
             found = tx.accounts.lock_with_staff(account_id)
             account = _existing(found.get(account_id), account_id)
             account.check_not_deleted()
+            if checked is not None:
+                check_unchanged(account, checked)
             check_removal(account, found.values(), by=None)
             _check_orders(tx, account_id)
 
@@ -189,12 +191,15 @@ class PersonalData:
         _ignore_missing(self._webhooks.delete([ActOnEndpoint(endpoint.id, account_id) for endpoint in endpoints]))
 
     @retry_on(TransactionAborted)
-    def _anonymize(self, entry: AccountAction, now: datetime) -> None:
+    def _anonymize(self, entry: AccountAction, now: datetime, checked: Account | None) -> None:
         account_id = entry.account_id
         with self._store.begin() as tx:
             found = tx.accounts.lock_with_staff(account_id)
             account = _existing(found.get(account_id), account_id)
             account.check_not_deleted()
+            if checked is not None:
+                # An owner who resets the password meanwhile keeps the account.
+                check_unchanged(account, checked)
             check_removal(account, found.values(), by=None)
             _check_orders(tx, account_id)
             self._emails.queue(tx, EmailKind.ACCOUNT_DELETED, {account.email: account_id}, now)
