@@ -16,7 +16,8 @@ CONNECTIONS: Final = 300
 ACCOUNTS_PER_ADDRESS: Final = 20
 """The default of `SIGN_UPS_PER_ADDRESS`."""
 PAUSE: Final = 1.0
-"""Seconds that a connection waits after a refusal: on one machine the attacker's own work would delay the engine."""
+"""Seconds that a connection waits after a refusal: on one machine the attacker's own work would delay the engine.
+CONTRIBUTING.md has figures with a shorter one, and of a control that sends the same requests to /healthz."""
 PASSWORD: Final = "kettle on seven bricks"
 
 
