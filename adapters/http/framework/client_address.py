@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Final
 
 from attrs import frozen
@@ -51,7 +51,7 @@ class TrustedProxies:
     def parse(cls, text: str) -> "TrustedProxies":
         """Parse a number of proxies, or addresses, networks and `unix`, comma-separated; empty: nobody is trusted.
 
-        Raise `ValueError` for anything else, and for a network of all addresses: everybody could choose an address.
+        Raise `ValueError` for anything else, and for networks of all addresses: everybody could choose an address.
         """
         if text.strip().isdecimal():
             hops = int(text)
@@ -69,9 +69,12 @@ class TrustedProxies:
                 raise ValueError(
                     f"{entry!r} is not an address, a network such as 10.0.0.0/8, `{UNIX}`, or a number of proxies"
                 ) from None
-            if network.prefixlen == 0:
-                raise ValueError(f"{entry} trusts everybody; give the number of proxies instead")
             networks.append(network)
+        # Also several networks may be all addresses together, such as 0.0.0.0/1 and 128.0.0.0/1.
+        ipv4 = collapse_addresses(network for network in networks if isinstance(network, IPv4Network))
+        ipv6 = collapse_addresses(network for network in networks if isinstance(network, IPv6Network))
+        if any(network.prefixlen == 0 for network in ipv4) or any(network.prefixlen == 0 for network in ipv6):
+            raise ValueError(f"{text.strip()} trusts everybody; give the number of proxies instead")
         return cls(tuple(networks), UNIX in entries)
 
     def __bool__(self) -> bool:

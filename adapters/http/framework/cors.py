@@ -6,11 +6,13 @@ not used, and browsers let no page of another origin read a response.
 
 import re
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
+MAX_PORT: Final = 65_535
 MAX_AGE_SECONDS: Final = 7200
 """How long a browser may reuse the answer to a preflight request; the longest time that Chromium accepts."""
 ALLOWED_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -21,8 +23,12 @@ EXPOSED_HEADERS: Final = (
     "Allow", "ETag", "Location", "Preference-Applied", "Retry-After", "WWW-Authenticate", "X-Request-ID",
 )  # fmt: skip
 
-_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,255}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_DEFAULT_PORTS: Final = (("http://", ":80"), ("https://", ":443"))
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_ORIGIN: Final = re.compile(
+    rf"(?P<scheme>https?)://(?:(?P<host>{_LABEL}(?:\.{_LABEL})*\.?)|\[(?P<v6>[0-9a-f:]{{2,39}})\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _RESOURCE_POLICY: Final = b"cross-origin-resource-policy"
 _VARY: Final = (b"vary", b"Origin")
 
@@ -36,8 +42,7 @@ class CorsPolicy:
 
     def __init__(self, origins: Sequence[str]) -> None:
         for origin in origins:
-            is_default = any(origin.startswith(scheme) and origin.endswith(port) for scheme, port in _DEFAULT_PORTS)
-            if not _ORIGIN.fullmatch(origin) or is_default:
+            if not _is_origin(origin):
                 raise ValueError(
                     f"{origin!r} is not an origin such as https://shop.example or http://localhost:3000, as browsers"
                     " send it"
@@ -88,3 +93,21 @@ _PREFLIGHT: Final = {
     "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
     "Vary": "Access-Control-Request-Method, Access-Control-Request-Headers",
 }
+
+
+def _is_origin(text: str) -> bool:
+    """Whether browsers may send this text as the origin of a page."""
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        return False
+    port = int(found["port"] or 0)
+    if port > MAX_PORT or port == _DEFAULT_PORTS[found["scheme"]]:
+        return False
+    host = found["v6"] or found["host"]
+    try:
+        if found["v6"]:
+            return str(IPv6Address(host)) == host
+        # A host whose last label is a number is an IPv4 address (URL Standard).
+        return not host.rpartition(".")[2].isdigit() or str(IPv4Address(host)) == host
+    except ValueError:
+        return False

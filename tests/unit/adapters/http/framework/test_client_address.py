@@ -158,8 +158,10 @@ def test_the_two_families_of_headers_are_never_mixed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "1.2.3.4/33", "10.0.0.1/8", "17", "-1", "1,10.0.0.1", "0.0.0.0/0", "::/0", "localhost"]
-)
+    "text",
+    ["x", "1.2.3.4/33", "10.0.0.1/8", "17", "-1", "1,10.0.0.1", "0.0.0.0/0", "::/0", "localhost",
+     "0.0.0.0/1,128.0.0.0/1", "unix,10.0.0.1,::/1,8000::/2,c000::/2"],
+)  # fmt: skip
 def test_invalid_lists_of_proxies_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not an address|trusts everybody|must be from 0 to"):
         TrustedProxies.parse(text)

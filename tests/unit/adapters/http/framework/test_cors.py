@@ -101,8 +101,20 @@ def test_without_origins_no_header_is_added() -> None:
 @pytest.mark.parametrize(
     "origin",
     ["*", "null", "shop.example", "https://shop.example/", "https://Shop.example", "https://*.shop.example",
-     "https://shop.example:443", "http://shop.example:80", "ftp://shop.example", "https://user@shop.example", ""],
+     "https://shop.example:443", "http://shop.example:80", "https://a..b", "https://-a.b", "https://.shop.example",
+     "https://shop.example:99999", "https://shop.example:0", "https://shop.example:08080", "https://1.2.3",
+     "https://1.2.3.999", "https://[::g]", "https://[0:0::1]", "https://[1::2::3]", "ftp://shop.example",
+     "https://user@shop.example", ""],
 )  # fmt: skip
 def test_origins_must_be_as_browsers_send_them(origin: str) -> None:
     with pytest.raises(ValueError, match="is not an origin"):
         CorsPolicy([origin])
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://shop.example", "https://shop.example.", "http://localhost:3000", "http://127.0.0.1:65535",
+     "https://[2001:db8::1]", "http://[::1]:8080", "https://xn--bcher-kva.example", "http://shop.example:443", "https://my_shop.example"],
+)  # fmt: skip
+def test_origins_that_browsers_send_are_accepted(origin: str) -> None:
+    assert CorsPolicy([origin])
