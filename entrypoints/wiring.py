@@ -49,30 +49,16 @@ from entrypoints.policies import load_all
 from entrypoints.settings import EMAIL_CONSOLE, Settings
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import DeliverySlots, EmailSender, PaymentGateway, Store, WebhookSender
-from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.account_limits import TokenLimits
-from scalecommerce_core.services.accounts import Accounts, SignUpLimits
-from scalecommerce_core.services.api_keys import ApiKeys
-from scalecommerce_core.services.catalog import Catalog
-from scalecommerce_core.services.email_verification import EmailVerification
-from scalecommerce_core.services.emails import EmailRules, Emails
+from scalecommerce_core.services.accounts import SignUpLimits
+from scalecommerce_core.services.build_market import MarketPorts, MarketRules, build_market
+from scalecommerce_core.services.emails import EmailRules
 from scalecommerce_core.services.login_throttle import LoginLimits
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import Ordering, OrderRules
-from scalecommerce_core.services.outbox_relay import OutboxRelay
-from scalecommerce_core.services.password_reset import PasswordReset
-from scalecommerce_core.services.payments import PaymentRules, Payments
-from scalecommerce_core.services.personal_data import PersonalData
-from scalecommerce_core.services.pricing import Pricing, PricingRules
-from scalecommerce_core.services.reencryption import Reencryption
-from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.search_index import SearchIndex
-from scalecommerce_core.services.second_factor_check import SecondFactorCheck
-from scalecommerce_core.services.second_factors import SecondFactors
-from scalecommerce_core.services.sessions import Sessions
-from scalecommerce_core.services.statistics import Statistics
-from scalecommerce_core.services.verified_accounts import VerifiedAccounts
-from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
+from scalecommerce_core.services.ordering import OrderRules
+from scalecommerce_core.services.payments import PaymentRules
+from scalecommerce_core.services.pricing import PricingRules
+from scalecommerce_core.services.webhooks import WebhookRules
 
 
 @frozen
@@ -166,157 +152,26 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         audience=settings.jwt_issuer,
         access_lifetime=settings.access_lifetime,
     )
-    sessions = Sessions(
-        store,
-        clock,
-        queries,
-        ids=ids,
-        tokens=tokens,
-        security_log=security_log,
-        lifetimes=settings.lifetimes,
-        retention=settings.session_retention,
-        staff_need_second_factor=settings.require_staff_second_factor,
-    )
-    verified = VerifiedAccounts(required=settings.require_verified_email)
-    token_limits = TokenLimits(settings.email_requests_per_hour)
-    emails = Emails(
-        store,
-        clock,
-        randomness=SystemRandomness(),
-        sender=email_sender,
-        limiter=rate_limiter,
-        rules=_email_rules(settings),
-    )
-    login_limiter, one_time_passwords = RedisLoginLimiter(redis), TimeBasedPasswords()
-    cipher = FernetCipher(*_encryption_secrets(settings))
-    check = SecondFactorCheck(
-        store,
-        clock,
-        passwords=one_time_passwords,
-        cipher=cipher,
-        limiter=login_limiter,
-        security_log=security_log,
-        emails=emails,
-    )
-    accounts = Accounts(
-        store,
-        clock,
-        passwords=passwords,
-        ids=ids,
-        tokens=tokens,
-        limiter=login_limiter,
-        rate_limiter=rate_limiter,
-        security_log=security_log,
-        sessions=sessions,
-        login_limits=LoginLimits(
-            settings.login_attempts,
-            settings.login_window,
-            account_attempts=settings.login_attempts_per_account,
-            address_attempts=settings.login_attempts_per_address,
-            device_lifetime=settings.device_lifetime,
-        ),
-        sign_up_limits=SignUpLimits(settings.sign_ups_per_address, settings.sign_ups_total, settings.sign_up_window),
-        emails=emails,
-        second_factor=check,
-    )
-    catalog = Catalog(store, clock, verified=verified)
-    pricing = Pricing(store, clock, PricingRules(settings.policies_per_account, settings.min_epoch))
-    webhooks = Webhooks(
-        store,
-        clock,
-        queries,
-        ids=ids,
-        randomness=SystemRandomness(),
-        cipher=cipher,
-        sender=sender,
-        limiter=rate_limiter,
-        rules=_webhook_rules(settings),
-        verified=verified,
-    )
-    market = Market(
-        accounts=accounts,
-        catalog=catalog,
-        emails=emails,
-        email_verification=EmailVerification(
-            store,
-            clock,
-            accounts=accounts,
-            emails=emails,
-            limiter=rate_limiter,
-            security_log=security_log,
-            limits=token_limits,
-        ),
-        api_keys=ApiKeys(
-            store,
-            clock,
-            queries,
+    market = build_market(
+        MarketPorts(
+            store=store,
+            clock=clock,
+            queries=queries,
+            ids=ids,
             randomness=SystemRandomness(),
+            passwords=passwords,
+            one_time_passwords=TimeBasedPasswords(),
+            tokens=tokens,
+            cipher=FernetCipher(*_encryption_secrets(settings)),
+            login_limiter=RedisLoginLimiter(redis),
+            rate_limiter=rate_limiter,
             security_log=security_log,
-            rotation_grace=settings.api_key_rotation_grace,
-            staff_need_second_factor=settings.require_staff_second_factor,
-        ),
-        account_administration=AccountAdministration(store, clock, security_log),
-        ordering=Ordering(
-            store,
-            clock,
-            OrderRules(settings.price_promise, settings.reservation, settings.order_quotas),
-            verified=verified,
+            email_sender=email_sender,
+            webhook_sender=sender,
+            gateway=gateway,
             quote_signer=HmacQuoteSigner(_derive_key(settings, b"price quotes")),
         ),
-        password_reset=PasswordReset(
-            store,
-            clock,
-            passwords=passwords,
-            emails=emails,
-            limiter=rate_limiter,
-            security_log=security_log,
-            limits=token_limits,
-        ),
-        payments=Payments(
-            store,
-            clock,
-            ids=ids,
-            gateway=gateway,
-            rules=PaymentRules(settings.payment_deadline),
-        ),
-        personal_data=PersonalData(
-            store,
-            clock,
-            queries,
-            ids=ids,
-            accounts=accounts,
-            catalog=catalog,
-            pricing=pricing,
-            webhooks=webhooks,
-            emails=emails,
-            limiter=rate_limiter,
-            security_log=security_log,
-        ),
-        pricing=pricing,
-        reencryption=Reencryption(store, cipher),
-        relay=OutboxRelay(store, clock, settings.event_retention),
-        repricing=Repricing(store, clock, retention=settings.decision_retention, min_epoch=settings.min_epoch),
-        search_index=SearchIndex(store),
-        second_factors=SecondFactors(
-            store,
-            clock,
-            accounts=accounts,
-            check=check,
-            passwords=one_time_passwords,
-            cipher=cipher,
-            randomness=SystemRandomness(),
-            emails=emails,
-            security_log=security_log,
-            issuer=settings.jwt_issuer,
-            required_for_staff=settings.require_staff_second_factor,
-        ),
-        sessions=sessions,
-        statistics=Statistics(store, clock),
-        webhooks=webhooks,
-        queries=queries,
-        store=store,
-        clock=clock,
-        currency=settings.market_currency,
+        _market_rules(settings),
     )
     return Engine(
         settings=settings,
@@ -331,6 +186,34 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
         rate_limiter=rate_limiter,
         security_counters=security_counters,
         security_log=security_log,
+    )
+
+
+def _market_rules(settings: Settings) -> MarketRules:
+    return MarketRules(
+        currency=settings.market_currency,
+        issuer=settings.jwt_issuer,
+        lifetimes=settings.lifetimes,
+        login_limits=LoginLimits(
+            settings.login_attempts,
+            settings.login_window,
+            account_attempts=settings.login_attempts_per_account,
+            address_attempts=settings.login_attempts_per_address,
+            device_lifetime=settings.device_lifetime,
+        ),
+        sign_up_limits=SignUpLimits(settings.sign_ups_per_address, settings.sign_ups_total, settings.sign_up_window),
+        token_limits=TokenLimits(settings.email_requests_per_hour),
+        require_verified_email=settings.require_verified_email,
+        require_staff_second_factor=settings.require_staff_second_factor,
+        api_key_rotation_grace=settings.api_key_rotation_grace,
+        emails=_email_rules(settings),
+        orders=OrderRules(settings.price_promise, settings.reservation, settings.order_quotas),
+        payments=PaymentRules(settings.payment_deadline),
+        pricing=PricingRules(settings.policies_per_account, settings.min_epoch),
+        webhooks=_webhook_rules(settings),
+        session_retention=settings.session_retention,
+        event_retention=settings.event_retention,
+        decision_retention=settings.decision_retention,
     )
 
 
