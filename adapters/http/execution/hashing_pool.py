@@ -1,9 +1,13 @@
 """Threads for use cases that hash passwords, with a bounded queue that is fair to clients."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from enum import IntEnum
 from typing import Any, Final, TypeVar
@@ -16,6 +20,8 @@ T = TypeVar("T")
 
 HASHER_THREADS: Final = 2
 """Threads for password hashing, which is slow by design and must not delay reads."""
+HASHER_NICENESS: Final = 5
+"""Niceness of these threads: on busy processors they get a third of the time that the event loop gets."""
 MAX_WAITING: Final = 256
 """Calls that may wait in one process: about 2.5 s of work at 20 ms for a hash."""
 MAX_WAITING_PER_CLIENT: Final = 64
@@ -50,7 +56,7 @@ class HashingPool:
         max_waiting: int = MAX_WAITING,
         max_waiting_per_client: int = MAX_WAITING_PER_CLIENT,
     ) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hasher")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hasher", initializer=_lower_priority)
         self._idle = threads
         self._max_waiting = max_waiting
         self._max_waiting_per_client = max_waiting_per_client
@@ -157,3 +163,11 @@ class HashingPool:
             self._by_client[client] = count
         else:
             del self._by_client[client]
+
+
+def _lower_priority() -> None:
+    # Only Linux has a niceness of threads. A new thread has that of the process, which an operator may have raised.
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + HASHER_NICENESS))

@@ -1,10 +1,12 @@
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.http.execution.hashing_pool import HashingPool, Priority
+from adapters.http.execution.hashing_pool import HASHER_NICENESS, HashingPool, Priority
 from scalecommerce_core.domain.errors import NotAuthenticated, Overloaded, TooManyAttempts
 
 LOG_IN, SIGN_UP = Priority.LOG_IN, Priority.SIGN_UP
@@ -169,3 +171,20 @@ def test_an_error_of_the_call_is_raised_and_frees_the_thread() -> None:
         pool.close()
 
     asyncio.run(run())
+
+
+def test_hashing_threads_leave_processors_to_the_event_loop() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) if sys.platform == "linux" else 0
+
+    async def run() -> int:
+        pool = HashingPool(1)
+        try:
+            return await pool.run(niceness, client="a", priority=LOG_IN)
+        finally:
+            pool.close()
+
+    expected = min(19, niceness() + HASHER_NICENESS) if sys.platform == "linux" else 0
+    before = niceness()
+    assert asyncio.run(run()) == expected
+    assert niceness() == before
