@@ -27,6 +27,9 @@ def test_delete_is_refused_with_open_orders_and_says_what_to_do(cli: Cli, runtim
     actions.pay(order.id, kara)
     ended = cli("users", "delete", str(kara.id), "--reason", "Asked by letter.")
     assert (ended.code, ended.out) == (0, f"Account {kara.id} is deleted.\n")
+    for command in ("delete", "reactivate"):
+        ended = cli("users", command, str(kara.id), "--reason", "By mistake.")
+        assert (ended.code, "cannot be undone" in ended.err) == (1, True)
 
 
 def test_a_second_factor_is_reset(cli: Cli, runtime: MemoryRuntime) -> None:

@@ -109,3 +109,13 @@ def test_staff_cannot_lock_themselves_out(staff: Person) -> None:
     for action in ("deactivate", "dismiss-staff"):
         assert problem(act(staff, staff.id, action), 409)["code"] == "own_account"
     answer(staff.get(USERS))
+
+
+def test_deleted_accounts_stay_deleted(place: Marketplace, staff: Person) -> None:
+    target = place.person()
+    deletion = staff.post(f"{USERS}{target.id}/deletion/", {"reason": BODY["reason"]})
+    assert deletion.status_code == 204
+    before = answer(staff.get(f"{USERS}{target.id}/"))
+    for action in (*ACTIONS, "deletion"):
+        assert problem(act(staff, target.id, action), 409)["code"] == "account_deleted"
+    assert answer(staff.get(f"{USERS}{target.id}/")) == before
