@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from adapters.http.framework.client_address import TrustedProxies, network_keys, parse_address
+from adapters.http.framework.client_address import TrustedProxies, client_keys, parse_address
 from entrypoints.processes.connection_limiter import ConnectionLimiter, ConnectionLimiterThread, ConnectionLimits
 from entrypoints.processes.process_sockets import ProcessSockets
 from entrypoints.settings import Settings
@@ -39,7 +39,7 @@ def build_connection_limiter(chosen: Settings, security_log: SecurityLog) -> Con
         ConnectionLimiter(
             limits,
             sockets,
-            clients_of=network_keys,
+            clients_of=client_keys,
             is_exempt=lambda address: has_no_limit(address, proxies),
             on_limit=record,
         )

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import typed_settings as ts
 from attrs import Attribute, field, fields, frozen
 
-from scalecommerce_core.domain.account import Lifetimes
 from scalecommerce_core.domain.currencies import NotCurrency, check_market_currency
 from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product_views import ViewCap, ViewCaps
 from scalecommerce_core.domain.secret import Secret
+from scalecommerce_core.domain.session import Lifetimes
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from scalecommerce_core.domain.account import Account, AccountAction, Session
+from scalecommerce_core.domain.account import Account, AccountAction
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.second_factor import SecondFactor
+from scalecommerce_core.domain.session import Session
 
 
 class AccountRepository(Protocol):

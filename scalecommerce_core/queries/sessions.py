@@ -6,9 +6,9 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-from scalecommerce_core.domain.account import session_number
 from scalecommerce_core.domain.api_key import ApiKey, Scope
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
+from scalecommerce_core.domain.session import session_number
 
 
 @frozen

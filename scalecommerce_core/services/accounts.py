@@ -8,13 +8,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from scalecommerce_core.domain.account import (
-    Account,
-    AccountAction,
-    AccountActionKind,
-    SessionClient,
-    normal_email,
-)
+from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, normal_email
 from scalecommerce_core.domain.account_token import account_state
 from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import (
@@ -29,6 +23,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.secret import Secret, as_optional_secret
+from scalecommerce_core.domain.session import SessionClient
 from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import (
     Claims,

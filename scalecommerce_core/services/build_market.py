@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.account import Lifetimes
+from scalecommerce_core.domain.session import Lifetimes
 from scalecommerce_core.ports import (
     Clock,
     EmailSender,

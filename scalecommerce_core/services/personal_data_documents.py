@@ -7,9 +7,10 @@ from typing import Any
 
 from attrs import asdict
 
-from scalecommerce_core.domain.account import Account, AccountAction, Session
+from scalecommerce_core.domain.account import Account, AccountAction
 from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import EndpointView, OrderView, ProductView, SaleView

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from attrs import evolve, field, frozen
 
-from scalecommerce_core.domain.account import Account, Lifetimes, Session, SessionClient
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.product_views import ESTABLISHED_AFTER, ViewerTrust
+from scalecommerce_core.domain.session import Lifetimes, Session, SessionClient
 from scalecommerce_core.ports import (
     Claims,
     Clock,
@@ -139,7 +140,7 @@ class Sessions:
         """Exchange a refresh token for a new pair; raise `TokenNotValid`.
 
         Within `Lifetimes.refresh_grace` after its exchange, a token returns the same pair, byte for byte. Later reuse
-        revokes the session (`domain.account.Session.exchange`).
+        revokes the session (`domain.session.Session.exchange`).
         """
         now = self._clock.now()
         claims = self._tokens.read(token, now)

@@ -18,9 +18,9 @@ from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.redis.shared_cache import PREFIX, RedisSharedCache
-from scalecommerce_core.domain.account import Session
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.order import RefundLine
+from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import AccessChange, CatalogChange
 from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
 from scalecommerce_core.services.ordering import CancelOrder

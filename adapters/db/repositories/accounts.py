@@ -9,10 +9,11 @@ from sqlalchemy import BigInteger, Text, bindparam, delete, select, text, update
 from adapters.db.core.bulk_statements import Insert, Update, Upsert, equals_any, id_array, text_array
 from adapters.db.core.session import SqlSession, next_numbers_statement
 from adapters.db.schema import Moment, account_actions, account_ids, account_tokens, accounts, second_factors, sessions
-from scalecommerce_core.domain.account import Account, AccountAction, Session
+from scalecommerce_core.domain.account import Account, AccountAction
 from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.second_factor import SecondFactor
+from scalecommerce_core.domain.session import Session
 
 _PROFILE: Final = (
     "email",

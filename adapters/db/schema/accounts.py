@@ -20,9 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.schema.metadata import Moment, metadata, one_of
-from scalecommerce_core.domain.account import EMAIL_LENGTH, MAX_USER_AGENT, AccountActionKind
+from scalecommerce_core.domain.account import EMAIL_LENGTH, AccountActionKind
 from scalecommerce_core.domain.account_token import TokenPurpose
 from scalecommerce_core.domain.outgoing_email import EmailKind
+from scalecommerce_core.domain.session import MAX_USER_AGENT
 from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, REASON_LENGTH
 
 # The core draws ids before it inserts rows. Sequences have no cache, so that numbers follow the order of arrival.

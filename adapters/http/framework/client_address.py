@@ -160,7 +160,7 @@ def network_key(address: str) -> str:
     return address if parsed is None else str(parsed)
 
 
-def network_keys(address: str) -> tuple[str, ...]:
+def client_keys(address: str) -> tuple[str, ...]:
     """The keys of a client in limits that have one for its IPv6 /48 as well; see `client_network.network_keys`."""
     return client_network.network_keys(network_key(address))
 

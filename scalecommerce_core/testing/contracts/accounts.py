@@ -6,11 +6,12 @@ from typing import Final
 import pytest
 from attrs import evolve
 
-from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.identifiers import AccountId, EmailId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
 from scalecommerce_core.domain.second_factor import SecondFactor
+from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage
 

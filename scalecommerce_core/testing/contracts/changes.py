@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from scalecommerce_core.domain.account import Account, Session
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.second_factor import SecondFactor
+from scalecommerce_core.domain.session import Session
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import AccessChange, CatalogChange, Store, Transaction
 from scalecommerce_core.queries import Queries

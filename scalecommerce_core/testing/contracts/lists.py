@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from scalecommerce_core.domain.account import AccountAction, AccountActionKind, Session
+from scalecommerce_core.domain.account import AccountAction, AccountActionKind
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
+from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
     MAX_SESSIONS,

@@ -5,11 +5,12 @@ from datetime import datetime
 
 from attrs import evolve
 
-from scalecommerce_core.domain.account import Account, AccountAction, Session
+from scalecommerce_core.domain.account import Account, AccountAction
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, EmailId, SessionId
 from scalecommerce_core.domain.outgoing_email import OutgoingEmail
 from scalecommerce_core.domain.second_factor import SecondFactor
+from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.testing.memory.tables import Tables
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import define, evolve, field, fields, frozen
 
-from scalecommerce_core.domain.account import Account, AccountAction, Session
+from scalecommerce_core.domain.account import Account, AccountAction
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.category import Category
@@ -36,6 +36,7 @@ from scalecommerce_core.domain.payment import Payment, PaymentRefund
 from scalecommerce_core.domain.product import PriceCause, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.rollups import Stockout
 from scalecommerce_core.domain.second_factor import SecondFactor
+from scalecommerce_core.domain.session import Session
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.ports import PendingFacts

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds
-from scalecommerce_core.domain.account import Account, Lifetimes
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.errors import (
     Invalid,
@@ -21,6 +21,7 @@ from scalecommerce_core.domain.errors import (
 )
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.product_views import ViewerTrust
+from scalecommerce_core.domain.session import Lifetimes
 from scalecommerce_core.domain.webhook import WebhookEndpoint
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, Store, Transaction
 from scalecommerce_core.services.accounts import Accounts, SignUp, SignUpLimits

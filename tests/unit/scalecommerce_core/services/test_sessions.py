@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from scalecommerce_core.domain.account import Account, Lifetimes, SessionClient
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotFound, TokenNotValid
+from scalecommerce_core.domain.session import Lifetimes, SessionClient
 from scalecommerce_core.ports import SecurityEventKind
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.results import unwrap_single

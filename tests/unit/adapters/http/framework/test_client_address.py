@@ -9,8 +9,8 @@ from adapters.http.framework.client_address import (
     ForwardedRequests,
     ProxyHeaders,
     TrustedProxies,
+    client_keys,
     network_key,
-    network_keys,
 )
 
 NETWORK = "10.0.0.0/8, 192.0.2.7, 2001:db8:1::/48"
@@ -200,4 +200,4 @@ def test_a_client_is_an_ipv4_address_or_a_network_of_64_bits(address: str, key: 
     ],
 )
 def test_an_ipv6_client_has_a_second_key_for_its_site(address: str, keys: tuple[str, ...]) -> None:
-    assert network_keys(address) == keys
+    assert client_keys(address) == keys
