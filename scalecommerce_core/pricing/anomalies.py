@@ -123,93 +123,158 @@ def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> t
     """
     known = ~np.isnan(baseline.traffic)
     active = known & (seen.days > 0)
-    begins = ~known & (seen.days > 0) & (seen.views > 0)
-    gross = np.maximum(seen.units + seen.refunded, 0.0)
-    refunded = np.minimum(seen.refunded, gross)
-    usual_refunds = gross * baseline.refund_share
-    refunds = active & (seen.refunded > REFUNDED_SHARE * gross)
-    refunds &= _poisson_deviations(seen.refunded, usual_refunds) > REFUND_DEVIATIONS
-    sold = np.where(refunds, gross - usual_refunds, np.maximum(seen.units, 0.0))
+    sales = _judge_refunds(baseline, seen, active)
     days = np.where(seen.days > 0, seen.days, 1.0)
     traffic = np.log(np.maximum(seen.views, 0.5) / days)
-    first = evolve(
-        baseline,
-        traffic=np.where(known, baseline.traffic, traffic),
-        conversion=np.where(
-            known, baseline.conversion, np.log((sold + 0.02 * _ASSUMED_VIEWS) / (seen.views + _ASSUMED_VIEWS))
-        ),
-        refund_share=np.where(known, baseline.refund_share, refunded / (gross + FEW_SALES)),
+    first = _begin(baseline, seen, sales, traffic)
+    views = _judge_views(first, seen, sales.sold, traffic, days, active)
+    units = _judge_units(first, seen, sales, views, active)
+
+    # The replaced number of views is uncertain by `spread`, which adds to the Poisson variance of the units.
+    weight = np.where(views.odd, 1.0 / (1.0 + first.spread**2 * units.expected), 1.0)
+    weight = np.where(units.returned, np.minimum(weight, REFUND_WEIGHT), weight)
+    odd = views.odd | units.returned | units.odd
+    available = np.maximum(first.holds - HOLD_RECOVERY, 0.0)
+    held = odd & (available + 1.0 <= most_holds)
+
+    updated = _update(first, sales, views, units, odd=odd, holds=available + held)
+    begins = ~known & (seen.days > 0) & (seen.views > 0)
+    kept = {
+        name: np.where(active, column, np.where(begins, getattr(first, name), getattr(baseline, name)))
+        for name, column in updated.columns().items()
+    }
+    net = np.maximum(sales.gross * (1.0 - units.returns), 0.0)
+    changed = active & (odd | sales.unusual | (first.accepted != 0.0))
+    return Baseline(**kept), seen.with_columns(
+        views=np.where(units.odd, 0.0, views.shown),
+        units=np.where(units.odd, 0.0, np.where(units.returned, net, sales.sold)),
+        days=np.where(units.odd, 0.0, seen.days),
+        weight=np.where(units.odd, 0.0, weight),
+        is_held=held,
+        counted_views=np.where(changed, seen.views, UNKNOWN),
+        counted_units=np.where(changed, seen.units, UNKNOWN),
     )
 
+
+@frozen(eq=False)
+class _Sales:
+    """Units of an epoch. `unusual`: the number of refunds is an anomaly."""
+
+    gross: Floats
+    """Units sold, before refunds."""
+    refunded: Floats
+    usual_refunds: Floats
+    unusual: Flags
+    sold: Floats
+    """Units of which a strategy learns: net of refunds, of usual ones if the number is an anomaly."""
+
+
+def _judge_refunds(baseline: Baseline, seen: Signals, active: Flags) -> _Sales:
+    gross = np.maximum(seen.units + seen.refunded, 0.0)
+    usual = gross * baseline.refund_share
+    unusual = active & (seen.refunded > REFUNDED_SHARE * gross)
+    unusual &= _poisson_deviations(seen.refunded, usual) > REFUND_DEVIATIONS
+    sold = np.where(unusual, gross - usual, np.maximum(seen.units, 0.0))
+    return _Sales(gross, np.minimum(seen.refunded, gross), usual, unusual, sold)
+
+
+def _begin(baseline: Baseline, seen: Signals, sales: _Sales, traffic: Floats) -> Baseline:
+    """The baseline, with one from this epoch for products that have none."""
+    known = ~np.isnan(baseline.traffic)
+    conversion = np.log((sales.sold + 0.02 * _ASSUMED_VIEWS) / (seen.views + _ASSUMED_VIEWS))
+    return evolve(
+        baseline,
+        traffic=np.where(known, baseline.traffic, traffic),
+        conversion=np.where(known, baseline.conversion, conversion),
+        refund_share=np.where(known, baseline.refund_share, sales.refunded / (sales.gross + FEW_SALES)),
+    )
+
+
+@frozen(eq=False)
+class _Views:
+    """Views of an epoch. `odd`: their number is an anomaly, which sales do not explain."""
+
+    odd: Flags
+    shown: Floats
+    """The views of which a strategy learns."""
+    deviation: Floats
+    """Distance of the views from the baseline, as a logarithm."""
+    step: Floats
+    """What an epoch without an anomaly adds to the baseline."""
+    usual_deviation: Floats
+    """`deviation` of epochs without an anomaly, else 0."""
+
+
+def _judge_views(  # noqa: PLR0917 - arrays of one epoch
+    first: Baseline, seen: Signals, sold: Floats, traffic: Floats, days: Floats, active: Flags
+) -> _Views:
     usual_views = np.exp(first.traffic) * days
     deviation = traffic - first.traffic
     per_view = np.exp(first.conversion - first.accepted)
     far = np.abs(deviation) > DEVIATIONS * first.spread
     far &= np.abs(_poisson_deviations(seen.views, usual_views)) > DEVIATIONS
-    odd_views = active & far & ~_follows_views(sold, usual_views * per_view, seen.views * per_view)
+    odd = active & far & ~_follows_views(sold, usual_views * per_view, seen.views * per_view)
     step = np.where(far, CONFIRMED_GAIN * deviation, TRAFFIC_GAIN * np.clip(deviation, -LARGEST_STEP, LARGEST_STEP))
-    usual_deviation = np.where(active & ~odd_views, deviation, 0.0)
     # Normal views stay whole numbers, which are stored in fewer bytes.
     reduced = np.where(active, np.exp(-first.accepted), 1.0)
-    views = reduced * np.where(odd_views, usual_views, seen.views)
+    shown = reduced * np.where(odd, usual_views, seen.views)
+    return _Views(odd, shown, deviation, step, np.where(active & ~odd, deviation, 0.0))
 
-    expected = views * np.exp(first.conversion)
-    ratio = np.log((sold + 0.5) / (expected + 0.5))
-    odd_units = active & (np.abs(ratio) > np.log(SALES_RATIO))
-    odd_units &= np.abs(_poisson_deviations(sold, expected)) > SALES_DEVIATIONS
-    returned = refunds & (_poisson_deviations(sold, expected) > RETURNED_DEVIATIONS)
-    jumped = odd_units & ~refunds
-    odd_units = (odd_units | refunds) & ~returned
+
+@frozen(eq=False)
+class _Units:
+    """Units of an epoch, compared with its views. `odd`: the epoch counts as one without data."""
+
+    expected: Floats
+    ratio: Floats
+    """Logarithm of sold by expected units."""
+    odd: Flags
+    jumped: Flags
+    """The number of units is an anomaly, and that of refunds is not."""
+    returned: Flags
+    """Unusual refunds, with many sales: `returns` is the share of these that will probably be refunded too."""
+    returns: Floats
+
+
+def _judge_units(first: Baseline, seen: Signals, sales: _Sales, views: _Views, active: Flags) -> _Units:
+    expected = views.shown * np.exp(first.conversion)
+    ratio = np.log((sales.sold + 0.5) / (expected + 0.5))
+    deviations = _poisson_deviations(sales.sold, expected)
+    odd = active & (np.abs(ratio) > np.log(SALES_RATIO))
+    odd &= np.abs(deviations) > SALES_DEVIATIONS
+    returned = sales.unusual & (deviations > RETURNED_DEVIATIONS)
     returns = np.clip(seen.refunded / np.maximum(first.last_sold, 1.0), 0.0, 1.0)
     returns = np.where(
         np.isnan(first.return_share), returns, first.return_share + REFUND_GAIN * (returns - first.return_share)
     )
-    net = gross * (1.0 - returns)
+    return _Units(expected, ratio, (odd | sales.unusual) & ~returned, odd & ~sales.unusual, returned, returns)
 
-    # The replaced number of views is uncertain by `spread`, which adds to the Poisson variance of the units.
-    weight = np.where(odd_views, 1.0 / (1.0 + first.spread**2 * expected), 1.0)
-    weight = np.where(returned, np.minimum(weight, REFUND_WEIGHT), weight)
-    odd = odd_views | returned | odd_units
-    available = np.maximum(first.holds - HOLD_RECOVERY, 0.0)
-    held = odd & (available + 1.0 <= most_holds)
 
-    run, jump = _extend_run(first.traffic_run, first.traffic_jump, odd_views, deviation)
-    sales_run, sales_jump = _extend_run(first.sales_run, first.sales_jump, jumped, ratio)
+def _update(first: Baseline, sales: _Sales, views: _Views, units: _Units, *, odd: Flags, holds: Floats) -> Baseline:
+    """The baseline after the epoch; `odd`: the epoch has an anomaly."""
+    run, jump = _extend_run(first.traffic_run, first.traffic_jump, views.odd, views.deviation)
+    sales_run, sales_jump = _extend_run(first.sales_run, first.sales_jump, units.jumped, units.ratio)
     lasts, sales_last = np.abs(run) >= LASTING_EPOCHS, np.abs(sales_run) >= LASTING_EPOCHS
     moved = np.where(lasts, jump / LASTING_EPOCHS, 0.0)
     # 1.25 times the mean absolute deviation is the standard deviation of a normal distribution.
-    spread = first.spread + np.where(odd_views, 0.0, TRAFFIC_GAIN * (1.25 * np.abs(usual_deviation) - first.spread))
-    gain = np.where(odd, 0.0, SALES_GAIN * expected / (expected + FEW_SALES))
-    updated = Baseline(
-        traffic=first.traffic + np.where(odd_views, moved, step),
-        spread=np.clip(spread, LEAST_SPREAD, MOST_SPREAD),
+    spread_step = TRAFFIC_GAIN * (1.25 * np.abs(views.usual_deviation) - first.spread)
+    gain = np.where(odd, 0.0, SALES_GAIN * units.expected / (units.expected + FEW_SALES))
+    refund_step = REFUND_SHARE_GAIN * (sales.refunded - sales.usual_refunds) / (sales.gross + FEW_SALES)
+    return Baseline(
+        traffic=first.traffic + np.where(views.odd, moved, views.step),
+        spread=np.clip(first.spread + np.where(views.odd, 0.0, spread_step), LEAST_SPREAD, MOST_SPREAD),
         accepted=first.accepted + moved,
         conversion=first.conversion
-        + gain * np.clip(ratio, -LARGEST_STEP, LARGEST_STEP)
+        + gain * np.clip(units.ratio, -LARGEST_STEP, LARGEST_STEP)
         + np.where(sales_last, sales_jump / LASTING_EPOCHS, 0.0),
         traffic_run=np.where(lasts, 0.0, run),
         traffic_jump=np.where(lasts, 0.0, jump),
         sales_run=np.where(sales_last, 0.0, sales_run),
         sales_jump=np.where(sales_last, 0.0, sales_jump),
-        last_sold=gross,
-        return_share=np.where(returned, returns, np.nan),
-        refund_share=first.refund_share
-        + np.where(returned | jumped, 0.0, REFUND_SHARE_GAIN * (refunded - usual_refunds) / (gross + FEW_SALES)),
-        holds=available + held,
-    )
-    kept = {
-        name: np.where(active, column, np.where(begins, getattr(first, name), getattr(baseline, name)))
-        for name, column in updated.columns().items()
-    }
-    changed = active & (odd | refunds | (first.accepted != 0.0))
-    return Baseline(**kept), seen.with_columns(
-        views=np.where(odd_units, 0.0, views),
-        units=np.where(odd_units, 0.0, np.where(returned, np.maximum(net, 0.0), sold)),
-        days=np.where(odd_units, 0.0, seen.days),
-        weight=np.where(odd_units, 0.0, weight),
-        is_held=held,
-        counted_views=np.where(changed, seen.views, UNKNOWN),
-        counted_units=np.where(changed, seen.units, UNKNOWN),
+        last_sold=sales.gross,
+        return_share=np.where(units.returned, units.returns, np.nan),
+        refund_share=first.refund_share + np.where(units.returned | units.jumped, 0.0, refund_step),
+        holds=holds,
     )
 
 
