@@ -69,7 +69,7 @@ def serve(
 
 
 def worker(ctx: typer.Context) -> None:
-    """Run a background worker, which decides orders, expires reservations, delivers webhooks and changes prices.
+    """Run a background worker: decides orders, expires reservations, sends webhooks and e-mails, changes prices.
 
     Any number of workers may run, on any machine. WORKER_CONCURRENCY sets the number of processes of a worker. On
     SIGTERM, the current task is completed.
