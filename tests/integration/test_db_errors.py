@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from itertools import product
@@ -198,6 +199,29 @@ def test_a_connection_that_breaks_is_reported_and_replaced(store: PostgresStore,
         lose()
     with store.begin() as tx:
         assert tx.stock.lock([product])[product].on_hand == 5
+
+
+def test_statements_of_the_driver_replace_all_connections_after_a_restart(
+    engine: Engine, store: PostgresStore, cut: Callable[[], None]
+) -> None:
+    product, queries = Stage(store).product(stock=5), PostgresQueries(engine)
+
+    def open_connections() -> None:
+        for connection in [engine.connect() for _ in range(3)]:
+            connection.execute(text("SELECT 1"))
+            connection.close()
+
+    def lock() -> int:
+        with store.begin() as tx:
+            return tx.stock.lock([product])[product].on_hand
+
+    for read in (lock, lambda: len(queries.products([product]))):
+        open_connections()
+        cut()
+        with suppress(ConnectionLost):
+            # A transaction fails; a read is repeated on a new connection.
+            read()
+        assert read() > 0
 
 
 def test_reads_survive_a_restart_of_the_database(engine: Engine, cut: Callable[[], None]) -> None:

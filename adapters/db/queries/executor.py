@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from sqlalchemy import Engine, Executable, Row, text
+import psycopg
+from sqlalchemy import Connection, Engine, Executable, Row, text
 
 from adapters.db.core.engine import EXPLAIN_ONLY, PLAN_EACH_TIME
 from adapters.db.core.errors import translate_errors
@@ -43,6 +44,8 @@ class QueryExecutor:
 
         def read() -> Rows:
             with translate_errors(self._engine), self._autocommit.connect() as connection:
+                if isinstance(statement, CachedStatement) and not plan_each_time:
+                    return _fetch_by_driver(connection, *statement.bind(parameters or {}))
                 if isinstance(statement, CachedStatement):
                     sql, values = statement.bind(parameters or {})
                     return connection.exec_driver_sql(sql, values, execution_options=options).all()
@@ -67,6 +70,18 @@ class QueryExecutor:
         """Return the planner's estimate of the number of rows. The statement does not run."""
         ((plan,),) = self.fetch(statement, parameters, plan_each_time=True, explain_only=True)
         return int(cast(Any, plan)[0]["Plan"]["Plan Rows"])
+
+
+def _fetch_by_driver(connection: Connection, sql: str, values: Mapping[str, object]) -> Rows:
+    """The rows without SQLAlchemy's execution and result objects, which take about as long as the driver."""
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    try:
+        return cast(Rows, driver.execute(sql.encode(), values).fetchall())
+    except psycopg.Error:
+        if driver.closed:
+            # SQLAlchemy replaces the connections of the pool after a statement of its own has failed.
+            connection.exec_driver_sql("SELECT 1")
+        raise
 
 
 def _retry_once(read: Callable[[], Rows]) -> Rows:

@@ -17,6 +17,7 @@ from adapters.db.queries.search.fetching import PageFetcher
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SearchPlanner
 from adapters.db.queries.search.understanding import SearchInterpreter
+from adapters.db.queries.statement_cache import CachedStatement
 from adapters.db.schema import accounts, categories, price_history, product_views, products, stock
 from scalecommerce_core.domain.account import public_name
 from scalecommerce_core.domain.category import Category
@@ -68,9 +69,12 @@ _SHOWN: Final = (
     .outerjoin(product_views, product_views.c.product_id == products.c.id)
 )
 _BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(equals_any(products.c.id), products.c.withdrawn_at.is_(None))
+_PRODUCTS: Final = CachedStatement.compile(_BY_ID)
 _HORIZON, _FOUND = VISIBILITY_HORIZON.subquery("moment"), _BY_ID.subquery("found")
 # One statement, hence one snapshot. It returns the horizon even if there is no product.
-_SNAPSHOT: Final = select(_HORIZON.c.horizon, *_FOUND.c).select_from(_HORIZON.outerjoin(_FOUND, true()))
+_SNAPSHOT: Final = CachedStatement.compile(
+    select(_HORIZON.c.horizon, *_FOUND.c).select_from(_HORIZON.outerjoin(_FOUND, true()))
+)
 _CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 _HISTORY: Final = (
     select(
@@ -113,7 +117,7 @@ class ProductQueries:
         return self._facets.count(criteria, facets)
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
-        views = map(_view, self._executor.fetch(_BY_ID, {"ids": id_array(ids)}))
+        views = map(_view, self._executor.fetch(_PRODUCTS, {"ids": id_array(ids)}))
         return {view.id: view for view in views}
 
     def categories(self) -> Sequence[Category]:
