@@ -410,7 +410,7 @@ class Settings:
     public_url: str = _setting(
         "",
         "URL of the shop's pages, `https://shop.example`. Links in e-mails lead to `/verify-email` and"
-        " `/reset-password` there. Empty: e-mails contain codes without links.",
+        " `/reset-password` there. Empty: e-mails contain tokens without links.",
         validator=_public_url,
     )
     email_verification_seconds: int = _setting(

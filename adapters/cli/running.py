@@ -34,7 +34,8 @@ def up(  # noqa: PLR0917 - Typer passes them by name
         bool,
         typer.Option(
             "--traffic/--no-traffic",
-            help="With --demo: simulate visitors who view and buy, about 35 requests a second, to which prices adapt.",
+            help="With --demo: simulate visitors, to whose purchases prices adapt: about 25 views a second, which with their"
+            " orders and payments are about 35 requests a second.",
         ),
     ] = True,
 ) -> None:

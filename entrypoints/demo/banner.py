@@ -56,6 +56,11 @@ curl -s {url}/orders/api/v1/ \\
 """
 
 
+def email_line(worker_log: Path) -> str:
+    """Return where the e-mails of a demo are, which are written to a log instead of being sent."""
+    return f"E-mails, with their tokens: {worker_log}"
+
+
 def command(*words: str, data: Path) -> str:
     """Return the command line for another terminal in this directory; after `make run` the program is not on PATH."""
     program = sys.argv[0]

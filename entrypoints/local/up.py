@@ -236,6 +236,9 @@ class LocalEngine:
 
     def _print_banner(self, seconds: float, demo: Demo | None) -> None:
         self._print(banner.ready_line(self._address.url, self._options.data, seconds))
+        if self._options.demo and os.environ.get("SMTP_URL", "") in {"", settings.EMAIL_CONSOLE}:
+            worker_log = self._data.log_path("worker").relative_to(self._data.path)
+            self._print(banner.email_line(self._options.data / worker_log))
         if demo is not None:
             self._print(banner.order_instructions(demo, self._address.url))
             if demo.plan is None:

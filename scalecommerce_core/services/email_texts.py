@@ -77,7 +77,7 @@ def email_text(kind: EmailKind, *, token: str = "", public_url: str = "", lifeti
     link = ""
     if lifetime is not None:
         page = PAGES[TOKEN_PURPOSES[kind]]
-        where = f"{public_url.rstrip('/')}{page}#token={token}" if public_url else f"Your code: {token}"
+        where = f"{public_url.rstrip('/')}{page}#token={token}" if public_url else f"Your token: {token}"
         link = f"{where}\n\nIt works once, within {_duration(lifetime)}."
     return _TEXTS[kind].replace("{link}", link) + "\n"
 

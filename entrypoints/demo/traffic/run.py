@@ -16,7 +16,7 @@ from entrypoints.settings import Settings
 logger = logging.getLogger(__name__)
 
 VISITS_PER_SECOND: Final = 25.0
-"""All visitors together. With log-ins, orders and payments this causes about 35 requests per second."""
+"""All visitors together. Their orders and payments are further requests: about 35 per second in all."""
 
 
 def run_traffic(settings: Settings, host: str, port: int, plan: TrafficPlan) -> None:

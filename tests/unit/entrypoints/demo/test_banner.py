@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.demo.banner import command
+from entrypoints.demo.banner import command, email_line
 from entrypoints.processes.data_directory import DEFAULT
 
 
@@ -37,3 +37,7 @@ def test_a_directory_other_than_the_default_is_printed(installed: Path, monkeypa
 def test_a_program_run_as_a_module_is_printed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/adapters/cli/__main__.py", "up"])
     assert command("pricing", "runs", data=DEFAULT) == "scalecommerce pricing runs"
+
+
+def test_the_log_with_the_emails_is_named() -> None:
+    assert email_line(DEFAULT / "logs" / "worker.log") == "E-mails, with their tokens: .scalecommerce/logs/worker.log"

@@ -559,11 +559,11 @@ def test_an_unknown_address_leaves_nothing_behind(mailing: Mailing) -> None:
     assert list(mailing.memory.tables.account_tokens.all()) == []
 
 
-def test_without_public_url_the_email_contains_the_code_alone() -> None:
+def test_without_public_url_the_email_contains_the_token_alone() -> None:
     mailing = Mailing(EmailRules(enabled=True))
     mailing.market.password_reset.request(mailing.owner.email)
     mailing.deliver()
-    assert "Your code: " in mailing.sender.sent[-1].text
+    assert "Your token: " in mailing.sender.sent[-1].text
     assert "http" not in mailing.sender.sent[-1].text
 
 

@@ -274,7 +274,7 @@ def reset_password(guarded: Guarded, password: str) -> None:
 
 
 def newest_token(guarded: Guarded) -> str:
-    return guarded.mail.sent[-1].text.partition("Your code: ")[2].split()[0]
+    return guarded.mail.sent[-1].text.partition("Your token: ")[2].split()[0]
 
 
 @pytest.mark.parametrize("proof", ["before", "after", "reset"])

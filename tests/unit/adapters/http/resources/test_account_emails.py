@@ -24,7 +24,7 @@ def sent_token(place: Marketplace) -> str:
         pass
     sender = place.market.emails._sender
     assert isinstance(sender, RecordingEmailSender)
-    tokens = [match[1] for email in sender.sent if (match := re.search(r"Your code: ([\w-]+)", email.text))]
+    tokens = [match[1] for email in sender.sent if (match := re.search(r"Your token: ([\w-]+)", email.text))]
     return tokens[-1]
 
 
