@@ -34,8 +34,8 @@ def up(  # noqa: PLR0917 - Typer passes them by name
         bool,
         typer.Option(
             "--traffic/--no-traffic",
-            help="With --demo: simulate visitors, to whose purchases prices adapt: about 25 views a second, which with their"
-            " orders and payments are about 35 requests a second.",
+            help="With --demo: simulate visitors, to whose purchases prices adapt. About 25 views a second; with"
+            " orders and payments, about 35 requests a second.",
         ),
     ] = True,
 ) -> None:
