@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from adapters.cli.commands import REPLACED_COMMANDS
 from entrypoints import settings
-from scalecommerce_core.domain.webhook import RETRY_DELAYS, secret_text, signed_headers
+from scalecommerce_core.domain.webhook import RETRY_DELAYS, VERIFICATION, message_body, secret_text, signed_headers
 from scalecommerce_core.pricing import interface
 from scalecommerce_core.pricing.built_in import BUILT_IN
 from scalecommerce_core.pricing.guardrails import Guardrails
@@ -170,6 +170,13 @@ def test_the_example_for_receivers_verifies_messages_and_nothing_else() -> None:
     assert not verified(new, {**headers, "webhook-id": "msg_2"}, b"{}")
     assert not verified(secret_text(b"x" * 32), headers, b"{}")
     assert not verified(new, signed_headers([new], "msg_1", now - timedelta(minutes=6), b"{}"), b"{}")
+    answer = names["answer"]
+    verification = message_body(VERIFICATION, now, {"endpoint_id": 1, "challenge": "abc"}).encode()
+    headers = signed_headers([new], "msg_3", now, verification)
+    assert answer(new, headers, verification) == (200, "abc")
+    assert answer(old, headers, verification) == (401, "")
+    event = message_body("order.paid", now, {"order": 7}).encode()
+    assert answer(new, signed_headers([new], "msg_4", now, event), event) == (200, "")
 
 
 def test_the_retries_that_receivers_read_of_are_those_that_happen() -> None:

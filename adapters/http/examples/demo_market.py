@@ -49,7 +49,8 @@ ROOT: Final = "http://127.0.0.1:8000"
 CURSOR: Final = "RnfX-me0qn7VneArYCkKNVsiYWZ0ZXIiLDIwXQ"
 GUIDE: Final = f"""
 
-**Try it.** `scalecommerce up --demo` starts a small market, on which all examples below work unchanged:
+**Try it.** `scalecommerce up --demo` starts a small market, on which the examples below work unchanged, with the
+exceptions at the end:
 
 1. Execute `POST /users/api/v1/token/`. Its example logs in as staff (`{STAFF}`, `{PASSWORD}`), with access to
    every operation. This page then sends the access token with all requests, and fills in both tokens where an
@@ -57,9 +58,13 @@ GUIDE: Final = f"""
 2. Execute the other operations, tag after tag, from top to bottom; deletions come last. Ids in paths are those of
    the demo's data, or of resources that earlier examples created.
 
-Tokens that are sent by e-mail are in the log of the worker. Examples that need such a token, or the code of an
-authenticator app, are refused, and so is the deletion of the only staff account.
+Exceptions:
 
-The example of `POST /users/api/v1/password/` changes the password of the authenticated account. `POST
-/users/api/v1/logout/` ends the session: log in again afterwards, with the new password if it was changed.
+- `POST /users/api/v1/password/` changes the password of the account, so `POST /users/api/v1/token/` has another example
+  for later. `POST /users/api/v1/logout/` ends the session: log in again with that example, or leave it out.
+- Examples with a token that is sent by e-mail, or with the code of an authenticator app, are refused. The e-mails
+  are in the log of the worker, `.scalecommerce/logs/worker.log`.
+- The deletion of the only staff account, and the end of a session that does not exist, are refused.
+- `POST /webhooks/api/v1/{{id}}/deliveries/{{delivery}}/redeliver/` is refused until the message was tried: wait some
+  seconds after `POST /webhooks/api/v1/{{id}}/test/`.
 """
