@@ -28,7 +28,8 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     market: Annotated[
         str,
         typer.Argument(
-            help="Market to simulate: zip-recruiter, linear, marketplace, moody-marketplace, limited-stock, or all."
+            help="Market to simulate: zip-recruiter, linear, marketplace, moody-marketplace, limited-stock,"
+            " forged-signals, or all."
         ),
     ] = "marketplace",
     policy: Annotated[
@@ -81,9 +82,9 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
 ) -> None:
     """Simulate pricing strategies in markets with known demand.
 
-    All strategies sell in the same simulated worlds. Results are percentages of the highest possible expected profit;
-    "bar" is the target of this release. Exits with 1 if a target is missed or a strategy fails; other strategies are
-    still simulated. Ctrl-C shows the results so far.
+    All strategies sell in the same simulated worlds. Results are percentages of the highest possible expected profit,
+    in forged-signals of the profit without the attack. Exits with 1 if a target is missed or a strategy fails; other
+    strategies are still simulated. Ctrl-C shows the results so far.
     """
     # Imported here, because numpy slows the start of other commands.
     from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS, FailedStrategy, Size, StrategyResult
@@ -164,14 +165,16 @@ def _sentences(failed: Iterable[Any], outcomes: Iterable[Any]) -> list[str]:
 
 
 def _show(market: str, figures: Sequence[Any], seed: int) -> None:
+    from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS
+
     numbers: dict[str, Callable[[Any], float | None]] = {
-        "reference": lambda figure: figure.reference,
-        "bar": lambda figure: figure.bar,
-        "ours": lambda figure: figure.ours,
+        "published result": lambda figure: figure.reference,
+        "target of this release": lambda figure: figure.bar,
+        "this run": lambda figure: figure.ours,
     }
     shown = [name for name, value in numbers.items() if any(value(figure) is not None for figure in figures)]
     # A title of the table would be wrapped to the width of the table.
-    print_line(f"{market}, seed {seed}: % of the best expected profit", style="bold")
+    print_line(f"{market}, seed {seed}: percentages of {EXPERIMENTS[market].whole}", style="bold")
     print_table(
         columns("policy", "measure", *shown, numbers=shown, prose=["measure"]),
         [[f.policy, f.measure, *(_number(numbers[name](f)) for name in shown)] for f in figures],

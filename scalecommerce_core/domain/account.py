@@ -150,6 +150,7 @@ class AccountActionKind(StrEnum):
     STAFF_DISMISSED = "staff_dismissed"
     SESSIONS_REVOKED = "sessions_revoked"
     DELETED = "deleted"
+    SECOND_FACTOR_RESET = "second_factor_reset"
 
 
 @frozen

@@ -131,6 +131,11 @@ class Shortfall:
     wanted: int
     available: int
     reason: RejectionReason = field(default=RejectionReason.STOCK, converter=RejectionReason)
+    limit: int = 0
+    """For `BUYER_LIMIT`: the units that one buyer may have within `days`, of which this one had `held`. 0 if it is not
+    stored, as in orders of earlier releases."""
+    held: int = 0
+    days: float = 0
 
     @property
     def detail(self) -> str:
@@ -139,7 +144,11 @@ class Shortfall:
             case RejectionReason.STOCK:
                 return f"{self.wanted} units requested, {self.available} in stock."
             case RejectionReason.BUYER_LIMIT:
-                return f"The seller limits the units per buyer: you may order {self.available} more, not {self.wanted}."
+                if not self.limit:
+                    return f"The seller limits the units per buyer; you may order at most {self.available} more."
+                period = "a day" if self.days == 1 else f"{self.days:g} days"
+                units = "1 unit" if self.limit == 1 else f"{self.limit:,} units"
+                return f"At most {units} per buyer in {period}; you have {self.held:,}, paid or reserved."
             case RejectionReason.UNPAID_SHARE:
                 return (
                     f"Your unpaid orders may reserve {self.available} more units of this product, not {self.wanted}:"

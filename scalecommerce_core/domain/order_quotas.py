@@ -104,9 +104,11 @@ class BuyerHoldings:
         for product_id, wanted in order.quantities().items():
             key = buyer, product_id
             if product_id in self.limits:
-                left = max(0, self.limits[product_id] - self.bought.get(key, 0))
+                limit, held = self.limits[product_id], self.bought.get(key, 0)
+                left = max(0, limit - held)
                 if wanted > left:
-                    found.append(Shortfall(product_id, wanted, left, RejectionReason.BUYER_LIMIT))
+                    days = quotas.buyer_limit_window / timedelta(days=1)
+                    found.append(Shortfall(product_id, wanted, left, RejectionReason.BUYER_LIMIT, limit, held, days))
                     continue
             if product_id in self.contested:
                 left = max(0, quotas.unpaid_allowance(stock[product_id]) - self.unpaid.get(key, 0))

@@ -35,6 +35,12 @@ class PriceCause(StrEnum):
     POLICY = "policy"
     IMPORT = "import"
     ROLLBACK = "rollback"
+    WITHDRAWAL = "withdrawal"
+    """The price that replaces one that the seller withdrew."""
+
+
+REVERSALS: Final = frozenset({PriceCause.ROLLBACK, PriceCause.WITHDRAWAL})
+"""Causes that end the promise of the price before."""
 
 
 @frozen

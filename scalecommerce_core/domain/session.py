@@ -58,8 +58,10 @@ def _shorten_network(address: str) -> str:
 
 
 def session_number(session_id: SessionId) -> int:
-    """The number by which the owner of a session names it. It is derived from the id, which tokens contain."""
-    return int.from_bytes(hashlib.sha256(session_id.encode()).digest()[:8]) >> 1 or 1
+    """The number by which the owner of a session names it, derived from the id, which tokens contain. It is below 2^53,
+    so that JavaScript and other JSON readers with 64-bit floats keep all its digits.
+    """
+    return int.from_bytes(hashlib.sha256(session_id.encode()).digest()[:8]) >> 11 or 1
 
 
 @define

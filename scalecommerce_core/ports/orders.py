@@ -16,6 +16,18 @@ RECENT_ORDERS: Final = 200
 
 
 @frozen
+class UnsettledOrder:
+    """An order that keeps an account from its deletion: it is not paid yet, or a payment or refund is in progress.
+
+    `is_own`: the account is the buyer; else it sells products of the order.
+    """
+
+    id: OrderId
+    is_own: bool
+    is_unpaid: bool
+
+
+@frozen
 class RecentUnits:
     """Units in recent orders by buyer, product and unit price in minor units.
 
@@ -98,7 +110,7 @@ class OrderRepository(Protocol):
         """
         ...
 
-    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[OrderId]:
+    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[UnsettledOrder]:
         """Up to `limit` orders of the account, or with its products, by id, that are not settled: CREATED, PENDING, or
         with an open payment attempt or refund.
         """

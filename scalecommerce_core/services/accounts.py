@@ -154,12 +154,13 @@ class Accounts:
 
         With the network `address` of a client, `SignUpLimits` apply: to attempts before anything is checked, and to
         commands that are valid in themselves before their passwords are hashed: `TooManyAttempts`. An empty address is
-        one that is unknown. Operators and imports pass None.
+        one that is unknown. Operators and imports pass None: no limits apply, and no event of a sign-up is recorded.
         """
         hashes = [self._checked_hash(command, address) for command in commands]
         outcomes = self._add_accounts(commands, hashes)
-        for account in succeeded(outcomes):
-            self._record(SecurityEventKind.SIGN_UP, account.id, address)
+        if address is not None:
+            for account in succeeded(outcomes):
+                self._record(SecurityEventKind.SIGN_UP, account.id, address)
         return outcomes
 
     def check_sign_up(self, address: str) -> None:

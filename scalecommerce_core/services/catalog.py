@@ -337,7 +337,7 @@ class Catalog:
                     if change.withdrawal is None:
                         key = product.id, change.valid_from
                         withdrawals.setdefault(key, PriceWithdrawal(now, command.editor, reason))
-                product.reprice(replacement, now, PriceCause.ROLLBACK)
+                product.reprice(replacement, now, PriceCause.WITHDRAWAL)
                 return product
 
             outcomes = apply_each(commands, withdraw)

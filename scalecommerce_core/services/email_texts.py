@@ -28,6 +28,7 @@ _SUBJECTS: Final[Mapping[EmailKind, str]] = {
     EmailKind.EMAIL_CHANGE_REQUESTED: "Your e-mail address is about to change",
     EmailKind.EMAIL_CHANGED: "Your e-mail address was changed",
     EmailKind.PASSWORD_CHANGED: "Your password was changed",
+    EmailKind.PASSWORD_RESET: "Your password was reset",
     EmailKind.SECOND_FACTOR_ENABLED: "Two-step log-in was switched on",
     EmailKind.SECOND_FACTOR_DISABLED: "Two-step log-in was switched off",
     EmailKind.RECOVERY_CODE_USED: "A recovery code was used to log in",
@@ -57,8 +58,11 @@ _TEXTS: Final[Mapping[EmailKind, str]] = {
         "If this was not you, tell the operator of the shop."
     ),
     EmailKind.PASSWORD_CHANGED: (
-        "The password of your account was changed, and its other sessions were ended. If it was reset by e-mail, its"
-        f" API keys were revoked as well: programs that use them need new ones.\n\n{_NOT_YOU}"
+        f"The password of your account was changed, and its other sessions were ended.\n\n{_NOT_YOU}"
+    ),
+    EmailKind.PASSWORD_RESET: (
+        "The password of your account was reset by e-mail. All sessions were ended and all API keys revoked: programs"
+        f" that use keys need new ones.\n\n{_NOT_YOU}"
     ),
     EmailKind.SECOND_FACTOR_ENABLED: f"From now on, your account asks for a code when you log in.\n\n{_NOT_YOU}",
     EmailKind.SECOND_FACTOR_DISABLED: f"Your account no longer asks for a code when you log in.\n\n{_NOT_YOU}",
@@ -67,7 +71,9 @@ _TEXTS: Final[Mapping[EmailKind, str]] = {
         f" left.\n\n{_NOT_YOU}"
     ),
     EmailKind.ACCOUNT_DELETED: (
-        "Your account was deleted, and your personal data with it. Records of orders are kept as the law requires."
+        "Your account was deleted, and your name, e-mail address, password and sessions with it. The orders that you"
+        " placed or received stay in the books of the shop, with their products, amounts and times, because they are"
+        " part of the accounts of the other party; they name no person, only the number of the deleted account."
     ),
 }
 

@@ -112,7 +112,7 @@ class PasswordReset:
                 disable_webhooks(tx, account.id, "The password was reset: check the URL, then enable the endpoint.")
             tx.account_tokens.delete_of(account.id)
             drop_email_changes(tx, account.id)
-            self._emails.notify(tx, EmailKind.PASSWORD_CHANGED, account, now)
+            self._emails.notify(tx, EmailKind.PASSWORD_RESET, account, now)
             removed = self._remove_second_factor(tx, account, now) if removes_factor else False
             tx.api_keys.delete_all(account.id)
         return account, removed

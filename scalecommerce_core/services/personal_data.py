@@ -20,6 +20,7 @@ from scalecommerce_core.ports import (
     Store,
     Transaction,
 )
+from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.queries import Page, PageRequest, Queries
 from scalecommerce_core.services.account_administration import Actor, check_removal
 from scalecommerce_core.services.account_limits import acquire
@@ -56,14 +57,35 @@ class OrdersOpen(Conflict):
 
     code = "orders_open"
 
-    def __init__(self, order_ids: Sequence[OrderId]) -> None:
-        named = ", ".join(map(str, order_ids[:SHOWN_ORDERS]))
-        more = ", …" if len(order_ids) > SHOWN_ORDERS else ""
-        super().__init__(
-            f"Orders {named}{more} of this account, or with its products, are open, or their payments or refunds are in"
-            " progress: pay or cancel your own, wait for the others, then delete the account."
-        )
-        self.order_ids = tuple(order_ids)
+    def __init__(self, orders: Sequence[UnsettledOrder]) -> None:
+        shown = orders[:SHOWN_ORDERS]
+        sentences = [
+            _sentence(
+                [order.id for order in shown if order.is_own and order.is_unpaid],
+                "Order {} of this account is not paid: pay or cancel it.",
+                "Orders {} of this account are not paid: pay or cancel them.",
+            ),
+            _sentence(
+                [order.id for order in shown if order.is_unpaid and not order.is_own],
+                "Order {} with products of this account is not paid: wait until it is paid, cancelled or expired.",
+                "Orders {} with products of this account are not paid: wait until they are paid, cancelled or expired.",
+            ),
+            _sentence(
+                [order.id for order in shown if not order.is_unpaid],
+                "A payment or refund of order {} is in progress: wait until it ends.",
+                "Payments or refunds of orders {} are in progress: wait until they end.",
+            ),
+            "There are more such orders." if len(orders) > len(shown) else "",
+        ]
+        super().__init__(" ".join(filter(None, [*sentences, "Then delete the account."])))
+        self.order_ids = tuple(order.id for order in orders)
+
+
+def _sentence(ids: Sequence[OrderId], one: str, several: str) -> str:
+    if not ids:
+        return ""
+    *first, last = map(str, ids)
+    return several.format(f"{', '.join(first)} and {last}") if first else one.format(last)
 
 
 class PersonalData:

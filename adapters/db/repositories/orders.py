@@ -28,7 +28,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId,
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderLine, OrderOrigin, OrderStatus, Shortfall
 from scalecommerce_core.domain.order_quotas import WithdrawnPrice
 from scalecommerce_core.domain.payment import PaymentStatus
-from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
+from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits, UnsettledOrder
 
 _STATE: Final = (
     "status", "shortfalls", "updated_at", "expires_at", "paid_at", "decide_attempts", "decide_after",
@@ -140,12 +140,13 @@ _HAS_BOUGHT: Final = (
 # Reads the partial indexes of open orders, open attempts and open refunds, so the history of the account costs nothing.
 _UNSETTLED: Final = text(
     """
-    SELECT id FROM (
-        SELECT id, buyer_id FROM orders WHERE status IN ('CREATED', 'PENDING')
+    SELECT id, buyer_id = :account, status IN ('CREATED', 'PENDING') FROM (
+        SELECT id, buyer_id, status FROM orders WHERE status IN ('CREATED', 'PENDING')
         UNION
-        SELECT orders.id, buyer_id FROM payments JOIN orders ON orders.id = order_id WHERE payments.status = 'OPEN'
+        SELECT orders.id, buyer_id, orders.status FROM payments JOIN orders ON orders.id = order_id
+        WHERE payments.status = 'OPEN'
         UNION
-        SELECT orders.id, buyer_id FROM payment_refunds
+        SELECT orders.id, buyer_id, orders.status FROM payment_refunds
         JOIN payments ON payments.id = payment_id JOIN orders ON orders.id = order_id
         WHERE payment_refunds.status = 'OPEN'
     ) AS unsettled
@@ -287,9 +288,9 @@ class PostgresOrderRepository:
     def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
         return bool(self._sql.fetch_all(_HAS_BOUGHT, {"buyer": buyer_id, "before": paid_before}))
 
-    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[OrderId]:
+    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[UnsettledOrder]:
         rows = self._sql.fetch_all(_UNSETTLED, {"account": account_id, "limit": limit})
-        return [OrderId(id_) for (id_,) in rows]
+        return [UnsettledOrder(OrderId(id_), is_own=is_own, is_unpaid=is_unpaid) for id_, is_own, is_unpaid in rows]
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         # A separate statement, so that the snapshot of the next one includes the commit of the previous decider.
@@ -317,7 +318,10 @@ class PostgresOrderRepository:
 
 
 def _state(order: Order) -> Row:
-    shortfalls = [[s.product_id, s.wanted, s.available, s.reason] for s in order.shortfalls]
+    shortfalls = [
+        [s.product_id, s.wanted, s.available, s.reason, *([s.limit, s.held, s.days] if s.limit else [])]
+        for s in order.shortfalls
+    ]
     return (
         order.status,
         shortfalls or None,

@@ -72,7 +72,7 @@ _FACTS: Final = binary_arrays_statement(
 _PAST_PRICES: Final = binary_arrays_statement(
     ["product", "valid_from", "price", "by_hand", "withdrawn"],
     """
-        SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback')
+        SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback', 'withdrawal')
                AND valid_from > created_at)::integer::bigint, (history.withdrawn_at IS NOT NULL)::integer::bigint
         FROM products, LATERAL (
             (SELECT valid_from, price, cause, withdrawn_at FROM price_history

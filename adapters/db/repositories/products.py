@@ -16,7 +16,7 @@ from adapters.db.schema import Moment, accounts, categories, category_ids, price
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.product import Offer, PriceCause, PriceChange, PriceWithdrawal, Product
+from scalecommerce_core.domain.product import REVERSALS, Offer, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, ViewCounts
 
 # --- categories
@@ -189,10 +189,10 @@ class PostgresProductRepository:
     def append_history(self, changes: Collection[PriceChange]) -> None:
         rows = [(c.product_id, c.valid_from, c.price.minor, c.price.currency, c.cause) for c in changes]
         self._sql.insert(_INSERT_HISTORY, rows)
-        self._withdraw_promises(change for change in changes if change.cause is PriceCause.ROLLBACK)
+        self._withdraw_promises(change for change in changes if change.cause in REVERSALS)
 
-    def _withdraw_promises(self, rollbacks: Iterable[PriceChange]) -> None:
-        if moments := [(change.product_id, change.valid_from.isoformat()) for change in rollbacks]:
+    def _withdraw_promises(self, reversals: Iterable[PriceChange]) -> None:
+        if moments := [(change.product_id, change.valid_from.isoformat()) for change in reversals]:
             ids, times = zip(*moments, strict=True)
             self._sql.execute(_WITHDRAW_PROMISES, {"ids": id_array(ids), "moments": f"{{{','.join(times)}}}"})
 

@@ -154,7 +154,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 lowest_price_30d="264.99",
                 reduction=ReductionSchema(NOW, "264.99", NOW, "264.99"),
                 intervals=[
-                    PriceIntervalSchema("249.90", NOW, None, PriceCause.ROLLBACK),
+                    PriceIntervalSchema("249.90", NOW, None, PriceCause.WITHDRAWAL),
                     PriceIntervalSchema(
                         "2.49",
                         NOW - timedelta(minutes=1),

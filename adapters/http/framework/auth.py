@@ -54,7 +54,7 @@ async def authenticate_request(
     request.scope["account_id"] = identity.account_id
     if identity.scopes is not None and (scope is None or scope not in identity.scopes):
         raise Forbidden(
-            "API keys cannot do this: log in." if scope is None else f"This API key has not the scope {scope}."
+            "API keys cannot do this: log in." if scope is None else f"This API key lacks the scope {scope}."
         )
     if access is Access.STAFF and not identity.is_staff:
         raise Forbidden("Only staff may do this.")

@@ -86,6 +86,9 @@ NOUNS: Final[Mapping[str, str]] = {
     "runs": "run",
     "webhooks": "webhook endpoint",
     "deliveries": "delivery",
+    "sessions": "session",
+    "api-keys": "API key",
+    "users": "account",
 }
 """Nouns for ids, by the nearest path segment before the parameter."""
 
@@ -549,8 +552,8 @@ class _OperationDescription:
 def path_noun(path: str, parameter: str | None = None) -> str:
     """The noun for the id in a path parameter, by default in the last one."""
     end = path.index(f"{{{parameter}:") if parameter else len(path)
-    words = re.findall(r"\w+", path[:end])
-    return next((NOUNS[word] for word in reversed(words) if word in NOUNS), "account")
+    words = re.findall(r"[\w-]+", path[:end])
+    return next((NOUNS[word] for word in reversed(words) if word in NOUNS), "resource")
 
 
 def _describe_link(link: Link) -> Json:

@@ -33,6 +33,7 @@ from adapters.http.framework.request_limits import FIELD_LIMIT, PATH_LIMIT, find
 from scalecommerce_core.domain import errors
 from scalecommerce_core.domain.identifiers import OrderId, PolicyId
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled, EndpointUnverified
+from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.api_keys import MAX_API_KEYS, TooManyApiKeys
@@ -122,7 +123,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.PaymentTooLate(1651, "CANCELLED"),
     errors.IdempotencyKeyInFlight("A request with this idempotency key is in progress: retry in a few seconds."),
     EmailDisabled(),
-    OrdersOpen([OrderId(1651), OrderId(1660)]),
+    OrdersOpen([UnsettledOrder(OrderId(id_), is_own=True, is_unpaid=True) for id_ in (1651, 1660)]),
     SecondFactorEnabled(),
     SecondFactorNotEnabled(),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),

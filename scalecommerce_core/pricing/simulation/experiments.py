@@ -56,7 +56,7 @@ class MarketVariant:
 
 @frozen
 class Figure:
-    """A result as a percentage of the highest possible expected profit.
+    """A result as a percentage of the highest possible expected profit, or of another whole (`Experiment.whole`).
 
     `reference` is a published result, `bar` the target of this release, if there is one.
     """
@@ -102,6 +102,8 @@ class Experiment:
     worlds: int
     epochs: int
     """As published; smaller or shorter simulations are not compared with targets."""
+    whole: str = "the best expected profit"
+    """What figures are percentages of."""
 
     def figures(self, results: Sequence[StrategyResult], size: Size) -> list[Figure]:
         figures = self.compute_figures(results)
@@ -361,6 +363,7 @@ EXPERIMENTS: Final = {
             _forged_figures,
             worlds=2_000,
             epochs=104,
+            whole="the profit without the attack",
         ),
     )
 }

@@ -10,6 +10,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId,
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.payment import MAX_AMOUNT, Charged, Declined, Payment
 from scalecommerce_core.ports import Duplicate, Store
+from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage, usd
 from scalecommerce_core.testing.contracts.transactions import run_in_threads
 
@@ -73,8 +74,11 @@ class PaymentsContract:
             tx.payments.save([charged, done])
         with store.begin() as tx:
             for account in (buyer, seller):
-                assert tx.orders.unsettled(account, 10) == [created, reserved, paying, refunding]
-            assert tx.orders.unsettled(buyer, 2) == [created, reserved]
+                assert tx.orders.unsettled(account, 10) == [
+                    UnsettledOrder(id_, is_own=account == buyer, is_unpaid=id_ in {created, reserved})
+                    for id_ in (created, reserved, paying, refunding)
+                ]
+            assert [order.id for order in tx.orders.unsettled(buyer, 2)] == [created, reserved]
             assert len(tx.orders.unsettled(stranger, 10)) == 1
             assert tx.orders.unsettled(AccountId(10**12), 10) == []
 

@@ -9,7 +9,7 @@ from scalecommerce_core.domain.order import Order, OrderStatus, is_sale
 from scalecommerce_core.domain.order_quotas import WithdrawnPrice
 from scalecommerce_core.domain.payment import PaymentStatus, RefundStatus
 from scalecommerce_core.ports import Duplicate
-from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits
+from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUnits, UnsettledOrder
 from scalecommerce_core.testing.memory.tables import Tables, copy_order
 
 
@@ -115,20 +115,21 @@ class MemoryOrders:
             for order in self._tables.orders.all()
         )
 
-    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[OrderId]:
+    def unsettled(self, account_id: AccountId, limit: int) -> Sequence[UnsettledOrder]:
         refunded = {each.payment_id for each in self._tables.payment_refunds.all() if each.status is RefundStatus.OPEN}
         paying = {
             payment.order_id
             for payment in self._tables.payments.all()
             if payment.status is PaymentStatus.OPEN or payment.id in refunded
         }
+        unpaid = {OrderStatus.CREATED, OrderStatus.PENDING}
         found = [
-            order.id
+            UnsettledOrder(order.id, is_own=order.buyer_id == account_id, is_unpaid=order.status in unpaid)
             for order in self._tables.orders.all()
-            if (order.status in {OrderStatus.CREATED, OrderStatus.PENDING} or order.id in paying)
+            if (order.status in unpaid or order.id in paying)
             and (order.buyer_id == account_id or any(line.seller_id == account_id for line in order.lines))
         ]
-        return sorted(found)[:limit]
+        return sorted(found, key=lambda order: order.id)[:limit]
 
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._first(

@@ -14,7 +14,7 @@ from attrs import evolve
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.product import PriceCause, Product
+from scalecommerce_core.domain.product import REVERSALS, PriceCause, Product
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.decisions import Decisions
@@ -41,7 +41,7 @@ from scalecommerce_core.testing.memory.statistics import MemoryStatistics
 from scalecommerce_core.testing.memory.tables import StagedRange, Tables
 
 _EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BY_HAND: Final = frozenset({PriceCause.MANUAL, PriceCause.IMPORT, PriceCause.ROLLBACK})
+_BY_HAND: Final = frozenset({PriceCause.MANUAL, PriceCause.IMPORT, *REVERSALS})
 
 
 class MemoryPolicies:

@@ -33,7 +33,7 @@ from scalecommerce_core.domain.identifiers import (
 from scalecommerce_core.domain.order import Order, Refund
 from scalecommerce_core.domain.outgoing_email import OutgoingEmail
 from scalecommerce_core.domain.payment import Payment, PaymentRefund
-from scalecommerce_core.domain.product import PriceCause, PriceChange, PriceWithdrawal, Product
+from scalecommerce_core.domain.product import REVERSALS, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.rollups import Stockout
 from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.session import Session
@@ -233,8 +233,7 @@ class Tables:
             evolve(
                 change,
                 withdrawal=(withdrawal := self.price_withdrawals.get((product_id, change.valid_from))),
-                is_withdrawn=withdrawal is not None
-                or (following is not None and following.cause is PriceCause.ROLLBACK),
+                is_withdrawn=withdrawal is not None or (following is not None and following.cause in REVERSALS),
             )
             for change, following in pairwise([*changes, None])
             if change is not None

@@ -104,7 +104,7 @@ def test_a_reset_sets_the_password_and_ends_all_sessions(mailing: Mailing) -> No
     assert mailing.account().email_verified_at == mailing.clock.now()
     with pytest.raises(TokenNotValid):
         mailing.market.sessions.refresh(pair.refresh)
-    assert mailing.deliver() == [(mailing.owner.email, "Your password was changed")]
+    assert mailing.deliver() == [(mailing.owner.email, "Your password was reset")]
     assert SecurityEventKind.PASSWORD_RESET in mailing.log.kinds
 
 
@@ -149,6 +149,7 @@ def test_a_changed_password_makes_tokens_invalid(mailing: Mailing) -> None:
     with pytest.raises(Invalid):
         mailing.market.password_reset.confirm(token, "a third long password")
     assert mailing.deliver() == [(mailing.owner.email, "Your password was changed")]
+    assert "API keys" not in mailing.sender.sent[-1].text
 
 
 @pytest.mark.parametrize("change", ["email", "is_active"])
@@ -419,7 +420,7 @@ def test_a_reset_revokes_api_keys_and_the_notice_says_so(mailing: Mailing) -> No
     with pytest.raises(TokenNotValid):
         market.api_keys.rotate(thief, key.key.id)
     mailing.deliver()
-    assert "API keys were revoked" in mailing.sender.sent[-1].text
+    assert "all API keys revoked" in mailing.sender.sent[-1].text
 
 
 @pytest.mark.parametrize(

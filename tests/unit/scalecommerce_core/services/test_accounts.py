@@ -354,6 +354,15 @@ def test_log_ins_and_sign_ups_are_recorded_for_operators(shop: Shop) -> None:
     ]
 
 
+def test_accounts_that_operators_and_imports_add_are_no_sign_ups(shop: Shop) -> None:
+    log = RecordedSecurityEvents()
+    accounts = accounts_over(shop.store, shop, security_log=log)
+    accounts.sign_up([SignUp("imported@example.com", None), SignUp("another@example.com", None)])
+    assert log.events == []
+    accounts.sign_up([SignUp("unknown-address@example.com", PASSWORD)], address="")
+    assert [event.kind for event in log.events] == [SecurityEventKind.SIGN_UP]
+
+
 # --- limits on signing up
 
 

@@ -257,3 +257,14 @@ def test_each_reason_has_a_sentence_for_the_buyer() -> None:
     sentences = {Shortfall(ProductId(1), 7, 4, reason).detail for reason in RejectionReason}
     assert len(sentences) == len(RejectionReason)
     assert all(sentence.endswith(".") for sentence in sentences)
+
+
+def test_the_sentence_of_the_buyer_limit_names_limit_period_and_held_units(
+    shop: Shop, buyer: Account, tea: ProductId
+) -> None:
+    shop.edit(tea, max_per_buyer=2)
+    shop.buy(buyer, line(tea, 2))
+    (short,) = shop.reserve(buyer, line(tea, 1)).shortfalls
+    assert short.detail == "At most 2 units per buyer in 30 days; you have 2, paid or reserved."
+    one = Shortfall(tea, 2, 1, RejectionReason.BUYER_LIMIT, limit=1, held=0, days=1)
+    assert one.detail == "At most 1 unit per buyer in a day; you have 0, paid or reserved."

@@ -18,14 +18,15 @@ from scalecommerce_core.domain.errors import (
     TokenNotValid,
     TooManyAttempts,
 )
-from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import SecurityEventKind
+from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.queries import AccountDetails, PageRequest
 from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.ordering import CancelOrder
-from scalecommerce_core.services.personal_data import OrdersOpen
+from scalecommerce_core.services.personal_data import SHOWN_ORDERS, OrdersOpen
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
@@ -224,8 +225,10 @@ def test_open_orders_refuse_a_deletion(trader: Trader, role: str) -> None:
     product = trader.list(trader.other) if own else trader.offered
     buyer = trader.trader if own else trader.other
     order = trader.reserve(buyer, line(product))
-    with pytest.raises(OrdersOpen, match=f"Orders {order.id} ") as refused:
+    with pytest.raises(OrdersOpen) as refused:
         trader.data.delete(trader.trader.id, PASSWORD)
+    relation = "of" if own else "with products of"
+    assert str(refused.value).startswith(f"Order {order.id} {relation} this account is not paid: ")
     assert refused.value.order_ids == (order.id,)
     assert trader.stored().is_active
     assert trader.offer().withdrawn_at is None
@@ -235,10 +238,32 @@ def test_open_orders_refuse_a_deletion(trader: Trader, role: str) -> None:
 
 def test_refunds_in_progress_refuse_a_deletion(trader: Trader) -> None:
     trader.refund(trader.sold, trader.trader.id, RefundLine(trader.offered, 1))
-    with pytest.raises(OrdersOpen):
+    with pytest.raises(OrdersOpen, match=f"^A payment or refund of order {trader.sold.id} is in progress"):
         trader.data.delete(trader.trader.id, PASSWORD)
     trader.market.payments.send_refunds()
     trader.data.delete(trader.trader.id, PASSWORD)
+
+
+def test_a_refused_deletion_says_what_to_do_about_each_order() -> None:
+    def open_orders(*ids: int, is_own: bool, is_unpaid: bool) -> list[UnsettledOrder]:
+        return [UnsettledOrder(OrderId(id_), is_own=is_own, is_unpaid=is_unpaid) for id_ in ids]
+
+    assert str(OrdersOpen(open_orders(7, is_own=True, is_unpaid=True))) == (
+        "Order 7 of this account is not paid: pay or cancel it. Then delete the account."
+    )
+    mixed = [
+        *open_orders(1, 2, 3, is_own=True, is_unpaid=True),
+        *open_orders(4, 5, is_own=False, is_unpaid=True),
+        *open_orders(6, 8, is_own=False, is_unpaid=False),
+    ]
+    assert str(OrdersOpen(mixed)) == (
+        "Orders 1, 2 and 3 of this account are not paid: pay or cancel them. Orders 4 and 5 with products of this"
+        " account are not paid: wait until they are paid, cancelled or expired. Payments or refunds of orders 6 and 8"
+        " are in progress: wait until they end. Then delete the account."
+    )
+    many = OrdersOpen(open_orders(*range(1, SHOWN_ORDERS + 2), is_own=True, is_unpaid=True))
+    assert f" and {SHOWN_ORDERS} of" in str(many)
+    assert "There are more such orders." in str(many)
 
 
 def test_operators_delete_with_a_reason(trader: Trader) -> None:

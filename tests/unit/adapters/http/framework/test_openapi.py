@@ -105,6 +105,27 @@ def test_names_of_components_are_stable(place: Marketplace) -> None:
     assert sorted(place.client.get("/openapi.json").json()["components"]["schemas"]) == COMPONENTS
 
 
+RESOURCES = {
+    "products": "product", "orders": "order", "policies": "policy", "runs": "run", "webhooks": "webhook endpoint",
+    "deliveries": "delivery", "sessions": "session", "api-keys": "API key", "users": "account",
+}  # fmt: skip
+"""The resource that an id names, by the collection before it in the path."""
+
+
+def test_the_description_of_an_id_names_the_resource_of_its_path(place: Marketplace) -> None:
+    described = {}
+    for path, operations in place.client.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    before = [
+                        word for word in path.partition(f"{{{parameter['name']}}}")[0].split("/") if word in RESOURCES
+                    ]
+                    described[path, method] = parameter["description"], f"Id of the {RESOURCES[before[-1]]}."
+    assert len(described) > 30
+    assert {at: texts for at, texts in described.items() if texts[0] != texts[1]} == {}
+
+
 def test_all_references_resolve(described: Any) -> None:
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described)))
     assert names <= set(described["components"]["schemas"])
