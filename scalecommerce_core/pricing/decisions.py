@@ -37,7 +37,7 @@ _HELD: Final = {
     Guardrail.OUT_OF_STOCK: "the product is out of stock, so its sales say nothing about its price",
     Guardrail.MANUAL_EDIT: "you set this price yourself",
     Guardrail.PROMOTION: "a promotion is running",
-    Guardrail.ANOMALY_HOLD: "views, sales or refunds jumped without a price change that explains it",
+    Guardrail.ANOMALY_HOLD: "views, sales or refunds jumped by more than a change of the price explains",
     Guardrail.COOLDOWN: "the price changed recently",
     Guardrail.DEAD_BAND: "the change would be too small to matter",
 }

@@ -178,7 +178,8 @@ def decide_range(
     )
     baseline = Baseline.of_columns(
         {name: old.baseline_column(name) for name in BASELINE_COLUMNS},
-        known & ~np.isnan(old.baseline_column(BASELINE_COLUMNS[0])),
+        # States of earlier releases lack some columns; `traffic` is NaN before the first epoch with views.
+        known & ~np.isnan(old.baseline_column("exposure")),
     )
     baseline, signals = filter_anomalies(baseline, signals, most_holds=policy.guardrails.anomaly_epochs)
     state = _update_state(strategy, signals, known=known, old=old, categories=categories, groups=category_parameters)

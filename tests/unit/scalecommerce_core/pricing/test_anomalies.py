@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scalecommerce_core.pricing.anomalies import LASTING_EPOCHS, Baseline, filter_anomalies
+from scalecommerce_core.pricing.anomalies import LARGEST_ELASTICITY, LASTING_EPOCHS, Baseline, filter_anomalies
 from scalecommerce_core.pricing.decisions import decide
 from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.replay import pack_inputs, replay
@@ -56,6 +56,90 @@ def test_forged_views_are_replaced_by_usual_ones() -> None:
 
 def test_views_that_sales_follow_are_no_anomaly() -> None:
     assert counts(Epochs().see(views=5 * VIEWS, units=5 * UNITS))[:1] == (5 * VIEWS,)
+
+
+def test_a_baseline_of_a_short_time_excludes_nothing() -> None:
+    epochs = Epochs(usual=0)
+    # An eighth of an epoch, while traffic was beginning.
+    epochs.see(views=3, units=0, days=7 / 8)
+    for _ in range(10):
+        assert counts(epochs.see(units=250)) == (VIEWS, 250.0, 1.0)
+    assert np.exp(epochs.baseline.traffic.item()) * 7 == pytest.approx(VIEWS, rel=0.05)
+    assert np.exp(epochs.baseline.conversion.item()) == pytest.approx(0.25, rel=0.05)
+
+
+def test_a_baseline_of_one_epoch_excludes_less_than_a_long_one() -> None:
+    after_one, after_many = Epochs(usual=1), Epochs(usual=20)
+    assert after_one.see(views=3 * VIEWS).weight.item() == 1.0
+    assert after_many.see(views=3 * VIEWS).weight.item() < 1.0
+    assert Epochs(usual=1).see(views=10 * VIEWS).weight.item() < 1.0
+
+
+def test_a_long_pause_between_runs_does_not_fix_the_baseline() -> None:
+    epochs = Epochs()
+    epochs.see(views=100 * VIEWS, units=100 * UNITS, days=700)
+    for _ in range(20):
+        epochs.see(views=2 * VIEWS, units=2 * UNITS)
+    assert np.exp(epochs.baseline.traffic.item()) * 7 == pytest.approx(2 * VIEWS, rel=0.05)
+
+
+@pytest.mark.parametrize("units", [2, 25, 250])
+def test_honest_traffic_that_grows_sevenfold_counts_at_once(units: int) -> None:
+    epochs = Epochs(units=units)
+    for _ in range(20):
+        assert counts(epochs.see(views=7 * VIEWS, units=7 * units)) == (7 * VIEWS, 7.0 * units, 1.0)
+    assert epochs.baseline.accepted.item() == 0.0
+
+
+def test_few_sales_are_evidence_together() -> None:
+    epochs = Epochs(units=0.2)
+    seen = [epochs.see(views=7 * VIEWS, units=week % 2 + 1) for week in range(12)]
+    assert seen[0].views.item() == pytest.approx(VIEWS, rel=0.02)
+    assert all(counts(each) == (7 * VIEWS, week % 2 + 1.0, 1.0) for week, each in enumerate(seen) if week >= 8)
+
+
+def test_views_are_no_longer_divided_when_sales_follow_them() -> None:
+    epochs = Epochs()
+    for _ in range(20):
+        epochs.see(views=7 * VIEWS)
+    assert epochs.last.views.item() == pytest.approx(VIEWS, rel=0.02)
+    # Honest visitors replace the forged views.
+    for _ in range(5):
+        assert counts(epochs.see(views=7 * VIEWS, units=7 * UNITS)) == (7 * VIEWS, 7 * UNITS, 1.0)
+
+
+def test_forged_views_stay_divided() -> None:
+    rng = np.random.default_rng(3)
+    epochs = Epochs()
+    for _ in range(LASTING_EPOCHS):
+        epochs.see(views=7 * VIEWS)
+    for _ in range(200):
+        seen = epochs.see(views=float(rng.poisson(7 * VIEWS)), units=float(rng.poisson(UNITS)))
+        assert seen.views.item() == pytest.approx(VIEWS, rel=0.1)
+
+
+def test_sales_that_a_price_cut_explains_are_no_anomaly() -> None:
+    epochs = Epochs()
+    for price in (90_00, 80_00, 70_00, 60_00):
+        units = UNITS * (100_00 / price) ** LARGEST_ELASTICITY
+        assert counts(epochs.see(price=price, units=units)) == (VIEWS, units, 1.0)
+    at_once = UNITS * (100 / 60) ** LARGEST_ELASTICITY
+    assert counts(Epochs().see(price=60_00, units=at_once)) == (VIEWS, at_once, 1.0)
+    # Without a change of the price the same sales are an anomaly.
+    assert Epochs().see(units=at_once).weight.item() == 0.0
+
+
+def test_missing_sales_that_a_price_rise_explains_are_no_anomaly() -> None:
+    fewer = UNITS / (170 / 100) ** LARGEST_ELASTICITY
+    assert counts(Epochs().see(price=170_00, units=fewer)) == (VIEWS, fewer, 1.0)
+    assert Epochs().see(units=fewer).weight.item() == 0.0
+
+
+def test_views_that_are_used_are_never_fewer_than_the_units() -> None:
+    epochs = Epochs(views=20, units=15)
+    for _ in range(LASTING_EPOCHS + 2):
+        seen = epochs.see(views=400, units=45)
+        assert seen.views.item() >= seen.units.item()
 
 
 def test_missing_views_are_replaced_too() -> None:
@@ -152,7 +236,7 @@ def test_a_hold_is_named_explained_and_replayed() -> None:
     decisions = decide(chosen, state, seen, 3)
     assert decisions[0].guardrails == ("anomaly_hold",)
     assert decisions[0].sentence == (
-        "Kept at 100.00: views, sales or refunds jumped without a price change that explains it."
+        "Kept at 100.00: views, sales or refunds jumped by more than a change of the price explains."
     )
     inputs = pack_inputs(chosen, state, seen, 3)
     assert replay(inputs)[0] == decisions[0]
