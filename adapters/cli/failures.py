@@ -10,7 +10,7 @@ from attrs import frozen
 from rich.console import Console
 
 from adapters.cli.strict_json import json_text
-from scalecommerce_core.domain.errors import Invalid, MarketError, SchemaMismatch, Unavailable
+from scalecommerce_core.domain.errors import Invalid, LastStaffAccount, MarketError, SchemaMismatch, Unavailable
 from scalecommerce_core.domain.text import printable
 
 
@@ -56,6 +56,8 @@ def failure_of(error: Exception) -> Failure | None:
             return Failure(str(error))
         case Unavailable():
             return Failure(str(error), ExitCode.NOT_REACHABLE)
+        case LastStaffAccount():
+            return Failure(f"{str(error).removesuffix('.')} with scalecommerce createsuperuser.")
         case MarketError():
             return Failure(str(error))
         case OSError(filename=str() as name, strerror=str() as reason):

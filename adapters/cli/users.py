@@ -1,27 +1,33 @@
 """`users`: list accounts, decide who has access, and export and delete the data of a person."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from attrs import asdict
 
+from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import print_json, print_line
+from adapters.cli.screen import interactive, print_json, print_line
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId
+from scalecommerce_core.domain.text import printable
 from scalecommerce_core.queries import AccountDetails, AccountFilter, PageRequest
 from scalecommerce_core.services.account_administration import OPERATOR, AccountAdministration, Actor
 from scalecommerce_core.services.market import Market
 
 app = typer.Typer(no_args_is_help=True, help="List accounts, decide who has access, export and delete data.")
+
+MOST_COUNTED: Final = 1_000
+"""Rows up to which the question before a deletion counts."""
 
 AccountArgument = Annotated[
     str, typer.Argument(metavar="EMAIL|ID", help="The account, by its e-mail address or number.", show_default=False)
@@ -66,14 +72,23 @@ def show(ctx: typer.Context, account: AccountArgument, data: DataOption = None, 
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         details = _details(opened.market, account)
+        actors = _actors(opened.market, details)
     if as_json:
-        print_json(_document(details))
+        print_json(_document(details, actors))
         return
-    print_line(f"{details.account.email} (account {details.account.id}) {_state(details)}.")
+    print_line(f"{_name(details)} is {_state(details)}.")
+    if not details.is_deleted:
+        verified = details.email_verified_at
+        print_line(
+            "The e-mail address is not verified."
+            if verified is None
+            else f"The e-mail address was verified at {verified:%Y-%m-%d %H:%M} UTC."
+        )
+        print_line(f"Log-ins need {'a' if details.has_second_factor else 'no'} second factor.")
     print_table(
-        columns("time", "action", "by", "reason", numbers=("by",), prose=("reason",)),
+        columns("time", "action", "by", "reason", prose=("reason",)),
         [
-            [each.occurred_at, each.kind.value, "operator" if each.actor_id is None else each.actor_id, each.reason]
+            [each.occurred_at, each.kind.value, actors.get(each.actor_id, "operator"), each.reason]
             for each in details.actions
         ],
         nothing="It has no history.",
@@ -170,7 +185,7 @@ def deactivate(
 
     Its webhooks and pricing policies pause; open orders continue. `users reactivate` undoes it.
     """
-    _act(ctx, account, reason, data, as_json, AccountAdministration.deactivate)
+    _act(ctx, account, reason, data, as_json, AccountAdministration.deactivate, "was already deactivated")
 
 
 @app.command()
@@ -182,7 +197,7 @@ def reactivate(
     as_json: JsonOption = False,
 ) -> None:
     """Let a deactivated account log in again; its products, webhooks and pricing policies continue."""
-    _act(ctx, account, reason, data, as_json, AccountAdministration.reactivate)
+    _act(ctx, account, reason, data, as_json, AccountAdministration.reactivate, "was already active")
 
 
 @app.command("dismiss-staff")
@@ -194,7 +209,7 @@ def dismiss_staff(
     as_json: JsonOption = False,
 ) -> None:
     """Withdraw the staff rights of an account and end its sessions. `createsuperuser` appoints staff."""
-    _act(ctx, account, reason, data, as_json, AccountAdministration.dismiss_staff)
+    _act(ctx, account, reason, data, as_json, AccountAdministration.dismiss_staff, "was already without staff rights")
 
 
 @app.command("revoke-sessions")
@@ -206,17 +221,21 @@ def revoke_sessions(
     as_json: JsonOption = False,
 ) -> None:
     """End all sessions of an account, which may log in again."""
-    _act(ctx, account, reason, data, as_json, AccountAdministration.revoke_sessions)
+    _act(ctx, account, reason, data, as_json, AccountAdministration.revoke_sessions, "")
 
 
 @app.command("reset-second-factor")
 def reset_second_factor(
-    ctx: typer.Context, account: AccountArgument, data: DataOption = None, as_json: JsonOption = False
+    ctx: typer.Context,
+    account: AccountArgument,
+    reason: ReasonOption,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove the second factor of an account whose owner lost the app and the recovery codes, and end its sessions."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        found = opened.market.second_factors.reset(find_account(opened.market, account))
+        found = opened.market.second_factors.reset(find_account(opened.market, account), reason)
     if as_json:
         print_json({"id": found.id, "email": found.email})
     else:
@@ -235,26 +254,52 @@ def export(ctx: typer.Context, account: AccountArgument, data: DataOption = None
 
 
 @app.command()
-def delete(
+def delete(  # noqa: PLR0917 - the options of a command
     ctx: typer.Context,
     account: AccountArgument,
     reason: ReasonOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.", show_default=False)] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the personal data of an account for good, on request of its owner.
+    """Delete the personal data of an account for good, on request of its owner, after a confirmation.
 
     Its products are withdrawn; its sessions, pricing policies and webhooks end. Orders keep their lines and amounts.
     Refused while orders are open, or payments and refunds in progress.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        id_ = find_account(opened.market, account)
+        details = _details(opened.market, account)
+        id_ = details.account.id
+        if not yes and not details.is_deleted:
+            _confirm_deletion(opened.market, details, as_json=as_json)
         opened.market.personal_data.delete_for(id_, reason, OPERATOR)
     if as_json:
         print_json({"id": id_})
     else:
         print_line(f"Account {id_} is deleted.")
+
+
+def _confirm_deletion(market: Market, details: AccountDetails, *, as_json: bool) -> None:
+    if as_json or not interactive():
+        raise CommandFailed("There is no terminal to confirm the deletion: pass --yes.", ExitCode.USAGE)
+    id_, queries = details.account.id, market.queries
+    products = _at_most(queries.iter_products(id_), "product")
+    orders = _at_most(queries.orders_of_buyer(id_, PageRequest(MOST_COUNTED + 1)).rows, "order")
+    sales = _at_most(queries.sales(id_, PageRequest(MOST_COUNTED + 1)).rows, "sale")
+    typer.echo(
+        f"{printable(_name(details))} has {products}, {orders} and {sales}. A deletion cannot be undone.", err=True
+    )
+    if not typer.confirm("Delete the account?", err=True):
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _at_most(rows: Iterable[object], noun: str) -> str:
+    """The number of rows with a noun; counting stops at `MOST_COUNTED`."""
+    count = sum(1 for _ in islice(rows, MOST_COUNTED + 1))
+    if count > MOST_COUNTED:
+        return f"more than {MOST_COUNTED:,} {noun}s"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _act(  # noqa: PLR0917 - the options of a command
@@ -264,15 +309,21 @@ def _act(  # noqa: PLR0917 - the options of a command
     data: Path | None,
     as_json: bool,
     act: Callable[[AccountAdministration, AccountId, str, Actor], Account],
+    unchanged: str,
 ) -> None:
+    """`unchanged` says of an account that the action left as it was why it did."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
+        before = _details(opened.market, account)
         act(opened.market.account_administration, find_account(opened.market, account), reason, OPERATOR)
         details = _details(opened.market, account)
+        actors = _actors(opened.market, details)
     if as_json:
-        print_json(_document(details))
+        print_json(_document(details, actors))
+    elif details == before:
+        print_line(f"{_name(details)} {unchanged}; nothing changed.")
     else:
-        print_line(f"{details.account.email} (account {details.account.id}) {_state(details)}.")
+        print_line(f"{_name(details)} is {_state(details)}.")
 
 
 def _details(market: Market, account: str) -> AccountDetails:
@@ -283,8 +334,20 @@ def _details(market: Market, account: str) -> AccountDetails:
     return details
 
 
+def _name(details: AccountDetails) -> str:
+    return f"{details.account.email} (account {details.account.id})"
+
+
 def _state(details: AccountDetails) -> str:
-    return f"is {'active' if details.is_active else 'deactivated'}{' and staff' if details.is_staff else ''}"
+    if details.is_deleted:
+        return "deleted"
+    return f"{'active' if details.is_active else 'deactivated'}{' and staff' if details.is_staff else ''}"
+
+
+def _actors(market: Market, details: AccountDetails) -> Mapping[AccountId | None, str]:
+    """The e-mail addresses of the accounts that acted."""
+    ids = {each.actor_id for each in details.actions if each.actor_id is not None}
+    return {id_: view.email for id_ in ids if (view := market.queries.account(id_)) is not None}
 
 
 def _key_document(key: ApiKey) -> dict[str, object]:
@@ -299,14 +362,23 @@ def _key_document(key: ApiKey) -> dict[str, object]:
     }
 
 
-def _document(details: AccountDetails) -> dict[str, object]:
+def _document(details: AccountDetails, actors: Mapping[AccountId | None, str]) -> dict[str, object]:
     return {
         **asdict(details.account),
         "is_staff": details.is_staff,
         "is_active": details.is_active,
+        "is_deleted": details.is_deleted,
+        "email_verified_at": details.email_verified_at,
+        "has_second_factor": details.has_second_factor,
         "created_at": details.created_at,
         "actions": [
-            {"kind": each.kind.value, "reason": each.reason, "at": each.occurred_at, "actor": each.actor_id}
+            {
+                "kind": each.kind.value,
+                "reason": each.reason,
+                "at": each.occurred_at,
+                "actor": each.actor_id,
+                "actor_email": actors.get(each.actor_id),
+            }
             for each in details.actions
         ],
     }

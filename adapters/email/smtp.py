@@ -55,7 +55,9 @@ class SmtpServer:
             port = parts.port or _PORTS[mode]
         except ValueError:
             # The error's text is not repeated: it may contain a part of the password.
-            raise ValueError("it must be smtp://, smtps:// or smtp+insecure:// with a host and a port") from None
+            raise ValueError(
+                "it must be smtp://, smtps:// or smtp+insecure:// with a host and a port, or console: for development"
+            ) from None
         if not parts.hostname:
             raise ValueError("it has no host")
         if mode is TlsMode.NONE and parts.password:

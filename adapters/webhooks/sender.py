@@ -27,6 +27,11 @@ USER_AGENT: Final = "ScaleCommerce-Webhooks/1"
 NOT_CONNECTED: Final = "could not connect: no https server with a valid certificate was reached at a public address"
 """The one error of a message that reached no receiver. Another text for a closed, filtered or foreign port, for a name
 that is not known or for a private address would let owners examine networks and ports through the engine."""
+NOT_CONNECTED_HERE: Final = {
+    "http": "could not connect: no http server was reached at this address of this machine",
+    "https": "could not connect: no https server with a valid certificate was reached at this address of this machine",
+}
+"""The same for URLs of this machine, where development allows them, by scheme."""
 REASONS: Final[dict[type[Exception], str]] = {
     httpcore2.ConnectTimeout: "no connection in time",
     httpcore2.ConnectError: "no connection",
@@ -85,8 +90,15 @@ class HttpWebhookSender:
                     return WebhookAnswer(_elapsed(started), error=_describe_error(error, seconds))
                 logger.info("webhook to %s: %s", _host(message.url), _describe_error(error, seconds))
                 # The duration would tell a closed port from a filtered one.
-                return WebhookAnswer(timedelta(0), error=NOT_CONNECTED)
+                return WebhookAnswer(timedelta(0), error=self._not_connected(message.url))
             return WebhookAnswer(_elapsed(started), status=response.status, body=body, retry_after=retry_after)
+
+    def _not_connected(self, url: str) -> str:
+        try:
+            target = parse_target(url, allow_loopback=self._allow_loopback)
+        except UnsafeAddress:
+            return NOT_CONNECTED
+        return NOT_CONNECTED_HERE[target.scheme] if target.is_loopback else NOT_CONNECTED
 
     async def _post(
         self, message: OutgoingWebhook, ssl_context: ssl.SSLContext, progress: "_Progress"

@@ -86,13 +86,7 @@ class Account:
     @property
     def is_deleted(self) -> bool:
         """Whether `erase` was called."""
-        begin, end = _deleted_email(self.id)
-        return (
-            not self.is_active
-            and self.password_hash is None
-            and self.email.startswith(begin)
-            and self.email.endswith(end)
-        )
+        return not self.is_active and self.password_hash is None and is_deleted_email(self.id, self.email)
 
     def check_not_deleted(self) -> None:
         """Raise `AccountDeleted` if the account was deleted."""
@@ -134,6 +128,12 @@ class Account:
             raise Invalid({name: said for name, said in errors.items() if said})
         for name, text in given.items():
             setattr(self, name, text)
+
+
+def is_deleted_email(account_id: AccountId, email: str) -> bool:
+    """Whether the address has the form of those that replace the addresses of deleted accounts."""
+    begin, end = _deleted_email(account_id)
+    return email.startswith(begin) and email.endswith(end)
 
 
 def _deleted_email(account_id: AccountId) -> tuple[str, str]:

@@ -93,10 +93,10 @@ def parse_target(url: str, *, allow_loopback: bool = False) -> Target:
             raise UnsafeAddress("Port 0 is not allowed.")
         default = HTTPS_PORT if scheme == "https" else 80
         return Target(scheme, host.lower(), port or default, _path(parts.path, parts.query), is_loopback=True)
+    if loopback:
+        raise UnsafeAddress("Addresses of this machine are allowed only where WEBHOOKS_ALLOW_LOOPBACK is set.")
     if scheme != "https":
-        raise UnsafeAddress(
-            "Only https:// is allowed (to this machine also http://, where WEBHOOKS_ALLOW_LOOPBACK is set)."
-        )
+        raise UnsafeAddress("Only https:// is allowed.")
     if port is not None and port != HTTPS_PORT and port < FIRST_FREE_PORT:
         raise UnsafeAddress(f"Port {port} is not allowed: use {HTTPS_PORT}, or {FIRST_FREE_PORT} or higher.")
     if literal is not None:

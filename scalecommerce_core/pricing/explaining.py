@@ -145,8 +145,10 @@ def _past(seen: Mapping[str, Any], scale: float) -> str:
     lowest, highest = _amount(seen, low), _amount(seen, high)
     month = f"{lowest} to {highest}" if low != high else f"always {lowest}"
     by_hand = f"; last set by hand {_days(seen['since_edit'])} earlier" if isfinite(seen["since_edit"]) else ""
-    common = f"median {_amount(seen, usual)} in the last {_days(MEDIAN_DAYS * scale)}"
-    return f"{month} in the last {_days(MONTH_DAYS * scale)}, {common}{by_hand}"
+    # A younger product had its prices for its age only.
+    months, medians = (_days(min(days * scale, seen["history_days"])) for days in (MONTH_DAYS, MEDIAN_DAYS))
+    common = f"median {_amount(seen, usual)} in the last {medians}"
+    return f"{month} in the last {months}, {common}{by_hand}"
 
 
 def _belief(seen: Mapping[str, Any]) -> str:

@@ -36,13 +36,19 @@ ACTIVE_ACCOUNTS: Final = AccountFilter()
 
 @frozen
 class AccountDetails:
-    """An account as staff see it. `actions` is its history, newest first, at most `MAX_ACTIONS` entries."""
+    """An account as staff see it. `actions` is its history, newest first, at most `MAX_ACTIONS` entries.
+
+    `email_verified_at` is None for an address that is not verified. `has_second_factor`: log-ins need a code.
+    """
 
     account: AccountView
     is_staff: bool
     is_active: bool
     created_at: datetime
     actions: Sequence[AccountAction]
+    is_deleted: bool = False
+    email_verified_at: datetime | None = None
+    has_second_factor: bool = False
 
 
 MAX_ACTIONS: Final = 50

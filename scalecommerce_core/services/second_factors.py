@@ -5,7 +5,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind
 from scalecommerce_core.domain.errors import Conflict, Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind
@@ -16,6 +16,7 @@ from scalecommerce_core.domain.second_factor import (
     SecondFactor,
     recovery_code,
 )
+from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import (
     Clock,
     OneTimePasswords,
@@ -47,8 +48,8 @@ class SecondFactorNotEnabled(Conflict):
 
     code = "second_factor_not_enabled"
 
-    def __init__(self) -> None:
-        super().__init__("The account has no second factor: set one up first.")
+    def __init__(self, message: str = "The account has no second factor: set one up first.") -> None:
+        super().__init__(message)
 
 
 @frozen
@@ -191,19 +192,30 @@ class SecondFactors:
         self._remove(account, keep, self._clock.now())
         self._record(account.id, address, "switched off")
 
-    def reset(self, account_id: AccountId) -> Account:
+    def reset(self, account_id: AccountId, reason: str) -> Account:
         """For operators: remove the second factor of an account whose owner lost it, and end all sessions.
 
-        Raise `NotFound` or `SecondFactorNotEnabled`.
+        The reason is kept in the account's history. Raise `NotFound`, `SecondFactorNotEnabled`, or `Invalid` for the
+        reason.
         """
-        account, _ = self._read(account_id)
-        self._remove(account, None, self._clock.now())
+        now = self._clock.now()
+        entry = AccountAction(account_id, AccountActionKind.SECOND_FACTOR_RESET, normal_reason(reason), now)
+        account, factor = self._read(account_id)
+        if factor is None or not factor.is_enabled:
+            raise SecondFactorNotEnabled("There is no second factor to remove.")
+        self._remove(account, None, now, entry)
         self._record(account.id, "", "removed by an operator")
         return account
 
     @retry_on(TransactionAborted)
-    def _remove(self, account: Account, keep: SessionId | None, now: datetime) -> None:
+    def _remove(
+        self, account: Account, keep: SessionId | None, now: datetime, entry: AccountAction | None = None
+    ) -> None:
         with self._store.begin() as tx:
+            if entry is not None:
+                # Entries refer to the account: it is locked before its sessions, as everywhere.
+                tx.accounts.lock([account.id])
+                tx.accounts.add_action(entry)
             tx.sessions.revoke_all(account.id, now, keep=keep)
             self._emails.notify(tx, EmailKind.SECOND_FACTOR_DISABLED, account, now)
             factor = tx.second_factors.lock([account.id]).get(account.id)

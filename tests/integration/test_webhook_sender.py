@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from adapters.webhooks.network import Resolve
-from adapters.webhooks.sender import NOT_CONNECTED, HttpWebhookSender
+from adapters.webhooks.sender import NOT_CONNECTED, NOT_CONNECTED_HERE, HttpWebhookSender
 from scalecommerce_core.domain.web_address import Address
 from scalecommerce_core.domain.webhook import ANSWER_LENGTH, WebhookAnswer
 from scalecommerce_core.ports import OutgoingWebhook
@@ -124,7 +124,7 @@ def test_refused_connections_and_responses_that_are_not_http_are_errors(receiver
     receiver.act = act
     answer = send(f"http://127.0.0.1:{receiver.port}/")
     assert (answer.error or "").startswith("the answer is not HTTP")
-    assert send("http://127.0.0.1:1/").error == NOT_CONNECTED
+    assert send("http://127.0.0.1:1/").error == NOT_CONNECTED_HERE["http"]
 
 
 def test_the_owner_cannot_tell_why_there_was_no_connection(
@@ -263,7 +263,7 @@ def test_localhost_with_a_public_address_is_refused() -> None:
     wire = Wire()
     sender = HttpWebhookSender(allow_loopback=True, resolve=Names(["93.184.216.34"]), network=wire)
     (answer,) = sender.send([message("http://localhost:8080/")])
-    assert answer.error == NOT_CONNECTED
+    assert answer.error == NOT_CONNECTED_HERE["http"]
     assert wire.connected == []
 
 
@@ -319,7 +319,7 @@ def test_a_certificate_for_the_name_is_accepted(tmp_path: Path) -> None:
         by_address = send(f"https://127.0.0.1:{receiver.port}/", ssl_context=trusting)
     for refused in (stranger, by_address):
         assert refused.status is None
-        assert refused.error == NOT_CONNECTED
+        assert refused.error == NOT_CONNECTED_HERE["https"]
     assert len(receiver.received) == 1
 
 
@@ -327,5 +327,5 @@ def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     server, trusting = certificate(tmp_path, "other.example.com")
     with receiving(server) as receiver:
         answer = send(f"https://localhost:{receiver.port}/", ssl_context=trusting)
-    assert answer.error == NOT_CONNECTED
+    assert answer.error == NOT_CONNECTED_HERE["https"]
     assert receiver.received == []

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, bindparam, select
+from sqlalchemy import BigInteger, bindparam, exists, select
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import Keyset, build_page
-from adapters.db.schema import account_actions, accounts
-from scalecommerce_core.domain.account import AccountAction, AccountActionKind, public_name
+from adapters.db.schema import account_actions, accounts, second_factors
+from scalecommerce_core.domain.account import AccountAction, AccountActionKind, is_deleted_email, public_name
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import (
     ACTIVE_ACCOUNTS,
@@ -31,7 +31,14 @@ _VIEW: Final = select(
 )
 _BY_ID: Final = Keyset((accounts.c.id,))
 _ACCOUNT: Final = _VIEW.where(equals_any(accounts.c.id))
-_DETAILS: Final = _ACCOUNT.add_columns(accounts.c.is_staff, accounts.c.is_active, accounts.c.created_at)
+_DETAILS: Final = _ACCOUNT.add_columns(
+    accounts.c.is_staff,
+    accounts.c.is_active,
+    accounts.c.created_at,
+    accounts.c.password_hash.is_not(None),
+    accounts.c.email_verified_at,
+    exists().where(second_factors.c.account_id == accounts.c.id, second_factors.c.confirmed_at.is_not(None)),
+)
 _ACTIONS: Final = (
     select(account_actions.c.kind, account_actions.c.reason, account_actions.c.occurred_at, account_actions.c.actor_id)
     .where(account_actions.c.account_id == bindparam("id", type_=BigInteger))
@@ -61,12 +68,22 @@ class AccountQueries:
         found = self._executor.fetch(_DETAILS, {"ids": id_array([account_id])})
         if not found:
             return None
-        *view, is_staff, is_active, created_at = found[0]
+        *row, is_staff, is_active, created_at, has_password, email_verified_at, has_second_factor = found[0]
+        view = _view(row)
         actions = [
             AccountAction(account_id, AccountActionKind(kind), reason, occurred_at, actor_id)
             for kind, reason, occurred_at, actor_id in self._executor.fetch(_ACTIONS, {"id": account_id})
         ]
-        return AccountDetails(_view(view), is_staff, is_active, created_at, actions)
+        return AccountDetails(
+            view,
+            is_staff,
+            is_active,
+            created_at,
+            actions,
+            is_deleted=not is_active and not has_password and is_deleted_email(account_id, view.email),
+            email_verified_at=email_verified_at,
+            has_second_factor=has_second_factor,
+        )
 
 
 def _view(row: Sequence[Any]) -> AccountView:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from scalecommerce_core.domain.account import AccountAction, AccountActionKind
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
+from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
@@ -106,6 +107,25 @@ class ListsContract:
         assert other is not None
         assert (other.is_staff, list(other.actions)) == (True, [])
         assert queries.account_details(AccountId(10**15)) is None
+
+    def test_details_show_second_factor_verified_address_and_deletion(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ids = [stage.account() for _ in range(3)]
+        guarded, enrolling, deleted = ids
+        with store.begin() as tx:
+            accounts = tx.accounts.lock(ids)
+            accounts[guarded].email_verified_at = NOW
+            accounts[deleted].erase("abc")
+            tx.accounts.save(list(accounts.values()))
+            tx.second_factors.put(
+                [SecondFactor(guarded, "secret", NOW, confirmed_at=NOW), SecondFactor(enrolling, "secret", NOW)]
+            )
+        found = [queries.account_details(id_) for id_ in ids]
+        assert [(each.has_second_factor, each.email_verified_at, each.is_deleted) for each in found if each] == [
+            (True, NOW, False),
+            (False, None, False),
+            (False, None, True),
+        ]
 
     # --- sessions
 

@@ -117,7 +117,17 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             return None
         actions = [each for each in self._tables.account_actions.all() if each.account_id == account_id]
         newest = actions[::-1][:MAX_ACTIONS]
-        return AccountDetails(_account_view(account), account.is_staff, account.is_active, account.created_at, newest)
+        factor = self._tables.second_factors.get(account_id)
+        return AccountDetails(
+            _account_view(account),
+            account.is_staff,
+            account.is_active,
+            account.created_at,
+            newest,
+            is_deleted=account.is_deleted,
+            email_verified_at=account.email_verified_at,
+            has_second_factor=factor is not None and factor.is_enabled,
+        )
 
     def account(self, account_id: AccountId) -> AccountView | None:
         account = self._tables.accounts.get(account_id)

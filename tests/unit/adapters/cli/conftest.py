@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from adapters.cli import administration, seeding, stock
+from adapters.cli import administration, seeding, stock, users
 from adapters.cli.app import app
 from adapters.cli.failures import ExitCode, Failure
 from adapters.cli.runtime import MigrationProgress, OpenMarket, Setting
@@ -143,7 +143,7 @@ def somebody(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A function that makes the terminal interactive, so that commands ask questions."""
 
     def sit_down() -> None:
-        for module in (administration, seeding, stock):
+        for module in (administration, seeding, stock, users):
             monkeypatch.setattr(module, "interactive", lambda: True)
 
     return sit_down

@@ -90,11 +90,15 @@ def test_other_urls_are_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:8080/a", "http://127.0.0.1:80/", "https://[::1]:9/", "http://127.9.9.9/"]
-)
+    "url",
+    [
+        "http://localhost:8080/a", "http://127.0.0.1:80/", "https://[::1]:9/", "http://127.9.9.9/",
+        "https://127.0.0.1/", "https://localhost/", "https://LocalHost:22/",
+    ],
+)  # fmt: skip
 def test_loopback_urls_are_accepted_where_development_allows_them(url: str) -> None:
     assert parse_target(url, allow_loopback=True).is_loopback
-    with pytest.raises(UnsafeAddress):
+    with pytest.raises(UnsafeAddress, match="WEBHOOKS_ALLOW_LOOPBACK"):
         parse_target(url)
 
 

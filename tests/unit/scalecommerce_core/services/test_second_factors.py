@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.account import Account, AccountActionKind
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import (
     Invalid,
@@ -302,7 +302,7 @@ def test_the_first_proof_of_an_address_removes_what_a_stranger_set_up(guarded: G
     reset_password(guarded, PASSWORD + "!")
     guarded.market.accounts.log_in(guarded.owner.email, PASSWORD + "!", code=codes[0])
     assert guarded.factors.state(guarded.owner.id) == SecondFactorState(False, False, 0)
-    assert guarded.subjects()[-2:] == ["Your password was changed", "Two-step log-in was switched off"]
+    assert guarded.subjects()[-2:] == ["Your password was reset", "Two-step log-in was switched off"]
     event = guarded.log.events[-2]
     assert (event.kind, event.detail) == (
         SecurityEventKind.SECOND_FACTOR_CHANGED,
@@ -317,7 +317,7 @@ def test_the_first_proof_of_an_address_removes_a_factor_that_was_not_confirmed(g
     pair = guarded.market.accounts.log_in(guarded.owner.email, PASSWORD + "!")
     with pytest.raises(SecondFactorNotEnabled):
         guarded.factors.confirm(guarded.identity(pair), guarded.next_code())
-    assert guarded.subjects()[-1:] == ["Your password was changed"]
+    assert guarded.subjects()[-1:] == ["Your password was reset"]
 
 
 def test_staff_keep_their_second_factor_at_the_first_proof_of_the_address() -> None:
@@ -331,14 +331,21 @@ def test_staff_keep_their_second_factor_at_the_first_proof_of_the_address() -> N
 
 def test_an_operator_can_reset_it(guarded: Guarded) -> None:
     who, _ = guarded.enrol()
-    assert guarded.factors.reset(guarded.owner.id).id == guarded.owner.id
+    with pytest.raises(Invalid):
+        guarded.factors.reset(guarded.owner.id, " ")
+    assert guarded.factors.reset(guarded.owner.id, "Lost the telephone.").id == guarded.owner.id
+    details = guarded.market.queries.account_details(guarded.owner.id)
+    assert details is not None
+    assert [(each.kind, each.reason) for each in details.actions] == [
+        (AccountActionKind.SECOND_FACTOR_RESET, "Lost the telephone.")
+    ]
     with pytest.raises(TokenNotValid):
         guarded.market.sessions.check(who)
     guarded.log_in()
-    with pytest.raises(SecondFactorNotEnabled):
-        guarded.factors.reset(guarded.owner.id)
+    with pytest.raises(SecondFactorNotEnabled, match="There is no second factor to remove"):
+        guarded.factors.reset(guarded.owner.id, "Again.")
     with pytest.raises(NotFound):
-        guarded.factors.reset(AccountId(999))
+        guarded.factors.reset(AccountId(999), "Nobody.")
 
 
 def test_operations_without_a_second_factor_say_so(guarded: Guarded) -> None:
