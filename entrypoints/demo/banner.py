@@ -20,10 +20,11 @@ NO_VISITORS: Final = "The database contains accounts besides the demo's, so the 
 
 @frozen
 class Demo:
-    """The accounts of a demo market and a product to order. `token` is an access token of the buyer.
+    """The accounts of a demo market and a product to order. `token` is an access token of the buyer; empty if a log-in
+    with the demo's password is refused.
 
-    All three accounts have the same `password`. `plan` is the plan of the simulated visitors; None if the database
-    contains other accounts.
+    The accounts have the same `password`, except those in `changed`. `plan` is the plan of the simulated visitors; None
+    if the database contains other accounts.
     """
 
     buyer: str
@@ -34,6 +35,8 @@ class Demo:
     product: int
     currency: str
     plan: TrafficPlan | None = None
+    changed: frozenset[str] = frozenset()
+    """E-mail addresses of accounts with another password."""
 
 
 def ready_line(url: str, data: Path, seconds: float) -> str:
@@ -41,12 +44,18 @@ def ready_line(url: str, data: Path, seconds: float) -> str:
 
 
 def order_instructions(demo: Demo, url: str) -> str:
-    return f"""
-Log in as      e-mail address                                    password
-  a buyer      {demo.buyer:<50}{demo.password}
-  a seller     {demo.seller:<50}{demo.password}
-  staff        {demo.staff:<50}{demo.password}
+    def password(email: str) -> str:
+        return "(changed)" if email in demo.changed else demo.password
 
+    accounts = f"""
+Log in as      e-mail address                                    password
+  a buyer      {demo.buyer:<50}{password(demo.buyer)}
+  a seller     {demo.seller:<50}{password(demo.seller)}
+  staff        {demo.staff:<50}{password(demo.staff)}
+"""
+    if not demo.token:
+        return accounts
+    return f"""{accounts}
 Place an order as the buyer and wait for its decision:
 
 TOKEN={demo.token}

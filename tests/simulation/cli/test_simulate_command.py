@@ -31,6 +31,13 @@ def test_simulation_results_are_a_table(cli: Cli) -> None:
         assert words in ended.out
 
 
+def test_forged_signals_are_percentages_of_the_profit_without_the_attack(cli: Cli) -> None:
+    assert "forged-signals" in cli("simulate", "--help").out
+    ended = cli("simulate", "forged-signals", "--policy", "hill_climb", *SMALL)
+    assert "forged-signals, seed 1: percentages of the profit without the attack" in ended.out
+    assert "this run" in ended.out
+
+
 def test_all_markets_are_simulated_as_json(cli: Cli) -> None:
     ended = cli("simulate", "all", *SMALL, "--seed", "3", "--json")
     document = json.loads(ended.out)

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from entrypoints.demo.banner import command, email_line
+from entrypoints.demo.banner import Demo, command, email_line, order_instructions
 from entrypoints.processes.data_directory import DEFAULT
 
 
@@ -41,3 +42,15 @@ def test_a_program_run_as_a_module_is_printed_by_name(monkeypatch: pytest.Monkey
 
 def test_the_log_with_the_emails_is_named() -> None:
     assert email_line(DEFAULT / "logs" / "worker.log") == "E-mails, with their tokens: .scalecommerce/logs/worker.log"
+
+
+def test_passwords_that_were_changed_are_not_printed() -> None:
+    demo = Demo(
+        "buyer@x.example", "seller@x.example", "staff@x.example", "secret", "ey.token", 7, "USD",
+        changed=frozenset({"staff@x.example"}),
+    )  # fmt: skip
+    buyer, seller, staff = order_instructions(demo, "http://localhost").splitlines()[2:5]
+    assert [line.split()[-1] for line in (buyer, seller, staff)] == ["secret", "secret", "(changed)"]
+    assert "TOKEN=ey.token" in order_instructions(demo, "http://localhost")
+    locked = evolve(demo, token="", changed=frozenset({"buyer@x.example"}))
+    assert "TOKEN" not in order_instructions(locked, "http://localhost")

@@ -251,6 +251,14 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     )
 
 
+def test_past_prices_of_a_new_product_cover_its_age_only(shop: Shop, seller: Account, make: Make) -> None:
+    product = shop.list(seller)
+    policy = make(policy="hill_climb")
+    shop.clock.advance(seconds=2)
+    _, told = seen(shop, policy, product)
+    assert told["past prices"] == "always 10.00 in the last 2 seconds, median 10.00 in the last 2 seconds"
+
+
 def test_without_cost_views_or_moves_it_says_so(shop: Shop, seller: Account, make: Make) -> None:
     product = shop.list(seller)
     policy = make(policy="hill_climb")
