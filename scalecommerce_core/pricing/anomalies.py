@@ -148,9 +148,9 @@ def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> t
     epoch = _epoch(seen)
     first = _begin(baseline, seen, sales, epoch)
     judged = active & (first.exposure >= LEAST_EXPOSURE)
-    explained = _explained(first, epoch)
-    views = _judge_views(first, seen, sales.sold, epoch, explained, active=active, judged=judged)
-    units = _judge_units(first, seen, sales, views, explained, judged)
+    explainable = _explained(first, epoch)
+    views = _judge_views(first, seen, sales.sold, epoch, explainable, active=active, judged=judged)
+    units = _judge_units(first, seen, sales, views, explainable, judged)
 
     # The replaced number of views is uncertain by `spread`, which adds to the Poisson variance of the units.
     weight = np.where(views.odd, 1.0 / (1.0 + first.spread**2 * units.expected), 1.0)
@@ -267,7 +267,7 @@ def _judge_views(
     seen: Signals,
     sold: Floats,
     epoch: _Epoch,
-    explained: _Explained,
+    explainable: _Explained,
     *,
     active: Flags,
     judged: Flags,
@@ -281,7 +281,7 @@ def _judge_views(
     far &= np.abs(_poisson_deviations(seen.views, usual_views)) > DEVIATIONS * np.sqrt(1.0 + epoch.length * young)
     by_views = seen.views * np.exp(first.conversion)
     by_baseline = np.where(far, usual_views, seen.views) * np.exp(first.conversion - first.accepted)
-    ratio = _likelihood_ratio(sold, by_baseline, by_views, explained)
+    ratio = _likelihood_ratio(sold, by_baseline, by_views, explainable)
     # The fewer views the conversion rate is based on, the less the ratio says.
     following = np.maximum(first.following + ratio / (1.0 + seen.views / (first.evidence + 1.0)), 0.0)
     following = np.where(far | (active & (first.accepted != 0.0)), following, 0.0)
@@ -326,13 +326,13 @@ class _Units:
 
 
 def _judge_units(  # noqa: PLR0917 - arrays of one epoch
-    first: Baseline, seen: Signals, sales: _Sales, views: _Views, explained: _Explained, judged: Flags
+    first: Baseline, seen: Signals, sales: _Sales, views: _Views, explainable: _Explained, judged: Flags
 ) -> _Units:
     """Compare the units of an epoch with the baseline; only those where `judged` is true can be an anomaly."""
     expected = views.shown * np.exp(first.conversion)
     ratio = np.log((sales.sold + 0.5) / (expected + 0.5))
     deviations = _poisson_deviations(sales.sold, expected)
-    most, least = expected * explained.most, expected * explained.least
+    most, least = expected * explainable.most, expected * explainable.least
     # The variance of the baseline's own conversion rate, beyond that of a long baseline.
     uncertain = np.maximum(views.shown / np.maximum(first.evidence, 1.0) - SALES_GAIN, 0.0)
     limit = SALES_DEVIATIONS * np.sqrt(1.0 + uncertain)
@@ -358,10 +358,10 @@ def _update(
     lasts, sales_last = np.abs(run) >= LASTING_EPOCHS, np.abs(sales_run) >= LASTING_EPOCHS
     moved = np.where(lasts, jump / LASTING_EPOCHS, 0.0)
     # While units may follow the undivided views, they do not change the conversion rate of the divided ones.
-    learns = ~odd & ~((views.accepted != 0.0) & (views.following > 0.0))
+    teaches = ~odd & ~((views.accepted != 0.0) & (views.following > 0.0))
     forgotten = SALES_GAIN * units.expected / (units.expected + FEW_SALES)
     evidence = first.evidence * (1.0 - forgotten) + views.shown
-    gain = np.where(learns, views.shown / np.maximum(evidence, 1e-9), 0.0)
+    gain = np.where(teaches, views.shown / np.maximum(evidence, 1e-9), 0.0)
     largest = LARGEST_STEP * np.maximum(views.shown / np.maximum(first.evidence, 1.0), 1.0)
     refund_step = REFUND_SHARE_GAIN * (sales.refunded - sales.usual_refunds) / (sales.gross + FEW_SALES)
     return Baseline(
@@ -372,7 +372,7 @@ def _update(
         conversion=first.conversion
         + gain * np.clip(units.ratio, -largest, largest)
         + np.where(sales_last, sales_jump / LASTING_EPOCHS, 0.0),
-        evidence=np.where(sales_last, LASTING_EPOCHS * views.shown, np.where(learns, evidence, first.evidence)),
+        evidence=np.where(sales_last, LASTING_EPOCHS * views.shown, np.where(teaches, evidence, first.evidence)),
         price=np.where(sales_last, epoch.price, first.price + gain * (epoch.price - first.price)),
         following=views.following,
         traffic_run=np.where(lasts, 0.0, run),
@@ -392,12 +392,12 @@ def _poisson_deviations(count: Floats, expected: Floats) -> Floats:
     return distance
 
 
-def _likelihood_ratio(sold: Floats, by_baseline: Floats, by_views: Floats, explained: _Explained) -> Floats:
+def _likelihood_ratio(sold: Floats, by_baseline: Floats, by_views: Floats, explainable: _Explained) -> Floats:
     """Logarithm of the likelihood of a Poisson count with the mean `by_views`, divided by one with `by_baseline`.
 
     A change of the price multiplies both means; of the possible factors, the one with the smallest ratio counts.
     """
-    factor = np.where(by_views > by_baseline, explained.most, explained.least)
+    factor = np.where(by_views > by_baseline, explainable.most, explainable.least)
     ratio: Floats = sold * np.log((by_views + 1e-9) / (by_baseline + 1e-9)) - factor * (by_views - by_baseline)
     return ratio
 

@@ -81,11 +81,11 @@ class OrdersOpen(Conflict):
         self.order_ids = tuple(order.id for order in orders)
 
 
-def _sentence(ids: Sequence[OrderId], one: str, several: str) -> str:
+def _sentence(ids: Sequence[OrderId], single: str, several: str) -> str:
     if not ids:
         return ""
     *first, last = map(str, ids)
-    return several.format(f"{', '.join(first)} and {last}") if first else one.format(last)
+    return several.format(f"{', '.join(first)} and {last}") if first else single.format(last)
 
 
 class PersonalData:
