@@ -16,7 +16,7 @@ GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
     "few_views": "too few people have viewed the product",
     "short_history": "the product is too new",
     "out_of_stock": "the product is out of stock",
-    "manual_edit": "the price was set by hand and is kept for an epoch",
+    "manual_edit": "the price was set by hand, restored by a rollback or withdrawn, and is kept for an epoch",
     "promotion": "a promotion is running",
     "anomaly_hold": "views, sales or refunds jumped; the price is kept for an epoch",
     "floor": "not below min_price, nor below cost, fees and the least margin",
@@ -144,7 +144,11 @@ def _past(seen: Mapping[str, Any], scale: float) -> str:
         return ""
     lowest, highest = _amount(seen, low), _amount(seen, high)
     month = f"{lowest} to {highest}" if low != high else f"always {lowest}"
-    by_hand = f"; last set by hand {_days(seen['since_edit'])} earlier" if isfinite(seen["since_edit"]) else ""
+    by_hand = (
+        f"; last set by hand, rollback or withdrawal {_days(seen['since_edit'])} earlier"
+        if isfinite(seen["since_edit"])
+        else ""
+    )
     # A younger product had its prices for its age only.
     months, medians = (_days(min(days * scale, seen["history_days"])) for days in (MONTH_DAYS, MEDIAN_DAYS))
     common = f"median {_amount(seen, usual)} in the last {medians}"

@@ -130,6 +130,8 @@ def test_urls_select_host_port_credentials_and_tls() -> None:
     assert SmtpServer.from_url("smtp://me%40shop:p%2Fw@mail.example") == SmtpServer(
         "mail.example", 587, TlsMode.STARTTLS, "me@shop", "p/w"
     )
+    with pytest.raises(ValueError, match=r"smtp://, smtps:// or smtp\+insecure:// .*, or console: for development"):
+        SmtpServer.from_url("http://mail.example")
     assert SmtpServer.from_url("smtps://mail.example").port == smtplib.SMTP_SSL_PORT
     assert SmtpServer.from_url("smtp+insecure://localhost:1025") == SmtpServer("localhost", 1025, TlsMode.NONE)
     assert "p/w" not in repr(SmtpServer.from_url("smtp://me:p%2Fw@mail.example"))

@@ -463,6 +463,7 @@ def test_a_withdrawn_price_is_marked_in_the_history(
         intervals = answer(visitor.get(path_of(made, "price-history/")))["intervals"]
         assert [interval["price"] for interval in intervals] == ["10.00", "0.01", "10.00"]
         assert [interval["is_withdrawn"] for interval in intervals] == [False, True, False]
+        assert [interval["cause"] for interval in intervals] == ["withdrawal", "manual", "listed"]
         assert shown.items() <= intervals[1].items()
         assert ("withdrawal_reason" in intervals[1]) == (visitor is seller)
     answer(staff.post(path_of(made, "price-withdrawals/"), {"price": "10.00", "reason": "Old", "new_price": 12}))
