@@ -229,6 +229,7 @@ ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "quotePrices": _quote,
     "withdrawPrice": _withdraw,
     "createApiKey": _api_key,
+    "rotateApiKey": _confirm_by_password,
     "appointStaff": _appoint,
     "changeEmail": _confirm_by_password,
     "deleteProfile": _confirm_by_password,

@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import patch
 from uuid import uuid4
 
-import psycopg
 import pytest
 from attrs import frozen
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
@@ -27,6 +24,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services.search_index import SearchIndex
+from tests.integration.recorded_statements import recorded_statements
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -126,32 +124,6 @@ def _order(
     )
 
 
-@contextmanager
-def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
-    """Record the statements that run within the context, with their parameters."""
-    statements: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        statements.append((statement, parameters))
-
-    def note_driver(connection: Any, statement: bytes, parameters: Any, **options: Any) -> Any:
-        statements.append((statement.decode(), parameters))
-        return execute(connection, statement, parameters, **options)
-
-    def note_copy(cursor: Any, statement: bytes, parameters: Any = None) -> Any:
-        statements.append((statement.decode(), parameters))
-        return copy(cursor, statement, parameters)
-
-    # Writes and bulk reads bypass SQLAlchemy.
-    execute, copy = psycopg.Connection.execute, psycopg.Cursor.copy
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        with patch.object(psycopg.Connection, "execute", note_driver), patch.object(psycopg.Cursor, "copy", note_copy):
-            yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
 # --- constant statement counts
 
 Read = Callable[[FilledDatabase, int], Any]
@@ -177,7 +149,7 @@ READS: dict[str, tuple[int, Read]] = {
 def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(filled: FilledDatabase, name: str) -> None:
     expected, read = READS[name]
     for size in (1, 50, 100):
-        with recorded(filled.engine) as statements:
+        with recorded_statements() as statements:
             found = read(filled, size)
         assert 1 <= len(found) <= size
         assert len(found) in {size, 50}  # a buyer has fifty orders
@@ -185,7 +157,7 @@ def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(filled: F
 
 
 def test_facets_take_at_most_three_statements_and_statistics_one(filled: FilledDatabase) -> None:
-    with recorded(filled.engine) as statements:
+    with recorded_statements() as statements:
         filled.queries.facets(ProductFilter(search="kettle"), list(Facet))
         filled.queries.seller_stats(filled.people[0])
         filled.queries.price_history(filled.products[0], NOW)
@@ -214,7 +186,7 @@ def test_a_batch_of_orders_takes_as_many_statements_as_one(filled: FilledDatabas
             tx.events.last_seq()
             raise _Undone
 
-        with recorded(filled.engine) as statements, pytest.raises(_Undone), filled.store.begin() as tx:
+        with recorded_statements() as statements, pytest.raises(_Undone), filled.store.begin() as tx:
             place_and_decide(tx)
         counts.add(len(statements))
     assert counts == {10}
@@ -306,7 +278,7 @@ BIG = {
 @pytest.mark.parametrize("name", HOT)
 def test_hot_statements_use_their_index(filled: FilledDatabase, name: str) -> None:
     work, indexes = HOT[name]
-    with recorded(filled.engine) as statements:
+    with recorded_statements() as statements:
         work(filled)
     used: set[str] = set()
     scanned: set[str] = set()

@@ -23,7 +23,8 @@ from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, Stage, usd
 from scalecommerce_core.testing.contracts.transactions import IntentionalRollback
-from tests.integration.test_db_statements import nodes, recorded
+from tests.integration.recorded_statements import recorded_statements
+from tests.integration.test_db_statements import nodes
 
 
 @pytest.fixture
@@ -264,7 +265,7 @@ def test_a_page_reads_only_the_rows_that_it_returns_for_any_reader(
             connection.execute(text("VACUUM ANALYZE"))
     for regime, (after, account, expected) in REGIMES.items():
         with subtests.test(regime):
-            with recorded(crowded) as statements:
+            with recorded_statements() as statements:
                 page = PostgresQueries(crowded).feed(after, 100, account)
             assert len(page.events) == expected
             ((statement, parameters),) = statements

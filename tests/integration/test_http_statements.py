@@ -1,13 +1,10 @@
 """Every list endpoint of the served document takes as many statements for a hundred rows as for one."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import Engine, event
 
 from adapters.http.app import create_app
 from adapters.http.dependencies import Dependencies, Readiness
@@ -34,6 +31,7 @@ from scalecommerce_core.testing import (
     RecordedSecurityEvents,
 )
 from tests.integration.real_market import real_market
+from tests.integration.recorded_statements import Statement, recorded_statements
 from tests.unit.support.http_in_process import calling
 
 ROWS = 110
@@ -96,20 +94,9 @@ def _person(number: int) -> SignUp:
     return SignUp(f"person-{number}@example.com", "a long password", is_staff=number == 0)
 
 
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        # The cache reads the visibility horizon periodically, independently of the request.
-        if "pg_snapshot_xmin" not in statement:
-            statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
+def _of_requests(statements: Iterable[Statement]) -> list[str]:
+    # The cache reads the visibility horizon periodically, independently of the request.
+    return [sql for sql, _ in statements if "pg_snapshot_xmin" not in sql]
 
 
 FILTERS = {
@@ -134,8 +121,8 @@ def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(client: h
             # Cache the row estimate before the statements are counted.
             client.get(f"{path.format(id=1)}?page_size=2{filters}").raise_for_status()
             for rows in (1, most):
-                with counted() as statements:
+                with recorded_statements() as statements:
                     page = client.get(f"{path.format(id=1)}?page_size={rows}{filters}").raise_for_status().json()
                 assert len(page["results"]) == rows
-                costs[rows] = len(statements)
+                costs[rows] = len(_of_requests(statements))
             assert 0 < costs[1] == costs[most] <= 9, (path, costs)

@@ -25,7 +25,8 @@ from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 from scalecommerce_core.testing.contracts.statistics import counters, fold
 from scalecommerce_core.testing.failpoints import FailPoints, Seams
-from tests.integration.test_db_statements import nodes, recorded
+from tests.integration.recorded_statements import recorded_statements
+from tests.integration.test_db_statements import nodes
 
 ORDERS = 40
 SELLERS = 2
@@ -251,7 +252,7 @@ def test_an_upgrade_rejects_amounts_whose_decimals_differ_from_their_currency(
 
 
 def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(
-    engine: Engine, store: PostgresStore, clock: SettableClock
+    store: PostgresStore, clock: SettableClock
 ) -> None:
     stage = Stage(store)
     _, products = sellers_and_products(stage)
@@ -263,7 +264,7 @@ def test_a_fold_takes_as_many_statements_for_a_hundred_orders_as_for_one(
             order = stage.order(buyer, {products[number % 6]: 1}, OrderStatus.PAID)
             stage.refund(order, [RefundLine(products[number % 6], 1)])
         OutboxRelay(store, clock).assign_sequence()
-        with recorded(engine) as statements:
+        with recorded_statements() as statements:
             assert Statistics(store, clock).fold().events == 4 * orders
         counts.append(len(statements))
     assert counts[0] == counts[1]
@@ -282,7 +283,7 @@ def test_statistics_are_read_by_ranges_of_keys(engine: Engine) -> None:
         "product": lambda: queries.product_statistics(ProductId(7), NOW),
     }
     for name, read in reads.items():
-        with recorded(engine) as statements:
+        with recorded_statements() as statements:
             read()
         for statement, parameters in statements:
             with engine.connect() as connection:

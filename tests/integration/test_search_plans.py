@@ -6,14 +6,15 @@ from typing import Any, Final
 
 import pytest
 from attrs import frozen
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
-from adapters.db.core.engine import EXPLAIN_ONLY, database_engine
+from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services.search_index import SearchIndex
+from tests.integration.recorded_statements import recorded_statements
 
 PRODUCTS: Final = 50_000
 LARGE: Final = {"products", "product_prices", "product_views", "stock", "vocabulary", "price_history"}
@@ -82,18 +83,10 @@ class QueryPlan:
 
 def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[QueryPlan]:
     """Return the plans of all statements of a query, from a second execution."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, context: Any, _many: bool) -> None:
-        # Statements that are only explained do not run.
-        if not context.execution_options.get(EXPLAIN_ONLY):
-            seen.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
+    with recorded_statements() as statements:
         read(PostgresQueries(engine))
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
+    # Statements that are only explained do not run.
+    seen = [(sql, parameters) for sql, parameters in statements if not sql.startswith("EXPLAIN")]
     plans = []
     with engine.connect() as connection:
         driver = connection.connection.driver_connection

@@ -38,6 +38,7 @@ def text_meta(at_most: int, example: str, *, blank: bool = True) -> Meta:
 
 Name = Annotated[str, text_meta(NAME_LENGTH, "Kara")]
 DisplayName = Annotated[str, text_meta(NAME_LENGTH, "Kara's Teas")]
+KeyName = Annotated[str, text_meta(NAME_LENGTH, "Warehouse", blank=False)]
 ProductName = Annotated[str, text_meta(NAME_LENGTH, "Tea pot", blank=False)]
 Brand = Annotated[str, text_meta(BRAND_LENGTH, "Leaf")]
 Description = Annotated[str, text_meta(DESCRIPTION_LENGTH, "For green tea.")]

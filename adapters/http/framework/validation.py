@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
+from math import copysign
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
@@ -28,6 +29,9 @@ OUT_OF_RANGE: Final = "This number is out of range."
 
 MAX_MAGNITUDE: Final = 300
 """Decimal exponent of the largest number that is converted: a double can represent it, and no field allows more."""
+
+LEAST_DOUBLE: Final = 5e-324
+"""The smallest positive double."""
 
 
 @define
@@ -203,10 +207,11 @@ def _convert_leaf(value: Any, wanted: FieldType, path: str, found: FieldErrors, 
         found.add(path, problem)
         return None
     if isinstance(value, Decimal) and not _find_type(wanted.info, msgspec.inspect.CustomType):
-        if abs(value.adjusted()) > MAX_MAGNITUDE:
+        if value.adjusted() > MAX_MAGNITUDE:
             found.add(path, OUT_OF_RANGE)
             return None
-        value = _to_number(value)
+        # A number closer to zero than a double can be is rounded, as JSON parsers do, but not to an integer.
+        value = copysign(LEAST_DOUBLE, value) if value.adjusted() < -MAX_MAGNITUDE else _to_number(value)
     if from_text and isinstance(value, str) and _find_type(wanted.info, msgspec.inspect.IntType):
         try:
             # msgspec in lenient mode would also accept 5.0 and 1e1.

@@ -11,7 +11,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
-from adapters.http.framework.text_fields import Name
+from adapters.http.framework.text_fields import KeyName
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.api_key import ApiKey, Scope
 from scalecommerce_core.domain.errors import Forbidden, NotFound, TooManyAttempts
@@ -26,7 +26,7 @@ class NewApiKey(Confidential):
     second factor need a `code`.
     """
 
-    name: Name
+    name: KeyName
     scopes: Annotated[list[Scope], msgspec.Meta(min_length=1, max_length=len(Scope))]
     password: GivenPassword
     expires_at: Annotated[datetime, msgspec.Meta(tz=True, examples=["2030-01-01T00:00:00Z"])] | None = None

@@ -97,6 +97,12 @@ def test_huge_numbers_are_a_400(seller: Person, field: str, number: str) -> None
     problem(seller.post(PRODUCTS, content=body.encode(), headers=JSON), 400, field)
 
 
+def test_a_number_that_is_closer_to_zero_than_a_double_is_accepted(seller: Person) -> None:
+    body = json.dumps({"name": "Tiny", "fee": 0.5}).replace("0.5", "2.2e-309")
+    made = answer(seller.post("/pricing/api/v1/policies/", content=body.encode(), headers=JSON), 201)
+    assert 0 <= float(made["fee"]) < 1e-300
+
+
 @pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "a\udfffb"], ids=ascii)
 def test_nul_and_lone_surrogates_are_a_400(anybody: Visitor, seller: Person, text: str) -> None:
     for field in ("name", "brand", "description", "sku"):
