@@ -53,7 +53,7 @@ def test_a_withdrawn_price_is_replaced_by_the_one_before_it(shop: Shop, seller: 
     assert isinstance(changed, Product)
     assert (changed.price, shop.product(tea).price) == (usd("10.00"), usd("10.00"))
     now, mistake, first = intervals(shop, tea)
-    assert (now.price, now.cause, now.is_withdrawn) == (usd("10.00"), PriceCause.ROLLBACK, False)
+    assert (now.price, now.cause, now.is_withdrawn) == (usd("10.00"), PriceCause.WITHDRAWAL, False)
     assert (mistake.is_withdrawn, mistake.withdrawal) == (True, PriceWithdrawal(before, seller.id, "typing error"))
     assert (first.is_withdrawn, first.withdrawal) == (False, None)
     assert shop.tables.events.rows[-1].topic == "price.changed"
