@@ -130,7 +130,9 @@ def test_refused_connections_and_responses_that_are_not_http_are_errors(receiver
 def test_the_owner_cannot_tell_why_there_was_no_connection(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A closed port, a port that is not https, a filtered port, an unknown name and a private address look alike."""
+    """A closed or filtered port, an unknown name and a private address look alike. On this machine, which only
+    developers allow, a closed port and one that is not https have a text that names the scheme.
+    """
     caplog.set_level(logging.INFO, "adapters.webhooks.sender")
 
     async def unknown(_host: str, _port: int) -> Sequence[Address]:
@@ -140,10 +142,17 @@ def test_the_owner_cannot_tell_why_there_was_no_connection(
         async def connect_tcp(self, *_: Any, **__: Any) -> Any:
             await asyncio.sleep(60)
 
+    class Closed(httpcore2.AsyncMockBackend):
+        async def connect_tcp(self, *_: Any, **__: Any) -> Any:
+            raise httpcore2.ConnectError("refused")
+
     public = Names(["93.184.216.34"])
+    here = [send("http://127.0.0.1:1/"), send(f"https://localhost:{receiver.port}/")]
+    assert [(answer.status, answer.error, answer.took) for answer in here] == [
+        (None, NOT_CONNECTED_HERE[scheme], timedelta(0)) for scheme in ("http", "https")
+    ]
     answers = [
-        send("http://127.0.0.1:1/"),
-        send(f"https://localhost:{receiver.port}/"),
+        send("https://example.com/", resolve=public, network=Closed([])),
         send("https://example.com/", resolve=public, network=Filtered([]), timeout=timedelta(seconds=0.2)),
         send("https://example.com/", resolve=unknown),
         send("https://example.com/", resolve=Names(["10.0.0.1"])),
@@ -151,7 +160,8 @@ def test_the_owner_cannot_tell_why_there_was_no_connection(
     ]
     assert {(answer.status, answer.error, answer.took) for answer in answers} == {(None, NOT_CONNECTED, timedelta(0))}
     assert [record.getMessage().split(": ", 2)[1] for record in caplog.records] == [
-        "no connection", "no connection", "no answer within 0.2 s", "no connection", "refused", "no connection",
+        *("no connection", "no connection", "no connection"),
+        *("no answer within 0.2 s", "no connection", "refused", "no connection"),
     ]  # fmt: skip
 
 
