@@ -36,6 +36,9 @@ def message(url: str, body: bytes = b"{}", **headers: str) -> OutgoingWebhook:
     return OutgoingWebhook(url, {"content-type": "application/json", **headers}, body)
 
 
+PUBLIC = "93.184.216.34"
+
+
 def send(url: str, **options: Any) -> WebhookAnswer:
     (answer,) = HttpWebhookSender(allow_loopback=True, **options).send([message(url)])
     return answer
@@ -146,14 +149,13 @@ def test_the_owner_cannot_tell_why_there_was_no_connection(
         async def connect_tcp(self, *_: Any, **__: Any) -> Any:
             raise httpcore2.ConnectError("refused")
 
-    public = Names(["93.184.216.34"])
     here = [send("http://127.0.0.1:1/"), send(f"https://localhost:{receiver.port}/")]
     assert [(answer.status, answer.error, answer.took) for answer in here] == [
         (None, NOT_CONNECTED_HERE[scheme], timedelta(0)) for scheme in ("http", "https")
     ]
     answers = [
-        send("https://example.com/", resolve=public, network=Closed([])),
-        send("https://example.com/", resolve=public, network=Filtered([]), timeout=timedelta(seconds=0.2)),
+        send("https://example.com/", resolve=Names([PUBLIC]), network=Closed([])),
+        send("https://example.com/", resolve=Names([PUBLIC]), network=Filtered([]), timeout=timedelta(seconds=0.2)),
         send("https://example.com/", resolve=unknown),
         send("https://example.com/", resolve=Names(["10.0.0.1"])),
         send("https://example.com/", resolve=Names([])),
