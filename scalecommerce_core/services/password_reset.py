@@ -67,8 +67,9 @@ class PasswordReset:
             self._emails.queue(tx, EmailKind.RESET_PASSWORD, {recipient: None}, now)
 
     def confirm(self, token: str, new_password: str, *, address: str | None = None) -> None:
-        """Set a new password, end all sessions, and make all tokens and API keys of the account invalid: whoever resets
-        the password may have lost control of the account, and somebody else may have created keys.
+        """Set a new password, end all sessions, and make all tokens and API keys of the account invalid.
+
+        The owner may have lost control of the account, and somebody else may have created keys.
 
         The address counts as verified afterwards. If it did not before, somebody else may have opened the account, so
         webhook endpoints are disabled and, unless the account is staff, the second factor is removed.

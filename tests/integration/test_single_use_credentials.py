@@ -97,7 +97,7 @@ def _wait_until_all_wait(database: str) -> None:
 
 
 def test_concurrent_uses_of_a_reset_token_succeed_once(market: Market, database: str, owner: Account) -> None:
-    """Attack: whoever reads the mailbox uses the link at the moment when the owner does."""
+    """Attack: a reader of the mailbox uses the link at the moment when the owner does."""
     expires_at = market.clock.now() + timedelta(minutes=30)
     token = AccountToken(
         token_digest("secret"), owner.id, TokenPurpose.RESET_PASSWORD, owner.email, account_state(owner), expires_at
@@ -122,7 +122,7 @@ def test_concurrent_uses_of_a_reset_token_succeed_once(market: Market, database:
 def test_concurrent_uses_of_a_code_succeed_once(
     market: Market, database: str, owner: Account, codes: list[str], kind: int
 ) -> None:
-    """Attack: whoever sees the password and the code logs in at the moment when the owner does."""
+    """Attack: an observer of the password and the code logs in at the moment when the owner does."""
     before = len(market.sessions.list_open(owner.id))
     found = outcomes(
         market,

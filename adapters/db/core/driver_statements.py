@@ -10,7 +10,8 @@ from attrs import field, frozen
 from sqlalchemy import Select, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+PSYCOPG_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy does not type it
+"""Compiles statements to the form that psycopg executes."""
 
 
 @frozen(eq=False)
@@ -25,7 +26,7 @@ class DriverStatement:
 
     @classmethod
     def compile(cls, statement: Select[*tuple[Any, ...]] | TextClause) -> "DriverStatement":
-        compiled = statement.compile(dialect=_DIALECT)
+        compiled = statement.compile(dialect=PSYCOPG_DIALECT)
         constants = {name: value for name, value in compiled.params.items() if value is not None}
         return cls(str(compiled).encode(), constants)
 

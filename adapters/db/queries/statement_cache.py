@@ -14,7 +14,8 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 from attrs import field, frozen
 from cachetools import LRUCache
 from sqlalchemy import Select
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from adapters.db.core.driver_statements import PSYCOPG_DIALECT
 
 STATEMENT_CACHE_BYTES: Final = 16 * 1024 * 1024
 ENTRY_OVERHEAD: Final = 4_000
@@ -23,7 +24,6 @@ ENTRY_OVERHEAD: Final = 4_000
 P = ParamSpec("P")
 Subject = TypeVar("Subject", bound=Hashable)
 
-_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _LIST: Final = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
 """The place of a list of values, which SQLAlchemy expands when it executes a statement."""
 
@@ -41,9 +41,9 @@ class CachedStatement:
 
     @classmethod
     def compile(cls, statement: Select[*tuple[Any, ...]]) -> "CachedStatement":
-        compiled = statement.compile(dialect=_DIALECT)
+        compiled = statement.compile(dialect=PSYCOPG_DIALECT)
         sql = str(compiled)
-        types = {name: each.type.compile(dialect=_DIALECT) for name, each in cast(Any, compiled).binds.items()}
+        types = {name: each.type.compile(dialect=PSYCOPG_DIALECT) for name, each in cast(Any, compiled).binds.items()}
         constants = {name: value for name, value in compiled.params.items() if value is not None}
         return cls(sql, constants, [(name, types[name]) for name in dict.fromkeys(_LIST.findall(sql))])
 

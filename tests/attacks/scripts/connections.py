@@ -86,7 +86,7 @@ class _Holder:
 
     def _events(self, connection: socket.socket) -> int:
         writes = selectors.EVENT_WRITE if self._unsent[connection] else 0
-        # At least one event must be wanted; an attacker that does not read is told of errors anyway.
+        # `poll` needs at least one event; an attacker that does not read is told of errors anyway.
         return writes | selectors.EVENT_READ if self._attack.reads or not writes else writes
 
     def _exchange(self, seconds: float) -> None:
