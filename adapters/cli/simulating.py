@@ -87,7 +87,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     strategies are still simulated. Ctrl-C shows the results so far.
     """
     # Imported here, because numpy slows the start of other commands.
-    from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS, FailedStrategy, Size, StrategyResult
+    from scalecommerce_core.simulation.experiments import EXPERIMENTS, FailedStrategy, Size, StrategyResult
 
     programs = list(EXPERIMENTS.values()) if market == "all" else [EXPERIMENTS[market]] if market in EXPERIMENTS else []
     if not programs:
@@ -165,7 +165,7 @@ def _sentences(failed: Iterable[Any], outcomes: Iterable[Any]) -> list[str]:
 
 
 def _show(market: str, figures: Sequence[Any], seed: int) -> None:
-    from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS
+    from scalecommerce_core.simulation.experiments import EXPERIMENTS
 
     numbers: dict[str, Callable[[Any], float | None]] = {
         "published result": lambda figure: figure.reference,

@@ -16,8 +16,8 @@ import pytest
 from attrs import evolve
 
 from adapters.cli.failures import ExitCode
-from scalecommerce_core.pricing.simulation import experiments, runner
-from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
+from scalecommerce_core.simulation import experiments, runner
+from scalecommerce_core.simulation.linear_market import LinearMarket
 from tests.unit.adapters.cli.conftest import Cli
 from tests.unit.support.user_policies import temporarily_registered
 

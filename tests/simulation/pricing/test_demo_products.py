@@ -9,8 +9,8 @@ from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.interface import build
 from scalecommerce_core.pricing.learning import ElasticityLearning
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import EpochProfit
-from scalecommerce_core.pricing.simulation.runner import run
+from scalecommerce_core.simulation.market import EpochProfit
+from scalecommerce_core.simulation.runner import run
 
 DAY = 86_400
 VIEWS_PER_SECOND = 25 / 3

@@ -14,20 +14,20 @@ from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
-from scalecommerce_core.pricing.simulation.experiments import EXPERIMENTS, Size, StrategyResult
-from scalecommerce_core.pricing.simulation.forged_signals import (
+from scalecommerce_core.simulation.experiments import EXPERIMENTS, Size, StrategyResult
+from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
     BEYOND_THE_FILTER,
     NO_ATTACK,
     ForgedMarket,
 )
-from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
-from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
-from scalecommerce_core.pricing.simulation.market import SimulatedMarket
-from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, HIGHEST, LOWEST, Marketplace
-from scalecommerce_core.pricing.simulation.references import LearnThenEarn, LeastSquares
-from scalecommerce_core.pricing.simulation.runner import run
-from scalecommerce_core.pricing.simulation.zip_recruiter import PRICES, ZipRecruiter
+from scalecommerce_core.simulation.limited_stock import LimitedStock
+from scalecommerce_core.simulation.linear_market import LinearMarket
+from scalecommerce_core.simulation.market import SimulatedMarket
+from scalecommerce_core.simulation.marketplace import DEMANDS, HIGHEST, LOWEST, Marketplace
+from scalecommerce_core.simulation.references import LearnThenEarn, LeastSquares
+from scalecommerce_core.simulation.runner import run
+from scalecommerce_core.simulation.zip_recruiter import PRICES, ZipRecruiter
 from tests.unit.support.pricing_signals import policy as choice
 
 MARKETS: list[Callable[[], SimulatedMarket]] = [

@@ -8,7 +8,7 @@ from attrs import frozen
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
+from scalecommerce_core.simulation.market import EpochProfit, random_stream
 
 DEMANDS: Final = ("log-linear", "semi-log", "logit")
 _YEAR: Final = 52.0

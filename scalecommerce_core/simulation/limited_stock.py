@@ -13,7 +13,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
+from scalecommerce_core.simulation.market import EpochProfit, random_stream
 
 WEEKS: Final = 26
 _DAYS: Final = 7.0

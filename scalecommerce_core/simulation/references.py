@@ -12,8 +12,8 @@ from attrs import frozen
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.interface import Proposal, State
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.linear_market import HIGHEST, LOWEST, UNIT
-from scalecommerce_core.pricing.simulation.zip_recruiter import PRICES
+from scalecommerce_core.simulation.linear_market import HIGHEST, LOWEST, UNIT
+from scalecommerce_core.simulation.zip_recruiter import PRICES
 
 _ARMS: Final = np.array(PRICES, dtype=np.float64)
 

@@ -11,7 +11,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
+from scalecommerce_core.simulation.market import EpochProfit, random_stream
 
 PRICES: Final = tuple(100 * price for price in (19, 39, 59, 79, 99, 159, 199, 249, 299, 399))
 BUY_RATES: Final = (0.36, 0.32, 0.28, 0.28, 0.24, 0.20, 0.18, 0.17, 0.13, 0.10)

@@ -10,8 +10,8 @@ from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.guardrails import apply_guardrails
 from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import SimulatedMarket
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, is_unpriced
+from scalecommerce_core.simulation.market import SimulatedMarket
 
 POOL_EVERY = 4
 """Epochs between two calls of `pool`."""

@@ -11,7 +11,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import EpochProfit, random_stream
+from scalecommerce_core.simulation.market import EpochProfit, random_stream
 
 UNIT: Final = 10_000
 LOWEST, HIGHEST = 0.5, 2.0

@@ -12,20 +12,20 @@ from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
-from scalecommerce_core.pricing.simulation.forged_signals import (
+from scalecommerce_core.pricing.strategy_calls import StrategyFailed
+from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
     BEYOND_THE_FILTER,
     NO_ATTACK,
     ForgedMarket,
 )
-from scalecommerce_core.pricing.simulation.limited_stock import LimitedStock
-from scalecommerce_core.pricing.simulation.linear_market import LinearMarket
-from scalecommerce_core.pricing.simulation.market import SimulatedMarket
-from scalecommerce_core.pricing.simulation.marketplace import DEMANDS, Marketplace
-from scalecommerce_core.pricing.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, UcbPi
-from scalecommerce_core.pricing.simulation.runner import Track, run
-from scalecommerce_core.pricing.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
-from scalecommerce_core.pricing.strategy_calls import StrategyFailed
+from scalecommerce_core.simulation.limited_stock import LimitedStock
+from scalecommerce_core.simulation.linear_market import LinearMarket
+from scalecommerce_core.simulation.market import SimulatedMarket
+from scalecommerce_core.simulation.marketplace import DEMANDS, Marketplace
+from scalecommerce_core.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, UcbPi
+from scalecommerce_core.simulation.runner import Track, run
+from scalecommerce_core.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
 
 STATIC: Final = "static"
 """Fixed prices, the baseline of every strategy."""

@@ -12,7 +12,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.simulation.market import EpochProfit, SimulatedMarket, random_stream
+from scalecommerce_core.simulation.market import EpochProfit, SimulatedMarket, random_stream
 
 FACTOR: Final = 10.0
 """An attack multiplies the views or purchases of a product by this number."""
