@@ -85,7 +85,7 @@ class HillClimb:
             "before": np.where(climbed, ended, np.where(moved, _UNSEEN, was["before"])),
             "free": np.where(climbed, price, np.minimum(was["free"], price)),
             # Stock divided by expected sales until `days_left`; infinite without an end or without sales.
-            "cover": np.where(np.isfinite(cover), cover, np.inf),
+            "cover": np.where(np.isfinite(cover) & np.isfinite(signals.days_left), cover, np.inf),
             **{f"recent_{name}": values for name, values in recent.items()},
         }  # fmt: skip
         return State(products, state.groups)

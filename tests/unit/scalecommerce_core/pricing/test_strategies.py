@@ -181,6 +181,13 @@ def test_hill_climb_turns_if_a_guardrail_prevents_the_step() -> None:
     assert climber.week(100_00, 30)[0] == pytest.approx(95_00)
 
 
+def test_hill_climb_climbs_with_stock_that_need_not_last() -> None:
+    limited, unlimited = Climber(), Climber()
+    steps = [(limited.week(100_00, 70, stock=40.0), unlimited.week(100_00, 70)) for _ in range(4)]
+    assert [few for few, _ in steps] == [many for _, many in steps]
+    assert steps[-1][0][0] != 100_00
+
+
 def test_hill_climb_raises_prices_of_short_stock_and_lowers_them_again() -> None:
     climber = Climber()
     plenty = {"stock": 10_000.0, "days_left": 28.0}
