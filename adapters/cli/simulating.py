@@ -29,7 +29,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         str,
         typer.Argument(
             help="Market to simulate: zip-recruiter, linear, marketplace, moody-marketplace, limited-stock,"
-            " forged-signals, or all."
+            " price-list-stock, forged-signals, or all."
         ),
     ] = "marketplace",
     policy: Annotated[

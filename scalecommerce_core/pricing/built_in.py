@@ -9,9 +9,19 @@ from scalecommerce_core.pricing.interface import PricingStrategy, build, current
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
+from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
 from scalecommerce_core.pricing.threshold import Threshold
 
-BUILT_IN: Final = (ElasticityLearning, ControlledVariance, Inventory, PriceGrid, LinearDemand, HillClimb, Threshold)
+BUILT_IN: Final = (
+    ElasticityLearning,
+    ControlledVariance,
+    Inventory,
+    PriceGrid,
+    PriceListInventory,
+    LinearDemand,
+    HillClimb,
+    Threshold,
+)
 """The first one is the default. Importing this module registers all of them."""
 
 

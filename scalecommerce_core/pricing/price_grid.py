@@ -78,9 +78,8 @@ class PriceGrid(Drift):
             weeks=weeks,
             weight=signals.weight,
         )
-        arms = self._arms(signals)
         # A price that a guardrail has changed counts for the nearest arm.
-        arm = np.abs(arms - signals.price[:, None]).argmin(axis=1)
+        arm = np.abs(listed_prices(self.prices, signals) - signals.price[:, None]).argmin(axis=1)
         hit = np.zeros_like(was["arm_views"])
         hit[np.arange(len(arm)), arm] = 1.0
         fade = (0.5 ** (weeks / self.half_life_weeks))[:, None]
@@ -94,7 +93,7 @@ class PriceGrid(Drift):
         return state
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        arms = self._arms(signals)
+        arms = listed_prices(self.prices, signals)
         k = arms.shape[1]
         views, units = (state.products[name][:, :k] for name in ("arm_views", "arm_units"))
         a, b = (state.products[name][:, None] for name in ("a", "b"))
@@ -107,13 +106,15 @@ class PriceGrid(Drift):
         best = (margin * np.maximum(drawn, 0.0)).argmax(axis=1)
         return Proposal(arms[np.arange(len(best)), best], motive_column(Motive.LEARNED, len(signals)))
 
-    def _arms(self, signals: Signals) -> Floats:
-        if not self.prices:
-            relative: Floats = np.rint(signals.reference[:, None] * np.array(_RELATIVE))
-            return relative
-        return np.broadcast_to(np.array(self.prices, dtype=np.float64), (len(signals), len(self.prices)))
-
     def _draws(self, signals: Signals, epoch: int, arms: int) -> Floats:
         return np.stack(
             [seeded_random.normal(signals.product, epoch, seed=self.seed, use=arm) for arm in range(arms)], axis=1
         )
+
+
+def listed_prices(prices: tuple[int, ...], signals: Signals) -> Floats:
+    """Prices to choose from in minor units, a row per product; by default 70 % to 130 % of the reference price."""
+    if not prices:
+        relative: Floats = np.rint(signals.reference[:, None] * np.array(_RELATIVE))
+        return relative
+    return np.broadcast_to(np.array(prices, dtype=np.float64), (len(signals), len(prices)))

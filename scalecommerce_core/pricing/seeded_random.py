@@ -51,6 +51,12 @@ def normal(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
     return z * (0.9625 + 0.0125 * (z * z))
 
 
+def uniform(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
+    """Numbers that are uniform in [0, 1)."""
+    top = bits(product, epoch, seed=seed, use=use) >> np.uint64(11)
+    return top.astype(np.float64) * 2.0**-53
+
+
 def sign(product: Whole, epoch: int, *, seed: int, use: int = 0) -> Floats:
     """+1 or -1 with equal probability."""
     top = bits(product, epoch, seed=seed, use=use) >> np.uint64(63)

@@ -12,6 +12,7 @@ from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
+from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
@@ -23,7 +24,8 @@ from scalecommerce_core.simulation.limited_stock import LimitedStock
 from scalecommerce_core.simulation.linear_market import LinearMarket
 from scalecommerce_core.simulation.market import SimulatedMarket
 from scalecommerce_core.simulation.marketplace import DEMANDS, Marketplace
-from scalecommerce_core.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, UcbPi
+from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
+from scalecommerce_core.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, TsFixed, TsUpdate, UcbPi
 from scalecommerce_core.simulation.runner import Track, run
 from scalecommerce_core.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
 
@@ -275,6 +277,31 @@ def _limited_figures(results: Sequence[StrategyResult]) -> list[Figure]:
     ]  # fmt: skip
 
 
+def _price_list_places(size: Size) -> Sequence[MarketVariant]:
+    longest = size.epochs or _HORIZONS[-1]
+
+    def variant(share: float, epochs: int) -> MarketVariant:
+        def made() -> SimulatedMarket:
+            return PriceListStock(seed=size.seed, share=share, worlds=size.worlds or 300, epochs=epochs)
+
+        return MarketVariant(f"{epochs:,} periods, stock for {share:.0%} of the customers", made)
+
+    horizons = [epochs for epochs in _HORIZONS if epochs <= longest] or [longest]
+    return [variant(share, epochs) for epochs in horizons for share in SHARES]
+
+
+def _price_list_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    bars = dict(zip(_HORIZONS, (93.0, 99.0, 99.8), strict=True))
+    return [
+        Figure(
+            "price-list-stock", track.policy, result.place, track.share(),
+            bar=bars.get(track.epochs) if track.policy == PriceListInventory.name else None,
+        )
+        for result in results
+        for track in (result.track,)
+    ]  # fmt: skip
+
+
 def _forged_places(size: Size) -> Sequence[MarketVariant]:
     def variant(attack: str) -> MarketVariant:
         def made() -> SimulatedMarket:
@@ -354,6 +381,15 @@ EXPERIMENTS: Final = {
             _limited_figures,
             worlds=2_000,
             epochs=26,
+        ),
+        Experiment(
+            "price-list-stock",
+            "four prices and stock that is not replenished (Ferreira, Simchi-Levi and Wang 2018)",
+            _price_list_places,
+            (TsFixed(), TsUpdate(), PriceListInventory(prices=LISTED)),
+            _price_list_figures,
+            worlds=300,
+            epochs=10_000,
         ),
         Experiment(
             "forged-signals",

@@ -11,8 +11,11 @@ from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.interface import Proposal, State
+from scalecommerce_core.pricing.price_list_inventory import best_mixture
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.simulation.linear_market import HIGHEST, LOWEST, UNIT
+from scalecommerce_core.simulation.market import random_stream
+from scalecommerce_core.simulation.price_list_stock import LISTED
 from scalecommerce_core.simulation.zip_recruiter import PRICES
 
 _ARMS: Final = np.array(PRICES, dtype=np.float64)
@@ -24,14 +27,15 @@ class _Counts:
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, int]] = {"views": len(PRICES), "units": len(PRICES)}
+    arms: ClassVar[Floats] = _ARMS
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         del groups
-        empty = np.zeros((len(signals), len(PRICES)))
+        empty = np.zeros((len(signals), len(self.arms)))
         return State({"views": empty, "units": empty})
 
     def update(self, state: State, signals: Signals) -> State:
-        hit = (_ARMS[None, :] == signals.price[:, None]).astype(np.float64)
+        hit = (self.arms[None, :] == signals.price[:, None]).astype(np.float64)
         views = state.products["views"] + hit * signals.views[:, None]
         return State({"views": views, "units": state.products["units"] + hit * signals.units[:, None]})
 
@@ -148,3 +152,49 @@ class Cvp(LeastSquares):
 
     def _apart(self, n: float) -> float:
         return float(self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** 0.51 - n**0.51)))
+
+
+@frozen
+class TsUpdate(_Counts):
+    """Thompson sampling with a linear program, re-solved with the remaining stock and time.
+
+    The algorithm "TS-update" of Ferreira, Simchi-Levi and Wang (2018): the probability of a purchase at each price has
+    a Beta distribution, uniform before any customer.
+    """
+
+    name: ClassVar[str] = "ts_update"
+    columns: ClassVar[Mapping[str, int]] = {"views": len(LISTED), "units": len(LISTED)}
+    arms: ClassVar[Floats] = np.array(LISTED, dtype=np.float64)
+
+    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
+        chance = random_stream(epoch, 10)
+        views, units = state.products["views"], state.products["units"]
+        demand = chance.beta(1.0 + units, 1.0 + views - units)
+        mixture = best_mixture(demand, demand * self.arms, self._limit(state, signals))
+        arm = np.where(chance.random(len(signals)) < mixture.share, mixture.second, mixture.first)
+        return Proposal(self.arms[np.where(mixture.is_short, len(self.arms) - 1, arm)])
+
+    def _limit(self, state: State, signals: Signals) -> Floats:
+        """Expected units per period that the linear program admits."""
+        del state
+        return signals.stock / signals.days_left
+
+
+@frozen
+class TsFixed(TsUpdate):
+    """`ts_update` with the stock per period of the start in each linear program ("TS-fixed" in the same paper)."""
+
+    name: ClassVar[str] = "ts_fixed"
+    columns: ClassVar[Mapping[str, int]] = {**TsUpdate.columns, "limit": 1}
+
+    def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
+        first = super().start(signals, groups)
+        return State({**first.products, "limit": signals.stock / signals.days_left})
+
+    def update(self, state: State, signals: Signals) -> State:
+        then = super().update(state, signals)
+        return State({**then.products, "limit": state.products["limit"]})
+
+    def _limit(self, state: State, signals: Signals) -> Floats:
+        del signals
+        return state.products["limit"]

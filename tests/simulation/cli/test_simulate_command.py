@@ -43,7 +43,10 @@ def test_all_markets_are_simulated_as_json(cli: Cli) -> None:
     document = json.loads(ended.out)
     assert (ended.code, document["seed"], document["complete"]) == (0, 3, True)
     markets = {figure["market"] for figure in document["figures"]}
-    assert markets == {"zip-recruiter", "linear", "marketplace", "moody-marketplace", "limited-stock", "forged-signals"}
+    assert markets == {
+        "zip-recruiter", "linear", "marketplace", "moody-marketplace", "limited-stock", "price-list-stock",
+        "forged-signals",
+    }  # fmt: skip
     assert (document["failed"], document["unpriced"]) == ([], [])
     assert {figure["passed"] for figure in document["figures"]} == {None}
     assert cli("simulate", "all", *SMALL, "--seed", "3", "--json").out == ended.out

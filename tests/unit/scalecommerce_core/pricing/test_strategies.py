@@ -285,6 +285,7 @@ def test_linear_demand_matches_exact_regression() -> None:
 OTHER: dict[tuple[str, str], Any] = {
     ("threshold", "measure"): "conversion",
     ("price_grid", "prices"): [50_00, 100_00, 150_00],
+    ("price_list_inventory", "prices"): [50_00, 100_00, 150_00],
 }
 
 
