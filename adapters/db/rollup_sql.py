@@ -94,7 +94,13 @@ ROLLUPS: Final = (
         (*_COUNTERS, *(f"past_{name}" for name in _COUNTERS)),
     ),
     RollupSpec("product_hours", "product_id, hour", "is_own", SUMS, _COUNTERS),
-    RollupSpec("price_sales", "product_id, valid_from", "is_own AND valid_from IS NOT NULL", SUMS, _COUNTERS),
+    RollupSpec(
+        "price_sales",
+        "product_id, valid_from",
+        "is_own AND valid_from IS NOT NULL",
+        f"{SUMS}, {PAST_SUMS}",
+        (*_COUNTERS, *(f"past_{name}" for name in _COUNTERS)),
+    ),
     RollupSpec("seller_sales", "seller_id, currency", "true", SUMS, _COUNTERS),
     RollupSpec("seller_hours", "seller_id, currency, hour", "true", SUMS, _COUNTERS),
 )

@@ -30,7 +30,7 @@ class SoldLine:
     """A line of a paid order.
 
     `valid_from` is when the price interval began that was in force when the order was placed. `is_past`: the order was
-    imported or seeded, so pricing ignores it.
+    imported or seeded.
     """
 
     order_id: OrderId
@@ -95,12 +95,16 @@ def _figures() -> Figures:
 
 @define
 class Rollups:
-    """Figures to be added to the rows with these keys. `past` is the part of `products` that pricing ignores."""
+    """Figures to be added to the rows with these keys.
+
+    `past` is the part of `products` that was imported or seeded, and `past_intervals` that of `intervals`.
+    """
 
     products: dict[ProductId, Figures] = field(factory=lambda: defaultdict(_figures))
     past: dict[ProductId, Figures] = field(factory=lambda: defaultdict(_figures))
     product_hours: dict[tuple[ProductId, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
     intervals: dict[tuple[ProductId, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
+    past_intervals: dict[tuple[ProductId, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
     sellers: dict[tuple[AccountId, str], Figures] = field(factory=lambda: defaultdict(_figures))
     seller_hours: dict[tuple[AccountId, str, datetime], Figures] = field(factory=lambda: defaultdict(_figures))
 
@@ -137,6 +141,8 @@ class Rollups:
                 yield self.past[line.product_id]
             if line.valid_from is not None:
                 yield self.intervals[line.product_id, line.valid_from]
+                if line.is_past:
+                    yield self.past_intervals[line.product_id, line.valid_from]
 
     def _of_seller(self, line: SoldLine, at: datetime) -> Iterable[Figures]:
         yield self.sellers[line.seller_id, line.currency]

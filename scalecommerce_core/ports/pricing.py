@@ -6,7 +6,8 @@ from typing import Protocol
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.observation import CategoryParameters, Facts, PastPrices, RangeResult
+from scalecommerce_core.pricing.facts import Facts, PriceIntervals
+from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
@@ -106,8 +107,10 @@ class RunRepository(Protocol):
         """Facts of the products in `scope` with ids from `first` to `last`, read without a lock."""
         ...
 
-    def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
-        """Price changes after `since` of products with ids from `first` to `last`."""
+    def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
+        """The price intervals after `since` of products with ids from `first` to `last`, and the one at `since`, of
+        products whose price changed after `since`.
+        """
         ...
 
     # --- policy state

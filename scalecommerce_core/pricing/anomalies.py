@@ -52,6 +52,9 @@ FEW_SALES: Final = 10.0
 """Expected units below which sales do not change the baseline much."""
 LEAST_EXPOSURE: Final = 0.5
 """Epochs on sale that a baseline must contain before a count is compared with it."""
+LEAST_LENGTH: Final = 1 / 7
+"""Epochs on sale that an observation must last: shorter ones, after a price that was set by hand between two runs,
+differ from the baseline by the time of the day."""
 LARGEST_ELASTICITY: Final = 4.0
 """Percent of units that a price 1 % lower sells more, at most."""
 FOLLOWING_BOUND: Final = 4.0
@@ -147,7 +150,7 @@ def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> t
     sales = _judge_refunds(baseline, seen, active)
     epoch = _epoch(seen)
     first = _begin(baseline, seen, sales, epoch)
-    judged = active & (first.exposure >= LEAST_EXPOSURE)
+    judged = active & (first.exposure >= LEAST_EXPOSURE) & (epoch.length >= LEAST_LENGTH)
     explainable = _explained(first, epoch)
     views = _judge_views(first, seen, sales.sold, epoch, explainable, active=active, judged=judged)
     units = _judge_units(first, seen, sales, views, explainable, judged)
@@ -171,7 +174,7 @@ def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> t
         views=np.where(units.odd, 0.0, views.shown),
         units=np.where(units.odd, 0.0, np.where(units.returned, net, sales.sold)),
         days=np.where(units.odd, 0.0, seen.days),
-        weight=np.where(units.odd, 0.0, weight),
+        weight=np.where(units.odd, 0.0, weight) * seen.weight,
         is_held=held,
         counted_views=np.where(changed, seen.views, UNKNOWN),
         counted_units=np.where(changed, seen.units, UNKNOWN),

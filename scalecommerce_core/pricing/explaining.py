@@ -8,7 +8,7 @@ from attrs import frozen
 
 from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
-from scalecommerce_core.pricing.observation import MEDIAN_DAYS, MONTH_DAYS
+from scalecommerce_core.pricing.price_windows import MEDIAN_DAYS, MONTH_DAYS
 from scalecommerce_core.pricing.replay import Inputs, input_values
 from scalecommerce_core.pricing.signals import COLUMNS
 

@@ -69,7 +69,7 @@ class Guardrails:
         0.2,
         at_least=0,
         at_most=0.9,
-        says="Largest distance from the reference price while the cost is unknown, as a share.",
+        says="Largest distance from the seller's price while the cost is unknown, as a share.",
     )
     step: float = parameter(0.05, at_least=0, at_most=0.5, says="Largest relative change in an epoch.")
     day_range: float = parameter(0.05, at_least=0, at_most=0.9, says="Largest relative change within a day.")
@@ -146,7 +146,8 @@ def price_bounds(seen: Signals, rails: Guardrails) -> tuple[Whole, Whole]:
     # 10^10 · 10^8 still fits into 63 bits.
     share = (_PARTS - seen.fee) * (_PARTS - _parts(rails.least_margin))
     by_cost = -(-np.maximum(seen.cost, 0) * (_PARTS * _PARTS) // share)
-    least, most = price_band(seen.reference, seen.reference, rails.unknown_cost_range)
+    own = seen.own_price()
+    least, most = price_band(own, own, rails.unknown_cost_range)
     floor = np.maximum(np.maximum(seen.min_price, np.where(known, by_cost, least)), MIN_PRICE)
     by_median = seen.median_90d * (_PARTS + _parts(rails.over_median)) // _PARTS
     ceiling = np.where(seen.max_price < 0, MAX_PRICE, seen.max_price)

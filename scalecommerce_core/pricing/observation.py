@@ -1,7 +1,9 @@
 """Observation: signals are the running totals of the marketplace minus their values at the previous run.
 
-The time between two runs may therefore have any length, and late events count once, in the next run. If a price
-changed between two runs, its counts start at 0: sales at two prices are never attributed to one of them.
+The time between two runs may therefore have any length, and late events count once, in the next run. Totals are kept
+for each price interval, so that sales at two prices are never attributed to one of them: the strategy learns from each
+price that was in force since the previous run, one after the other. A product without policy state begins with its own
+history (`HISTORY_DAYS`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,84 +11,49 @@ from datetime import timedelta
 from typing import Final
 
 import numpy as np
-from attrs import evolve, field, fields, frozen
-from numpy.typing import NDArray
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.pricing.anomalies import BASELINE_COLUMNS, Baseline, filter_anomalies
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.decisions import Decisions, decide
+from scalecommerce_core.pricing.evidence import Evidence, LastReadings, Observed, gather_evidence
+from scalecommerce_core.pricing.facts import DAY, Facts, PriceIntervals, find_rows
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.interface import PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.policy_state import REFUNDED_TOTAL, PolicyState
-from scalecommerce_core.pricing.policy_state import STATE_FACTS as MEMORY_FACTS
+from scalecommerce_core.pricing.policy_state import (
+    ASSUMED_VIEWS,
+    NET_AMOUNT,
+    NET_UNITS,
+    ORDERS_TOTAL,
+    REFUNDED_TOTAL,
+    SELLER_PRICE,
+    STATE_FACTS,
+    PolicyState,
+)
+from scalecommerce_core.pricing.price_windows import (
+    MEDIAN_DAYS,
+    ManualChanges,
+    last_manual_changes,
+    price_ranges,
+    was_withdrawn,
+)
 from scalecommerce_core.pricing.replay import Inputs, pack_inputs
-from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.signals import UNKNOWN, Signals
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_start, call_update
 
-DAY: Final = 86_400_000_000
-"""Microseconds."""
-MEDIAN_DAYS: Final = 90
-MONTH_DAYS: Final = 30
+HISTORY_DAYS: Final = 730
+"""Days of price intervals from which a product without policy state begins to learn."""
+ASSUMED_CONVERSION: Final = 0.02
+"""Conversion rate at which the views of a product are assumed whose views are not counted."""
 _TICK: Final = timedelta(microseconds=1)
 _HOUR: Final = DAY // 24
-_RESTART: Final = 0.2
-"""If the seller sets a price farther from the reference price than this share, the product starts anew."""
+_OWN_PRICE: Final = 0.2
+"""A price that the seller sets farther from the reference price than this share replaces it as the seller's price."""
 
 CategoryParameters = Mapping[CategoryId, Mapping[str, float]]
 """Parameters that a strategy has estimated for each category, by name."""
-
-
-@frozen(eq=False)
-class Facts:
-    """One row per product, sorted by id. Amounts are minor units, -1 for unknown.
-
-    Times are microseconds since 1970, durations microseconds. `views` (weighted), `units` (net of refunds), `refunded`
-    and `out_of_stock` are the running totals of `ports.ProductCounters`.
-    """
-
-    product: Whole
-    category: Whole
-    price: Whole
-    priced_at: Whole
-    created_at: Whole
-    cost: Whole
-    min_price: Whole
-    max_price: Whole
-    stock: Whole
-    views_ever: Whole
-    views: Whole
-    units: Whole
-    refunded: Whole
-    out_of_stock: Whole
-    minor_per_unit: Whole
-    """Minor units in one whole unit of the currency."""
-
-    def __len__(self) -> int:
-        return len(self.product)
-
-    def rows(self, chosen: Flags | Whole | slice) -> "Facts":
-        return Facts(*(getattr(self, name)[chosen] for name in FACTS))
-
-
-FACTS: Final = tuple(attribute.name for attribute in fields(Facts))
-
-
-@frozen(eq=False)
-class PastPrices:
-    """Price changes within a window, and the last one before it, sorted by product and time.
-
-    Only products whose price changed within the window have rows. `is_manual` marks changes that were not made by a
-    policy; the first price of a product does not count as one.
-    """
-
-    product: Whole
-    valid_from: Whole
-    price: Whole
-    is_manual: Flags
-    is_withdrawn: Flags
-    """Whether the seller withdrew the price: it was a mistake, and is no observation."""
 
 
 @frozen(eq=False)
@@ -115,74 +82,70 @@ def decide_range(
     policy_state: PolicyState,
     category_parameters: CategoryParameters,
     facts: Facts,
-    past: PastPrices,
+    past: PriceIntervals,
     epoch: int,
     now: int,
 ) -> RangeResult:
     """Compute the signals of a range of products, update the policy state, and decide.
 
-    Products that were already decided in this epoch are left out. `now` is in microseconds since 1970. A pure function
-    of its arguments. Raise `StrategyFailed` if the strategy fails.
+    `update` of the strategy is called for each price interval in order of time: those that ended since the last
+    reading, then the current one, whose signals also carry the late sales of earlier prices. Products without a stored
+    state begin with `start` and the intervals in `past`. Products that were already decided in this epoch are left out.
+    `now` is in microseconds since 1970. A pure function of its arguments. Raise `StrategyFailed` if the strategy fails.
     """
     if not policy_state.fits(strategy.columns):
         policy_state = PolicyState.empty(strategy.columns)
-    at = _find_rows(policy_state.product, facts.product)
+    at = find_rows(policy_state.product, facts.product)
     # Products without a stored state get row -1 of another product; `known` masks these values.
     old = (policy_state if len(policy_state) else _blank_row(strategy)).rows(at)
     due = (at < 0) | (old.epoch < epoch)
     facts, old, known = facts.rows(due), old.rows(due), (at >= 0)[due]
+    if not len(facts):
+        past = past.rows(slice(0, 0))
 
-    last_manual = _last_manual_change(facts, past)
-    known &= (last_manual <= old.seen_at) | (np.abs(facts.price - old.reference) <= _RESTART * old.reference)
     # What was learned at a price that the seller withdrew is discarded.
-    known &= ~_was_withdrawn(facts, past, old.priced_at)
-    same_price = known & (facts.priced_at == old.priced_at)
-    # The totals of a new product count in full if its price never changed.
-    whole_life = ~known & (facts.priced_at == facts.created_at)
-
-    def change(total: Whole, before: Whole | Floats) -> Floats:
-        return np.where(same_price, total - before, np.where(whole_life, total, 0)).astype(np.float64)
-
-    def since(name: str) -> Floats:
-        return np.maximum(change(getattr(facts, name), getattr(old, name)), 0.0)
-
-    counted_from = np.where(same_price, old.seen_at, np.where(whole_life, facts.created_at, now))
-    on_sale = np.maximum(now - counted_from - since("out_of_stock"), 0.0)
-    categories, group = _number_categories(facts.category, category_parameters)
+    known &= ~was_withdrawn(facts, past, old.priced_at)
+    evidence = gather_evidence(facts, past, LastReadings.of_state(old, known), epoch=policy.epoch // _TICK, now=now)
+    manual = last_manual_changes(facts, past, int(now - price_window_days(policy) * DAY))
     reference = np.where(known, old.reference, facts.price)
+    seller_price = _seller_price(manual, old, known, reference)
+    categories, group = _number_categories(facts.category, category_parameters)
     scale = policy.epoch_days / USUAL_EPOCH_DAYS
-    ranges = _price_ranges(facts, past, now, scale)
     signals = Signals.of(
         product=facts.product,
         group=group,
         price=facts.price,
         reference=reference,
+        seller_price=seller_price,
         minor_per_unit=facts.minor_per_unit,
         cost=facts.cost,
         min_price=facts.min_price,
         max_price=facts.max_price,
-        **ranges,
-        views=since("views"),
-        # Negative if more units were refunded than sold.
-        units=change(facts.units, old.units),
-        refunded=np.maximum(np.nan_to_num(change(facts.refunded, old.baseline_column(REFUNDED_TOTAL))), 0.0),
-        days=on_sale / DAY,
+        **price_ranges(facts, past, now, scale),
+        late_units=evidence.late_units,
+        late_price=np.where(evidence.late_units != 0.0, evidence.late_price, 0.0),
         epoch_days=policy.epoch_days,
         views_ever=facts.views_ever,
         history_days=np.maximum(now - facts.created_at, 0) / DAY,
         since_change=_round_up_to_epoch(np.maximum(now - facts.priced_at, 0), policy.epoch // _TICK) / DAY,
-        since_edit=np.where(last_manual < 0, np.inf, np.maximum(now - last_manual, 0) / DAY),
+        since_edit=np.where(manual.at < 0, np.inf, np.maximum(now - manual.at, 0) / DAY),
         stock=facts.stock,
         fee=round(policy.fee * 10_000),
-        days_left=np.inf if policy.stock_days is None else policy.stock_days,
+        days_left=_days_left(facts, policy, now),
+        promoted=(facts.promoted_from >= 0) & (facts.promoted_from <= now) & (now < facts.promoted_until),
+        held_out=facts.held_out > 0,
+        competitor=facts.competitor,
+        min_hold_days=facts.min_hold / DAY,
     )
     baseline = Baseline.of_columns(
         {name: old.baseline_column(name) for name in BASELINE_COLUMNS},
         # States of earlier releases lack some columns; `traffic` is NaN before the first epoch with views.
         known & ~np.isnan(old.baseline_column("exposure")),
     )
-    baseline, signals = filter_anomalies(baseline, signals, most_holds=policy.guardrails.anomaly_epochs)
-    state = _update_state(strategy, signals, known=known, old=old, categories=categories, groups=category_parameters)
+    learner = _Learner(strategy, policy, signals, baseline, np.where(known, old.baseline_column(ASSUMED_VIEWS), np.nan))
+    learner.begin(old, known, evidence, categories, category_parameters)
+    learner.learn(evidence)
+    state, signals = learner.state, learner.signals
     decisions = decide(policy, state, signals, epoch, strategy=strategy)
     updated = PolicyState(
         product=facts.product,
@@ -196,13 +159,182 @@ def decide_range(
         units=facts.units,
         out_of_stock=facts.out_of_stock,
         state=dict(state.products),
-        baseline=baseline.columns() | {REFUNDED_TOTAL: facts.refunded.astype(np.float64)},
+        baseline=learner.baseline.columns()
+        | {
+            REFUNDED_TOTAL: facts.refunded.astype(np.float64),
+            ORDERS_TOTAL: facts.orders.astype(np.float64),
+            NET_UNITS: facts.net_units.astype(np.float64),
+            NET_AMOUNT: facts.net_amount.astype(np.float64),
+            ASSUMED_VIEWS: learner.assumed_views,
+            SELLER_PRICE: np.where(seller_price < 0, np.nan, seller_price),
+        },
     )
     inputs = pack_inputs(policy, state, signals, epoch)
     parameters = _by_category(categories, state.groups)
     return RangeResult(
         decisions, inputs, facts.priced_at, policy_state.updated_with(updated), parameters, signals, state
     )
+
+
+class _Learner:
+    """The state of a strategy while it learns from the observations of one run.
+
+    `signals` are those of the current price, without its counts until the last observation.
+    """
+
+    def __init__(
+        self,
+        strategy: PricingStrategy,
+        policy: PricingPolicy,
+        signals: Signals,
+        baseline: Baseline,
+        assumed_views: Floats,
+    ) -> None:
+        self._strategy = strategy
+        self._policy = policy
+        self.signals = signals
+        self.baseline = baseline
+        self.assumed_views = assumed_views
+        self.state = State()
+
+    def begin(
+        self,
+        old: PolicyState,
+        known: Flags,
+        evidence: Evidence,
+        categories: Sequence[CategoryId],
+        groups: CategoryParameters,
+    ) -> None:
+        """The stored state of known products, and `start` for the others, from the counts of their whole history."""
+        first = _group_arrays(categories[: len(groups)], groups)
+        # Products that moved to a category without parameters are included, so that `start` initializes the category.
+        starting = ~known | (self.signals.group >= len(groups))
+        if not starting.any() and known.any():
+            self.state = State(dict(old.state), first)
+            return
+        begun = call_start(self._strategy, self._first_signals(evidence).rows(starting), first)
+        if not known.any():
+            self.state = begun
+            return
+        products: dict[str, Floats] = {}
+        for name, values in begun.products.items():
+            both = products[name] = np.array(old.state[name], dtype=np.float64)
+            both[~known] = values[~known[starting]]
+        self.state = State(products, begun.groups)
+
+    def _first_signals(self, evidence: Evidence) -> Signals:
+        """Signals with the first price of each product and the counts at all of its prices."""
+        ended, current = evidence.ended, evidence.current
+        price = np.array(self.signals.price)
+        size, first = len(price), ended.rows(evidence.rank == 0)
+        price[first.row] = first.price
+
+        def total(ended_counts: Floats, counts: Floats) -> Floats:
+            return counts + np.bincount(ended.row, weights=ended_counts, minlength=size)
+
+        units = total(ended.units, current.units)
+        refunded = total(ended.refunded, current.refunded)
+        return self.signals.with_columns(
+            price=price,
+            views=total(ended.views, current.views),
+            units=np.maximum(units - refunded, 0.0),
+            refunded=refunded,
+            orders=total(ended.orders, current.orders),
+            days=total(ended.on_sale, current.on_sale) / DAY,
+        )
+
+    def learn(self, evidence: Evidence) -> None:
+        """Call `update` for each ended price in order of time, then for the current prices."""
+        ended = evidence.ended
+        taken = np.zeros(len(self.signals))
+        if len(ended):
+            holds = self.baseline.holds
+            own = {name: np.array(values) for name, values in self.state.products.items()}
+            self.state = State(own, self.state.groups)
+            columns = {name: np.array(values) for name, values in self.baseline.columns().items()}
+            for rank in range(int(evidence.rank.max()) + 1):
+                seen = ended.rows(evidence.rank == rank)
+                self._learn_ended(seen, columns)
+                taken[seen.row] += seen.elapsed / DAY
+            # Holds of the price are counted once for each run.
+            self.baseline = Baseline(**(columns | {"holds": holds}))
+        epoch_days = self._policy.epoch_days
+        signals = self._observed(self.signals, evidence.current)
+        self.baseline, signals = filter_anomalies(
+            self.baseline, signals, most_holds=self._policy.guardrails.anomaly_epochs
+        )
+        signals = signals.with_columns(orders=_kept_orders(evidence.current, signals))
+        if taken.any():
+            # Estimates age by the whole epoch, of which a part has passed with the ended prices.
+            rest = np.maximum(epoch_days - taken, evidence.current.elapsed / DAY)
+            aged = signals.with_columns(epoch_days=np.minimum(rest, epoch_days))
+        else:
+            aged = signals
+        learned = call_update(self._strategy, self.state, aged)
+        self.state, self.signals = State(learned.products, self.state.groups), signals
+
+    def _learn_ended(self, seen: Observed, columns: dict[str, Floats]) -> None:
+        before = Baseline(**{name: values[seen.row] for name, values in columns.items()})
+        here = self.signals.rows(seen.row).with_columns(
+            price=seen.price, late_units=np.zeros(len(seen)), late_price=np.zeros(len(seen))
+        )
+        baseline, signals = filter_anomalies(before, self._observed(here, seen), most_holds=0)
+        for name, values in baseline.columns().items():
+            columns[name][seen.row] = values
+        signals = signals.with_columns(
+            orders=_kept_orders(seen, signals), epoch_days=np.maximum(seen.elapsed / DAY, 1e-9)
+        )
+        chosen = {name: values[seen.row] for name, values in self.state.products.items()}
+        learned = call_update(self._strategy, State(chosen, self.state.groups), signals)
+        for name, values in learned.products.items():
+            self.state.products[name][seen.row] = values
+
+    def _observed(self, signals: Signals, seen: Observed) -> Signals:
+        """The signals with these counts. Sales without counted views are compared with a constant number of views per
+        day on sale (`ASSUMED_CONVERSION` of the first observation's sales), because time is then all that is known.
+        """
+        days = seen.on_sale / DAY
+        assumed = self.assumed_views[seen.row]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            first = np.isnan(assumed) & (seen.units > seen.views) & (days > 0)
+            assumed = np.where(first, seen.units / ASSUMED_CONVERSION / days, assumed)
+            uncounted = (days > 0) & ((seen.units > seen.views) | (2.0 * seen.views < assumed * days))
+        self.assumed_views[seen.row] = assumed
+        views, ever = seen.views, signals.views_ever
+        if uncounted.any():
+            views = np.where(uncounted, assumed * days, views)
+            ever = np.where(uncounted, np.maximum(ever, assumed * signals.history_days), ever)
+        return signals.with_columns(
+            views=views,
+            # Negative if more units were refunded than sold.
+            units=seen.units - seen.refunded,
+            refunded=seen.refunded,
+            orders=seen.orders,
+            days=days,
+            weight=seen.is_evidence.astype(np.float64),
+            views_ever=ever,
+        )
+
+
+def _kept_orders(seen: Observed, filtered: Signals) -> Floats:
+    """Orders, reduced in proportion where the anomaly filter reduced the units."""
+    before = np.maximum(seen.units - seen.refunded, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = np.where(before > 0, np.minimum(filtered.units / before, 1.0), 1.0)
+    return np.where(filtered.weight > 0, seen.orders * kept, 0.0)
+
+
+def _seller_price(manual: ManualChanges, old: PolicyState, known: Flags, reference: Whole) -> Whole:
+    """Update `Signals.seller_price` with the last change by hand since the last reading."""
+    stored = np.where(known, np.nan_to_num(old.baseline_column(SELLER_PRICE), nan=UNKNOWN), UNKNOWN).astype(np.int64)
+    own = np.where(stored >= 0, stored, reference)
+    is_set = known & (manual.at > old.seen_at) & (np.abs(manual.price - own) > _OWN_PRICE * own)
+    return np.where(is_set, manual.price, stored)
+
+
+def _days_left(facts: Facts, policy: PricingPolicy, now: int) -> Floats:
+    usual = np.inf if policy.stock_days is None else policy.stock_days
+    return np.where(facts.stock_until > now, (facts.stock_until - now) / DAY, usual)
 
 
 def pool_state(
@@ -227,34 +359,6 @@ def pool_state(
     return evolve(policy_state, state=dict(state.products)), _by_category(categories, state.groups)
 
 
-def _update_state(
-    strategy: PricingStrategy,
-    signals: Signals,
-    *,
-    known: Flags,
-    old: PolicyState,
-    categories: Sequence[CategoryId],
-    groups: CategoryParameters,
-) -> State:
-    first = _group_arrays(categories[: len(groups)], groups)
-    # Products that moved to a category without parameters are included, so that `start` initializes the category.
-    starting = ~known | (signals.group >= len(groups))
-    begun = (
-        call_start(strategy, signals.rows(starting), first) if starting.any() or not known.any() else State({}, first)
-    )
-    learned = (
-        call_update(strategy, State(old.rows(known).state, begun.groups), signals.rows(known)) if known.any() else begun
-    )
-    if not known.any() or known.all():
-        return State(learned.products, begun.groups)
-    products: dict[str, Floats] = {}
-    for name, values in learned.products.items():
-        both = products[name] = np.empty((len(signals), *values.shape[1:]))
-        both[~known] = begun.products[name][~known[starting]]
-        both[known] = values
-    return State(products, begun.groups)
-
-
 def _round_up_to_epoch(times: Whole, epoch: int) -> Whole:
     """Round times up to a whole number of epochs if less than an hour (a quarter of a short epoch) is missing.
 
@@ -269,15 +373,7 @@ def _round_up_to_epoch(times: Whole, epoch: int) -> Whole:
 def _blank_row(strategy: PricingStrategy) -> PolicyState:
     zero = np.zeros(1, dtype=np.int64)
     state = {name: np.zeros((1, width) if width > 1 else 1) for name, width in strategy.columns.items()}
-    return PolicyState(*(zero for _ in MEMORY_FACTS), state=state)
-
-
-def _find_rows(known: Whole, wanted: Whole) -> Whole:
-    """Index of each of `wanted` in `known` (both sorted), or -1."""
-    if not len(known):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.where(known[at] == wanted, at, -1)
+    return PolicyState(*(zero for _ in STATE_FACTS), state=state)
 
 
 def _number_categories(category: Whole, groups: CategoryParameters) -> tuple[list[CategoryId], Whole]:
@@ -303,59 +399,3 @@ def _by_category(categories: Sequence[CategoryId], arrays: Mapping[str, Floats])
         category: {name: float(values[number]) for name, values in arrays.items()}
         for number, category in enumerate(categories)
     }
-
-
-# --- past prices
-
-
-def _last_manual_change(facts: Facts, past: PastPrices) -> Whole:
-    """Time of each product's last manual price change within the window; -1 if there is none."""
-    last = np.full(len(facts), -1, dtype=np.int64)
-    at = _find_rows(facts.product, past.product[past.is_manual])
-    np.maximum.at(last, at[at >= 0], past.valid_from[past.is_manual][at >= 0])
-    return last
-
-
-def _was_withdrawn(facts: Facts, past: PastPrices, priced_at: Whole) -> Flags:
-    """Whether the price of each product that began at `priced_at` was withdrawn."""
-    found = np.zeros(len(facts), dtype=np.bool_)
-    product, valid_from = past.product[past.is_withdrawn], past.valid_from[past.is_withdrawn]
-    at = _find_rows(facts.product, product)
-    mine = at >= 0
-    found[at[mine][priced_at[at[mine]] == valid_from[mine]]] = True
-    return found
-
-
-def _price_ranges(facts: Facts, past: PastPrices, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
-    """Median price of 90 days, and lowest and highest price of 1 and 30 days, including the current price.
-
-    The durations are multiplied by `scale`; the median is weighted by time. In the time of a withdrawn price, the price
-    before it counts.
-    """
-    size = len(facts)
-    found = {"median_90d": facts.price.copy()}
-    at = _find_rows(facts.product, past.product)
-    mine = (at >= 0) & ~past.is_withdrawn
-    at, begins, price = at[mine], past.valid_from[mine], past.price[mine]
-    if not len(at):
-        found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}
-        return found
-    last = np.append(at[1:] != at[:-1], True)
-    ends = np.where(last, max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
-    for days in (1, MONTH_DAYS):
-        inside = ends > now - days * scale * DAY
-        low, high = facts.price.copy(), facts.price.copy()
-        np.minimum.at(low, at[inside], price[inside])
-        np.maximum.at(high, at[inside], price[inside])
-        found |= {f"lowest_{days}d": low, f"highest_{days}d": high}
-    weight = np.maximum(ends - np.maximum(begins, int(now - MEDIAN_DAYS * scale * DAY)), 0)
-    order = np.lexsort((price, at))
-    at, price, weight = at[order], price[order], weight[order]
-    total = np.bincount(at, weights=weight, minlength=size)
-    running = np.cumsum(weight)
-    before = np.append(0, np.cumsum(np.bincount(at, weights=weight, minlength=size)))[:-1]
-    enough = (running - before[at]) * 2 >= total[at]
-    rows = np.flatnonzero(enough)
-    changed, places = np.unique(at[rows], return_index=True)
-    found["median_90d"][changed] = price[rows[places]]
-    return found

@@ -18,17 +18,28 @@ BLOCK_SIZE: Final = 4_096
 """Products in a new block. A block with more than twice as many is split."""
 _FORMAT: Final = 1
 REFUNDED_TOTAL: Final = "refunded"
-"""Name of the running total of refunded units among the columns of `PolicyState.baseline`."""
+ORDERS_TOTAL: Final = "orders"
+NET_UNITS: Final = "net_units"
+NET_AMOUNT: Final = "net_amount"
+"""Names of running totals among the columns of `PolicyState.baseline`. The first two are totals of the price interval,
+the others of the product, as in `Facts`. States of earlier releases lack all but the first, which then is a total of
+the product."""
+ASSUMED_VIEWS: Final = "assumed_views"
+"""Name of the column with the views per day that are assumed for a product whose views are not counted."""
+SELLER_PRICE: Final = "seller_price"
+"""Name of the column of `Signals.seller_price`."""
+_EXACT: Final = frozenset({REFUNDED_TOTAL, ORDERS_TOTAL, NET_UNITS, NET_AMOUNT, ASSUMED_VIEWS, SELLER_PRICE})
 
 
 @frozen(eq=False)
 class PolicyState:
     """One row per product, sorted by id. Times are microseconds since 1970; amounts are minor units.
 
-    `views`, `units` and `out_of_stock` (microseconds) are running totals at the time `seen_at`, when the price that
-    began at `priced_at` was in force. `epoch` is the last epoch in which the product was decided. `state` holds the
-    columns of the strategy's state, and `baseline` further columns of the engine: those of the anomaly filter, and the
-    running total of refunded units. It is empty in a state that an earlier release has stored.
+    `views` and `units` are running totals of the price interval that began at `priced_at`, and `out_of_stock`
+    (microseconds) is one of the product, all at the time `seen_at`. `epoch` is the last epoch in which the product was
+    decided. `state` holds the columns of the strategy's state, and `baseline` further columns of the engine: those of
+    the anomaly filter, further running totals, and the two that are named above. NaN stands for a value that is not
+    known; a column without any known value is not stored.
     """
 
     product: Whole
@@ -102,15 +113,16 @@ class PolicyState:
 
         The columns of `baseline` come last, because earlier releases ignore what follows the state.
         """
+        baseline = {name: values for name, values in self.baseline.items() if not np.isnan(values).all()}
         head = {
             "format": _FORMAT,
             "rows": len(self),
             "state": {name: _width(values) for name, values in self.state.items()},
-            "baseline": [*self.baseline],
+            "baseline": [*baseline],
         }
         columns = [getattr(self, name).astype("<i8").tobytes() for name in STATE_FACTS]
         columns += [values.astype("<f8").tobytes() for values in self.state.values()]
-        columns += [values.astype(_baseline_type(name)).tobytes() for name, values in self.baseline.items()]
+        columns += [values.astype(_baseline_type(name)).tobytes() for name, values in baseline.items()]
         return json.dumps(head).encode() + b"\n" + b"".join(columns)
 
     @classmethod
@@ -144,8 +156,8 @@ STATE_FACTS: Final = tuple(
 
 
 def _baseline_type(name: str) -> str:
-    """Running totals need all digits; the estimates of the anomaly filter do not."""
-    return "<f8" if name == REFUNDED_TOTAL else "<f4"
+    """Running totals and amounts need all digits; the estimates of the anomaly filter do not."""
+    return "<f8" if name in _EXACT else "<f4"
 
 
 def _width(values: Floats) -> int:

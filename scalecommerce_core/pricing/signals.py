@@ -24,8 +24,9 @@ def _column(dtype: type[Any], default: float | None) -> dict[str, Any]:
 class Signals:
     """Signals of one epoch. Amounts are in minor units of each product's currency.
 
-    `views`, `units`, `refunded` and `days` cover the part of the epoch in which `price` was in force and the product in
-    stock: time without stock says nothing about demand (censoring), and sales at another price belong to that price.
+    `views`, `orders`, `units`, `refunded` and `days` cover the part of the epoch in which `price` was in force and the
+    product in stock: time without stock says nothing about demand (censoring), and sales at another price belong to
+    that price. An order counts at the price that was in force when it was placed.
     """
 
     product: Whole = field(metadata=_column(np.int64, None))
@@ -34,7 +35,10 @@ class Signals:
     price: Whole = field(metadata=_column(np.int64, None))
     """Current price."""
     reference: Whole = field(metadata=_column(np.int64, None))
-    """Price at which the seller started the product; elasticities and unknown costs are relative to it."""
+    """Price at which the policy started the product; elasticities are relative to it."""
+    seller_price: Whole = field(metadata=_column(np.int64, UNKNOWN))
+    """Last price that the seller set more than 20 % away from the reference price; -1: none. Unknown costs are relative
+    to it."""
     minor_per_unit: Whole = field(metadata=_column(np.int64, DEFAULT_MINOR_PER_UNIT))
     """Minor units in one whole unit of the currency: 100 cents, 1 yen, 1000 fils."""
     cost: Whole = field(metadata=_column(np.int64, UNKNOWN))
@@ -53,7 +57,14 @@ class Signals:
     units: Floats = field(metadata=_column(np.float64, 0.0))
     """Units sold, net of refunds."""
     refunded: Floats = field(metadata=_column(np.float64, 0.0))
-    """Units refunded in this time, whenever they were sold."""
+    """Units refunded in this time that were sold at this price, also in earlier epochs."""
+    orders: Floats = field(metadata=_column(np.float64, UNKNOWN))
+    """Orders with these units before refunds, of one or several units each; -1: unknown, each unit is one purchase."""
+    late_units: Floats = field(metadata=_column(np.float64, 0.0))
+    """Units less refunds of earlier prices that became known in this time: orders that were paid later, and refunds,
+    which make it negative."""
+    late_price: Floats = field(metadata=_column(np.float64, 0.0))
+    """Their mean price; 0 if there are none."""
     weight: Floats = field(metadata=_column(np.float64, 1.0))
     """Weight of `views` and `units` as evidence, from 0 to 1; below 1 for anomalies, which `anomalies` replaces."""
     is_held: Flags = field(metadata=_column(np.bool_, 0))
@@ -78,7 +89,13 @@ class Signals:
     days_left: Floats = field(metadata=_column(np.float64, np.inf))
     """Days until the stock is replenished or its season ends; infinite if unknown."""
     promoted: Flags = field(metadata=_column(np.bool_, 0))
-    """Whether a promotion is running; guardrails then keep the price."""
+    """Whether an announced promotion is running; guardrails then keep the price."""
+    held_out: Flags = field(metadata=_column(np.bool_, 0))
+    """Whether an experiment keeps the product at its own price."""
+    competitor: Whole = field(metadata=_column(np.int64, UNKNOWN))
+    """Lowest price of a competitor."""
+    min_hold_days: Floats = field(metadata=_column(np.float64, 0.0))
+    """Days for which a price of the category must be kept."""
 
     @classmethod
     def of(cls, **columns: Any) -> Self:
@@ -116,6 +133,10 @@ class Signals:
 
     def rows(self, chosen: slice | Whole | Flags) -> "Signals":
         return Signals(**{name: getattr(self, name)[chosen] for name in COLUMNS})
+
+    def own_price(self) -> Whole:
+        """The price that the seller chose: `seller_price`, or the reference price."""
+        return np.where(self.seller_price >= 0, self.seller_price, self.reference)
 
     def with_columns(self, **columns: NDArray[Any]) -> "Signals":
         return evolve(self, **columns)

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Text, bindparam, text
 
 from adapters.db.core.bulk_statements import id_array
 from adapters.db.queries.executor import QueryExecutor
-from adapters.db.rollup_sql import FACTS_CTES, LISTING_STATE, ROLLUPS, SUMS, RollupSpec
+from adapters.db.rollup_sql import FACTS_CTES, LISTING_STATE, ROLLUPS, RollupSpec
 from adapters.db.schema import Moment
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
@@ -112,14 +112,15 @@ _PRICES: Final = text(
 def _comparison(spec: RollupSpec) -> str:
     keys = "product_id" if spec.table == "price_sales" else spec.keys
     stored = ", ".join(f"sum({name}) AS {name}" for name in spec.counters)
-    sums = SUMS if spec.table == "price_sales" else spec.sums
     figures = ", ".join(
         f"('{name}', coalesce(stored.{name}, 0), coalesce(expected.{name}, 0))" for name in spec.counters
     )
     return f"""
         SELECT '{spec.table}' AS rollup, CAST(jsonb_build_array({keys}) AS text) AS key, figure.*
         FROM (SELECT {keys}, {stored} FROM {spec.table} GROUP BY {keys}) AS stored
-        FULL JOIN (SELECT {keys}, {sums} FROM facts WHERE {spec.condition} GROUP BY {keys}) AS expected USING ({keys})
+        FULL JOIN (
+            SELECT {keys}, {spec.sums} FROM facts WHERE {spec.condition} GROUP BY {keys}
+        ) AS expected USING ({keys})
         CROSS JOIN LATERAL (VALUES {figures}) AS figure(name, stored, expected)
         WHERE figure.stored <> figure.expected
     """  # noqa: S608 - no values are inserted

@@ -24,7 +24,8 @@ from adapters.db.schema import (
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.observation import FACTS, CategoryParameters, Facts, PastPrices, RangeResult
+from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import Range, RangeStatus, Run, RunStatus, Tally, Trigger
@@ -51,39 +52,58 @@ _JOIN_COUNTERS: Final = """
         AND product_sales.product_id BETWEEN %(first)s AND %(last)s
     LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
         AND product_stockouts.product_id BETWEEN %(first)s AND %(last)s
+    LEFT JOIN price_sales price ON price.product_id = products.id AND price.valid_from = priced_at
+        AND price.product_id BETWEEN %(first)s AND %(last)s
+"""
+# Imported and seeded sales count if the product also has imported or seeded views.
+_SOLD: Final = "coalesce({of}.{name} - CASE WHEN past_views > 0 THEN 0 ELSE {of}.past_{name} END, 0)"
+_NET: Final = """
+    coalesce({of}.{sold} - {of}.{returned}
+        - CASE WHEN past_views > 0 THEN 0 ELSE {of}.past_{sold} - {of}.past_{returned} END, 0)::bigint
 """
 _IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_IN_SCOPE.format(more='')}")
+_READ_FACTS: Final = tuple(name for name in FACTS if name not in NEUTRAL_FACTS)
 # Missing bounds are -1, so that every value has 8 bytes.
 _FACTS: Final = binary_arrays_statement(
-    FACTS,
+    _READ_FACTS,
     f"""
-        SELECT products.id, category_id::bigint, price, priced_at, created_at,
+        SELECT products.id, category_id::bigint, products.price, priced_at, created_at,
                coalesce(cost, -1), coalesce(min_price, -1), coalesce(max_price, -1),
                coalesce(on_hand - reserved, 0)::bigint, coalesce(product_views.views, 0),
-               coalesce(product_views.views - past_views + extra_weight, 0),
-               coalesce(units - past_units - refunded_units + past_refunded_units, 0),
-               coalesce(refunded_units - past_refunded_units, 0),
+               coalesce(demand_views, 0), {_SOLD.format(of="price", name="orders")},
+               {_SOLD.format(of="price", name="units")}, {_SOLD.format(of="price", name="refunded_units")},
+               {_NET.format(of="product_sales", sold="units", returned="refunded_units")},
+               {_NET.format(of="product_sales", sold="revenue", returned="refunded_amount")},
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
                {minor_per_unit("products.currency")}
         {_IN_SCOPE.format(more=_JOIN_COUNTERS)}
     """,  # noqa: S608 - no values in it
 )
-_PAST_PRICES: Final = binary_arrays_statement(
-    ["product", "valid_from", "price", "by_hand", "withdrawn"],
-    """
-        SELECT id, valid_from, history.price, (history.cause IN ('manual', 'import', 'rollback', 'withdrawal')
-               AND valid_from > created_at)::integer::bigint, (history.withdrawn_at IS NOT NULL)::integer::bigint
-        FROM products, LATERAL (
+_READ_INTERVALS: Final = tuple(name for name in INTERVAL_COLUMNS if name != "is_promoted")
+_PRICE_INTERVALS: Final = binary_arrays_statement(
+    _READ_INTERVALS,
+    f"""
+        SELECT products.id, history.valid_from, history.price,
+               (history.cause IN ('manual', 'import', 'rollback', 'withdrawal')
+                   AND history.valid_from > created_at)::integer::bigint,
+               (history.withdrawn_at IS NOT NULL)::integer::bigint, coalesce(demand_views, 0),
+               {_SOLD.format(of="price", name="orders")}, {_SOLD.format(of="price", name="units")},
+               {_SOLD.format(of="price", name="refunded_units")}
+        FROM products CROSS JOIN LATERAL (
             (SELECT valid_from, price, cause, withdrawn_at FROM price_history
              WHERE product_id = products.id AND valid_from > %(since)s ORDER BY valid_from)
             UNION ALL
             (SELECT valid_from, price, cause, withdrawn_at FROM price_history
              WHERE product_id = products.id AND valid_from <= %(since)s ORDER BY valid_from DESC LIMIT 1)
         ) history
-        WHERE id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s
-        ORDER BY id, valid_from
-    """,
+        LEFT JOIN price_sales price ON price.product_id = products.id AND price.valid_from = history.valid_from
+            AND price.product_id BETWEEN %(first)s AND %(last)s
+        LEFT JOIN product_views ON product_views.product_id = products.id
+            AND product_views.product_id BETWEEN %(first)s AND %(last)s
+        WHERE products.id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s
+        ORDER BY products.id, history.valid_from
+    """,  # noqa: S608 - no values in it
 )
 
 # --- policy state
@@ -279,16 +299,20 @@ class PostgresRunRepository:
         return ids
 
     def facts(self, scope: PolicyScope, first: ProductId, last: ProductId, now: datetime) -> Facts:
-        columns = self._columns(_FACTS, {**_scope_parameters(scope, first, last), "now": now})
+        read = self._columns(_FACTS, {**_scope_parameters(scope, first, last), "now": now})
+        columns = dict(zip(_READ_FACTS, read, strict=True))
         for moment in ("priced_at", "created_at"):
-            columns[FACTS.index(moment)] += POSTGRES_EPOCH
-        return Facts(*columns)
+            columns[moment] += POSTGRES_EPOCH
+        size = len(columns["product"])
+        return Facts(**columns, **{name: np.full(size, value, dtype=np.int64) for name, value in NEUTRAL_FACTS.items()})
 
-    def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
-        product, valid_from, price, by_hand, withdrawn = self._columns(
-            _PAST_PRICES, {"first": first, "last": last, "since": since}
-        )
-        return PastPrices(product, valid_from + POSTGRES_EPOCH, price, by_hand > 0, withdrawn > 0)
+    def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
+        read = self._columns(_PRICE_INTERVALS, {"first": first, "last": last, "since": since})
+        columns: dict[str, NDArray[Any]] = dict(zip(_READ_INTERVALS, read, strict=True))
+        columns["valid_from"] += POSTGRES_EPOCH
+        for flag in ("is_manual", "is_withdrawn"):
+            columns[flag] = columns[flag] > 0
+        return PriceIntervals(**columns, is_promoted=np.zeros(len(columns["product"]), dtype=np.bool_))
 
     def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
         return [decode_int64_array(column) for column in self._sql.fetch_binary(statement, parameters) or ()]

@@ -26,11 +26,10 @@ from scalecommerce_core.ports import PendingFacts, PendingOrderFacts, ProductCou
 
 MICROSECOND: Final = timedelta(microseconds=1)
 
-_ADD_PRODUCTS: Final = Increment(
-    product_sales, ["product_id"], *FIGURES, *(f"past_{figure}" for figure in FIGURES)
-)  # fmt: skip
+_PAST: Final = tuple(f"past_{figure}" for figure in FIGURES)
+_ADD_PRODUCTS: Final = Increment(product_sales, ["product_id"], *FIGURES, *_PAST)
 _ADD_PRODUCT_HOURS: Final = Increment(product_hours, ["product_id", "hour"], *FIGURES)
-_ADD_PRICES: Final = Increment(price_sales, ["product_id", "valid_from"], *FIGURES)
+_ADD_PRICES: Final = Increment(price_sales, ["product_id", "valid_from"], *FIGURES, *_PAST)
 _ADD_SELLERS: Final = Increment(seller_sales, ["seller_id", "currency"], *FIGURES)
 _ADD_SELLER_HOURS: Final = Increment(seller_hours, ["seller_id", "currency", "hour"], *FIGURES)
 _SAVE_STOCKOUTS: Final = Upsert(product_stockouts, ["product_id"], "microseconds", "since")
@@ -172,15 +171,18 @@ class PostgresStatisticsRepository:
         return found
 
     def add(self, rollups: Rollups) -> None:
-        products = {
-            product: (*figures, *rollups.past.get(product, (0,) * len(FIGURES)))
-            for product, figures in rollups.products.items()
-        }
-        self._sql.upsert(_ADD_PRODUCTS, [(product, *figures) for product, figures in products.items()])
+        nothing = (0,) * len(FIGURES)
+        products: list[Row] = [
+            (product, *figures, *rollups.past.get(product, nothing)) for product, figures in rollups.products.items()
+        ]
+        intervals: list[Row] = [
+            (*key, *figures, *rollups.past_intervals.get(key, nothing)) for key, figures in rollups.intervals.items()
+        ]
+        self._sql.upsert(_ADD_PRODUCTS, products)
         if products:
-            self._sql.execute(_SAVE_RANKS, {"ids": int_array(products)})
+            self._sql.execute(_SAVE_RANKS, {"ids": int_array(rollups.products)})
         self._sql.upsert(_ADD_PRODUCT_HOURS, _rows(rollups.product_hours))
-        self._sql.upsert(_ADD_PRICES, _rows(rollups.intervals))
+        self._sql.upsert(_ADD_PRICES, intervals)
         self._sql.upsert(_ADD_SELLERS, _rows(rollups.sellers))
         self._sql.upsert(_ADD_SELLER_HOURS, _rows(rollups.seller_hours))
 

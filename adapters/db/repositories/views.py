@@ -17,17 +17,21 @@ _READ_VIEWED: Final = text(
     SELECT CAST(array_agg(id) AS text) AS ids, CAST(array_agg(seller_id) AS text) AS sellers,
            CAST(array_agg(currency) AS text) AS currencies, CAST(array_agg(at) AS text) AS moments,
            CAST(array_agg(valid_from) AS text) AS prices, CAST(array_agg(views) AS text) AS counts,
-           CAST(array_agg(weight) AS text) AS weights
+           CAST(array_agg(weight) AS text) AS weights, CAST(array_agg(demand) AS text) AS demand
     FROM (
         SELECT products.id, seller_id, currency, given.at, given.views, given.weight,
                CASE WHEN given.at >= priced_at THEN priced_at
-                    ELSE {PRICE_INTERVAL_START.format(product="products.id", at="given.at")} END AS valid_from
+                    ELSE {PRICE_INTERVAL_START.format(product="products.id", at="given.at")} END AS valid_from,
+               -- Without available units, views say nothing about demand. The stock at the time of imported ones is
+               -- unknown.
+               CASE WHEN :past OR on_hand > reserved THEN given.views + given.weight ELSE 0 END AS demand
         FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:counts AS bigint[]),
                     CAST(:weights AS bigint[])) AS given(id, at, views, weight) JOIN products USING (id)
+             LEFT JOIN stock ON stock.product_id = products.id
         ORDER BY products.id
     ) AS viewed
     """  # noqa: S608 - no values in it
-)
+).bindparams(bindparam("past", type_=Boolean))
 
 
 _COLUMNS: Final = {
@@ -38,6 +42,7 @@ _COLUMNS: Final = {
     "prices": ("valid_from", "timestamptz"),
     "counts": ("views", "bigint"),
     "weights": ("weight", "bigint"),
+    "demand": ("demand", "bigint"),
 }
 
 
@@ -89,11 +94,12 @@ _ADD_TO_HOURS: Final = text(
 )
 _ADD_TO_PRICES: Final = text(
     f"""
-    INSERT INTO price_sales (product_id, valid_from, views)
-    SELECT id, valid_from, sum(views)
-    FROM {_viewed("ids", "prices", "counts")}
+    INSERT INTO price_sales (product_id, valid_from, views, demand_views)
+    SELECT id, valid_from, sum(views), sum(demand)
+    FROM {_viewed("ids", "prices", "counts", "demand")}
     WHERE valid_from IS NOT NULL GROUP BY id, valid_from ORDER BY id, valid_from
-    ON CONFLICT (product_id, valid_from) DO UPDATE SET views = price_sales.views + excluded.views
+    ON CONFLICT (product_id, valid_from) DO UPDATE SET
+        views = price_sales.views + excluded.views, demand_views = price_sales.demand_views + excluded.demand_views
     """  # noqa: S608 - no values in it
 )
 _ADD_TO_SELLER_HOURS: Final = text(
@@ -119,6 +125,7 @@ def add_views(sql: SqlSession, counts: ViewCounts, extra_weights: ViewCounts, *,
             "moments": timestamp_array([at for _, at in counts]),
             "counts": int_array(counts.values()),
             "weights": int_array(extra_weights.get(key, 0) for key in counts),
+            "past": past,
         },
     )
     if viewed.ids is None:
@@ -128,7 +135,7 @@ def add_views(sql: SqlSession, counts: ViewCounts, extra_weights: ViewCounts, *,
     if listed.sellers is not None:
         sql.execute(_ADD_TO_SELLER_COUNTS, listed._asdict())
     sql.execute(_ADD_TO_HOURS, _pick(given, "ids", "moments", "counts"))
-    sql.execute(_ADD_TO_PRICES, _pick(given, "ids", "prices", "counts"))
+    sql.execute(_ADD_TO_PRICES, _pick(given, "ids", "prices", "counts", "demand"))
     sql.execute(_ADD_TO_SELLER_HOURS, _pick(given, "sellers", "currencies", "moments", "counts"))
 
 

@@ -63,13 +63,20 @@ def _counters(*more: str) -> list[Column[Any]]:
     ]  # fmt: skip
 
 
-# In the product's currency. `past_…` counts imported or seeded sales, which pricing ignores.
+def _past_counters() -> list[Column[Any]]:
+    return [
+        Column(f"past_{column.name}", column.type, nullable=False, server_default=text("0")) for column in _counters()
+    ]
+
+
+# In the product's currency. `past_…` counts imported or seeded sales; pricing uses them only together with imported or
+# seeded views.
 product_sales: Final = Table(
     "product_sales",
     metadata,
     Column("product_id", BigInteger, primary_key=True, autoincrement=False),
     *_counters(),
-    *(Column(f"past_{column.name}", column.type, nullable=False, server_default=text("0")) for column in _counters()),
+    *_past_counters(),
     postgresql_with={"fillfactor": "50"},
 )
 
@@ -116,6 +123,9 @@ price_sales: Final = Table(
     Column("product_id", BigInteger, nullable=False),
     Column("valid_from", Moment, nullable=False),
     *_counters("views"),
+    # Views with the weights of their viewers, without those while the product had no available units.
+    Column("demand_views", BigInteger, nullable=False, server_default=text("0")),
+    *_past_counters(),
     PrimaryKeyConstraint("product_id", "valid_from"),
     postgresql_with={"fillfactor": "50"},
 )

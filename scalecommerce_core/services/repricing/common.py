@@ -5,13 +5,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+import numpy as np
 from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
 from scalecommerce_core.ports import Clock, Store, Transaction
+from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.facts import PriceIntervals
 from scalecommerce_core.pricing.interface import PricingStrategy, registered_strategies
-from scalecommerce_core.pricing.observation import RangeResult, decide_range, price_window_days
+from scalecommerce_core.pricing.observation import HISTORY_DAYS, RangeResult, decide_range, price_window_days
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
 from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState
@@ -176,18 +179,48 @@ def decide(
     now: datetime,
 ) -> RangeResult:
     """Decide the prices of the products with ids from `bounds[0]` to `bounds[1]`; store nothing."""
-    first, last = bounds
     strategy, policy_id = context.strategy, context.policy.id
+    state = tx.runs.policy_state(policy_id, block)
+    if state is None or not state.fits(strategy.columns):
+        state = PolicyState.empty(strategy.columns)
+    facts = tx.runs.facts(context.scope, *bounds, now)
     return decide_range(
         context.policy,
         strategy,
-        policy_state=tx.runs.policy_state(policy_id, block) or PolicyState.empty(strategy.columns),
+        policy_state=state,
         category_parameters=tx.runs.category_parameters(policy_id),
-        facts=tx.runs.facts(context.scope, first, last, now),
-        past=tx.runs.past_prices(first, last, now - timedelta(days=price_window_days(context.policy))),
+        facts=facts,
+        past=_price_intervals(tx, context.policy, facts.product, state.product, now),
         epoch=epoch,
         now=microseconds(now),
     )
+
+
+def _price_intervals(
+    tx: Transaction, policy: PricingPolicy, products: Whole, known: Whole, now: datetime
+) -> PriceIntervals:
+    """The price intervals of these products within the window of the policy, or within `HISTORY_DAYS` for those that
+    are not `known`.
+    """
+    since = now - timedelta(days=price_window_days(policy))
+    begin = min(since, now - timedelta(days=HISTORY_DAYS))
+    is_new = ~np.isin(products, known)
+    found: list[PriceIntervals] = []
+    if not is_new.all():
+        past = tx.runs.price_intervals(_first(products), _last(products), since)
+        found.append(past.rows(~np.isin(past.product, products[is_new])))
+    if is_new.any():
+        past = tx.runs.price_intervals(_first(products[is_new]), _last(products[is_new]), begin)
+        found.append(past.rows(np.isin(past.product, products[is_new])))
+    return PriceIntervals.concatenate(found)
+
+
+def _first(products: Whole) -> ProductId:
+    return ProductId(int(products[0]))
+
+
+def _last(products: Whole) -> ProductId:
+    return ProductId(int(products[-1]))
 
 
 def finish_epoch(tx: Transaction, run: Run) -> None:

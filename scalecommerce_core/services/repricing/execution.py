@@ -9,9 +9,6 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
-import numpy as np
-from attrs import evolve
-
 from scalecommerce_core.domain.errors import ConnectionLost, Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import RunId
 from scalecommerce_core.ports import Transaction
@@ -26,7 +23,6 @@ from scalecommerce_core.services.repricing.common import (
     check_known,
     decide,
     finish_epoch,
-    microseconds,
     policy_of,
     scope_of_run,
     strategy_of,
@@ -138,17 +134,12 @@ class Execution(RepricingBase):
     def _write(self, tx: Transaction, run: Run, part: Range) -> None:
         part.status = RangeStatus.WRITTEN
         at = self._later_than(part.decided_at)
-        if run.is_shadow:
-            moved = np.empty(0, dtype=np.int64)
-        else:
+        if not run.is_shadow:
             part.written_at = at
-            moved = tx.runs.apply_prices(run, part, at)
-            part.written = len(moved)
+            part.written = len(tx.runs.apply_prices(run, part, at))
         if run.updates_state:
             state, groups = tx.runs.staged_state(part)
-            # Sales from `at` on belong to the new prices.
-            began = np.where(np.isin(state.product, moved), microseconds(at), state.priced_at)
-            tx.runs.save_policy_state(run.policy_id, part.block, evolve(state, priced_at=began))
+            tx.runs.save_policy_state(run.policy_id, part.block, state)
             tx.runs.add_category_parameters(run.policy_id, groups)
         tx.runs.save_range(part)
 

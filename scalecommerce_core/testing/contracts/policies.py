@@ -8,7 +8,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.ports import Store
-from scalecommerce_core.pricing.observation import DAY as DAY_MICROSECONDS
+from scalecommerce_core.pricing.facts import DAY as DAY_MICROSECONDS
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.pricing.policy_state import STATE_FACTS, PolicyState
@@ -129,8 +129,8 @@ class PoliciesContract:
         policy = _policy(store, seller)
         with store.begin() as tx:
             seen = tx.runs.facts(policy_scope(policy, [policy]), product, product, NOW)
-            past = tx.runs.past_prices(product, product, NOW - 55 * DAY)
-            none = tx.runs.past_prices(product, product, NOW - DAY)
+            past = tx.runs.price_intervals(product, product, NOW - 55 * DAY)
+            none = tx.runs.price_intervals(product, product, NOW - DAY)
         assert [int(getattr(seen, name)[0]) for name in ("price", "cost", "min_price", "max_price")] == [
             10_00, 5_00, 6_00, -1,
         ]  # fmt: skip
@@ -142,7 +142,7 @@ class PoliciesContract:
         assert past.is_withdrawn.tolist() == [False, False]
         assert len(none.product) == 0
 
-    def test_past_prices_mark_withdrawn_prices(self, store: Store) -> None:
+    def test_price_intervals_mark_withdrawn_prices(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
         product = stage.product(seller, price=9_00, at=NOW - 60 * DAY)
@@ -152,7 +152,7 @@ class PoliciesContract:
             tx.products.lock([product])
             withdrawal = PriceWithdrawal(NOW - 2 * DAY, seller, "typing error")
             tx.products.withdraw_prices({(product, NOW - 3 * DAY): withdrawal})
-            past = tx.runs.past_prices(product, product, NOW - 55 * DAY)
+            past = tx.runs.price_intervals(product, product, NOW - 55 * DAY)
         assert past.price.tolist() == [9_00, 1, 9_00]
         assert past.is_withdrawn.tolist() == [False, True, False]
 

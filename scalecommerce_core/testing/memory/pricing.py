@@ -15,10 +15,12 @@ from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import REVERSALS, PriceCause, Product
+from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.decisions import Decisions
-from scalecommerce_core.pricing.observation import FACTS, CategoryParameters, Facts, PastPrices, RangeResult
+from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
@@ -159,35 +161,64 @@ class MemoryRuns:
         rows = []
         for product_id, product in self._tables.products.get_many(ids).items():
             counted, stock = counters[product_id], self._tables.stock.get(product_id)
-            bounds = (product.cost, product.min_price, product.max_price)
-            rows.append((
-                product_id, product.category_id, product.price.minor, _micros(product.priced_at),
-                _micros(product.created_at), *(-1 if bound is None else bound.minor for bound in bounds),
-                0 if stock is None else stock.available, self._tables.views.get(product_id) or 0,
-                counted.weighted_views,
-                counted.units - counted.refunded_units, counted.refunded_units,
-                round(counted.out_of_stock.total_seconds() * 1e6),
-                MINOR_PER_UNIT[product.price.currency],
-            ))  # fmt: skip
+            amounts = {"cost": product.cost, "min_price": product.min_price, "max_price": product.max_price}
+            net = self._counted("product_sales", "product_past", product_id)
+            row = NEUTRAL_FACTS | {
+                "product": product_id,
+                "category": product.category_id,
+                "price": product.price.minor,
+                "priced_at": _micros(product.priced_at),
+                "created_at": _micros(product.created_at),
+                **{name: -1 if amount is None else amount.minor for name, amount in amounts.items()},
+                "stock": 0 if stock is None else stock.available,
+                "views_ever": self._tables.views.get(product_id) or 0,
+                **self._interval(product_id, product.priced_at),
+                "net_units": net["units"] - net["refunded_units"],
+                "net_amount": net["revenue"] - net["refunded_amount"],
+                "out_of_stock": round(counted.out_of_stock.total_seconds() * 1e6),
+                "minor_per_unit": MINOR_PER_UNIT[product.price.currency],
+            }
+            rows.append([row[name] for name in FACTS])
         table = np.array(rows, dtype=np.int64).reshape(len(rows), len(FACTS))
         return Facts(*table.T.copy())
 
-    def past_prices(self, first: ProductId, last: ProductId, since: datetime) -> PastPrices:
+    def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
         rows = []
         for product in self._tables.products.all():
             if first <= product.id <= last and product.priced_at > since:
                 changes = self._tables.price_history(product.id)
                 opening = [change for change in changes if change.valid_from <= since][-1:]
-                rows += [
-                    (
-                        product.id, _micros(change.valid_from), change.price.minor,
-                        change.cause in _BY_HAND and change.valid_from > product.created_at,
-                        change.withdrawal is not None,
-                    )
-                    for change in (*opening, *(change for change in changes if change.valid_from > since))
-                ]  # fmt: skip
-        table = np.array(sorted(rows), dtype=np.int64).reshape(len(rows), 5).T
-        return PastPrices(*(column.copy() for column in table[:3]), *table[3:].astype(np.bool_))
+                for change in (*opening, *(change for change in changes if change.valid_from > since)):
+                    row = {
+                        "product": product.id,
+                        "valid_from": _micros(change.valid_from),
+                        "price": change.price.minor,
+                        "is_manual": change.cause in _BY_HAND and change.valid_from > product.created_at,
+                        "is_withdrawn": change.withdrawal is not None,
+                        "is_promoted": False,
+                        **self._interval(product.id, change.valid_from),
+                    }
+                    rows.append([row[name] for name in INTERVAL_COLUMNS])
+        return PriceIntervals.of_table(np.array(rows, dtype=np.int64))
+
+    def _interval(self, product_id: ProductId, valid_from: datetime) -> dict[str, int]:
+        """The totals of a price interval."""
+        sold = self._counted("price_sales", "price_past", product_id, valid_from)
+        return {
+            "views": self._tables.viewed.get(("demand", product_id, valid_from)) or 0,
+            "orders": sold["orders"],
+            "units": sold["units"],
+            "refunded": sold["refunded_units"],
+        }
+
+    def _counted(self, whole: str, past: str, *key: object) -> dict[str, int]:
+        """Figures of sales; imported and seeded ones count if the product has imported or seeded views."""
+        nothing = (0,) * len(FIGURES)
+        figures = self._tables.rollups.get((whole, *key)) or nothing
+        if not self._tables.viewed.get(("past", key[0])):
+            left_out = self._tables.rollups.get((past, *key)) or nothing
+            figures = tuple(a - b for a, b in zip(figures, left_out, strict=True))
+        return dict(zip(FIGURES, figures, strict=True))
 
     # --- policy state
 

@@ -36,10 +36,13 @@ ROLLUPS: Final = {
     "product_past": "past",
     "product_hours": "product_hours",
     "price_sales": "intervals",
+    "price_past": "past_intervals",
     "seller_sales": "sellers",
     "seller_hours": "seller_hours",
 }
 """The name of each rollup in the tables, and of its attribute in `Rollups`."""
+BY_PRICE: Final = frozenset({"price_sales", "price_past"})
+"""Rollups with a row for each price interval."""
 PAID: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 
 
@@ -123,6 +126,7 @@ class MemoryStatistics:
 
 def add_views(tables: Tables, counts: ViewCounts, extra_weights: ViewCounts, *, past: bool) -> None:
     products = tables.products.get_many({product_id for product_id, _ in counts})
+    stock = tables.stock.get_many(products)
     for (product_id, at), count in counts.items():
         if (product := products.get(product_id)) is None:
             continue
@@ -135,6 +139,11 @@ def add_views(tables: Tables, counts: ViewCounts, extra_weights: ViewCounts, *, 
         ]
         if (valid_from := in_force(tables, product.id, at)) is not None:
             keys.append(("price_sales", product.id, valid_from))
+            # The stock at the time of imported views is unknown.
+            if past or ((units := stock.get(product.id)) is not None and units.available > 0):
+                demand = ("demand", product.id, valid_from)
+                weight = count + extra_weights.get((product_id, at), 0)
+                tables.viewed.put(demand, (tables.viewed.get(demand) or 0) + weight)
         if past:
             keys.append(("past", product.id))
         for key in keys:
@@ -323,11 +332,11 @@ def profit_of(sold: SalesFigures, product: Product) -> int | None:
 
 def _comparable(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Keys with all prices of a product as one: clocks differ, so a sale may count for an adjacent price."""
-    return sorted({key[:2] if key[0] == "price_sales" else key for key in keys}, key=str)
+    return sorted({key[:2] if key[0] in BY_PRICE else key for key in keys}, key=str)
 
 
 def _summed(rows: Mapping[tuple[Any, ...], Sequence[int]], key: tuple[Any, ...]) -> Sequence[int]:
-    if key[0] == "price_sales":
+    if key[0] in BY_PRICE:
         of_product = [figures for each, figures in rows.items() if each[:2] == key]
         return [sum(column) for column in zip(*of_product, strict=True)] or [0] * len(FIGURES)
     return rows.get(key, (0,) * len(FIGURES))

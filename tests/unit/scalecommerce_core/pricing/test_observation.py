@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
-from scalecommerce_core.pricing.observation import DAY, FACTS, Facts, PastPrices, RangeResult, decide_range
+from scalecommerce_core.pricing.facts import DAY, FACTS, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.observation import RangeResult, decide_range
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import PolicyState
 
@@ -18,21 +19,23 @@ def facts(price: int, priced_at: int, **more: int) -> Facts:
     """One product, listed 100 days ago."""
     row = {
         "product": 1, "category": 1, "created_at": NOW - 100 * DAY, "cost": 500, "min_price": -1, "max_price": -1,
-        "stock": 50, "views_ever": 900, "views": 900, "units": 40, "refunded": 0, "out_of_stock": 0,
-        "minor_per_unit": 100,
+        "stock": 50, "views_ever": 900, "views": 900, "orders": 40, "units": 40, "refunded": 0, "net_units": 40,
+        "net_amount": 40_000, "out_of_stock": 0, "minor_per_unit": 100, **NEUTRAL_FACTS,
     }  # fmt: skip
     row |= {"price": price, "priced_at": priced_at, **more}
     return Facts(*(np.array([row[name]], dtype=np.int64) for name in FACTS))
 
 
-def past(*changes: tuple[int, int, bool]) -> PastPrices:
-    """Changes by hand as (valid from, price, withdrawn)."""
-    times, prices, withdrawn = zip(*changes, strict=True)
-    ones = np.ones(len(changes), dtype=np.int64)
-    return PastPrices(ones, np.array(times), np.array(prices), ones > 0, np.array(withdrawn))
+def past(*changes: tuple[int, ...]) -> PriceIntervals:
+    """Changes by hand as (valid from, price, withdrawn), and optionally views and units."""
+    rows = [
+        (1, valid_from, price, 1, withdrawn, 0, *(counts[:1] or (0,)), *(counts[1:] or (0,)) * 2, 0)
+        for valid_from, price, withdrawn, *counts in changes
+    ]
+    return PriceIntervals.of_table(np.array(rows, dtype=np.int64))
 
 
-def decide(facts: Facts, past: PastPrices, epoch: int, now: int, state: PolicyState | None = None) -> RangeResult:
+def decide(facts: Facts, past: PriceIntervals, epoch: int, now: int, state: PolicyState | None = None) -> RangeResult:
     state = state or PolicyState.empty(STRATEGY.columns)
     return decide_range(
         POLICY, STRATEGY, policy_state=state, category_parameters={}, facts=facts, past=past, epoch=epoch, now=now
@@ -66,7 +69,12 @@ def test_what_was_learned_at_a_withdrawn_price_is_discarded() -> None:
         )
         for is_withdrawn in (True, False)
     }
-    new = decide(facts(1_000, ended), past(listed, (ended, 1_000, False)), 3, NOW)
+    new = decide(
+        facts(1_000, ended, views=2_000, units=410),
+        past(listed, (began, 900, True), (ended, 1_000, False)),
+        3,
+        NOW,
+    )
     for name, values in after[True].state.products.items():
         assert np.array_equal(values, new.state.products[name], equal_nan=True), name
     assert any(
@@ -96,5 +104,5 @@ def test_refunds_since_the_last_run_are_a_signal() -> None:
     began = NOW - 100 * DAY
     history = past((began, 1_000, False))
     first = decide(facts(1_000, began, units=40, refunded=3), history, 1, NOW - 7 * DAY)
-    second = decide(facts(1_000, began, views=950, units=41, refunded=5), history, 2, NOW, first.policy_state)
+    second = decide(facts(1_000, began, views=950, units=43, refunded=5), history, 2, NOW, first.policy_state)
     assert (second.signals.units.item(), second.signals.refunded.item()) == (1, 2)

@@ -244,7 +244,8 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     shop.edit(product, price=usd("14.00"))
     shop.clock.advance(days=1)
     facts, told = seen(shop, policy, product)
-    assert (facts["price"], facts["reference"], facts.get("views", 0)) == (1400, 1400, 0), "a new beginning"
+    assert (facts["price"], facts["reference"], facts["seller_price"]) == (1400, 1000, 1400)
+    assert facts["counted_views"] == 0, "views at another price do not count for this one"
     assert told["past prices"] == (
         "10.00 to 14.00 in the last 4.3 days, median 10.00 in the last 12 days;"
         " last set by hand, rollback or withdrawal 1 day earlier"

@@ -1,0 +1,80 @@
+"""What guardrails need to know about the past prices of products: ranges, median, and changes by hand."""
+
+from typing import Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from scalecommerce_core.pricing.arrays import Flags, Whole
+from scalecommerce_core.pricing.facts import DAY, Facts, PriceIntervals, find_rows
+
+MEDIAN_DAYS: Final = 90
+MONTH_DAYS: Final = 30
+
+
+@frozen(eq=False)
+class ManualChanges:
+    """The last price change by hand of each product within the window; -1 if there is none."""
+
+    at: Whole
+    """Microseconds since 1970."""
+    price: Whole
+    """Minor units."""
+
+
+def last_manual_changes(facts: Facts, past: PriceIntervals, since: int) -> ManualChanges:
+    """The last change by hand at or after `since` (microseconds since 1970)."""
+    at, price = np.full(len(facts), -1, dtype=np.int64), np.full(len(facts), -1, dtype=np.int64)
+    manual = past.is_manual & (past.valid_from >= since)
+    row = find_rows(facts.product, past.product[manual])
+    mine = row >= 0
+    # Rows are sorted by time, and the last assignment to an element stays.
+    at[row[mine]], price[row[mine]] = past.valid_from[manual][mine], past.price[manual][mine]
+    return ManualChanges(at, price)
+
+
+def was_withdrawn(facts: Facts, past: PriceIntervals, priced_at: Whole) -> Flags:
+    """Whether the price of each product that began at `priced_at` was withdrawn."""
+    found = np.zeros(len(facts), dtype=np.bool_)
+    product, valid_from = past.product[past.is_withdrawn], past.valid_from[past.is_withdrawn]
+    row = find_rows(facts.product, product)
+    mine = row >= 0
+    found[row[mine][priced_at[row[mine]] == valid_from[mine]]] = True
+    return found
+
+
+def price_ranges(facts: Facts, past: PriceIntervals, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
+    """Median price of 90 days, and lowest and highest price of 1 and 30 days, including the current price.
+
+    The durations are multiplied by `scale`; the median is weighted by time. In the time of a withdrawn price, the price
+    before it counts.
+    """
+    size = len(facts)
+    found = {"median_90d": facts.price.copy()}
+    at = find_rows(facts.product, past.product)
+    mine = (at >= 0) & ~past.is_withdrawn
+    at, begins, price = at[mine], past.valid_from[mine], past.price[mine]
+    if not len(at):
+        found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}
+        return found
+    last = np.append(at[1:] != at[:-1], True)
+    ends = np.where(last, max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
+    for days in (1, MONTH_DAYS):
+        inside = ends > now - days * scale * DAY
+        low, high = facts.price.copy(), facts.price.copy()
+        np.minimum.at(low, at[inside], price[inside])
+        np.maximum.at(high, at[inside], price[inside])
+        found |= {f"lowest_{days}d": low, f"highest_{days}d": high}
+    weight = np.maximum(ends - np.maximum(begins, int(now - MEDIAN_DAYS * scale * DAY)), 0)
+    order = np.lexsort((price, at))
+    at, price, weight = at[order], price[order], weight[order]
+    total = np.bincount(at, weights=weight, minlength=size)
+    running = np.cumsum(weight)
+    before = np.append(0, np.cumsum(np.bincount(at, weights=weight, minlength=size)))[:-1]
+    enough = (running - before[at]) * 2 >= total[at]
+    # A product whose intervals all ended before the window keeps its current price as the median.
+    rows = np.flatnonzero(enough & (weight > 0))
+    changed, places = np.unique(at[rows], return_index=True)
+    found["median_90d"][changed] = price[rows[places]]
+    return found
