@@ -50,6 +50,8 @@ INSERT INTO product_views (product_id, views) SELECT id, 400 + id % 400 FROM pro
 ON CONFLICT (product_id) DO UPDATE SET views = excluded.views;
 INSERT INTO product_sales (product_id, orders, units, revenue) SELECT id, id % 20, id % 20, price * (id % 20)
 FROM products;
+INSERT INTO price_sales (product_id, valid_from, views, demand_views, orders, units, revenue)
+SELECT id, priced_at, 400 + id % 400, 400 + id % 400, id % 20, id % 20, price * (id % 20) FROM products;
 """
 COPY: Final = """
 CREATE TABLE bare (LIKE products INCLUDING ALL) WITH (fillfactor = {fillfactor});
@@ -60,7 +62,14 @@ SELECT id, seller_id, category_id, name, brand, description, price, currency, co
 """
 A_WEEK: Final = """
 UPDATE product_views SET views = views + 200 + product_id % 400;
-UPDATE product_sales SET units = units + product_id % 20, orders = orders + product_id % 20;
+UPDATE product_sales SET units = units + product_id % 20, orders = orders + product_id % 20,
+    revenue = revenue + price * (product_id % 20)
+FROM products WHERE id = product_id;
+INSERT INTO price_sales (product_id, valid_from, views, demand_views, orders, units, revenue)
+SELECT id, priced_at, 200 + id % 400, 200 + id % 400, id % 20, id % 20, price * (id % 20) FROM products
+ON CONFLICT (product_id, valid_from) DO UPDATE SET views = price_sales.views + excluded.views,
+    demand_views = price_sales.demand_views + excluded.demand_views, orders = price_sales.orders + excluded.orders,
+    units = price_sales.units + excluded.units, revenue = price_sales.revenue + excluded.revenue;
 """
 MOVES: Final = """
 CREATE TABLE moves AS SELECT product_id AS id, new_price AS price FROM pricing_decisions

@@ -69,7 +69,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderStatus, Action], OrderStatus]] = {
 
 
 class OrderOrigin(StrEnum):
-    """Where an order came from. Imported and seeded orders publish no events and are not signals for pricing."""
+    """Where an order came from. Imported and seeded orders publish no events."""
 
     API = "api"
     IMPORT = "import"

@@ -109,7 +109,7 @@ class RunRepository(Protocol):
 
     def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
         """The price intervals after `since` of products with ids from `first` to `last`, and the one at `since`, of
-        products whose price changed after `since`.
+        products whose price changed after `since`. The first price of a product is no change.
         """
         ...
 

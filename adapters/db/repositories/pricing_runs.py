@@ -101,7 +101,7 @@ _PRICE_INTERVALS: Final = binary_arrays_statement(
             AND price.product_id BETWEEN %(first)s AND %(last)s
         LEFT JOIN product_views ON product_views.product_id = products.id
             AND product_views.product_id BETWEEN %(first)s AND %(last)s
-        WHERE products.id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s
+        WHERE products.id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s AND priced_at > created_at
         ORDER BY products.id, history.valid_from
     """,  # noqa: S608 - no values in it
 )

@@ -18,7 +18,7 @@ pytest.register_assert_rewrite(
         for module in (
             "accounts", "api_keys", "catalog", "changes", "events", "figures", "gateways", "idempotency", "lists",
             "login_limiters", "orders", "payments", "policies", "quote_signers", "rate_limiters", "runs", "search",
-            "secret_ciphers", "stage", "statistics", "stock", "tokens", "transactions", "views", "webhooks",
+            "secret_ciphers", "signals", "stage", "statistics", "stock", "tokens", "transactions", "views", "webhooks",
         )
     )
 )  # fmt: skip
@@ -41,6 +41,7 @@ from scalecommerce_core.testing.contracts.rate_limiters import RateLimiterContra
 from scalecommerce_core.testing.contracts.runs import RunListsContract, RunsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.search import SearchContract  # noqa: E402
 from scalecommerce_core.testing.contracts.secret_ciphers import SecretCipherContract  # noqa: E402
+from scalecommerce_core.testing.contracts.signals import SignalsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.statistics import RollupsContract, SalesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.stock import StockContract  # noqa: E402
 from scalecommerce_core.testing.contracts.tokens import TokensContract  # noqa: E402
@@ -71,6 +72,7 @@ class StoreContract(
     PaymentsContract,
     PoliciesContract,
     RunsContract,
+    SignalsContract,
     IdempotencyContract,
     EventsContract,
     RollupsContract,

@@ -185,7 +185,7 @@ class MemoryRuns:
     def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
         rows = []
         for product in self._tables.products.all():
-            if first <= product.id <= last and product.priced_at > since:
+            if first <= product.id <= last and product.priced_at > max(since, product.created_at):
                 changes = self._tables.price_history(product.id)
                 opening = [change for change in changes if change.valid_from <= since][-1:]
                 for change in (*opening, *(change for change in changes if change.valid_from > since)):

@@ -1,10 +1,12 @@
-"""Observation of withdrawn prices: they count neither for guardrails nor for learning."""
+"""Observation: what counts as evidence, and how readings are kept between runs."""
 
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
+from attrs import evolve
 
-from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.pricing.facts import DAY, FACTS, NEUTRAL_FACTS, Facts, PriceIntervals
 from scalecommerce_core.pricing.observation import RangeResult, decide_range
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -106,3 +108,111 @@ def test_refunds_since_the_last_run_are_a_signal() -> None:
     first = decide(facts(1_000, began, units=40, refunded=3), history, 1, NOW - 7 * DAY)
     second = decide(facts(1_000, began, views=950, units=43, refunded=5), history, 2, NOW, first.policy_state)
     assert (second.signals.units.item(), second.signals.refunded.item()) == (1, 2)
+
+
+def learned(result: RangeResult) -> dict[str, float]:
+    return {name: values.item() for name, values in result.state.products.items()}
+
+
+def test_sales_in_a_promotion_are_no_evidence() -> None:
+    began = NOW - 100 * DAY
+    history = past((began, 1_000, False))
+    first = decide(facts(1_000, began), history, 1, NOW - 14 * DAY)
+    begin, end = NOW - 12 * DAY, NOW - 9 * DAY
+    flagged = {"promoted_from": begin, "promoted_until": end}
+    sold = {"views": 2_900, "units": 400, "orders": 400, "net_units": 400, "net_amount": 400_000}
+    second = decide(facts(1_000, began, **sold, **flagged), history, 2, NOW - 7 * DAY, first.policy_state)
+    counted = {name: getattr(second.signals, name).item() for name in ("views", "units", "orders", "weight", "days")}
+    assert counted == dict.fromkeys(counted, 0.0)
+    assert second.signals.late_units.item() == 0
+    assert {name: learned(second)[name] for name in "ab"} == {name: learned(first)[name] for name in "ab"}
+    # The readings advance: what was sold in the promotion never counts.
+    more = {"views": 3_000, "units": 404, "orders": 404, "net_units": 404, "net_amount": 404_000}
+    third = decide(facts(1_000, began, **more, **flagged), history, 3, NOW, second.policy_state)
+    assert [getattr(third.signals, name).item() for name in ("views", "units", "promoted")] == [100, 4, False]
+
+
+def test_a_running_promotion_is_a_signal() -> None:
+    began = NOW - 100 * DAY
+    running = facts(1_000, began, promoted_from=NOW - DAY, promoted_until=NOW + DAY)
+    result = decide(running, past((began, 1_000, False)), 1, NOW)
+    assert result.signals.promoted.item()
+    assert result.decisions[0].guardrails == ("promotion",)
+
+
+def test_a_price_of_a_promotion_is_no_evidence() -> None:
+    began, reduced, ended = NOW - 100 * DAY, NOW - 20 * DAY, NOW - 15 * DAY
+    rows = past((began, 1_000, False, 800, 20), (reduced, 700, False, 900, 300), (ended, 1_000, False))
+    flagged = evolve(rows, is_promoted=np.array([False, True, False]))
+    now = facts(1_000, ended, views=150, units=4, orders=4, net_units=324, net_amount=234_000)
+    plain = decide(now, rows, 1, NOW)
+    held = decide(now, flagged, 1, NOW)
+    without = decide(now, rows.rows(np.array([True, False, True])), 1, NOW)
+    assert learned(held)["b"] == pytest.approx(learned(without)["b"], rel=0.05)
+    assert learned(plain)["b"] < learned(held)["b"] - 0.2
+
+
+def test_states_of_earlier_releases_lose_one_epoch_at_most() -> None:
+    began = NOW - 100 * DAY
+    history = past((began, 1_000, False))
+    first = decide(facts(1_000, began, refunded=3), history, 1, NOW - 14 * DAY)
+    # Their totals were those of the product at all prices, net of refunds.
+    names = ("orders", "net_units", "net_amount", "assumed_views", "seller_price")
+    kept = {name: values for name, values in first.policy_state.baseline.items() if name not in names}
+    former = PolicyState.from_bytes(
+        evolve(first.policy_state, views=np.array([9_000]), units=np.array([700]), baseline=kept).to_bytes()
+    )
+    sold = {"views": 1_000, "units": 44, "orders": 44, "refunded": 3, "net_units": 41, "net_amount": 41_000}
+    second = decide(facts(1_000, began, **sold), history, 2, NOW - 7 * DAY, former)
+    assert [getattr(second.signals, name).item() for name in ("views", "units", "late_units", "weight")] == [0, 0, 0, 0]
+    more = {"views": 1_100, "units": 49, "orders": 48, "refunded": 4, "net_units": 45, "net_amount": 45_000}
+    third = decide(facts(1_000, began, **more), history, 3, NOW, second.policy_state)
+    assert [getattr(third.signals, name).item() for name in ("views", "orders", "units", "late_units")] == [
+        100,
+        4,
+        4,
+        0,
+    ]
+    # The totals of a price that began after the last run count in full.
+    changed = NOW - 14 * DAY + 1
+    written = evolve(former, priced_at=np.array([changed]))
+    sold = {"views": 90, "units": 5, "orders": 4, "refunded": 1, "net_units": 41, "net_amount": 41_000}
+    began_then = past((began, 1_000, False), (changed, 1_050, False))
+    renewed = decide(facts(1_050, changed, **sold), began_then, 2, NOW - 7 * DAY, written)
+    assert [getattr(renewed.signals, name).item() for name in ("views", "orders", "units", "refunded")] == [90, 4, 4, 1]
+
+
+def test_time_without_stock_is_no_time_on_sale() -> None:
+    began = NOW - 100 * DAY
+    history = past((began, 1_000, False))
+    first = decide(facts(1_000, began), history, 1, NOW - 7 * DAY)
+    second = decide(facts(1_000, began, out_of_stock=3 * DAY), history, 2, NOW, first.policy_state)
+    assert second.signals.days.item() == 4
+
+
+def test_the_time_that_the_stock_must_last_counts_down() -> None:
+    began = NOW - 100 * DAY
+    history = past((began, 1_000, False))
+    for until, days in ((NOW + 12 * DAY, 12), (NOW - DAY, np.inf), (-1, np.inf)):
+        assert decide(facts(1_000, began, stock_until=until), history, 1, NOW).signals.days_left.item() == days
+
+
+def test_decisions_of_products_do_not_depend_on_others() -> None:
+    """The number of ended prices differs between products, and each is learned as if it were alone."""
+    began, changed = NOW - 100 * DAY, NOW - 30 * DAY
+    one = past((began, 1_000, False, 900, 20), (changed, 1_100, False, 500, 8), (NOW - 20 * DAY, 1_000, False, 90, 2))
+    first = facts(1_000, NOW - 20 * DAY, views=90, units=2, orders=2)
+    second = facts(1_000, began, product=2, views=500, units=9, orders=5)
+    both = Facts(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in FACTS))
+    groups = {CategoryId(1): decide(first, one, 1, NOW).category_parameters[CategoryId(1)]}
+
+    def alone(facts: Facts) -> RangeResult:
+        return decide_range(
+            POLICY, STRATEGY, policy_state=PolicyState.empty(STRATEGY.columns), category_parameters=groups, facts=facts,
+            past=one, epoch=1, now=NOW,
+        )  # fmt: skip
+
+    together = alone(both)
+    for row, each in enumerate((first, second)):
+        for name, values in alone(each).state.products.items():
+            assert together.state.products[name][row] == values.item(), name
