@@ -10,7 +10,8 @@ import numpy as np
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.batches import slices
-from scalecommerce_core.pricing.decisions import check_breaker, decide
+from scalecommerce_core.pricing.breaker import check_breaker
+from scalecommerce_core.pricing.decisions import decide
 from scalecommerce_core.pricing.interface import State
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
@@ -40,10 +41,10 @@ def main() -> None:
             learned = strategy.update(state.rows(part), rows)
             run.append(decide(policy, learned, rows, epoch, strategy=strategy))
             parts.append(learned)
-        tripped = check_breaker(policy, run).tripped
+        limited = check_breaker(policy, run).acts
         seconds.append(time.perf_counter() - begun)
         changes = sum(int(decisions.moves.sum()) for decisions in run)
-        breaker = "tripped" if tripped else "not tripped"
+        breaker = "limits the run" if limited else "not tripped"
         print(f"run {epoch}: {seconds[-1]:.3f} s, {changes:,} price changes, circuit breaker {breaker}")
     begun = time.perf_counter()
     strategy.pool(state, signals)

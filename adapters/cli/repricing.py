@@ -26,7 +26,7 @@ from scalecommerce_core.services.repricing import Selection
 SHOWN = 50
 PAGE = 1_000
 REFUSED = "REFUSED"
-PROBLEMS = {REFUSED, RunStatus.FAILED.value, RunStatus.STOPPED.value}
+PROBLEMS = {REFUSED, RunStatus.FAILED.value}
 
 ON_INTERRUPT = "Written prices stay. Run the command again to continue the run, or let the workers finish it."
 ON_INTERRUPTED_DRY_RUN = "A dry run changes nothing."
@@ -67,8 +67,8 @@ def reprice(
     """Run the active pricing policies: change prices, and explain each change.
 
     Each product is decided once in an epoch of its policy. All decisions are made before the first price is changed,
-    and a run that would change too much of a catalog at once changes no price. Ctrl-C keeps completed ranges. Exits
-    with 1 if a policy was refused, failed, or was stopped by its circuit breaker.
+    and the circuit breaker reduces the changes of a run that would change too much of a catalog at once. Ctrl-C keeps
+    completed ranges. Exits with 1 if a policy was refused or failed.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -157,7 +157,8 @@ def _preview(
     moves = [_move(decision) for decision in preview.decisions(moves_only=True)]
     return {
         "policy": policy.id, "name": policy.name, "run": None, "status": "DRY RUN", "looked_at": preview.looked_at,
-        "moves": moves, "written": 0, "note": preview.sentence,
+        "moves": moves, "written": 0, "move_factor": preview.breaker.factor, "caps_moves": preview.breaker.caps,
+        "note": preview.sentence,
     }  # fmt: skip
 
 
@@ -182,7 +183,8 @@ def run_document(run: Run) -> dict[str, Any]:
         "run": run.id, "policy": run.policy_id, "epoch": run.epoch, "status": run.status.value,
         "shadow": run.is_shadow, "started_at": run.started_at, "finished_at": run.finished_at,
         "looked_at": run.tally.decided, "would_move": run.tally.moves, "written": run.written, "undone": run.undone,
-        "unpriced": run.tally.unpriced, "repetitions": run.repetitions, "repeated_since": run.repeated_since,
+        "unpriced": run.tally.unpriced, "move_factor": run.move_factor, "caps_moves": run.caps_moves,
+        "repetitions": run.repetitions, "repeated_since": run.repeated_since,
         "note": run.note,
     }  # fmt: skip
 

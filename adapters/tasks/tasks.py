@@ -285,7 +285,7 @@ def _log_run(run: Run) -> None:
     strategy = run.document["policy"]
     if run.status is RunStatus.FAILED:
         logger.error("run %s of policy %s (%s) failed: %s", run.id, run.policy_id, strategy, run.note)
-    elif run.tally.unpriced and run.status in {RunStatus.DONE, RunStatus.STOPPED}:
+    elif run.tally.unpriced and run.status is RunStatus.DONE:
         logger.warning(
             "run %s of policy %s: %s",
             run.id,

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.facts import Facts, PriceIntervals
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -198,6 +199,17 @@ class RunRepository(Protocol):
 
     def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
         """The policy state and category parameters that `stage_decisions` stored with the range."""
+        ...
+
+    def staged_moves(self, part: Range) -> Moves:
+        """The staged decisions of a range that change a price, by product id."""
+        ...
+
+    def limit_moves(self, part: Range, moves: Moves, limit: MoveLimit) -> None:
+        """Replace the prices of `staged_moves` by those of `moves`, and add `limit` to the inputs of the range.
+
+        Decisions whose price this changes get the flag `Guardrail.BREAKER`.
+        """
         ...
 
     def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:

@@ -1,7 +1,6 @@
 """Decisions: proposed prices, prices after the guardrails, and sentences that explain them to sellers."""
 
-from collections.abc import Sequence
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from attrs import field, frozen
@@ -40,6 +39,7 @@ _HELD: Final = {
     Guardrail.ANOMALY_HOLD: "views, sales or refunds jumped by more than a change of the price explains",
     Guardrail.COOLDOWN: "the price changed recently",
     Guardrail.DEAD_BAND: "the change would be too small to matter",
+    Guardrail.BREAKER: "the circuit breaker limited this run, and no smaller change of this price is possible",
 }
 _BOUNDED: Final = {
     Guardrail.FLOOR: "the lowest price that your limits and costs allow",
@@ -48,6 +48,7 @@ _BOUNDED: Final = {
     Guardrail.DAY_LIMIT: "the largest change in a day",
     Guardrail.MONTH_LIMIT: "the largest change in 30 days",
     Guardrail.ENDING: "the price ending",
+    Guardrail.BREAKER: "the circuit breaker, because the run would have changed prices by too much on the whole",
 }
 
 
@@ -147,53 +148,3 @@ def decide(
     new, acted = apply_guardrails(wanted.prices, signals, policy.guardrails, epoch_days=policy.epoch_days)
     made = signals.product, signals.price, new, wanted.prices, wanted.motive, acted, signals.minor_per_unit
     return Decisions(policy.id, policy.version, epoch, *made)
-
-
-LARGE: Final = 0.04
-"""The circuit breaker counts changes larger than this share of the old price."""
-
-
-@frozen
-class Breaker:
-    """Result of the circuit breaker for a run; a run that trips it writes no price.
-
-    Runs with few prices never trip it, because a single change would be a large share of them; the other guardrails
-    limit each price.
-    """
-
-    prices: int
-    large_share: float
-    """Share of the prices that changed by more than 4 %."""
-    mean_move: float
-    tripped: bool
-
-    @classmethod
-    def evaluate(cls, policy: PricingPolicy, prices: int, large: int, total_move: float) -> Self:
-        """Evaluate a run: `large` of its prices changed by more than 4 %, all by `total_move` in total (relative)."""
-        if not prices:
-            return cls(0, 0.0, 0.0, tripped=False)
-        share, mean, rails = large / prices, total_move / prices, policy.guardrails
-        wild = share > rails.breaker_share or abs(mean) > rails.breaker_mean
-        return cls(prices, share, mean, tripped=wild and prices >= rails.breaker_least)
-
-    @property
-    def sentence(self) -> str:
-        verdict = "tripped, no price is changed" if self.tripped else "not tripped"
-        noun = "price" if self.prices == 1 else "prices"
-        large = f"{self.large_share:.0%} of {self.prices:,} {noun} changed by more than 4%"
-        remedy = (
-            " If these changes are intended, raise breaker_share and breaker_mean in the policy's guardrails."
-            if self.tripped
-            else ""
-        )
-        return f"Circuit breaker {verdict}: mean change {self.mean_move:+.1%}, {large}.{remedy}"
-
-
-def check_breaker(policy: PricingPolicy, run: Sequence[Decisions]) -> Breaker:
-    """Evaluate all decisions of a run."""
-    return Breaker.evaluate(
-        policy,
-        sum(len(part) for part in run),
-        sum(int((np.abs(part.new - part.old) > LARGE * part.old).sum()) for part in run),
-        float(sum((part.new / part.old - 1.0).sum() for part in run)),
-    )

@@ -27,6 +27,7 @@ GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
     "cooldown": "the price changed recently and is kept for a while",
     "dead_band": "the change would be too small to matter",
     "ending": "rounded to the price ending that the seller chose",
+    "breaker": "reduced, because the run would have changed too many prices, or the mean price, by too much",
 }
 """Effect of each guardrail, by its name in a decision."""
 

@@ -39,6 +39,8 @@ class Guardrail(IntFlag):
     COOLDOWN = 1 << 10
     DEAD_BAND = 1 << 11
     ENDING = 1 << 12
+    BREAKER = 1 << 14
+    """Set by the circuit breaker, which acts on a run as a whole (`breaker`)."""
 
 
 ENDINGS: Final = ("none", "99", "90", "whole")
@@ -82,16 +84,19 @@ class Guardrails:
         says="Price ending: .99, .90 (in a currency without decimals: 99, 90), a whole amount, or any.",
     )
     breaker_share: float = parameter(
-        0.3, at_least=0, at_most=1, says="Circuit breaker: largest share of prices that may change by more than 4 %."
+        0.3,
+        at_least=0,
+        at_most=1,
+        says="Circuit breaker: largest share of prices that may change by more than 4 % in a run.",
     )
     breaker_mean: float = parameter(
-        0.02, at_least=0, at_most=1, says="Circuit breaker: largest mean relative change of all prices."
+        0.02, at_least=0, at_most=1, says="Circuit breaker: largest mean relative change of all prices in a run."
     )
     breaker_least: int = parameter(
         50,
         at_least=0,
         at_most=10**9,
-        says="Circuit breaker: runs with fewer prices are not checked.",
+        says="Circuit breaker: runs with fewer prices are not limited.",
     )
 
 

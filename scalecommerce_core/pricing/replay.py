@@ -4,10 +4,11 @@ The inputs of a range have one head, a JSON document:
 
     {"format": 1, "policy_id": …, "version": …, "epoch": …, "document": {…}, "columns": [["product", "<i4", 1], …]}
 
-It holds the policy's document at that time. Each decision has one row of bytes: the columns in order, little-endian,
-without padding. A column is a signal, `state.…` (state of the product after the update) or `group.…` (parameter of the
-product's category). Columns in which every value is the signal's default are left out, and each column has the
-narrowest type that represents all of its values exactly.
+It holds the policy's document at that time, and `breaker` (`MoveLimit.document`) if the circuit breaker limited the
+run. Each decision has one row of bytes: the columns in order, little-endian, without padding. A column is a signal,
+`state.…` (state of the product after the update) or `group.…` (parameter of the product's category). Columns in which
+every value is the signal's default are left out, and each column has the narrowest type that represents all of its
+values exactly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.breaker import MoveLimit, limit_decisions
 from scalecommerce_core.pricing.built_in import drop_retired_parameters
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.interface import State, current_name, parameter_values
@@ -68,6 +70,11 @@ def pack_inputs(policy: PricingPolicy, state: State, signals: Signals, epoch: in
     return Inputs(head, [raw[at : at + width] for at in range(0, len(raw), width)])
 
 
+def with_limit(head: Mapping[str, Any], limit: MoveLimit) -> dict[str, Any]:
+    """The head of inputs whose decisions the circuit breaker reduced."""
+    return {**head, "breaker": limit.document()}
+
+
 def replay(inputs: Inputs) -> Decisions:
     """Repeat the decisions of these inputs. Raise `ValueError` for an unknown format version."""
     head = inputs.head
@@ -91,7 +98,10 @@ def replay(inputs: Inputs) -> Decisions:
         created_at=_EARLY,
         version=head["version"],
     )
-    return decide(policy, state, signals, head["epoch"])
+    decisions = decide(policy, state, signals, head["epoch"])
+    if "breaker" not in head:
+        return decisions
+    return limit_decisions(decisions, MoveLimit.from_document(head["breaker"]), policy.guardrails.ending)
 
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:

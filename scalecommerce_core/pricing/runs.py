@@ -1,7 +1,7 @@
 """Runs: one execution of a policy over its products per epoch, divided into ranges of products.
 
-All ranges are decided before the first is written, and the circuit breaker judges them as a whole. The status of a
-range is committed together with its effects, so any process can continue a run after another one has died.
+All ranges are decided before the first is written, and the circuit breaker limits their changes as a whole. The status
+of a range is committed together with its effects, so any process can continue a run after another one has died.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ from attrs import define, field, frozen, setters
 
 from scalecommerce_core.domain.errors import Conflict
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
-from scalecommerce_core.pricing.decisions import LARGE, Breaker, Decision, Decisions
+from scalecommerce_core.pricing.breaker import Breaker, Moves, capped_prices, is_large
+from scalecommerce_core.pricing.decisions import Decision, Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
 from scalecommerce_core.pricing.strategy_calls import is_unpriced, unpriced_sentence
@@ -25,7 +26,7 @@ class RunStatus(StrEnum):
     WRITING = "WRITING"
     DONE = "DONE"
     STOPPED = "STOPPED"
-    """The circuit breaker tripped: no price and no policy state was written."""
+    """The circuit breaker of an earlier release stopped the run: no price and no policy state was written."""
     CANCELLED = "CANCELLED"
     """Cancelled, or its policy or all pricing was stopped; prices written before stay."""
     FAILED = "FAILED"
@@ -49,7 +50,7 @@ class DecisionOutcome(StrEnum):
     KEPT = "kept"
     """The decision keeps the price."""
     STAGED = "staged"
-    """The decided change is not written: the run is in progress, was stopped, or is in shadow."""
+    """The decided change is not written: the run is in progress, was cancelled, or is in shadow."""
     WRITTEN = "written"
     SUPERSEDED = "superseded"
     """Not written, because the price or the product was changed after the run had read it."""
@@ -66,7 +67,8 @@ class RunNotReversible(Conflict):
 class Tally:
     """Counts of decisions: all, changes, changes of more than 4 %, and the sum of all relative changes.
 
-    `unpriced` counts decisions for which the strategy proposed no usable price.
+    `unpriced` counts decisions for which the strategy proposed no usable price. `capped_move` is the sum of the
+    relative changes if those of more than 4 % are reduced to 4 % (`breaker.capped_prices`).
     """
 
     decided: int = 0
@@ -74,16 +76,25 @@ class Tally:
     large: int = 0
     total_move: float = 0.0
     unpriced: int = 0
+    capped_move: float = 0.0
 
     @classmethod
-    def of(cls, decisions: Decisions) -> Self:
-        moved = decisions.new - decisions.old
+    def of(cls, decisions: Decisions, policy: PricingPolicy) -> Self:
+        moves = Moves.of(decisions)
+        return cls.of_moves(
+            moves, policy, decided=len(decisions), unpriced=int(np.count_nonzero(is_unpriced(decisions.motive)))
+        )
+
+    @classmethod
+    def of_moves(cls, moves: Moves, policy: PricingPolicy, *, decided: int, unpriced: int) -> Self:
+        """The counts of `decided` decisions, of which `moves` change a price."""
         return cls(
-            len(decisions),
-            int(np.count_nonzero(moved)),
-            int((np.abs(moved) > LARGE * decisions.old).sum()),
-            float((decisions.new / decisions.old - 1.0).sum()),
-            int(np.count_nonzero(is_unpriced(decisions.motive))),
+            decided,
+            int(np.count_nonzero(moves.new != moves.old)),
+            int(np.count_nonzero(is_large(moves.old, moves.new))),
+            float((moves.new / moves.old - 1.0).sum()),
+            unpriced,
+            float((capped_prices(moves, policy.guardrails.ending) / moves.old - 1.0).sum()),
         )
 
     @classmethod
@@ -94,11 +105,12 @@ class Tally:
             sum(tally.large for tally in tallies),
             float(np.sum([tally.total_move for tally in tallies])),
             sum(tally.unpriced for tally in tallies),
+            float(np.sum([tally.capped_move for tally in tallies])),
         )
 
     def breaker(self, policy: PricingPolicy) -> Breaker:
-        """`decisions.check_breaker` computed from the counts alone."""
-        return Breaker.evaluate(policy, self.decided, self.large, self.total_move)
+        """`breaker.check_breaker` computed from the counts alone."""
+        return Breaker.evaluate(policy, self.decided, self.large, self.total_move, self.capped_move)
 
     def sentence(self, policy: PricingPolicy) -> str:
         """The result of the circuit breaker, and the number of decisions without a usable price."""
@@ -162,13 +174,23 @@ class Run:
     status: RunStatus = RunStatus.DECIDING
     finished_at: datetime | None = None
     tally: Tally = Tally()
+    """Counts of the decisions: as decided in the phases DECIDING and WRITING, later after the circuit breaker."""
     written: int = 0
     undone: int = 0
     note: str = ""
+    move_factor: float = 1.0
+    """Share of the decided changes that the circuit breaker left; 1 if it did not reduce all changes."""
+    caps_moves: bool = False
+    """Whether the circuit breaker reduced changes of more than 4 % to 4 %."""
     repetitions: int = 0
     """Number of earlier runs that this run replaced, because they had the same result and changed no price."""
     repeated_since: datetime | None = None
     """Start of the first of these runs; None without `repetitions`."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the circuit breaker reduced changes."""
+        return self.caps_moves or self.move_factor < 1.0
 
     @property
     def superseded(self) -> int:
@@ -224,6 +246,12 @@ class Run:
         self.tally = Tally.sum([part.tally for part in ranges])
         self.written = sum(part.written for part in ranges)
         self.undone = sum(part.undone for part in ranges)
+
+    def begin_writing(self, policy: PricingPolicy) -> None:
+        """Enter the phase WRITING once all ranges are decided; the circuit breaker may reduce the changes."""
+        breaker = self.tally.breaker(policy)
+        self.move_factor, self.caps_moves = breaker.factor, breaker.caps
+        self.status, self.note = RunStatus.WRITING, self.tally.sentence(policy)
 
     def end(self, status: RunStatus, now: datetime, note: str = "") -> None:
         self.status, self.finished_at, self.note = status, now, note

@@ -339,14 +339,35 @@ def test_concurrent_runs_of_two_sellers_change_only_their_own_prices(priced: Pri
         assert [stored.decision.new for stored in decided] == [now[product].price.minor for product in products]
 
 
-def test_the_circuit_breaker_stops_a_run_before_any_price_is_written(priced: PricedMarket) -> None:
+def test_the_circuit_breaker_reduces_the_changes_of_a_run(priced: PricedMarket) -> None:
+    policy = priced.policy(breaker_share=1.0, breaker_mean=0.001, breaker_least=0)
+    preview = priced.repricing.preview(policy)
+    run = priced.repricing.run(policy)
+    assert (run.status, run.caps_moves) == (RunStatus.DONE, False)
+    assert 0 < run.move_factor < 1
+    assert "The circuit breaker limited this run: all changes are" in run.note
+    prices = np.array(list(priced.prices().values()))
+    assert run.written == run.tally.moves == (prices != 1000).sum() > 0
+    assert abs((prices / 1000 - 1).mean()) <= 0.001
+    assert preview.breaker.factor == run.move_factor
+    for inputs, decisions in priced.market.queries.recorded_decisions(run.id):
+        again = replay(inputs)
+        for name in ("product", "old", "new", "guardrails"):
+            assert np.array_equal(getattr(again, name), getattr(decisions, name)), name
+    stored = priced.market.queries.decisions(run.id, PageRequest(PRODUCTS)).rows
+    assert any("breaker" in each.decision.guardrails for each in stored)
+    assert [each.decision.new for each in stored] == [priced.prices()[each.decision.product_id] for each in stored]
+    assert priced.repricing.due() == []
+
+
+def test_a_run_whose_changes_are_limited_to_nothing_updates_the_policy_state(priced: PricedMarket) -> None:
     policy = priced.policy(breaker_share=0.0, breaker_mean=0.0, breaker_least=0)
     run = priced.repricing.run(policy)
-    assert (run.status, run.written) == (RunStatus.STOPPED, 0)
-    assert "breaker tripped, no price is changed" in run.note
+    assert (run.status, run.written, run.move_factor) == (RunStatus.DONE, 0, 0.0)
     assert set(priced.prices().values()) == {1000}
-    assert set(outcomes(priced, run.id)) <= {DecisionOutcome.STAGED, DecisionOutcome.KEPT}
-    assert priced.repricing.due() == []
+    with priced.market.store.begin() as tx:
+        states = [tx.runs.policy_state(policy, block) for block in tx.runs.blocks(policy)]
+    assert sum(0 if state is None else len(state) for state in states) == PRODUCTS
 
 
 def test_shadow_runs_and_previews_change_neither_prices_nor_policy_state(priced: PricedMarket) -> None:

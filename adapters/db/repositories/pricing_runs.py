@@ -24,7 +24,9 @@ from adapters.db.schema import (
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.guardrails import Guardrail
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
@@ -137,18 +139,19 @@ _DELETE_POLICY_STATES: Final = tuple(
 # --- runs
 
 _NUMBERS: Final = next_numbers_statement(run_ids)
-_TALLY: Final = ("decided", "moves", "large", "total_move", "unpriced")
+_TALLY: Final = ("decided", "moves", "large", "total_move", "unpriced", "capped_move")
 _ATTRIBUTES: Final = {"learns": "updates_state"}
 """Attributes of `Run` whose columns have another name."""
 _RUN: Final = (
     "id", "policy_id", "seller_id", "policy_version", "document", "epoch", "trigger", "started_at", "products",
     "is_shadow", "learns", "within", "is_whole", "status", "finished_at", *_TALLY, "written", "undone", "note",
-    "repetitions", "repeated_since",
+    "repetitions", "repeated_since", "move_factor", "caps_moves",
 )  # fmt: skip
 _INSERT_RUN: Final = Insert(pricing_runs, *_RUN)
 _UPDATE_RUN: Final = Update(
-    pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note", "repetitions", "repeated_since"
-)
+    pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note", "repetitions",
+    "repeated_since", "move_factor", "caps_moves",
+)  # fmt: skip
 RUN: Final = select(*(pricing_runs.c[name] for name in _RUN))
 _BY_ID: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
 _LOCK: Final = _BY_ID.with_for_update(key_share=True)
@@ -211,6 +214,28 @@ _COPY_DECISIONS: Final = (
     "COPY pricing_decisions (run_id, product_id, old_price, new_price, wanted, motive, guardrails, priced_at, inputs)"
     " FROM STDIN (FORMAT binary)"
 )
+_STAGED_MOVES: Final = binary_arrays_statement(
+    ["product", "old", "new", "minor_per_unit"],
+    f"""
+        SELECT product_id, old_price, new_price, {minor_per_unit("products.currency")}
+        FROM pricing_decisions JOIN products ON products.id = product_id
+        WHERE run_id = %(run)s AND product_id BETWEEN %(first)s AND %(last)s AND new_price <> old_price
+        ORDER BY product_id
+    """,  # noqa: S608 - no values in it
+)
+_LIMIT_MOVES: Final = text(
+    f"""
+    UPDATE pricing_decisions SET new_price = given.price, guardrails = guardrails | {Guardrail.BREAKER.value}
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:prices AS bigint[])) AS given(id, price)
+    WHERE run_id = :run AND product_id = given.id AND new_price <> given.price
+    """  # noqa: S608 - no values in it
+)
+_LIMIT_RANGE: Final = text(
+    """
+    UPDATE pricing_ranges SET head = head || jsonb_build_object('breaker', CAST(:limit AS jsonb))
+    WHERE run_id = :run AND number = :number
+    """
+).bindparams(bindparam("limit", type_=JSONB))
 # Locks the rows in id order, then writes prices, price history and events in one statement.
 _CHANGE_PRICES: Final = """
     WITH target AS MATERIALIZED (
@@ -417,6 +442,14 @@ class PostgresRunRepository:
     def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
         state, groups = self._sql.fetch_binary(_STAGED_STATE, {"run": part.run_id, "number": part.number}) or ()
         return PolicyState.from_bytes(state), {CategoryId(category): values for category, values in groups}
+
+    def staged_moves(self, part: Range) -> Moves:
+        return Moves(*self._columns(_STAGED_MOVES, {"run": part.run_id, "first": part.first, "last": part.last}))
+
+    def limit_moves(self, part: Range, moves: Moves, limit: MoveLimit) -> None:
+        given = {"ids": id_array(moves.product.tolist()), "prices": id_array(moves.new.tolist())}
+        self._sql.execute(_LIMIT_MOVES, {"run": part.run_id, **given})
+        self._sql.execute(_LIMIT_RANGE, {"run": part.run_id, "number": part.number, "limit": limit.document()})
 
     def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
         given = {"policy": run.policy_id, "per_cost": run.min_price_per_cost}

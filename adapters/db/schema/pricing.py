@@ -121,6 +121,10 @@ pricing_runs: Final = Table(
     Column("repetitions", BigInteger, nullable=False, server_default=text("0")),
     Column("repeated_since", Moment),
     Column("is_replaced", Boolean, nullable=False, server_default=text("false")),
+    Column("capped_move", Double, nullable=False, server_default=text("0")),
+    # How the circuit breaker reduced the changes.
+    Column("move_factor", Double, nullable=False, server_default=text("1")),
+    Column("caps_moves", Boolean, nullable=False, server_default=text("false")),
     one_of("status", RunStatus),
     one_of("trigger", Trigger),
     Index("pricing_runs_policy_id_id_idx", "policy_id", "id"),
@@ -163,6 +167,7 @@ pricing_ranges: Final = Table(
     # The policy state and category parameters to store once the range is written.
     Column("memory", LargeBinary),
     Column("groups", JSONB),
+    Column("capped_move", Double, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("run_id", "number"),
     one_of("status", RangeStatus),
     postgresql_with={"fillfactor": "50"},

@@ -338,7 +338,9 @@ class PricingPolicyResource:
                 policy=policy.id,
                 looked_at=len(decisions),
                 moves=sum(decision.moves for decision in decisions),
-                would_stop=preview.breaker.tripped,
+                would_limit=preview.breaker.acts,
+                move_factor=preview.breaker.factor,
+                caps_moves=preview.breaker.caps,
                 sentence=preview.sentence,
                 decisions=decision_schemas,
             )

@@ -105,21 +105,27 @@ class StoredDecisionSchema(DecisionSchema):
 
 
 class PreviewSchema(msgspec.Struct):
-    """`looked_at` counts decisions, `moves` those that change a price. `would_stop` is true if the circuit breaker
-    would stop this run; `sentence` gives the reason, and the number of decisions without a usable proposal.
+    """`looked_at` counts decisions, `moves` those that change a price. `would_limit` is true if the circuit breaker
+    would limit this run; the decisions are those after it, with changes multiplied by `move_factor`, after those of
+    more than 4 % were reduced to 4 % if `caps_moves` is true. `sentence` gives the reason, and the number of decisions
+    without a usable proposal.
     """
 
     policy: int
     looked_at: int
     moves: int
-    would_stop: bool
+    would_limit: bool
+    move_factor: float
+    caps_moves: bool
     sentence: str
     decisions: list[DecisionSchema]
 
 
 class RunSchema(msgspec.Struct):
     """`products` counts the products in the run, `written` the changed prices, `undone` those rolled back, and
-    `unpriced` the decisions without a usable proposal. `note` describes how the run ended, and errors. A scheduled run
+    `unpriced` the decisions without a usable proposal. The circuit breaker multiplied all changes by `move_factor`,
+    after it reduced those of more than 4 % to 4 % if `caps_moves` is true; 1 and false in a run that it did not limit.
+    `note` describes how the run ended, and errors. A scheduled run
     that changed no price replaces the preceding runs with the same result: `repetitions` counts them, and
     `repeated_since` is the start of the first of them, null if there are none.
     """
@@ -138,6 +144,8 @@ class RunSchema(msgspec.Struct):
     written: int
     undone: int
     unpriced: int
+    move_factor: float
+    caps_moves: bool
     note: str
     started_at: datetime
     finished_at: datetime | None
@@ -262,6 +270,8 @@ def to_run_schema(run: Run) -> RunSchema:
         written=run.written,
         undone=run.undone,
         unpriced=run.tally.unpriced,
+        move_factor=run.move_factor,
+        caps_moves=run.caps_moves,
         note=run.note,
         started_at=run.started_at,
         finished_at=run.finished_at,

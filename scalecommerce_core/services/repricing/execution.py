@@ -1,4 +1,4 @@
-"""Execution of pricing runs: decide all ranges, check the circuit breaker, write all ranges; or roll them back.
+"""Execution of pricing runs: decide all ranges, apply the circuit breaker, write all ranges; or roll them back.
 
 Any number of processes may work on one run, and each may die at any time: a range changes its status in the transaction
 of its effects. Each step is one transaction of bounded size.
@@ -9,9 +9,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
+from attrs import evolve
+
 from scalecommerce_core.domain.errors import ConnectionLost, Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import RunId
 from scalecommerce_core.ports import Transaction
+from scalecommerce_core.pricing.breaker import limited_prices, range_limit
 from scalecommerce_core.pricing.runs import IN_PROGRESS, Range, RangeStatus, Run, RunStatus, Tally
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.progress import Progress, no_progress
@@ -128,12 +131,14 @@ class Execution(RepricingBase):
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise _StrategyError(f"{type(error).__name__}: {error}") from error
         part.status, part.decided_at = RangeStatus.DECIDED, self._clock.now()
-        part.tally = Tally.of(result.decisions)
+        part.tally = Tally.of(result.decisions, policy)
         tx.runs.stage_decisions(part, result)
 
     def _write(self, tx: Transaction, run: Run, part: Range) -> None:
         part.status = RangeStatus.WRITTEN
         at = self._later_than(part.decided_at)
+        if run.is_limited:
+            _limit_moves(tx, run, part)
         if not run.is_shadow:
             part.written_at = at
             part.written = len(tx.runs.apply_prices(run, part, at))
@@ -151,7 +156,7 @@ class Execution(RepricingBase):
     def _advance(self, run_id: RunId) -> RunStep:
         """Bring the run into its next phase once all ranges of the present phase are processed.
 
-        From deciding to writing if the circuit breaker allows it, otherwise to STOPPED; from writing to DONE.
+        From deciding to writing, with the limits of the circuit breaker; from writing to DONE.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
@@ -204,15 +209,19 @@ def _is_stopped(tx: Transaction, run: Run) -> bool:
     return policy is None or not policy.is_active or tx.policies.is_stopped()
 
 
+def _limit_moves(tx: Transaction, run: Run, part: Range) -> None:
+    """Replace the staged prices of a range by those that the circuit breaker allows."""
+    policy, moves = policy_of(run), tx.runs.staged_moves(part)
+    limit = range_limit(run.tally.breaker(policy), policy, moves, prices=part.tally.decided, epoch=run.epoch)
+    moves = evolve(moves, new=limited_prices(moves, limit, policy.guardrails.ending, run.epoch))
+    tx.runs.limit_moves(part, moves, limit)
+    part.tally = Tally.of_moves(moves, policy, decided=part.tally.decided, unpriced=part.tally.unpriced)
+
+
 def _close_phase(run: Run, ranges: Sequence[Range], now: datetime) -> None:
     run.sum_ranges(ranges)
     if run.status is RunStatus.DECIDING:
-        policy = policy_of(run)
-        note = run.tally.sentence(policy)
-        if run.tally.breaker(policy).tripped:
-            run.end(RunStatus.STOPPED, now, note)
-        else:
-            run.status, run.note = RunStatus.WRITING, note
+        run.begin_writing(policy_of(run))
     elif run.status is RunStatus.WRITING:
         run.end(RunStatus.DONE, now, run.note)
     else:

@@ -11,7 +11,8 @@ from scalecommerce_core.domain.errors import Invalid, NotFound, TransactionAbort
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate, Transaction
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.decisions import Breaker, Decision, Decisions
+from scalecommerce_core.pricing.breaker import Breaker, Moves, limit_decisions, range_limit
+from scalecommerce_core.pricing.decisions import Decision, Decisions
 from scalecommerce_core.pricing.interface import known_strategies
 from scalecommerce_core.pricing.observation import pool_state
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -41,14 +42,17 @@ POOLING_INTERVAL: Final = 4
 
 @frozen
 class Preview:
-    """The decisions that a run would make now; nothing is stored. `parts` hold them in order of product id."""
+    """The decisions that a run would make now; nothing is stored.
+
+    `parts` hold them in order of product id, after the circuit breaker.
+    """
 
     policy: PricingPolicy
     parts: Sequence[Decisions]
     breaker: Breaker
 
     sentence: str
-    """Whether the circuit breaker would stop the run, and for how many products there was no usable proposal."""
+    """How the circuit breaker would limit the run, and for how many products there was no usable proposal."""
 
     @property
     def looked_at(self) -> int:
@@ -166,7 +170,7 @@ class Planning(RepricingBase):
         only: Selection = EVERYTHING,
         progress: Progress = no_progress,
     ) -> Preview:
-        """The decisions that a run would make now, and whether the circuit breaker would stop it; nothing is stored.
+        """The decisions that a run would make now, after the circuit breaker; nothing is stored.
 
         A `PricingPolicy` may be edited or not stored at all; the policy state stored under its id is used. Inactive
         policies can be previewed, too. Raise `NotFound`, `StrategyUnknown`, `StrategyFailed`, and `Invalid` for a
@@ -188,8 +192,11 @@ class Planning(RepricingBase):
                 decided.append(decide(tx, context, part.block, bounds, epoch=epoch, now=self._clock.now()).decisions)
             done += part.products
             progress("deciding", done, total)
-        tally = Tally.sum([Tally.of(each) for each in decided])
-        return Preview(chosen, decided, tally.breaker(chosen), tally.sentence(chosen))
+        tally = Tally.sum([Tally.of(each, chosen) for each in decided])
+        breaker = tally.breaker(chosen)
+        if breaker.acts:
+            decided = [_limited(each, chosen, breaker) for each in decided]
+        return Preview(chosen, decided, breaker, tally.sentence(chosen))
 
     def _ranges(
         self, tx: Transaction, context: RunContext, only: Selection, epoch: int, *, split_blocks: bool
@@ -209,6 +216,11 @@ class Planning(RepricingBase):
             return parts
         # Blocks stay as they are stored, so ranges must not end within a block.
         return split_into_ranges(products, blocks, max(self._block, len(products))) if blocks else parts
+
+
+def _limited(decisions: Decisions, policy: PricingPolicy, breaker: Breaker) -> Decisions:
+    limit = range_limit(breaker, policy, Moves.of(decisions), prices=len(decisions), epoch=decisions.epoch)
+    return limit_decisions(decisions, limit, policy.guardrails.ending)
 
 
 def _decided_in(tx: Transaction, policy_id: PolicyId, block: int, epoch: int) -> Whole:

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import Duplicate, Store
+from scalecommerce_core.pricing.breaker import MoveLimit
 from scalecommerce_core.pricing.observation import RangeResult, decide_range
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
@@ -72,7 +73,7 @@ class SellerWithRuns:
             )
             old = result.decisions.old
             result = evolve(result, decisions=evolve(result.decisions, new=old - old + NEW_PRICE))
-            part.status, part.decided_at, part.tally = RangeStatus.DECIDED, NOW, Tally.of(result.decisions)
+            part.status, part.decided_at, part.tally = RangeStatus.DECIDED, NOW, Tally.of(result.decisions, self.policy)
             tx.runs.stage_decisions(part, result)
         return part, result
 
@@ -226,6 +227,28 @@ class RunListsContract:
         assert queries.runs(pricing.seller, PageRequest()).rows == (new, old)
         assert queries.runs(None, PageRequest(), policy_id=other.policy.id).rows == (of_other,)
         assert queries.runs(other.seller, PageRequest(), policy_id=pricing.policy.id).rows == ()
+
+    def test_staged_prices_can_be_limited(self, store: Store, queries: Queries) -> None:
+        pricing = SellerWithRuns(store)
+        limited, other = pricing.products
+        run = pricing.begin()
+        part, result = pricing.stage_range(run)
+        pricing.stage_range(run)
+        limit = MoveLimit(0.25, caps=True, direction=1, turn=0.1, against_turn=1.0, large_turn=1 / 3)
+        with store.begin() as tx:
+            moves = tx.runs.staged_moves(part)
+            assert (moves.product.tolist(), moves.old.tolist(), moves.new.tolist()) == ([limited], [PRICE], [NEW_PRICE])
+            assert moves.minor_per_unit.tolist() == [100]
+            tx.runs.limit_moves(part, evolve(moves, new=moves.new - 30), limit)
+        with store.begin() as tx:
+            assert tx.runs.staged_moves(part).new.tolist() == [NEW_PRICE - 30]
+        recorded = list(queries.recorded_decisions(run.id))
+        assert [inputs.head.get("breaker") for inputs, _ in recorded] == [limit.document(), None]
+        assert recorded[0][0].rows == result.inputs.rows
+        assert [decisions.new.tolist() for _, decisions in recorded] == [[NEW_PRICE - 30], [NEW_PRICE]]
+        assert ["breaker" in decisions[0].guardrails for _, decisions in recorded] == [True, False]
+        assert pricing.apply(run, part) == [limited]
+        assert (pricing.price(limited), pricing.price(other)) == (NEW_PRICE - 30, PRICE)
 
     def test_decisions_show_what_became_of_them(self, store: Store, queries: Queries) -> None:
         pricing = SellerWithRuns(store)

@@ -18,13 +18,15 @@ from scalecommerce_core.domain.product import REVERSALS, PriceCause, Product
 from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.guardrails import Guardrail
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
-from scalecommerce_core.pricing.replay import Inputs
+from scalecommerce_core.pricing.replay import Inputs, with_limit
 from scalecommerce_core.pricing.runs import (
     IN_PROGRESS,
     UNFINISHED,
@@ -317,6 +319,22 @@ class MemoryRuns:
         staged = self._tables.staged.get((part.run_id, part.number))
         assert staged is not None
         return staged
+
+    def staged_moves(self, part: Range) -> Moves:
+        return Moves.of(self._staged(part).result.decisions)
+
+    def limit_moves(self, part: Range, moves: Moves, limit: MoveLimit) -> None:
+        staged = self._staged(part)
+        decisions, inputs = staged.result.decisions, staged.result.inputs
+        new, acted = decisions.new.copy(), decisions.guardrails.copy()
+        new[np.searchsorted(decisions.product, moves.product)] = moves.new
+        acted[new != decisions.new] |= Guardrail.BREAKER.value
+        result = evolve(
+            staged.result,
+            decisions=evolve(decisions, new=new, guardrails=acted),
+            inputs=evolve(inputs, head=with_limit(inputs.head, limit)),
+        )
+        self._tables.staged.put((part.run_id, part.number), evolve(staged, result=result))
 
     def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
         staged = self._staged(part)

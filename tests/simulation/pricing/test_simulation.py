@@ -9,7 +9,8 @@ import pytest
 
 from scalecommerce_core.pricing import anomalies
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.decisions import check_breaker, decide
+from scalecommerce_core.pricing.breaker import check_breaker
+from scalecommerce_core.pricing.decisions import decide
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
@@ -162,7 +163,7 @@ def test_a_learning_catalog_rarely_trips_the_breaker(policy: Any) -> None:
         if epoch:
             state = policy.update(state, seen)
         decisions = decide(chosen, state, seen, epoch)
-        tripped += check_breaker(chosen, [decisions]).tripped
+        tripped += check_breaker(chosen, [decisions]).acts
         market.sell(decisions.new)
         seen = market.signals()
     assert tripped <= 2

@@ -9,7 +9,7 @@ import pytest
 
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
-from scalecommerce_core.pricing.decisions import Decision, check_breaker, decide
+from scalecommerce_core.pricing.decisions import Decision, decide
 from scalecommerce_core.pricing.guardrails import Guardrails, guardrail_names
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, Proposal, parameter_values
 from scalecommerce_core.pricing.learning import ElasticityLearning
@@ -143,49 +143,6 @@ def test_a_strategy_with_unusable_prices_changes_nothing() -> None:
     look = signals()
     with pytest.raises(StrategyFailed, match="2 prices for 1 products"):
         decide(chosen, chosen.strategy().start(look, {}), look, 0, strategy=wishing(np.array([1.0, 2.0])))
-
-
-# --- the catalogue breaker
-
-
-def run_of(*moves: float) -> Any:
-    seen = signals(price=np.full(len(moves), 10_000), reference=10_000, cost=0)
-    chosen = policy(guardrails={"step": 0.5, "day_range": 0.9, "month_range": 0.9, "breaker_least": 0})
-    return chosen, decide(
-        chosen, chosen.strategy().start(seen, {}), seen, 0, strategy=wishing(10_000 * (1 + np.array(moves)))
-    )
-
-
-@pytest.mark.parametrize(
-    ("moves", "tripped"),
-    [
-        ([0.05] * 3 + [-0.05] * 0 + [-0.02] * 7, False),
-        ([0.05] * 4 + [-0.02] * 6, True),
-        ([0.04] * 5 + [-0.04] * 5, False),
-        ([0.0201] * 10, True),
-        ([0.0199] * 10, False),
-        ([-0.025] * 10, True),
-        ([0.0], False),
-    ],
-)
-def test_the_circuit_breaker_trips_on_large_shares_and_means(moves: list[float], tripped: bool) -> None:
-    chosen, decisions = run_of(*moves)
-    broken = check_breaker(chosen, [decisions])
-    assert broken.tripped == tripped
-    assert ("no price is changed" in broken.sentence) == tripped
-    chosen, other = run_of(*moves[1:]) if len(moves) > 1 else (chosen, decisions)
-    assert check_breaker(chosen, [other, run_of(*moves[:1])[1]]).tripped == tripped
-
-
-@pytest.mark.parametrize(("prices", "tripped"), [(1, False), (49, False), (50, True)])
-def test_the_circuit_breaker_ignores_runs_with_few_prices(prices: int, tripped: bool) -> None:
-    """The breaker does not apply to a single product: its change alone is the mean of all changes."""
-    _, decisions = run_of(*[0.04] * prices)
-    assert check_breaker(policy(), [decisions]).tripped == tripped
-
-
-def test_a_run_without_prices_does_not_trip_the_breaker() -> None:
-    assert not check_breaker(policy(), []).tripped
 
 
 # --- replay
