@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from adapters.cli.csv_files import open_csv
+from adapters.cli.csv_files import TextEncoding, open_csv
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
@@ -61,6 +61,7 @@ def products(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the file, but write nothing.", show_default=False)
     ] = False,
+    encoding: Annotated[TextEncoding, typer.Option(help="Encoding of the file.")] = TextEncoding.UTF_8,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,7 +78,7 @@ def products(
     imported; exits with 1 if there were errors.
     """
     runtime: Runtime = ctx.obj
-    with runtime.open(data) as opened, open_csv(file, KNOWN) as table:
+    with runtime.open(data) as opened, open_csv(file, KNOWN, encoding=encoding) as table:
         work = ProductImport(opened.market, find_account(opened.market, seller), dry_run=dry_run)
         try:
             with progress_bars("Nothing was written." if dry_run else ON_INTERRUPT, quiet=as_json) as progress:

@@ -20,6 +20,8 @@ class SalesLines:
     """Number of the day or week; any integers that increase with time, for example seconds since 1970."""
     units: Floats
     price: Floats
+    orders: Floats | None = None
+    """Number of orders that a line sums up; None if unknown."""
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -45,10 +47,13 @@ class Panel:
     price: Floats
     group: Whole
     """Group of each cell (not of each row)."""
+    orders: Floats | None = None
 
     @classmethod
-    def of(cls, lines: SalesLines, *, periods_in_one: int = 1) -> Self:
-        """Aggregate lines; rows without sales or without a price are left out, because the model uses logarithms."""
+    def of(cls, lines: SalesLines, *, periods_in_one: int = 1, unsold: bool = False) -> Self:
+        """Aggregate lines. Rows without sales are left out, because regressions use logarithms; with `unsold`, those
+        with a price stay.
+        """
         _, cell_of_line = np.unique(lines.cell, return_inverse=True)
         _, group_of_line = np.unique(lines.group, return_inverse=True)
         bucket = lines.days() // periods_in_one
@@ -56,10 +61,18 @@ class Panel:
         units = np.bincount(where, weights=lines.units, minlength=len(keys)).astype(np.float64)
         revenue = np.bincount(where, weights=lines.units * lines.price, minlength=len(keys)).astype(np.float64)
         kept = (units > 0) & (revenue > 0)
+        price = revenue / np.where(units > 0, units, 1.0)
+        if unsold:
+            count = np.bincount(where, minlength=len(keys))
+            price = np.where(units > 0, price, np.bincount(where, weights=lines.price, minlength=len(keys)) / count)
+            kept = (units >= 0) & (price > 0)
+        orders = None
+        if lines.orders is not None:
+            orders = np.bincount(where, weights=lines.orders, minlength=len(keys)).astype(np.float64)[kept]
         group = np.zeros(int(cell_of_line.max(initial=-1)) + 1, dtype=np.int64)
         group[cell_of_line] = group_of_line
         cell, period = cell_of_line[keys], bucket[keys]
-        return cls(cell[kept], period[kept], units[kept], revenue[kept] / units[kept], group)
+        return cls(cell[kept], period[kept], units[kept], price[kept], group, orders)
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -69,7 +82,8 @@ class Panel:
         return len(self.group)
 
     def rows(self, chosen: Flags) -> "Panel":
-        return Panel(self.cell[chosen], self.period[chosen], self.units[chosen], self.price[chosen], self.group)
+        orders = None if self.orders is None else self.orders[chosen]
+        return Panel(self.cell[chosen], self.period[chosen], self.units[chosen], self.price[chosen], self.group, orders)
 
 
 def distinct_pairs(first: Whole, second: Whole) -> tuple[Whole, Whole]:

@@ -7,23 +7,31 @@ were not charged, because the sales at those prices are unknown.
 from typing import Final
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, field, frozen
 
-from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.evaluation.demand_curve import DemandCurve, demand_curve, median_group
+from scalecommerce_core.pricing.evaluation.effects import Slope
 from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
-from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines, distinct_pairs
+from scalecommerce_core.pricing.evaluation.filter_forecast import MOST_PERIODS, Predictions, predict_one_ahead
+from scalecommerce_core.pricing.evaluation.objections import (
+    LEAST_PERIODS,
+    LEAST_ROWS,
+    MOST_FLAT,
+    Objection,
+    find_objections,
+)
+from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines
+from scalecommerce_core.pricing.evaluation.price_changes import PriceChanges, study_price_changes
+from scalecommerce_core.pricing.evaluation.quantity_discounts import QuantityDiscounts, study_quantity_discounts
+from scalecommerce_core.pricing.learning import ElasticityLearning
 
-LEAST_ROWS: Final = 100
-LEAST_PERIODS: Final = 10
 FLAT: Final = 0.02
 """A cell has a flat price if its standard deviation divided by its mean is less than this."""
-MOST_FLAT: Final = 0.8
-"""Largest permitted share of cells with a flat price."""
-MOST_MIXED: Final = 0.05
-"""Largest permitted share of cells' days with several prices, among those with several sales, if prices fall with the
-quantity (quantity discounts)."""
-SURE: Final = 3.0
-"""Standard errors from 0 at which the slope of price on quantity counts as significant."""
+MOST_WAPE: Final = 10.0
+"""Largest WAPE that is reported: predictions can be wrong by any factor, which says nothing more."""
+MOST_DISPERSION: Final = 100.0
+"""Largest value of the strategies' parameter `dispersion`."""
 _SPARSE_RATIO: Final = 50
 """Largest usual ratio of all periods to periods with rows; a larger ratio suggests that periods are neither days nor
 weeks."""
@@ -34,7 +42,7 @@ class Errors:
     """Errors on held-back rows.
 
     `log_rmse` is the root mean square error of log units; `wape`, the weighted absolute percentage error, is the sum of
-    absolute errors in units divided by the sum of units.
+    absolute errors in units divided by the sum of units, at most `MOST_WAPE`.
     """
 
     log_rmse: float
@@ -43,7 +51,7 @@ class Errors:
 
 @frozen
 class Forecast:
-    """Errors of three models, trained on earlier and tested on later periods.
+    """Errors of three regressions, trained on earlier and tested on later periods.
 
     `without_price` uses no elasticity, `alone` the elasticity of each cell, `shrunk` those shrunk to categories.
     """
@@ -53,6 +61,26 @@ class Forecast:
     without_price: Errors
     alone: Errors
     shrunk: Errors
+
+
+@frozen
+class FilterForecast:
+    """Errors of the demand filter of `elasticity_learning`, which predicts each test period from all earlier ones.
+
+    `without_price` is the same filter if it takes all prices as equal. `adjusted` is the filter with the parameter
+    `dispersion` as measured in the training periods.
+    """
+
+    test_rows: int
+    without_price: Errors
+    with_price: Errors
+    adjusted: Errors
+    dispersion: float
+    """The parameter of `adjusted`."""
+    gain: Slope
+    """Share of the squared errors of log units (plus 1/2) that prices remove, and its standard error over periods."""
+    elasticity_median: float
+    """Median of the filter's estimates after the last period."""
 
 
 @frozen
@@ -70,14 +98,34 @@ class EvaluationReport:
     negative_share: float | None
     flat_share: float
     """Share of cells with a flat price."""
-    mixed_share: float
-    """Share of cells' days with several prices, among those with several sales."""
-    quantity_slope: float
-    """Slope of log price on log units among sales of the same cell and day."""
+    autocorrelation: float
+    """Correlation of the categories' mean errors in successive periods."""
+    has_period_effects: bool
+    """Whether the regression had an effect for each category and period, because the level of demand drifts."""
+    dispersion: float
+    """Variance of units divided by their expectation, in the median cell."""
+    price_changes: PriceChanges
+    quantity_discounts: QuantityDiscounts
     forecast: Forecast | None
     cold_start: Forecast | None
-    objections: tuple[str, ...]
+    filter_forecast: FilterForecast | None
+    objections: tuple[Objection, ...]
     """Reasons not to estimate elasticities from the data; empty if there are none."""
+    _panel: Panel = field(eq=False, repr=False)
+    _fit: Elasticities = field(eq=False, repr=False)
+
+    @property
+    def median_group(self) -> int:
+        """The category (by its place among the sorted numbers) with the median elasticity."""
+        return median_group(self._panel, self._fit)
+
+    def curve_of_group(self, group: int) -> DemandCurve:
+        """Observed and fitted demand of a category, by its place among the sorted numbers."""
+        return demand_curve(self._panel, self._fit, self._panel.group == group)
+
+    def curve_of_cell(self, cell: int) -> DemandCurve:
+        """Observed and fitted demand of a cell, by its place among the sorted numbers."""
+        return demand_curve(self._panel, self._fit, np.arange(self._panel.cells) == cell)
 
     @property
     def supports_learning(self) -> bool:
@@ -94,67 +142,76 @@ class EvaluationReport:
         )
 
     @property
+    def tuning(self) -> str:
+        """A better value of the parameter `dispersion` for policies on such data; empty if the default is good."""
+        found = self.filter_forecast
+        if found is None or self.dispersion <= 2.0 or found.adjusted.log_rmse >= 0.98 * found.with_price.log_rmse:
+            return ""
+        return (
+            f"Sales vary {_times(self.dispersion)} times as much as a Poisson distribution. A policy with the parameter"
+            f" dispersion = {found.dispersion:g} predicts them better than with the default."
+        )
+
+    @property
     def verdict(self) -> str:
         if self.supports_learning:
             return "These data are suitable: the elasticities are plausible and predict later sales."
-        return f"These data are not suitable for estimating elasticities: {' '.join(self.objections)}"
+        reasons = " ".join(str(objection) for objection in self.objections)
+        return f"These data are not suitable for estimating elasticities: {reasons}"
 
 
 def evaluate_panel(
-    lines: SalesLines, *, periods_in_one: int = 1, held_back: float = 0.2, cold_periods: int = 8
+    lines: SalesLines,
+    *,
+    periods_in_one: int = 1,
+    held_back: float = 0.2,
+    cold_periods: int = 8,
+    period_days: float = 7.0,
 ) -> EvaluationReport:
     """Evaluate sales: train on the first periods, test on the last ones (`held_back` is their share).
 
     `lines.period` has the finest available resolution, days for order lines; the model combines `periods_in_one` of
-    them into one period. `cold_periods` is the number of training periods of the second test.
+    them into one period of `period_days` days. `cold_periods` is the number of training periods of the second test.
     """
     panel = Panel.of(lines, periods_in_one=periods_in_one)
     span = int(panel.period.max(initial=-1)) + 1
     periods = len(np.unique(panel.period))
     flat = _flat_share(panel)
-    mixed, slope, t = _quantity_discounts(lines)
     end = int((1.0 - held_back) * span)
     enough = len(panel) >= LEAST_ROWS and periods >= LEAST_PERIODS
     forecast = _forecast(panel, 0, end) if enough else None
     cold = _forecast(panel, end - cold_periods, end) if enough and end > cold_periods else None
     trained = Elasticities.of(panel.rows(panel.period < end) if enough else panel)
+    one_ahead = (
+        _filter_forecast(lines, periods_in_one, held_back, period_days, trained.dispersion) if forecast else None
+    )
     # Cells whose price never changed have the elasticity of their category.
     slopes = trained.shrunk[trained.known]
     found = flat <= MOST_FLAT and bool((trained.informed & trained.known).any())
     negative = float((slopes < 0).mean()) if found else None
-
-    objections = []
-    if not enough:
-        objections.append(
-            f"There are {len(panel)} rows in {periods} periods; at least {LEAST_ROWS} in {LEAST_PERIODS} are needed."
-        )
-    if mixed > MOST_MIXED and slope < 0 and t < -SURE:
-        objections.append(
-            f"Prices depend on the quantity bought: {mixed:.0%} of a product's days with several sales have several"
-            " prices, and larger orders pay less. Such a price is an effect of demand, not its cause."
-        )
-    if flat > MOST_FLAT:
-        objections.append(
-            f"The prices of {flat:.0%} of the cells hardly change, so the effect of other prices is unknown."
-        )
-    if enough and negative is not None and negative < 0.9:
-        objections.append(
-            f"Only {negative:.0%} of the elasticities are negative: something else changes together with prices."
-        )
-    if forecast is not None and forecast.shrunk.log_rmse >= forecast.without_price.log_rmse and flat <= MOST_FLAT:
-        objections.append("Prices do not improve predictions of later sales.")
-    if enough and not found and flat <= MOST_FLAT:
-        objections.append(
-            "Prices vary too little compared with sales: no elasticity can be distinguished from random variation."
-        )
+    changes, discounts = study_price_changes(panel, drifts=trained.drifts), study_quantity_discounts(lines, panel)
+    objections = find_objections(
+        rows=len(panel), periods=periods, flat_share=flat, negative_share=negative, trained=trained,
+        price_changes=changes, quantity_discounts=discounts, gain=one_ahead.gain if one_ahead else None,
+    )  # fmt: skip
     low, median, high = np.percentile(slopes, [25, 50, 75]).tolist() if found else [0.0] * 3
     return EvaluationReport(
         rows=len(panel), cells=int(trained.known.sum()), groups=len(trained.group_mean), periods=periods, span=span,
         elasticity_median=median if found else None, elasticity_quartiles=(low, high) if found else None,
-        negative_share=negative,
-        flat_share=flat, mixed_share=mixed, quantity_slope=slope, forecast=forecast, cold_start=cold,
-        objections=tuple(objections),
+        negative_share=negative, flat_share=flat, autocorrelation=trained.autocorrelation,
+        has_period_effects=trained.drifts, dispersion=trained.dispersion, price_changes=changes,
+        quantity_discounts=discounts, forecast=forecast, cold_start=cold, filter_forecast=one_ahead,
+        objections=objections, panel=panel.rows(panel.period < end) if enough else panel, fit=trained,
     )  # fmt: skip
+
+
+def _times(dispersion: float) -> str:
+    return f"{dispersion:.1f}" if dispersion <= MOST_DISPERSION else f"more than {MOST_DISPERSION:.0f}"
+
+
+def usable_dispersion(measured: float) -> float:
+    """The measured dispersion as a value of the parameter `dispersion`."""
+    return round(float(np.clip(measured, 1.0, MOST_DISPERSION)), 1)
 
 
 def _forecast(panel: Panel, begin: int, end: int) -> Forecast | None:
@@ -166,17 +223,67 @@ def _forecast(panel: Panel, begin: int, end: int) -> Forecast | None:
     return Forecast(
         train_periods=end - begin,
         test_rows=len(test),
-        without_price=_errors(fit.predict_log_units(test, np.zeros_like(fit.alone)), test),
-        alone=_errors(fit.predict_log_units(test, fit.alone), test),
-        shrunk=_errors(fit.predict_log_units(test, fit.shrunk), test),
+        without_price=_errors(fit.predict_log_units(test, np.zeros_like(fit.alone)), test.units),
+        alone=_errors(fit.predict_log_units(test, fit.alone), test.units),
+        shrunk=_errors(fit.predict_log_units(test, fit.shrunk), test.units),
     )
 
 
-def _errors(predicted: Floats, test: Panel) -> Errors:
-    misses = predicted - np.log(test.units)
+def _filter_forecast(
+    lines: SalesLines, periods_in_one: int, held_back: float, period_days: float, dispersion: float
+) -> FilterForecast | None:
+    span = int(lines.days().max(initial=0)) // periods_in_one + 1
+    together = -(-span // MOST_PERIODS)
+    panel = Panel.of(lines, periods_in_one=periods_in_one * together, unsold=True)
+    end = int((1.0 - held_back) * (int(panel.period.max(initial=-1)) + 1))
+    usual = ElasticityLearning()
+
+    def run(strategy: ElasticityLearning, *, without_price: bool = False) -> Predictions:
+        return predict_one_ahead(
+            panel, strategy, end=end, period_days=period_days * together, without_price=without_price
+        )
+
+    with_price = run(usual)
+    if not len(with_price.rows):
+        return None
+    without_price = run(usual, without_price=True)
+    adjusted = run(evolve(usual, dispersion=usable_dispersion(dispersion)))
+    units = panel.units[with_price.rows]
+    sold = units > 0
+    if not sold.any():
+        return None
+    return FilterForecast(
+        test_rows=len(units),
+        without_price=_errors(np.log(without_price.units), units),
+        with_price=_errors(np.log(with_price.units), units),
+        adjusted=_errors(np.log(adjusted.units), units),
+        dispersion=usable_dispersion(dispersion),
+        gain=_gain(units, with_price.units, without_price.units, panel.period[with_price.rows]),
+        elasticity_median=float(np.median(with_price.elasticity)),
+    )
+
+
+def _errors(predicted: Floats, units: Floats) -> Errors:
+    """`predicted` are log units. Rows without sales count for WAPE only."""
+    sold = units > 0
+    misses = predicted[sold] - np.log(units[sold])
     with np.errstate(over="ignore"):
-        wape = float(np.abs(np.exp(predicted) - test.units).sum() / test.units.sum())
-    return Errors(float(np.sqrt(np.mean(misses**2))), wape)
+        wape = float(np.abs(np.exp(predicted) - units).sum() / units.sum())
+    return Errors(float(np.sqrt(np.mean(misses**2))), min(wape, MOST_WAPE))
+
+
+def _gain(units: Floats, with_price: Floats, without_price: Floats, period: Whole) -> Slope:
+    def squared(predicted: Floats) -> Floats:
+        missed: Floats = (np.log(predicted + 0.5) - np.log(units + 0.5)) ** 2
+        return missed
+
+    _, at = np.unique(period, return_inverse=True)
+    usual = np.bincount(at, weights=squared(without_price))
+    removed = usual - np.bincount(at, weights=squared(with_price))
+    total = max(float(usual.sum()), 1e-12)
+    share = float(removed.sum()) / total
+    error = float(np.sqrt(((removed - share * usual) ** 2).sum())) / total
+    return Slope(share, error * float(np.sqrt(len(usual) / max(len(usual) - 1, 1))))
 
 
 def _flat_share(panel: Panel) -> float:
@@ -185,32 +292,3 @@ def _flat_share(panel: Panel) -> float:
     around = np.bincount(panel.cell, weights=(panel.price - mean[panel.cell]) ** 2, minlength=panel.cells)
     seen = mean > 0
     return float((np.sqrt(around / count)[seen] < FLAT * mean[seen]).mean()) if seen.any() else 1.0
-
-
-def _quantity_discounts(lines: SalesLines) -> tuple[float, float, float]:
-    """Detect quantity discounts among the sales of the same cell and day.
-
-    Return the share of cells' days with several prices among those with several sales, the slope of log price on log
-    units within these days, and the slope divided by its standard error.
-    """
-    sold = (lines.units > 0) & (lines.price > 0)
-    keys, at = distinct_pairs(lines.cell[sold], lines.days()[sold])
-    count = np.bincount(at, minlength=len(keys))
-    several = count > 1
-    if not several.any():
-        return 0.0, 0.0, 0.0
-
-    def within(values: Floats) -> Floats:
-        centred: Floats = values - (np.bincount(at, weights=values) / count)[at]
-        return centred
-
-    log_price, log_units = within(np.log(lines.price[sold])), within(np.log(lines.units[sold]))
-    varies = np.bincount(at, weights=np.abs(log_price)) > 1e-9
-    mixed = float((varies & several).sum() / several.sum())
-    sxx = float(log_units @ log_units)
-    if sxx <= 0:
-        return mixed, 0.0, 0.0
-    slope = float(log_units @ log_price) / sxx
-    errors = log_price - slope * log_units
-    deviation = float(np.sqrt(max(float((log_units**2) @ (errors**2)), 1e-30))) / sxx
-    return mixed, slope, slope / deviation

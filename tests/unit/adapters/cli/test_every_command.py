@@ -284,7 +284,7 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
             "scalecommerce_core.simulation.experiments.Experiment.run",
             "Results so far are shown",
         ),
-        ("pricing evaluate sales.csv", "adapters.cli.panels.read_lines", "Nothing was changed."),
+        ("pricing evaluate sales.csv", "adapters.cli.panels.read_panel", "Nothing was changed."),
         ("statistics rebuild", "scalecommerce_core.services.statistics.Statistics.rebuild", "Statistics are unchanged"),
         ("stock verify --repair --yes", "adapters.cli.stock._repair", "Completed repairs stay"),
         ("webhooks redeliver --endpoint 1", "adapters.cli.webhooks._redeliver_range", "Deliveries queued so far"),

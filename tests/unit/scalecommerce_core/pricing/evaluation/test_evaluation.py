@@ -80,7 +80,7 @@ def test_prices_that_depend_on_the_quantity_are_refused() -> None:
     lines = SalesLines(rng.integers(0, 50, n), np.zeros(n, dtype=np.int64), rng.integers(0, 100, n), units, price)
     judged = report(lines, periods_in_one=7)
     assert not judged.supports_learning
-    assert judged.quantity_slope == pytest.approx(-0.1, abs=0.02)
+    assert judged.quantity_discounts.line_slope.value == pytest.approx(-0.1, abs=0.02)
     assert "quantity" in judged.verdict
 
 
@@ -91,7 +91,7 @@ def test_several_sales_a_day_at_one_price_are_accepted() -> None:
     )
     judged = report(halves)
     assert judged.supports_learning
-    assert judged.mixed_share == 0
+    assert judged.quantity_discounts.mixed_share == 0
 
 
 def test_noise_that_no_price_explains_is_refused() -> None:

@@ -1,0 +1,69 @@
+"""Reads Parquet files as rows of text, so that their cells are checked like those of a CSV file. Needs the extra
+`parquet`.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from adapters.cli.csv_files import Row, UnreadableFile
+
+_BATCH: Final = 10_000
+
+
+class ParquetFile:
+    """Like `CsvFile`: column names, and the rows with their numbers, from 1. Only the columns of `known` are read."""
+
+    def __init__(self, content: Any, name: str, known: Collection[str]) -> None:
+        self._content = content
+        self._name = name
+        self.header: list[str] = list(content.schema_arrow.names)
+        self._wanted = [column for column in self.header if column in known] or self.header
+
+    def __iter__(self) -> Iterator[Row]:
+        number = 0
+        positions = [self._wanted.index(name) if name in self._wanted else -1 for name in self.header]
+        try:
+            for batch in self._content.iter_batches(_BATCH, columns=self._wanted):
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield Row(number, ["" if at < 0 else _text(values[at]) for at in positions])
+        except (pa.ArrowException, OSError) as error:
+            raise UnreadableFile(f"{self._name} is damaged after row {number}: {_one_line(error)}.") from error
+
+
+@contextmanager
+def open_parquet(path: Path, known: Collection[str] = ()) -> Iterator[ParquetFile]:
+    """Open the Parquet file at `path`; raise `UnreadableFile`."""
+    try:
+        content = parquet.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableFile(f"{path} is not a readable Parquet file: {_one_line(error)}.") from error
+    with content:
+        yield ParquetFile(content, str(path), known)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case datetime() | date() | time():
+            return value.isoformat()
+        case float():
+            return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        case Decimal():
+            return f"{value:f}"
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case _:
+            return str(value)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
