@@ -43,8 +43,9 @@ import adapters, entrypoints
 
 packages = (adapters, entrypoints)
 names = [module.name for each in packages for module in pkgutil.walk_packages(each.__path__, each.__name__ + ".")]
-# Migrations are importable by Alembic only; `drawing` requires the extra `plot`.
-names = [name for name in names if not name.startswith(("adapters.db.migrations.", "adapters.cli.drawing"))]
+# Migrations are importable by Alembic only; `drawing` requires the extra `plot`, `parquet_files` the extra `parquet`.
+beyond = ("adapters.db.migrations.", "adapters.cli.drawing", "adapters.cli.parquet_files")
+names = [name for name in names if not name.startswith(beyond)]
 for name in names:
     importlib.import_module(name)
 print(len(names))
