@@ -10,6 +10,7 @@ Columns, in any order:
     brand, description, cost, min_price, max_price
     max_per_buyer
                  most units of one buyer
+    stock_until  the stock must last until then, such as 2030-01-31T18:00:00Z
     is_active    true or false (also yes/no, 1/0)
     currency     currency of the amounts, such as USD; default: the market's currency
     id           identifies the product if sku is blank; with sku, sets the code of a product that has none
@@ -31,6 +32,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
 from enum import StrEnum
 from typing import IO, Any, Final
 
@@ -46,7 +48,7 @@ from scalecommerce_core.services.progress import Progress, no_progress
 
 COLUMNS: Final = (
     "sku", "name", "category", "price", "stock", "brand", "description", "cost", "min_price", "max_price",
-    "max_per_buyer", "is_active",
+    "max_per_buyer", "stock_until", "is_active",
     "currency",
 )  # fmt: skip
 READ_ONLY: Final = ("id", "seller", "created_at", "count_viewed")
@@ -167,6 +169,7 @@ def _product_row(product: ProductView) -> dict[str, Any]:
         "min_price": product.min_price,
         "max_price": product.max_price,
         "max_per_buyer": product.max_per_buyer,
+        "stock_until": None if product.stock_until is None else product.stock_until.astimezone(UTC),
         "is_active": product.is_active,
     }
     exported = " ".join(f"{name}:{checksum(name, value)}" for name, value in kept.items() if value not in {None, ""})
@@ -186,6 +189,7 @@ def _product(product: ProductView) -> dict[str, Any]:
         "min_price": _decimal(product.min_price),
         "max_price": _decimal(product.max_price),
         "max_per_buyer": product.max_per_buyer,
+        "stock_until": None if product.stock_until is None else rfc3339(product.stock_until),
         "is_active": product.is_active,
         "currency": product.price.currency,
         "id": product.id,

@@ -18,6 +18,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import Money, price_units
 from scalecommerce_core.domain.numbers import parse_integer
 from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.domain.stock_horizon import parse_stock_until
 from scalecommerce_core.domain.text import (
     BRAND_LENGTH,
     DESCRIPTION_LENGTH,
@@ -268,6 +269,8 @@ class ProductImport:
                 return parse_integer(text, least=0, most=MAX_STOCK)
             case "max_per_buyer":
                 return parse_integer(text, least=1, most=MAX_STOCK)
+            case "stock_until":
+                return parse_stock_until(text)
             case "is_active":
                 if text.lower() not in _TRUTH:
                     raise ValueError("Must be true or false.")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import define, field, frozen, setters
@@ -13,6 +14,7 @@ from scalecommerce_core.domain.events import Event, PriceChanged, ProductEdited,
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
+from scalecommerce_core.domain.stock_horizon import stock_until_errors
 from scalecommerce_core.domain.text import (
     BRAND_LENGTH,
     DESCRIPTION_LENGTH,
@@ -87,6 +89,8 @@ class Product:
     max_price: Money | None = None
     max_per_buyer: int | None = None
     """Units that one buyer may have in open orders and in paid ones of the last `BUYER_LIMIT_DAYS`; None: no limit."""
+    stock_until: datetime | None = None
+    """The stock must last until then: the end of the season or the next delivery; None or past: unknown."""
     is_active: bool = True
     withdrawn_at: datetime | None = None
     """When the product was removed from the catalog permanently; orders keep their lines."""
@@ -113,6 +117,7 @@ class Product:
         min_price: Money | None = None,
         max_price: Money | None = None,
         max_per_buyer: int | None = None,
+        stock_until: datetime | None = None,
         is_active: bool = True,
         cause: PriceCause = PriceCause.LISTED,
     ) -> "Product":
@@ -120,30 +125,32 @@ class Product:
         product = cls(
             id=id, seller_id=seller_id, category_id=category_id, price=price, created_at=now, updated_at=now,
             priced_at=now, cost=cost, min_price=min_price, max_price=max_price, is_active=is_active,
-            max_per_buyer=max_per_buyer,
+            max_per_buyer=max_per_buyer, stock_until=stock_until,
             **_normal({"name": name, "brand": brand, "description": description, "sku": sku}),
         )  # fmt: skip
-        product._check()
+        product._check(stock_until_errors(stock_until, now))
         product.price_changes.append(PriceChange(id, price, now, cause))
         product.events.append(ProductListed(at=now, product_id=id, seller_id=seller_id))
         return product
 
     def edit(self, now: datetime, **changes: object) -> None:
-        """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, max_per_buyer, is_active
-        and price.
+        """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, max_per_buyer,
+        stock_until, is_active and price.
 
         A changed price writes the price history; equal values are not an edit. Raise `Invalid` naming the fields;
         nothing is changed then.
         """
         changes = _normal(changes)
-        old = self.price
+        old, horizon = self.price, self.stock_until
         if not isinstance(changes.get("price", old), Money):
             raise Invalid.field("price", "This must be a price.")
 
         def check() -> None:
             if self.price.currency != old.currency:
                 raise Invalid.field("price", f"This product is priced in {old.currency}.")
-            self._check()
+            # A date that has passed since it was set stays valid.
+            same = self.stock_until == horizon
+            self._check({} if same else stock_until_errors(self.stock_until, now))
 
         changed = apply_edit(self, changes, check)
         if "price" in changed:
@@ -188,8 +195,10 @@ class Product:
             self.version += 1
             self.events.append(ProductWithdrawn(at=now, product_id=self.id, seller_id=self.seller_id))
 
-    def _check(self) -> None:
+    def _check(self, found: Mapping[str, list[str]] = MappingProxyType({})) -> None:
+        """Raise `Invalid` with the errors of the fields and those `found` before."""
         errors = {
+            **found,
             "name": text_errors(self.name, at_most=NAME_LENGTH, at_least=1),
             "brand": text_errors(self.brand, at_most=BRAND_LENGTH),
             "description": text_errors(self.description, at_most=DESCRIPTION_LENGTH),

@@ -9,6 +9,7 @@ from attrs import define, field, setters
 from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
+from scalecommerce_core.domain.stock_horizon import parse_stock_until
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
 from scalecommerce_core.pricing.built_in import BUILT_IN, drop_retired_parameters, strategy_named
 from scalecommerce_core.pricing.guardrails import Guardrails
@@ -32,6 +33,7 @@ _EDITABLE: Final = frozenset(
         "epoch_seconds",
         "fee",
         "stock_days",
+        "stock_until",
         "is_shadow",
         "is_active",
     }
@@ -60,7 +62,10 @@ class PricingPolicy:
     fee: float = 0.0
     """The marketplace's share of the price, rounded to hundredths of a percent."""
     stock_days: float | None = None
-    """Days that the stock is intended to last, as until the next delivery; None: stock does not affect prices."""
+    """Days that the stock is intended to last, counted anew at each run: this horizon never counts down. It applies to
+    products without a date of their own or of the policy; None: stock does not affect their prices."""
+    stock_until: datetime | None = None
+    """End of the season of all products without a date of their own; None or past: unknown."""
     is_shadow: bool = False
     """Runs decide, record and update the policy state, but change no price."""
     is_active: bool = True
@@ -105,6 +110,7 @@ class PricingPolicy:
             "epoch_seconds": self.epoch.total_seconds(),
             "fee": self.fee,
             "stock_days": self.stock_days,
+            "stock_until": None if self.stock_until is None else self.stock_until.isoformat(),
             "is_shadow": self.is_shadow,
             "is_active": self.is_active,
         }
@@ -187,11 +193,17 @@ def _read(document: Mapping[str, Any]) -> dict[str, Any]:
         ("epoch_seconds", int | float, "Must be a number of seconds."),
         ("fee", int | float, "Must be a number."),
         ("stock_days", int | float | None, "Must be a number of days or null."),
+        ("stock_until", str | datetime | None, "Must be a date-time or null."),
     ):
         if name in facts and (
             not isinstance(facts[name], kinds) or (isinstance(facts[name], bool) and kinds is not bool)
         ):
             errors[name] = [said]
+    if isinstance(facts.get("stock_until"), str) and not errors:
+        try:
+            facts["stock_until"] = parse_stock_until(facts["stock_until"])
+        except ValueError as wrong:
+            errors["stock_until"] = [str(wrong)]
     if not errors and "guardrails" in facts:
         facts["guardrails"] = build(Guardrails, facts["guardrails"], within="guardrails.")
     if not errors and "epoch_seconds" in facts:

@@ -34,7 +34,9 @@ class CategoryRef:
 
 @frozen
 class ProductView:
-    """`stock` is the number of unreserved units. Only the owner may see `cost`, `min_price` and `max_price`."""
+    """`stock` is the number of unreserved units. Only the owner may see `sku`, `cost`, `min_price`, `max_price`
+    and `stock_until`.
+    """
 
     id: ProductId
     name: str
@@ -53,6 +55,7 @@ class ProductView:
     max_price: Money | None
     max_per_buyer: int | None
     version: int
+    stock_until: datetime | None = None
 
 
 class SortOrder(StrEnum):

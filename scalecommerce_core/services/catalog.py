@@ -35,7 +35,7 @@ PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
 WITHDRAWABLE: Final = timedelta(hours=24)
 """A price can be withdrawn this long after it was in force."""
 EDITABLE: Final = frozenset(
-    {"category_id", "name", "brand", "description", "sku", "max_per_buyer", "is_active", *PRICE_FIELDS}
+    {"category_id", "name", "brand", "description", "sku", "max_per_buyer", "stock_until", "is_active", *PRICE_FIELDS}
 )  # fmt: skip
 """Fields of a product that `EditProduct.changes` may name."""
 
@@ -56,6 +56,7 @@ class CreateProduct:
     min_price: Money | None = None
     max_price: Money | None = None
     max_per_buyer: int | None = None
+    stock_until: datetime | None = None
     is_active: bool = True
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
@@ -229,6 +230,7 @@ class Catalog:
                     min_price=command.min_price,
                     max_price=command.max_price,
                     max_per_buyer=command.max_per_buyer,
+                    stock_until=command.stock_until,
                     is_active=command.is_active,
                 )
             except Invalid as invalid:

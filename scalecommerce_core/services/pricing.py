@@ -20,6 +20,7 @@ from scalecommerce_core.domain.errors import (
     VersionMismatch,
 )
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
+from scalecommerce_core.domain.stock_horizon import stock_until_errors
 from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import UNFINISHED, Assignment, RunStatus
@@ -144,6 +145,7 @@ class Pricing:
                 command.document, id=policy_id, seller_id=command.owner, created_at=now
             )
             _check_category(tx, policy)
+            _check_horizon(policy, None, now)
             if not owners[command.owner].is_staff:
                 self._check_epoch(policy)
             if policy.is_active:
@@ -176,8 +178,10 @@ class Pricing:
                 # A copy: a refused edit must not leave changes for the next edit of the same policy.
                 policy = evolve(_visible(found, command))
                 before, epoch, was_active = _state_basis(policy), policy.epoch, policy.is_active
+                horizon = policy.stock_until
                 policy.edit(**command.changes)
                 _check_category(tx, policy)
+                _check_horizon(policy, horizon, now)
                 if policy.epoch != epoch and policy.seller_id not in staff:
                     self._check_epoch(policy)
                 if policy.is_active and not was_active:
@@ -310,6 +314,12 @@ def _visible(found: Mapping[PolicyId, PricingPolicy], command: EditPolicy | Dele
 def _check_category(tx: Transaction, policy: PricingPolicy) -> None:
     if policy.category_id is not None and not tx.categories.existing({policy.category_id}):
         raise Invalid.field("category_id", "There is no such category.")
+
+
+def _check_horizon(policy: PricingPolicy, before: datetime | None, now: datetime) -> None:
+    """A new horizon lies in the future; one that has passed since it was set stays valid."""
+    if policy.stock_until != before and (errors := stock_until_errors(policy.stock_until, now)):
+        raise Invalid(errors)
 
 
 def _state_basis(policy: PricingPolicy) -> tuple[object, ...]:

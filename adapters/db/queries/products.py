@@ -61,6 +61,7 @@ _VIEW: Final = (
     products.c.max_price,
     products.c.version,
     products.c.max_per_buyer,
+    products.c.stock_until,
 )
 _SHOWN: Final = (
     products.join(categories, categories.c.id == products.c.category_id)
@@ -161,7 +162,7 @@ def _view(row: Sequence[Any]) -> ProductView:
     (
         id_, name, brand, price, currency, description, category_id, category, seller_id, first_name, last_name, email,
         display_name, available, is_active, created_at, views, sku, cost, min_price, max_price, version,
-        max_per_buyer,
+        max_per_buyer, stock_until,
     ) = row  # fmt: skip
     return ProductView(
         id=id_,
@@ -183,4 +184,5 @@ def _view(row: Sequence[Any]) -> ProductView:
         max_price=None if max_price is None else Money(max_price, currency),
         version=version,
         max_per_buyer=max_per_buyer,
+        stock_until=stock_until,
     )

@@ -49,7 +49,7 @@ class PostgresCategoryRepository:
 
 _DETAILS: Final = (
     "category_id", "name", "brand", "description", "sku", "cost", "min_price", "max_price",
-    "max_per_buyer", "is_active",
+    "max_per_buyer", "stock_until", "is_active",
     "updated_at", "withdrawn_at", "version",
 )  # fmt: skip
 _PRICE: Final = ("price", "currency", "priced_at")
@@ -236,6 +236,7 @@ def _details(product: Product) -> Row:
         _minor(product.min_price),
         _minor(product.max_price),
         product.max_per_buyer,
+        product.stock_until,
         product.is_active,
         product.updated_at,
         product.withdrawn_at,
@@ -250,7 +251,7 @@ def _minor(money: Money | None) -> int | None:
 def _product(row: Sequence[Any]) -> Product:
     (
         id_, seller_id, created_at, price, currency, priced_at, category_id, name, brand, description, sku, cost,
-        min_price, max_price, max_per_buyer, is_active, updated_at, withdrawn_at, version,
+        min_price, max_price, max_per_buyer, stock_until, is_active, updated_at, withdrawn_at, version,
     ) = row  # fmt: skip
     return Product(
         id=ProductId(id_),
@@ -268,6 +269,7 @@ def _product(row: Sequence[Any]) -> Product:
         min_price=None if min_price is None else Money(min_price, currency),
         max_price=None if max_price is None else Money(max_price, currency),
         max_per_buyer=max_per_buyer,
+        stock_until=stock_until,
         is_active=is_active,
         withdrawn_at=withdrawn_at,
         version=version,

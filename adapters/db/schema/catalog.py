@@ -57,6 +57,7 @@ products: Final = Table(
     Column("min_price", BigInteger),
     Column("max_price", BigInteger),
     Column("max_per_buyer", Integer),
+    Column("stock_until", Moment),
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),

@@ -1,7 +1,7 @@
 """Examples of `pricing/api/v1/`."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -53,6 +53,7 @@ _NEW: Final = {
     "epoch_seconds": 604_800,
     "fee": 0.08,
     "stock_days": 30,
+    "stock_until": "2030-01-31T18:00:00Z",
     "category_id": HOME_APPLIANCES,
     "is_shadow": True,
 }
@@ -66,6 +67,7 @@ _POLICY: Final = PolicySchema(
     epoch_seconds=604_800.0,
     fee=0.08,
     stock_days=30.0,
+    stock_until=datetime(2030, 1, 31, 18, tzinfo=UTC),
     category_id=HOME_APPLIANCES,
     assigned_only=False,
     is_shadow=True,

@@ -1,7 +1,7 @@
 """Examples of `products/api/v1/`: search, products, statistics, stock, categories."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -67,6 +67,7 @@ _OWN_TOASTER: Final = replace(
     cost="158.91",
     min_price="183.99",
     max_price="487.48",
+    stock_until=None,
 )
 _TEAPOT: Final = {
     "name": "Blue teapot",
@@ -78,6 +79,7 @@ _TEAPOT: Final = {
     "cost": "8.40",
     "min_price": "14.90",
     "max_price": "24.90",
+    "stock_until": "2030-01-31T18:00:00Z",
 }
 _ID: Final = {"id": PRODUCT}
 
@@ -117,6 +119,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 cost="8.40",
                 min_price="14.90",
                 max_price="24.90",
+                stock_until=datetime(2030, 1, 31, 18, tzinfo=UTC),
             )
         },
     ),

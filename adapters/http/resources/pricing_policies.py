@@ -1,5 +1,6 @@
 """`pricing/api/v1/policies/`: pricing policies of a seller, previews, and the available strategies."""
 
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -97,8 +98,19 @@ StockDays = Annotated[
     msgspec.Meta(
         ge=MIN_STOCK_DAYS,
         le=MAX_STOCK_DAYS,
-        description="Days that the stock should last; null means that the stock does not influence the price.",
+        description="Days that the stock should last, counted anew at each run: this horizon never counts down. It"
+        " applies to products without a future `stock_until` of their own or of the policy. Null: the stock of these"
+        " products does not influence their price.",
         examples=[30],
+    ),
+]
+StockUntil = Annotated[
+    datetime,
+    msgspec.Meta(
+        tz=True,
+        description="The end of the season: the stock of products without a `stock_until` of their own must last until"
+        " then. The time left counts down. Null, or a time that has passed: unknown.",
+        examples=["2030-01-31T18:00:00Z"],
     ),
 ]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
@@ -114,6 +126,7 @@ class NewPolicy(msgspec.Struct, omit_defaults=True):
     epoch_seconds: EpochSeconds | UnsetType = UNSET
     fee: Fee | UnsetType = UNSET
     stock_days: StockDays | UnsetType | None = UNSET
+    stock_until: StockUntil | UnsetType | None = UNSET
     category_id: Category | UnsetType | None = UNSET
     assigned_only: bool | UnsetType = UNSET
     is_shadow: Annotated[bool, msgspec.Meta(description="Decide and record, but change no prices.")] = False
@@ -134,6 +147,7 @@ class PolicyPatch(msgspec.Struct):
     epoch_seconds: EpochSeconds | UnsetType = UNSET
     fee: Fee | UnsetType = UNSET
     stock_days: StockDays | UnsetType | None = UNSET
+    stock_until: StockUntil | UnsetType | None = UNSET
     category_id: Category | UnsetType | None = UNSET
     assigned_only: bool | UnsetType = UNSET
     is_shadow: bool | UnsetType = UNSET

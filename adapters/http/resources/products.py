@@ -1,5 +1,6 @@
 """`products/api/v1/`: products of the catalog."""
 
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -61,6 +62,15 @@ UnitsPerBuyer = Annotated[
         examples=[2],
     ),
 ]
+StockUntil = Annotated[
+    datetime,
+    msgspec.Meta(
+        tz=True,
+        description="The stock must last until then: the end of the season or the next delivery. Pricing policies that"
+        " consider stock count down to it. Null, or a time that has passed: unknown.",
+        examples=["2030-01-31T18:00:00Z"],
+    ),
+]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
 
 
@@ -76,6 +86,7 @@ class NewProduct(msgspec.Struct, omit_defaults=True):
     min_price: Price | None = None
     max_price: Price | None = None
     max_per_buyer: UnitsPerBuyer | None = None
+    stock_until: StockUntil | None = None
     is_active: bool = True
 
 
@@ -90,6 +101,7 @@ class OptionalFields(msgspec.Struct, kw_only=True):
     min_price: Price | UnsetType | None = UNSET
     max_price: Price | UnsetType | None = UNSET
     max_per_buyer: UnitsPerBuyer | UnsetType | None = UNSET
+    stock_until: StockUntil | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
 
 
@@ -179,6 +191,7 @@ class ProductResource:
             min_price=amounts["min_price"],
             max_price=amounts["max_price"],
             max_per_buyer=body.max_per_buyer,
+            stock_until=body.stock_until,
             is_active=body.is_active,
             idempotency=await build_idempotency_key(call, render),
         )

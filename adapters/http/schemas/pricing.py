@@ -31,6 +31,7 @@ class PolicySchema(msgspec.Struct):
     epoch_seconds: float
     fee: float
     stock_days: float | None
+    stock_until: datetime | None
     category_id: int | None
     assigned_only: bool
     is_shadow: bool
@@ -162,7 +163,7 @@ class AssignmentSchema(msgspec.Struct):
 
 
 def to_policy_schema(policy: PricingPolicy) -> PolicySchema:
-    document = policy.document()
+    document = policy.document() | {"stock_until": policy.stock_until}
     return PolicySchema(
         id=policy.id,
         seller=policy.seller_id,

@@ -43,7 +43,8 @@ class SellerSchema(msgspec.Struct):
 class ProductSchema(msgspec.Struct):
     """`stock` is the available stock; `max_per_buyer` limits the units of one buyer, null: no limit.
 
-    Only the seller and staff receive `sku`, `cost`, `min_price` and `max_price`.
+    Only the seller and staff receive `sku`, `cost`, `min_price`, `max_price` and `stock_until`, the time until which
+    the stock must last.
     """
 
     id: int
@@ -63,6 +64,7 @@ class ProductSchema(msgspec.Struct):
     cost: str | UnsetType | None = UNSET
     min_price: str | UnsetType | None = UNSET
     max_price: str | UnsetType | None = UNSET
+    stock_until: datetime | UnsetType | None = UNSET
 
 
 class PriceIntervalSchema(msgspec.Struct):
@@ -166,6 +168,7 @@ def to_product_schema(
         product.cost = _money_text(view.cost)
         product.min_price = _money_text(view.min_price)
         product.max_price = _money_text(view.max_price)
+        product.stock_until = view.stock_until
     return product
 
 
@@ -209,6 +212,7 @@ def to_created_product_schema(
         cost=_money_text(product.cost),
         min_price=_money_text(product.min_price),
         max_price=_money_text(product.max_price),
+        stock_until=product.stock_until,
     )
 
 

@@ -48,6 +48,7 @@ class CatalogContract:
                 min_price=usd(6_00),
                 max_price=usd(20_00),
                 max_per_buyer=4,
+                stock_until=NOW + DAY,
                 is_active=False,
             )
             tx.products.add([product])
@@ -77,6 +78,7 @@ class CatalogContract:
                 min_price=usd(2),
                 max_price=usd(3),
                 max_per_buyer=None,
+                stock_until=NOW + 3 * DAY,
                 is_active=False,
                 price=usd(2),
             )

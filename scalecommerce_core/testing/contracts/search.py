@@ -51,6 +51,7 @@ class SearchContract:
             min_price=usd(4_00),
             max_price=usd(8_00),
             max_per_buyer=3,
+            stock_until=NOW + 10 * DAY,
         )
         stage.order(stage.account(), {product: 3}, OrderStatus.PENDING)
         stage.view({product: 2, ProductId(product + 1000): 5})
@@ -73,6 +74,7 @@ class SearchContract:
             min_price=usd(4_00),
             max_price=usd(8_00),
             max_per_buyer=3,
+            stock_until=NOW + 10 * DAY,
             version=1,
         )
         assert queries.products([product]) == {product: view}

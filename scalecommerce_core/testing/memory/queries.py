@@ -411,6 +411,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             max_price=product.max_price,
             version=product.version,
             max_per_buyer=product.max_per_buyer,
+            stock_until=product.stock_until,
         )
 
     def _name(self, product_id: ProductId) -> str:

@@ -13,7 +13,7 @@ from tests.unit.support.http_marketplace import PASSWORD, marketplace
 
 _PRODUCT: Final = {
     "name": "Tea pot", "category_id": 1, "price": "10.00", "stock": 5, "brand": "Leaf", "description": "For tea.",
-    "cost": 4, "min_price": "8.00", "max_price": 12.5, "is_active": True,
+    "cost": 4, "min_price": "8.00", "max_price": 12.5, "stock_until": "2030-01-31T18:00:00Z", "is_active": True,
 }  # fmt: skip
 
 EXAMPLES: Final[Mapping[str, Any]] = {
@@ -59,6 +59,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "epoch_seconds": 86_400,
         "fee": 0.08,
         "stock_days": 30,
+        "stock_until": "2030-01-31T18:00:00Z",
         "category_id": 1,
         "assigned_only": False,
         "is_shadow": False,

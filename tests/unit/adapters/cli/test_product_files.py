@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import cast
 
@@ -462,3 +463,19 @@ def test_files_have_the_decimals_of_their_currency(currency: str, price: str, wr
     assert next(csv.DictReader(io.StringIO(written.getvalue())))["price"] == price
     (error,) = load(market, seller, f"sku,price,currency\nA1,{price},ZZZ\n").errors
     assert "'ZZZ' is not a currency code" in error.message
+
+
+def test_stock_horizons_are_exported_and_imported(market: Market, seller: AccountId) -> None:
+    until = market.clock.now() + timedelta(days=30)
+    header = "sku,name,category,price,stock_until\n"
+    assert load(market, seller, f"{header}A1,Pot,5,4.5,{until.isoformat()}\nB2,Cup,5,4.5,\n").created == 2
+    assert [shelf(market)[sku].stock_until for sku in ("A1", "B2")] == [until, None]
+    file = exported(market)
+    assert load(market, seller, file).unchanged == 2
+    done = load(market, seller, edited(file, stock_until="2030-01-31T18:00:00"))
+    assert [error.message for error in done.errors] == [
+        "stock_until: Must be a date-time with a UTC offset, such as 2030-01-31T18:00:00Z."
+    ] * 2
+    later = until + timedelta(days=1)
+    assert load(market, seller, edited(file, stock_until=later.isoformat())).updated == 2
+    assert [view.stock_until for view in shelf(market).values()] == [later, later]

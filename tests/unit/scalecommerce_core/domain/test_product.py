@@ -11,6 +11,7 @@ from scalecommerce_core.domain.events import PriceChanged, ProductEdited, Produc
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import TICK, PriceCause, Product
+from scalecommerce_core.domain.stock_horizon import MAX_STOCK_HORIZON, parse_stock_until
 from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
 from tests.unit.support.shop import usd
 
@@ -129,3 +130,30 @@ def test_a_change_of_the_price_alone_records_one_event() -> None:
     assert [event.topic for event in product.events] == ["price.changed"]
     product.edit(LATER, name="Better", price=Money.of("13.00", "USD"))
     assert [event.topic for event in product.events] == ["price.changed", "price.changed", "product.edited"]
+
+
+@pytest.mark.parametrize(
+    "until",
+    [START, START - TICK, START + MAX_STOCK_HORIZON + TICK, datetime(2026, 6, 1)],  # noqa: DTZ001 - without a zone
+)
+def test_a_stock_horizon_lies_in_the_future_and_has_a_zone(until: datetime) -> None:
+    with pytest.raises(Invalid) as caught:
+        listed(stock_until=until)
+    assert list(caught.value.errors) == ["stock_until"]
+
+
+def test_a_stock_horizon_that_has_passed_stays_until_another_is_set() -> None:
+    product = listed(stock_until=LATER)
+    product.edit(LATER + TICK, name="Kettle", stock_until=LATER)
+    assert (product.name, product.stock_until) == ("Kettle", LATER)
+    with pytest.raises(Invalid):
+        product.edit(LATER + TICK, stock_until=LATER - TICK)
+    product.edit(LATER + TICK, stock_until=None)
+    assert (product.stock_until, product.version) == (None, 3)
+
+
+def test_the_text_of_a_stock_horizon_needs_a_utc_offset() -> None:
+    assert parse_stock_until("2026-06-01T12:00:00+02:00") == datetime(2026, 6, 1, 10, tzinfo=UTC)
+    for text in ("2026-06-01", "2026-06-01T12:00:00", "June", "", "0001-01-01T00:00:00+12:00"):
+        with pytest.raises(ValueError, match="UTC offset"):
+            parse_stock_until(text)

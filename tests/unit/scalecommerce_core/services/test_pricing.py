@@ -70,6 +70,18 @@ def test_days_may_be_fractions(make: Make) -> None:
     assert make(guardrails={"cooldown_days": 3.5, "least_history_days": 0}).guardrails.cooldown_days == 3.5
 
 
+def test_the_season_of_a_policy_ends_in_the_future_when_it_is_set(shop: Shop, make: Make) -> None:
+    until = shop.clock.now() + timedelta(days=90)
+    policy = make(stock_until=until.isoformat())
+    assert policy.stock_until == until
+    shop.clock.advance(days=91)
+    assert edit(shop, policy, name="Summer", stock_until=until.isoformat()).name == "Summer"
+    with pytest.raises(Invalid) as caught:
+        edit(shop, policy, stock_until=(until + timedelta(hours=1)).isoformat())
+    assert list(caught.value.errors) == ["stock_until"]
+    assert edit(shop, policy, stock_until=None).stock_until is None
+
+
 def test_a_seller_has_so_many_policies_at_most(shop: Shop, seller: Account) -> None:
     outcomes = shop.pricing.create(
         [CreatePolicy(seller.id, {"name": f"{n}", "is_active": False}) for n in range(MAX_POLICIES_PER_SELLER + 1)]

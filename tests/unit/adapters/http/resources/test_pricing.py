@@ -140,6 +140,7 @@ def test_given_settings_are_stored(seller: Person) -> None:
         "epoch_seconds": 86_400,
         "fee": 0.085,
         "stock_days": 2.5,
+        "stock_until": "2030-01-31T18:00:00Z",
         "category_id": 3,
         "is_shadow": True,
         "is_active": False,
@@ -164,6 +165,8 @@ def test_invalid_fields_are_named(seller: Person) -> None:
         ({"epoch_seconds": 0.5}, "epoch_seconds"),
         ({"fee": 1}, "fee"),
         ({"stock_days": 0}, "stock_days"),
+        ({"stock_until": "2001-01-31T18:00:00Z"}, "stock_until"),
+        ({"stock_until": "2030-01-31T18:00:00"}, "stock_until"),
         ({"name": " "}, "name"),
     ):
         problem(seller.post(POLICIES, {"name": "Mine", **fields}), 400, named)

@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ PUBLIC = {
     "id", "name", "brand", "price", "currency", "description", "category", "seller", "stock", "is_active",
     "created_at", "count_viewed", "max_per_buyer",
 }  # fmt: skip
-OWN = PUBLIC | {"sku", "cost", "min_price", "max_price"}
+OWN = PUBLIC | {"sku", "cost", "min_price", "max_price", "stock_until"}
 V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
 """The example of the published contract."""
 NOT_WITHDRAWN = {"is_withdrawn": False, "withdrawn_at": None, "withdrawn_by": None}
@@ -65,6 +65,7 @@ def test_the_published_example_works_unchanged(place: Marketplace, seller: Perso
         "min_price": None,
         "max_price": None,
         "max_per_buyer": None,
+        "stock_until": None,
     }
     assert response.headers["location"] == path_of(made)
     assert response.headers["etag"] == etag_of(seller, made)
@@ -89,6 +90,18 @@ def test_the_private_amounts_are_validated_as_prices(seller: Person, field: str)
 def test_optional_amounts_may_be_numbers(seller: Person) -> None:
     made = seller.list(cost=4.25, min_price=0.1, max_price=20)
     assert (made["cost"], made["min_price"], made["max_price"]) == ("4.25", "0.10", "20.00")
+
+
+def test_a_stock_horizon_is_set_cleared_and_kept_when_it_has_passed(place: Marketplace, seller: Person) -> None:
+    until = (place.clock.now() + timedelta(minutes=1)).astimezone(timezone(timedelta(hours=2)))
+    made = seller.list(stock_until=until.isoformat())
+    assert datetime.fromisoformat(made["stock_until"]) == until
+    place.clock.advance(minutes=2)
+    outdated = {"name": "Tea pot", "stock_until": made["stock_until"]}
+    assert answer(seller.patch(path_of(made), outdated))["stock_until"] == made["stock_until"]
+    assert answer(seller.patch(path_of(made), {"stock_until": None}))["stock_until"] is None
+    for wrong in (made["stock_until"], "2030-01-31", "2030-01-31T18:00:00", "9999-01-01T00:00:00Z", 5):
+        problem(seller.patch(path_of(made), {"stock_until": wrong}), 400, "stock_until")
 
 
 @pytest.mark.parametrize("price", ["0.01", "99999999.99"])
