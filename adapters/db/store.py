@@ -25,6 +25,7 @@ from adapters.db.repositories.payments import PostgresPaymentRepository
 from adapters.db.repositories.policies import PostgresPolicyRepository
 from adapters.db.repositories.pricing_runs import PostgresRunRepository
 from adapters.db.repositories.products import PostgresCategoryRepository, PostgresProductRepository
+from adapters.db.repositories.promotions import PostgresPromotionRepository
 from adapters.db.repositories.search import PostgresSearchRepository
 from adapters.db.repositories.statistics import PostgresStatisticsRepository
 from adapters.db.repositories.stock import PostgresStockRepository
@@ -116,6 +117,7 @@ class PostgresTransaction:
         self.payments = PostgresPaymentRepository(sql)
         self.policies = PostgresPolicyRepository(sql)
         self.runs = PostgresRunRepository(sql)
+        self.promotions = PostgresPromotionRepository(sql)
         self.idempotency = PostgresIdempotencyRepository(sql)
         self.events = PostgresEventRepository(sql)
         self.webhooks = PostgresWebhookRepository(sql)

@@ -42,6 +42,7 @@ TASKS: Final = (
     ScheduledTask("scalecommerce.fold_statistics", BackgroundTasks.fold_statistics, timedelta(seconds=2)),
     ScheduledTask("scalecommerce.reprice", BackgroundTasks.reprice, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.forget_decisions", BackgroundTasks.purge_decisions, timedelta(minutes=1)),
+    ScheduledTask("scalecommerce.sweep_promotions", BackgroundTasks.sweep_promotions, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.move_prices", BackgroundTasks.sync_price_index, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.learn_words", BackgroundTasks.update_vocabulary, timedelta(seconds=2)),
     # It reads all products to find those whose popularity tier has changed.

@@ -148,6 +148,9 @@ class BackgroundTasks:
         size = VOCABULARY_BATCH_SIZE
         _repeat(lambda: self.market.search_index.update_vocabulary(size) // size)
 
+    def sweep_promotions(self) -> None:
+        _repeat(lambda: self.market.promotions.sweep(BATCH_SIZE))
+
     def sync_price_index(self) -> None:
         _repeat(self.market.search_index.sync_price_index)
 

@@ -35,11 +35,14 @@ MarketError
 │   │   ├── TooManyOpenOrders     open orders: pay or cancel one
 │   │   ├── TooManyApiKeys        API keys: revoke one
 │   │   ├── TooManyEndpoints      webhook endpoints: delete one
-│   │   └── TooManyPolicies       pricing policies, or active ones: delete or deactivate one
+│   │   ├── TooManyPolicies       pricing policies, or active ones: delete or deactivate one
+│   │   └── TooManyPromotions     promotions that are not over: cancel one
 │   ├── SecondFactorEnabled   the account has a second factor: switch it off before setting up another one
 │   ├── SecondFactorNotEnabled  the account has no second factor: set one up first
 │   ├── OrdersOpen            the account has open orders, payments or refunds: settle them, then delete it
 │   ├── EmailDisabled         the shop sends no e-mail: ask its operator
+│   ├── PromotionOver         the promotion has ended or was cancelled: create another one
+│   ├── PromotionsOverlap     a product is in another promotion at that time: choose another time or end that one
 │   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it
 │   ├── RunNotReversible      the pricing run has changed no price, or cannot be rolled back
 │   ├── PricingStopped        the policy is switched off, or all pricing is stopped: switch it on
@@ -54,8 +57,8 @@ MarketError
     └── GatewayUnavailable    the payment gateway gave no answer: whether money moved is not known yet
 
 Errors that need the vocabulary of a module are defined there: Duplicate in `ports.errors`, those of webhooks in
-`domain.webhook` and `services.webhooks`, those of pricing in `pricing` and `services`, those of seeding in
-`services.seeding`. `LedgerInconsistent` is not a `MarketError`: no caller can correct it.
+`domain.webhook` and `services.webhooks`, those of promotions in `domain.promotion` and `services.promotions`, those of
+pricing in `pricing` and `services`, those of seeding in `services.seeding`. `LedgerInconsistent` is not a `MarketError`: no caller can correct it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -37,6 +37,8 @@ def visible_payload(payload: Mapping[str, Any], order: EventOrder | None, reader
 
     `order` is required for the events of orders.
     """
+    if "promotion_id" in payload:
+        return _of_promotion(payload, reader)
     if order is None:
         return _of_product(payload, reader)
     if reader is None or reader == payload["buyer_id"]:
@@ -54,6 +56,13 @@ def _of_product(payload: Mapping[str, Any], reader: AccountId | None) -> dict[st
         elif name not in {"product_id", "seller_id"}:
             data[name] = value
     return data
+
+
+def _of_promotion(payload: Mapping[str, Any], reader: AccountId | None) -> dict[str, Any]:
+    data: dict[str, Any] = {"promotion": payload["promotion_id"]}
+    if reader is None:
+        data["seller"] = payload["seller_id"]
+    return data | {name: value for name, value in payload.items() if name not in {"promotion_id", "seller_id"}}
 
 
 def _of_order(

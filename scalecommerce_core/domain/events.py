@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from attrs import asdict, fields, frozen, has
 
-from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, PromotionId
 
 
 @frozen(kw_only=True)
@@ -178,3 +178,32 @@ class OrderRefunded(OrderEvent):
 
     topic = "order.refunded"
     refunds: tuple[RefundedUnits, ...]
+
+
+@frozen(kw_only=True)
+class PromotionEvent(Event):
+    """An event of a promotion; its audience is the seller. Times are in ISO 8601."""
+
+    promotion_id: PromotionId
+    seller_id: AccountId
+    name: str
+    starts_at: str
+    ends_at: str
+
+    @property
+    def audience(self) -> tuple[AccountId, ...]:
+        return (self.seller_id,)
+
+
+@frozen(kw_only=True)
+class PromotionStarted(PromotionEvent):
+    """A promotion has started."""
+
+    topic = "promotion.started"
+
+
+@frozen(kw_only=True)
+class PromotionEnded(PromotionEvent):
+    """A promotion has ended."""
+
+    topic = "promotion.ended"

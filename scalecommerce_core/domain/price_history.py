@@ -51,6 +51,18 @@ WINDOW: Final = timedelta(days=30)
 
 
 @frozen
+class RunningPromotion:
+    """The promotion of a product that is in force; `prior_price` is the price that its reduction may refer to."""
+
+    name: str
+    starts_at: datetime
+    """The announced start."""
+    ends_at: datetime
+    prior_price: Money
+    """The lowest price of the 30 days before `starts_at`."""
+
+
+@frozen
 class Reduction:
     """The prior prices that a seller may state when announcing the price in force as a reduction."""
 
@@ -77,15 +89,31 @@ def lowest_price_30d(changes: Sequence[PriceChange], now: datetime) -> Money:
     return _lowest_before(changes, len(changes) - 1)
 
 
-def reduction_in_force(changes: Sequence[PriceChange]) -> Reduction | None:
-    """The reduction that may be announced with the price in force; None: it is not below its prior price."""
+def lowest_price_before(changes: Sequence[PriceChange], start: datetime) -> Money | None:
+    """The lowest price of the 30 days before `start`, with the price in force when they began; None: there was none."""
+    in_window = [
+        change.price
+        for change, following in pairwise([*changes, None])
+        if change is not None
+        and change.valid_from < start
+        and (following is None or following.valid_from > start - WINDOW)
+    ]
+    return min(in_window, key=lambda price: price.minor, default=None)
+
+
+def reduction_in_force(changes: Sequence[PriceChange], promotion: RunningPromotion | None = None) -> Reduction | None:
+    """The reduction that may be announced with the price in force; None: it is not below its prior price.
+
+    Prices since the announced start of the `promotion` in force are successive steps of one reduction: they have its
+    prior price (art. 6a(5)).
+    """
     last = len(changes) - 1
     current = changes[last]
+    if promotion is not None and current.valid_from >= promotion.starts_at:
+        return _promotional_reduction(changes, promotion)
     if last == 0 or (prior := _lowest_before(changes, last)).minor <= current.price.minor:
         return None
-    first = last
-    while first > 1 and changes[first - 1].price.minor <= changes[first - 2].price.minor:
-        first -= 1
+    first = _first_step(changes, last)
     first_prior = _lowest_before(changes, first)
     return Reduction(
         applied_at=current.valid_from,
@@ -93,6 +121,29 @@ def reduction_in_force(changes: Sequence[PriceChange]) -> Reduction | None:
         first_applied_at=changes[first].valid_from,
         first_prior_price=first_prior if first_prior.minor > current.price.minor else None,
     )
+
+
+def _promotional_reduction(changes: Sequence[PriceChange], promotion: RunningPromotion) -> Reduction | None:
+    current, start, prior = changes[-1].price, promotion.starts_at, promotion.prior_price
+    if prior.currency != current.currency or prior.minor <= current.minor:
+        return None
+    step = next(place for place, change in enumerate(changes) if change.valid_from >= start)
+    first = _first_step(changes, step) if step else step
+    is_earlier = first < step
+    first_prior = _lowest_before(changes, first) if is_earlier and first else prior
+    return Reduction(
+        applied_at=start,
+        prior_price=prior,
+        first_applied_at=changes[first].valid_from if is_earlier else start,
+        first_prior_price=first_prior if first_prior.minor > current.minor else None,
+    )
+
+
+def _first_step(changes: Sequence[PriceChange], step: int) -> int:
+    """The first of the successive reductions that lead to `changes[step]`."""
+    while step > 1 and changes[step - 1].price.minor <= changes[step - 2].price.minor:
+        step -= 1
+    return step
 
 
 def _lowest_before(changes: Sequence[PriceChange], place: int) -> Money:

@@ -39,6 +39,10 @@ class PriceCause(StrEnum):
     ROLLBACK = "rollback"
     WITHDRAWAL = "withdrawal"
     """The price that replaces one that the seller withdrew."""
+    PROMOTION = "promotion"
+    """The price of an announced promotion."""
+    PROMOTION_END = "promotion_end"
+    """The price from before a promotion, restored at its end."""
 
 
 REVERSALS: Final = frozenset({PriceCause.ROLLBACK, PriceCause.WITHDRAWAL})

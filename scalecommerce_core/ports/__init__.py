@@ -22,6 +22,7 @@ from scalecommerce_core.ports.idempotency import IdempotencyRepository, StoredOu
 from scalecommerce_core.ports.orders import OrderRepository
 from scalecommerce_core.ports.payments import PaymentGateway, PaymentRepository
 from scalecommerce_core.ports.pricing import PolicyRepository, RunRepository
+from scalecommerce_core.ports.promotions import PromotionRepository
 from scalecommerce_core.ports.search import SearchRepository
 from scalecommerce_core.ports.security import (
     Claims,
@@ -95,6 +96,7 @@ __all__ = [
     "PolicyRepository",
     "ProductCounters",
     "ProductRepository",
+    "PromotionRepository",
     "QuoteSigner",
     "Randomness",
     "RateLimit",

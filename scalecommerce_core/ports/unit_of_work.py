@@ -19,6 +19,7 @@ from scalecommerce_core.ports.idempotency import IdempotencyRepository
 from scalecommerce_core.ports.orders import OrderRepository
 from scalecommerce_core.ports.payments import PaymentRepository
 from scalecommerce_core.ports.pricing import PolicyRepository, RunRepository
+from scalecommerce_core.ports.promotions import PromotionRepository
 from scalecommerce_core.ports.search import SearchRepository
 from scalecommerce_core.ports.statistics import StatisticsRepository
 from scalecommerce_core.ports.webhooks import DeliveryRepository, WebhookRepository
@@ -42,20 +43,22 @@ class LockRank(IntEnum):
     RUN_RANGE = 9
     SCHEDULE = 10
     ASSIGNMENT = 11
-    PRODUCT = 12
-    POLICY_STATE = 13
-    STOCK_REPAIR = 14
-    STOCK = 15
-    PRICE_INDEX = 16
-    EVENT_CONSUMER = 17
-    WEBHOOK = 18
-    DELIVERY = 19
-    VIEW_BATCH = 20
-    ROLLUP = 21
-    ACCOUNT_TOKEN = 22
-    OUTGOING_EMAIL = 23
-    SECOND_FACTOR = 24
-    API_KEY = 25
+    PROMOTION = 12
+    PROMOTED_PRODUCT = 13
+    PRODUCT = 14
+    POLICY_STATE = 15
+    STOCK_REPAIR = 16
+    STOCK = 17
+    PRICE_INDEX = 18
+    EVENT_CONSUMER = 19
+    WEBHOOK = 20
+    DELIVERY = 21
+    VIEW_BATCH = 22
+    ROLLUP = 23
+    ACCOUNT_TOKEN = 24
+    OUTGOING_EMAIL = 25
+    SECOND_FACTOR = 26
+    API_KEY = 27
 
 
 class Transaction(Protocol):
@@ -87,6 +90,8 @@ class Transaction(Protocol):
     def policies(self) -> PolicyRepository: ...
     @property
     def runs(self) -> RunRepository: ...
+    @property
+    def promotions(self) -> PromotionRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
     @property
@@ -141,6 +146,10 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     RunRepository.lock_last: LockRank.RUN,
     RunRepository.purge: LockRank.RUN,
     RunRepository.claim_range: LockRank.RUN_RANGE,
+    PromotionRepository.lock: LockRank.PROMOTION,
+    PromotionRepository.claim_due: LockRank.PROMOTION,
+    PromotionRepository.lock_products: LockRank.PROMOTED_PRODUCT,
+    PromotionRepository.claim_due_products: LockRank.PROMOTED_PRODUCT,
     RunRepository.apply_prices: LockRank.PRODUCT,
     RunRepository.revert_prices: LockRank.PRODUCT,
     RunRepository.save_policy_state: LockRank.POLICY_STATE,

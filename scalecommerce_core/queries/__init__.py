@@ -31,6 +31,7 @@ from scalecommerce_core.queries.products import (
     SortOrder,
     bucket_label,
 )
+from scalecommerce_core.queries.promotions import PromotionQueries
 from scalecommerce_core.queries.sessions import MAX_SESSIONS, ApiKeyState, SessionQueries, SessionState, SessionView
 from scalecommerce_core.queries.statistics import (
     MAX_PRICES,
@@ -87,6 +88,7 @@ __all__ = [
     "ProductSearchPage",
     "ProductStatistics",
     "ProductView",
+    "PromotionQueries",
     "Queries",
     "Row_co",
     "SaleView",

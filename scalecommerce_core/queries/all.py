@@ -8,6 +8,7 @@ from scalecommerce_core.queries.exports import ExportQueries
 from scalecommerce_core.queries.orders import OrderQueries
 from scalecommerce_core.queries.pricing import PricingQueries
 from scalecommerce_core.queries.products import ProductQueries
+from scalecommerce_core.queries.promotions import PromotionQueries
 from scalecommerce_core.queries.sessions import SessionQueries
 from scalecommerce_core.queries.statistics import StatisticsQueries
 from scalecommerce_core.queries.stock_audit import StockQueries
@@ -24,6 +25,7 @@ class Queries(
     EventQueries,
     WebhookQueries,
     PricingQueries,
+    PromotionQueries,
     ExportQueries,
     Protocol,
 ):

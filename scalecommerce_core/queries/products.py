@@ -10,7 +10,7 @@ from attrs import field, frozen
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text
-from scalecommerce_core.domain.price_history import Reduction
+from scalecommerce_core.domain.price_history import Reduction, RunningPromotion
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.text import normal_line
@@ -56,6 +56,7 @@ class ProductView:
     max_per_buyer: int | None
     version: int
     stock_until: datetime | None = None
+    promotion: RunningPromotion | None = None
 
 
 class SortOrder(StrEnum):

@@ -41,6 +41,7 @@ from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import PaymentRules, Payments
 from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing, PricingRules
+from scalecommerce_core.services.promotions import Promotions
 from scalecommerce_core.services.reencryption import Reencryption
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.repricing.common import RETENTION as DECISION_RETENTION
@@ -151,6 +152,7 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
     verified = VerifiedAccounts(required=rules.require_verified_email)
     catalog = Catalog(store, clock, verified=verified)
     pricing = Pricing(store, clock, rules.pricing)
+    promotions = Promotions(store, clock)
     webhooks = Webhooks(
         store,
         clock,
@@ -205,12 +207,14 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
             accounts=accounts,
             catalog=catalog,
             pricing=pricing,
+            promotions=promotions,
             webhooks=webhooks,
             emails=emails,
             limiter=rate_limiter,
             security_log=security_log,
         ),
         pricing=pricing,
+        promotions=promotions,
         reencryption=Reencryption(store, ports.cipher),
         relay=OutboxRelay(store, clock, rules.event_retention),
         repricing=Repricing(

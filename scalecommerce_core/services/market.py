@@ -17,6 +17,7 @@ from scalecommerce_core.services.password_reset import PasswordReset
 from scalecommerce_core.services.payments import Payments
 from scalecommerce_core.services.personal_data import PersonalData
 from scalecommerce_core.services.pricing import Pricing
+from scalecommerce_core.services.promotions import Promotions
 from scalecommerce_core.services.reencryption import Reencryption
 from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.search_index import SearchIndex
@@ -45,6 +46,7 @@ class Market:
     payments: Payments
     personal_data: PersonalData
     pricing: Pricing
+    promotions: Promotions
     reencryption: Reencryption
     relay: OutboxRelay
     repricing: Repricing

@@ -35,11 +35,13 @@ from scalecommerce_core.services.personal_data_documents import (
     policy_document,
     product_document,
     profile_document,
+    promotion_document,
     sale_document,
     session_document,
     to_json,
 )
 from scalecommerce_core.services.pricing import DeletePolicy, Pricing
+from scalecommerce_core.services.promotions import CancelPromotion, Promotions
 from scalecommerce_core.services.retry import retry_on
 from scalecommerce_core.services.webhooks import ActOnEndpoint, Webhooks
 
@@ -101,6 +103,7 @@ class PersonalData:
         accounts: Accounts,
         catalog: Catalog,
         pricing: Pricing,
+        promotions: Promotions,
         webhooks: Webhooks,
         emails: Emails,
         limiter: RateLimiter,
@@ -113,6 +116,7 @@ class PersonalData:
         self._accounts = accounts
         self._catalog = catalog
         self._pricing = pricing
+        self._promotions = promotions
         self._webhooks = webhooks
         self._emails = emails
         self._limiter = limiter
@@ -151,6 +155,7 @@ class PersonalData:
             "sales": map(sale_document, _pages(lambda page: queries.sales(account_id, page))),
             "products": map(product_document, queries.iter_products(account_id)),
             "pricing_policies": map(policy_document, _pages(lambda page: queries.policies(account_id, page))),
+            "promotions": map(promotion_document, _pages(lambda page: queries.promotions(account_id, page))),
             "api_keys": map(api_key_document, queries.api_keys(account_id)),
             "webhooks": map(endpoint_document, _pages(lambda page: queries.endpoints(account_id, page))),
         }
@@ -167,9 +172,9 @@ class PersonalData:
         """Delete the account of the caller, who gives the password, and a code if there is a second factor.
 
         The row stays without personal data, because orders refer to it; amounts, payments and stock movements are
-        unchanged. Products are withdrawn; policies, webhooks, API keys, sessions and the second factor end. The e-mail
-        address becomes free. Raise `Invalid`, which names `password` or `code`, `OrdersOpen`, `LastStaffAccount`,
-        `AccountDeleted`, `NotFound` or `TooManyAttempts`.
+        unchanged. Products are withdrawn; promotions, policies, webhooks, API keys, sessions and the second factor end.
+        The e-mail address becomes free. Raise `Invalid`, which names `password` or `code`, `OrdersOpen`,
+        `LastStaffAccount`, `AccountDeleted`, `NotFound` or `TooManyAttempts`.
         """
         checked = self._accounts.check_owner(account_id, password, code, address=address)
         self._delete(account_id, "Deleted by its owner.", Actor(account_id, address), checked)
@@ -200,13 +205,15 @@ class PersonalData:
             _check_orders(tx, account_id)
 
     def _end_offers(self, account_id: AccountId) -> None:
-        """Withdraw all products and delete all policies and webhooks of the account."""
+        """Withdraw all products, cancel all promotions, and delete all policies and webhooks of the account."""
         products = [product.id for product in self._queries.iter_products(account_id)]
         for start in range(0, len(products), WITHDRAW_BATCH):
             batch = products[start : start + WITHDRAW_BATCH]
             _ignore_missing(
                 self._catalog.withdraw_products([WithdrawProduct(id_, account_id, as_staff=True) for id_ in batch])
             )
+        promotions = list(_pages(lambda page: self._queries.promotions(account_id, page)))
+        _ignore_missing(self._promotions.cancel([CancelPromotion(each.id, account_id) for each in promotions]))
         policies = list(_pages(lambda page: self._queries.policies(account_id, page)))
         _ignore_missing(self._pricing.delete([DeletePolicy(policy.id, account_id) for policy in policies]))
         endpoints = list(_pages(lambda page: self._queries.endpoints(account_id, page)))

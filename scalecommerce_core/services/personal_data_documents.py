@@ -10,6 +10,7 @@ from attrs import asdict
 from scalecommerce_core.domain.account import Account, AccountAction
 from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.promotion import Promotion
 from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -81,13 +82,19 @@ def sale_document(sale: SaleView) -> Mapping[str, Any]:
 def product_document(product: ProductView) -> Mapping[str, Any]:
     amounts = {name: getattr(product, name) for name in ("price", "cost", "min_price", "max_price")}
     return {
-        **asdict(product, filter=lambda attribute, _: attribute.name not in {"seller", "version", *amounts}),
+        **asdict(
+            product, filter=lambda attribute, _: attribute.name not in {"seller", "version", "promotion", *amounts}
+        ),
         **{name: None if money is None else str(money) for name, money in amounts.items()},
     }
 
 
 def policy_document(policy: PricingPolicy) -> Mapping[str, Any]:
     return asdict(policy, filter=lambda attribute, _: attribute.name not in {"seller_id", "version"})
+
+
+def promotion_document(promotion: Promotion) -> Mapping[str, Any]:
+    return asdict(promotion, filter=lambda attribute, _: attribute.name not in {"seller_id", "version", "events"})
 
 
 def api_key_document(key: ApiKey) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from adapters.db.queries.exports import ExportQueries
 from adapters.db.queries.ledger_audit import StockQueries
 from adapters.db.queries.pricing import PricingQueries
 from adapters.db.queries.products import ProductQueries
+from adapters.db.queries.promotions import PromotionQueries
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.sessions import SessionQueries
 from adapters.db.queries.statistics import StatisticsQueries
@@ -24,6 +25,7 @@ class PostgresQueries(
     StatisticsQueries,
     WebhookQueries,
     PricingQueries,
+    PromotionQueries,
 ):
     """All queries. `currency` is the market's: of price facets, and of sellers without a sale or a product."""
 

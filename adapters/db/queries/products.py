@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, bindparam, func, select, true
+from sqlalchemy import BigInteger, and_, bindparam, func, select, text, true
 
 from adapters.db.core.bulk_statements import equals_any, id_array, text_array
 from adapters.db.core.change_notifications import VISIBILITY_HORIZON
@@ -18,12 +18,21 @@ from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SearchPlanner
 from adapters.db.queries.search.understanding import SearchInterpreter
 from adapters.db.queries.statement_cache import CachedStatement
-from adapters.db.schema import accounts, categories, price_history, product_views, products, stock
+from adapters.db.schema import (
+    accounts,
+    categories,
+    price_history,
+    product_views,
+    products,
+    promoted_products,
+    promotions,
+    stock,
+)
 from scalecommerce_core.domain.account import public_name
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
+from scalecommerce_core.domain.price_history import RunningPromotion, lowest_price_30d, reduction_in_force
 from scalecommerce_core.queries import (
     CategoryRef,
     Facet,
@@ -62,12 +71,21 @@ _VIEW: Final = (
     products.c.version,
     products.c.max_per_buyer,
     products.c.stock_until,
+    promotions.c.name,
+    promoted_products.c.starts_at,
+    promoted_products.c.ends_at,
+    promoted_products.c.prior_price,
 )
 _SHOWN: Final = (
     products.join(categories, categories.c.id == products.c.category_id)
     .join(accounts, accounts.c.id == products.c.seller_id)
     .outerjoin(stock, stock.c.product_id == products.c.id)
     .outerjoin(product_views, product_views.c.product_id == products.c.id)
+    .outerjoin(
+        promoted_products,
+        and_(promoted_products.c.product_id == products.c.id, text("promoted_products.status = 'running'")),
+    )
+    .outerjoin(promotions, promotions.c.id == promoted_products.c.promotion_id)
 )
 _BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(equals_any(products.c.id), products.c.withdrawn_at.is_(None))
 _PRODUCTS: Final = CachedStatement.compile(_BY_ID)
@@ -84,6 +102,16 @@ _HISTORY: Final = (
     .join(products, products.c.id == price_history.c.product_id)
     .where(equals_any(price_history.c.product_id), products.c.withdrawn_at.is_(None))
     .order_by(price_history.c.valid_from)
+)
+_PROMOTION: Final = (
+    select(
+        promotions.c.name,
+        promoted_products.c.starts_at,
+        promoted_products.c.ends_at,
+        promoted_products.c.prior_price,
+    )
+    .join(promotions, promotions.c.id == promoted_products.c.promotion_id)
+    .where(equals_any(promoted_products.c.product_id), text("promoted_products.status = 'running'"))
 )
 _BY_SKU: Final = select(products.c.sku, products.c.id).where(
     products.c.seller_id == bindparam("seller", type_=BigInteger),
@@ -151,7 +179,11 @@ class ProductQueries:
             for change, following in pairwise([*changes, None])
             if change is not None
         ]
-        return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes))
+        running = self._executor.fetch(_PROMOTION, {"ids": id_array([product_id])})
+        promotion = _promotion(running[0], changes[-1].price.currency) if running else None
+        return PriceHistory(
+            tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes, promotion)
+        )
 
     def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:
         rows = self._executor.fetch(_BY_SKU, {"seller": seller_id, "skus": text_array(skus)})
@@ -162,7 +194,7 @@ def _view(row: Sequence[Any]) -> ProductView:
     (
         id_, name, brand, price, currency, description, category_id, category, seller_id, first_name, last_name, email,
         display_name, available, is_active, created_at, views, sku, cost, min_price, max_price, version,
-        max_per_buyer, stock_until,
+        max_per_buyer, stock_until, *promotion,
     ) = row  # fmt: skip
     return ProductView(
         id=id_,
@@ -185,4 +217,11 @@ def _view(row: Sequence[Any]) -> ProductView:
         version=version,
         max_per_buyer=max_per_buyer,
         stock_until=stock_until,
+        promotion=_promotion(promotion, currency),
     )
+
+
+def _promotion(values: Sequence[Any], currency: str) -> RunningPromotion | None:
+    """The promotion in the columns of `_VIEW`; None if the product is in none."""
+    name, starts_at, ends_at, prior_price = values
+    return None if name is None else RunningPromotion(name, starts_at, ends_at, Money(prior_price, currency))

@@ -40,6 +40,7 @@ from adapters.db.schema.pricing import (
     pricing_stops,
     run_ids,
 )
+from adapters.db.schema.promotions import promoted_products, promotion_ids, promotions
 from adapters.db.schema.search import product_prices, product_prices_pending, vocabulary, vocabulary_changes
 from adapters.db.schema.statistics import (
     price_sales,
@@ -111,6 +112,9 @@ __all__ = [
     "product_stockouts",
     "product_views",
     "products",
+    "promoted_products",
+    "promotion_ids",
+    "promotions",
     "refunds",
     "run_ids",
     "sandbox_charges",

@@ -17,8 +17,9 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "api_keys", "catalog", "changes", "events", "figures", "gateways", "idempotency", "lists",
-            "login_limiters", "orders", "payments", "policies", "quote_signers", "rate_limiters", "runs", "search",
-            "secret_ciphers", "signals", "stage", "statistics", "stock", "tokens", "transactions", "views", "webhooks",
+            "login_limiters", "orders", "payments", "policies", "promotions", "quote_signers", "rate_limiters", "runs",
+            "search", "secret_ciphers", "signals", "stage", "statistics", "stock", "tokens", "transactions", "views",
+            "webhooks",
         )
     )
 )  # fmt: skip
@@ -36,6 +37,10 @@ from scalecommerce_core.testing.contracts.login_limiters import LoginLimiterCont
 from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: E402
 from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
+from scalecommerce_core.testing.contracts.promotions import (  # noqa: E402
+    PromotionListsContract,
+    PromotionsContract,
+)
 from scalecommerce_core.testing.contracts.quote_signers import QuoteSignerContract  # noqa: E402
 from scalecommerce_core.testing.contracts.rate_limiters import RateLimiterContract  # noqa: E402
 from scalecommerce_core.testing.contracts.runs import RunListsContract, RunsContract  # noqa: E402
@@ -73,6 +78,7 @@ class StoreContract(
     PoliciesContract,
     RunsContract,
     SignalsContract,
+    PromotionsContract,
     IdempotencyContract,
     EventsContract,
     RollupsContract,
@@ -90,5 +96,6 @@ class QueriesContract(
     FeedContract,
     WebhookListsContract,
     RunListsContract,
+    PromotionListsContract,
 ):
     """Tests of `queries.Queries`. Subclasses define the fixtures `store` and `queries`."""

@@ -3,6 +3,7 @@
 from attrs import evolve
 
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.promotion import PromotedProduct, PromotionStatus
 from scalecommerce_core.ports import AccessChange, CatalogChange
 from scalecommerce_core.testing.memory.tables import Tables
 
@@ -13,6 +14,10 @@ def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
     for key, was, stock in tables.stock.changed_rows():
         if (was and was.available) != (stock and stock.available):
             products.add(key)
+    items = tables.promoted.changed_rows()
+    products |= {key[0] for key, was, is_ in items if was != is_ and _is_running(was, is_)}
+    renamed = {key for key, was, is_ in tables.promotions.changed_rows() if was and is_ and was.name != is_.name}
+    products |= {product for product, promotion in tables.running_promotions.items() if promotion in renamed}
     people = tables.accounts.changed_rows()
     sellers = {key for key, was, is_ in people if was and is_ and _shown(was) != _shown(is_)}
     if not products and not sellers and not tables.categories.changed_rows():
@@ -40,6 +45,10 @@ def access_change(tables: Tables) -> AccessChange | None:
         if (was is not None and was.is_enabled) is not (is_ is not None and is_.is_enabled)
     }
     return AccessChange(revoked, frozenset(owners)) if revoked or owners else None
+
+
+def _is_running(*states: PromotedProduct | None) -> bool:
+    return any(state is not None and state.status is PromotionStatus.RUNNING for state in states)
 
 
 def _rights(account: Account) -> tuple[bool, bool]:

@@ -19,11 +19,13 @@ from scalecommerce_core.domain.identifiers import (
     EndpointId,
     OrderId,
     ProductId,
+    PromotionId,
     SessionId,
 )
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderLine, OrderStatus, is_sale
-from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
+from scalecommerce_core.domain.price_history import RunningPromotion, lowest_price_30d, reduction_in_force
 from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.promotion import PromotedProduct, Promotion
 from scalecommerce_core.domain.relevance import BRAND_WEIGHT, DESCRIPTION_WEIGHT, NAME_WEIGHT, PHRASE_WEIGHT, relevance
 from scalecommerce_core.domain.search_text import (
     FEW_MATCHES,
@@ -80,9 +82,10 @@ from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.memory.events import numbered
 from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.pricing import MemoryPricingQueries
+from scalecommerce_core.testing.memory.promotions import running_promotion
 from scalecommerce_core.testing.memory.statistics import MemoryStatisticsQueries
 from scalecommerce_core.testing.memory.store import MemoryStore
-from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED, is_offered
+from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED, copy_promotion, is_offered
 from scalecommerce_core.testing.memory.text_search import BRAND, DESCRIPTION, NAME, Document, folded, vocabulary_words
 from scalecommerce_core.testing.memory.webhooks import shown_delivery, shown_endpoint
 
@@ -98,6 +101,19 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         self._store = store
         self._tables = store.tables.committed()
         self._currency = currency
+
+    # --- promotions
+
+    def promotions(self, owner: AccountId | None, page: PageRequest) -> Page[Promotion]:
+        found = [copy_promotion(each) for each in self._tables.promotions.all() if owner in {None, each.seller_id}]
+        return paged(found, lambda promotion: (-promotion.id,), page)
+
+    def promotion(self, promotion_id: PromotionId) -> Promotion | None:
+        return self._tables.promotions.get(promotion_id)
+
+    def promoted_products(self, promotion_id: PromotionId, page: PageRequest) -> Page[PromotedProduct]:
+        found = [evolve(item) for key, item in self._tables.promoted.items() if key[1] == promotion_id]
+        return paged(found, lambda item: (item.product_id,), page)
 
     # --- accounts
 
@@ -284,7 +300,8 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
         product = self._tables.products.get(product_id)
         if product is None or product.withdrawn_at is not None:
             return None
-        return _history(self._tables.price_history(product_id), now)
+        promotion = running_promotion(self._tables, product_id)
+        return _history(self._tables.price_history(product_id), now, promotion)
 
     def seller_stats(self, seller_id: AccountId) -> SellerStats:
         products = [p for p in self._tables.products.all() if p.seller_id == seller_id and p.withdrawn_at is None]
@@ -412,6 +429,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
             version=product.version,
             max_per_buyer=product.max_per_buyer,
             stock_until=product.stock_until,
+            promotion=running_promotion(self._tables, product.id),
         )
 
     def _name(self, product_id: ProductId) -> str:
@@ -638,13 +656,15 @@ def _holds_any(document: Document, term: Term, fields: str = NAME + BRAND + DESC
     return any(document.holds(text, fields) for text in term.texts)
 
 
-def _history(changes: Sequence[PriceChange], now: datetime) -> PriceHistory:
+def _history(changes: Sequence[PriceChange], now: datetime, promotion: RunningPromotion | None) -> PriceHistory:
     ends = [*(change.valid_from for change in changes[1:]), None]
     intervals = [
         PriceInterval(change.price, change.valid_from, end, change.cause, change.is_withdrawn, change.withdrawal)
         for change, end in zip(changes, ends, strict=True)
     ]
-    return PriceHistory(tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes))
+    return PriceHistory(
+        tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes, promotion)
+    )
 
 
 def _account_view(account: Account) -> AccountView:

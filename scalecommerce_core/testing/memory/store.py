@@ -29,6 +29,7 @@ from scalecommerce_core.testing.memory.idempotency import MemoryIdempotencyKeys
 from scalecommerce_core.testing.memory.orders import MemoryOrders
 from scalecommerce_core.testing.memory.payments import MemoryPayments
 from scalecommerce_core.testing.memory.pricing import MemoryPolicies, MemoryRuns
+from scalecommerce_core.testing.memory.promotions import MemoryPromotions
 from scalecommerce_core.testing.memory.statistics import MemoryStatistics
 from scalecommerce_core.testing.memory.tables import Tables
 from scalecommerce_core.testing.memory.webhooks import MemoryDeliveries, MemoryEndpoints
@@ -123,6 +124,7 @@ class MemoryTransaction:
         self.payments = MemoryPayments(tables)
         self.policies = MemoryPolicies(tables, numbers)
         self.runs = MemoryRuns(tables, numbers, MemoryStatistics(tables, numbers))
+        self.promotions = MemoryPromotions(tables, numbers)
         self.idempotency = MemoryIdempotencyKeys(tables)
         self.events = MemoryEvents(tables)
         self.webhooks = MemoryEndpoints(tables.endpoints, tables.deliveries, tables.accounts, numbers)

@@ -26,6 +26,7 @@ from scalecommerce_core.domain.identifiers import (
     PaymentId,
     PolicyId,
     ProductId,
+    PromotionId,
     RefundId,
     RunId,
     SessionId,
@@ -34,6 +35,7 @@ from scalecommerce_core.domain.order import Order, Refund
 from scalecommerce_core.domain.outgoing_email import OutgoingEmail
 from scalecommerce_core.domain.payment import Payment, PaymentRefund
 from scalecommerce_core.domain.product import REVERSALS, PriceChange, PriceWithdrawal, Product
+from scalecommerce_core.domain.promotion import PromotedProduct, Promotion
 from scalecommerce_core.domain.rollups import Stockout
 from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.session import Session
@@ -164,6 +166,7 @@ copy_product = copy_function(Product, "price_changes", "events")
 copy_stock = copy_function(Stock, "movements")
 copy_order = copy_function(Order, "refunds", "events")
 copy_payment = copy_function(Payment, "refunds")
+copy_promotion = copy_function(Promotion, "events")
 
 
 @define
@@ -196,6 +199,9 @@ class Tables:
     schedules: Table[PolicyId, Schedule] = field(factory=lambda: Table(evolve))
     assignments: Table[ProductId, Assignment] = field(factory=lambda: Table(no_copy))
     switches: Table[str, bool] = field(factory=lambda: Table(no_copy))
+    promotions: Table[PromotionId, Promotion] = field(factory=lambda: Table(copy_promotion))
+    promoted: Table[tuple[ProductId, PromotionId], PromotedProduct] = field(factory=lambda: Table(evolve))
+    running_promotions: Table[ProductId, PromotionId] = field(factory=lambda: Table(no_copy))
     blocks: Table[tuple[PolicyId, int], PolicyState] = field(factory=lambda: Table(no_copy))
     groups: Table[PolicyId, CategoryParameters] = field(factory=lambda: Table(no_copy))
     runs: Table[RunId, Run] = field(factory=lambda: Table(evolve))

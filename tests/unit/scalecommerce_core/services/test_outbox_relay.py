@@ -1,4 +1,5 @@
 import json
+from datetime import timedelta
 
 from attrs import asdict
 
@@ -8,6 +9,8 @@ from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
 from scalecommerce_core.services.ordering import CancelOrder
+from scalecommerce_core.services.promotions import CancelPromotion, CreatePromotion
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.shop import Shop, line, usd
 
 
@@ -23,6 +26,11 @@ def tell_everything(shop: Shop, seller: Account, buyer: Account) -> list[Event]:
     shop.ordering.cancel([CancelOrder(shop.place(buyer, line(tea)).id, buyer.id)])
     for units in (0, 2):
         shop.catalog.adjust_stock([AdjustStock(tea, seller.id, available=units)])
+    sale = CreatePromotion(seller.id, "Sale", shop.clock.now() + timedelta(hours=1), percent=20, all_products=True)
+    promotion = unwrap_single(shop.market.promotions.create([sale]))
+    shop.market.promotions.sweep(10)
+    shop.market.promotions.cancel([CancelPromotion(promotion.id, seller.id)])
+    shop.market.promotions.sweep(10)
     shop.catalog.withdraw_products([WithdrawProduct(tea, seller.id)])
     return shop.tables.events.rows
 

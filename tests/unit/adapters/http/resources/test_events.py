@@ -16,6 +16,8 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import FeedPage, Queries
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.outbox_relay import OutboxRelay
+from scalecommerce_core.services.promotions import CancelPromotion, CreatePromotion
+from scalecommerce_core.services.results import unwrap_single
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
 from tests.unit.support.tampering import Instead
 
@@ -183,6 +185,12 @@ def everything_happens(place: Marketplace, seller: Person, buyer: Person) -> Non
     answer(seller.patch(f"{PRODUCTS}{product}/", {"name": "Blue tea pot", "price": "9.00"}))
     answer(seller.patch(f"{PRODUCTS}{product}/", {"stock": 0}))
     answer(seller.patch(f"{PRODUCTS}{product}/", {"stock": 2}))
+    promotions, ends_at = place.market.promotions, place.clock.now() + timedelta(days=1)
+    sale = CreatePromotion(AccountId(seller.id), "Spring sale", ends_at, percent=20, all_products=True)
+    promotion = unwrap_single(promotions.create([sale]))
+    promotions.sweep(10)
+    unwrap_single(promotions.cancel([CancelPromotion(promotion.id, None)]))
+    promotions.sweep(10)
     assert seller.delete(f"{PRODUCTS}{product}/").status_code == 204
     place.clock.advance(minutes=15)
     assert place.market.ordering.expire() == 1
