@@ -58,7 +58,8 @@ MarketError
 
 Errors that need the vocabulary of a module are defined there: Duplicate in `ports.errors`, those of webhooks in
 `domain.webhook` and `services.webhooks`, those of promotions in `domain.promotion` and `services.promotions`, those of
-pricing in `pricing` and `services`, those of seeding in `services.seeding`. `LedgerInconsistent` is not a `MarketError`: no caller can correct it.
+pricing in `pricing` and `services`, those of seeding in `services.seeding`. `LedgerInconsistent` is not a
+`MarketError`: no caller can correct it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -37,6 +37,7 @@ _HELD: Final = {
     Guardrail.MANUAL_EDIT: "you set this price yourself",
     Guardrail.PROMOTION: "a promotion is running",
     Guardrail.ANOMALY_HOLD: "views, sales or refunds jumped by more than a change of the price explains",
+    Guardrail.BEFORE_PROMOTION: "a lower price before the announced promotion would lower its prior price",
     Guardrail.COOLDOWN: "the price changed recently",
     Guardrail.DEAD_BAND: "the change would be too small to matter",
     Guardrail.BREAKER: "the circuit breaker limited this run, and no smaller change of this price is possible",

@@ -12,7 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.facts import Facts, PriceIntervals, find_rows
+from scalecommerce_core.pricing.facts import PROMOTED_SHARE, Facts, PriceIntervals, find_rows
 from scalecommerce_core.pricing.policy_state import NET_AMOUNT, NET_UNITS, ORDERS_TOTAL, REFUNDED_TOTAL, PolicyState
 
 SHORTEST: Final = 0.05
@@ -97,8 +97,9 @@ def gather_evidence(facts: Facts, past: PriceIntervals, last: LastReadings, *, e
     """Compare the totals with the last readings.
 
     `epoch` is its length in microseconds, `now` is in microseconds since 1970. Times of announced promotions and of
-    withdrawn prices are no evidence, and neither are ended prices that were observed for less than `SHORTEST` epochs.
-    The time without available units is known per product; it is divided among the prices in proportion to their time.
+    withdrawn prices are no evidence (`PROMOTED_SHARE`), and neither are ended prices that were observed for less than
+    `SHORTEST` epochs. The time without available units is known per product; it is divided among the prices in
+    proportion to their time.
     """
     seen_at = np.where(last.is_known, last.of.seen_at, facts.created_at)
     share = _share_in_stock(facts, last, seen_at, now)
@@ -175,7 +176,8 @@ def _difference(total: Whole, before: Floats, same: Flags) -> Floats:
 
 
 def _is_promoted(facts: Facts, begun: Whole, ends: Whole) -> Flags:
-    return (facts.promoted_from >= 0) & (begun < facts.promoted_until) & (ends > facts.promoted_from)
+    shared = np.minimum(ends, facts.promoted_until) - np.maximum(begun, facts.promoted_from)
+    return (facts.promoted_from >= 0) & (shared > PROMOTED_SHARE * (ends - begun))
 
 
 def _late_price(units: Floats, amount: Floats, facts: Facts, last: LastReadings) -> Floats:

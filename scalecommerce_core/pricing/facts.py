@@ -1,6 +1,7 @@
 """Facts: what the marketplace has counted about products and their prices, in arrays; the input of `observation`."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,11 @@ from scalecommerce_core.pricing.arrays import Flags, Whole
 
 DAY: Final = 86_400_000_000
 """Microseconds."""
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_TICK: Final = timedelta(microseconds=1)
+PROMOTED_SHARE: Final = 0.05
+"""A time is no evidence if promotions overlap more than this share of it. Their prices begin and end some seconds after
+the announced times, so the prices before and after them overlap them a little."""
 
 
 @frozen(eq=False)
@@ -63,6 +69,8 @@ class Facts:
     """Lowest price of a competitor; -1: unknown."""
     min_hold: Whole
     """Time for which a price of the category must be kept; 0: none."""
+    next_promotion: Whole
+    """When the next announced promotion of the product starts; -1: none."""
 
     def __len__(self) -> int:
         return len(self.product)
@@ -74,6 +82,7 @@ class Facts:
 FACTS: Final = tuple(attribute.name for attribute in fields(Facts))
 NEUTRAL_FACTS: Final = {
     "stock_until": -1, "promoted_from": -1, "promoted_until": -1, "held_out": 0, "competitor": -1, "min_hold": 0,
+    "next_promotion": -1,
 }  # fmt: skip
 """The values of facts about which nothing is known."""
 
@@ -133,3 +142,8 @@ def find_rows(known: Whole, wanted: Whole) -> Whole:
         return np.full(len(wanted), -1, dtype=np.int64)
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return np.where(known[at] == wanted, at, -1)
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC, as the arrays hold times."""
+    return (moment - _EPOCH) // _TICK

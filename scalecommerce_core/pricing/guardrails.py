@@ -36,6 +36,7 @@ class Guardrail(IntFlag):
     STEP = 1 << 7
     DAY_LIMIT = 1 << 8
     MONTH_LIMIT = 1 << 9
+    BEFORE_PROMOTION = 1 << 18
     COOLDOWN = 1 << 10
     DEAD_BAND = 1 << 11
     ENDING = 1 << 12
@@ -83,6 +84,13 @@ class Guardrails:
         choices=ENDINGS,
         says="Price ending: .99, .90 (in a currency without decimals: 99, 90), a whole amount, or any.",
     )
+    protect_days: float = parameter(
+        30,
+        at_least=0,
+        at_most=365,
+        says="Days before an announced promotion in which a price is not lowered, since that would lower the prior"
+        " price that the promotion may state; 0: never. These days do not scale with the epoch.",
+    )
     breaker_share: float = parameter(
         0.3,
         at_least=0,
@@ -126,6 +134,8 @@ def apply_guardrails(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_
         low, high = np.maximum(low, np.minimum(least, old)), np.minimum(high, np.maximum(most, old))
         price.bound(low, high, limit, limit)
 
+    # A legal period, which does not scale with the epoch.
+    price.hold(old, (price.now < old) & (seen.until_promotion < rails.protect_days), Guardrail.BEFORE_PROMOTION)
     price.hold(old, (price.now != old) & (seen.since_change < rails.cooldown_days * scale), Guardrail.COOLDOWN)
     least_move = np.maximum(-(-old * _parts(rails.dead_band) // _PARTS), 1)
     price.hold(old, (price.now != old) & (np.abs(price.now - old) < least_move), Guardrail.DEAD_BAND)

@@ -18,7 +18,7 @@ from scalecommerce_core.pricing.anomalies import BASELINE_COLUMNS, Baseline, fil
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.evidence import Evidence, LastReadings, Observed, gather_evidence
-from scalecommerce_core.pricing.facts import DAY, Facts, PriceIntervals, find_rows
+from scalecommerce_core.pricing.facts import DAY, Facts, PriceIntervals, find_rows, microseconds
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.interface import PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -136,6 +136,7 @@ def decide_range(
         held_out=facts.held_out > 0,
         competitor=facts.competitor,
         min_hold_days=facts.min_hold / DAY,
+        until_promotion=np.where(facts.next_promotion >= 0, (facts.next_promotion - now) / DAY, np.inf),
     )
     baseline = Baseline.of_columns(
         {name: old.baseline_column(name) for name in BASELINE_COLUMNS},
@@ -333,7 +334,12 @@ def _seller_price(manual: ManualChanges, old: PolicyState, known: Flags, referen
 
 
 def _days_left(facts: Facts, policy: PricingPolicy, now: int) -> Floats:
+    """Days until the product's own date, or that of the policy, or the rolling `stock_days`; passed dates count as
+    unknown.
+    """
     usual = np.inf if policy.stock_days is None else policy.stock_days
+    if policy.stock_until is not None and (left := microseconds(policy.stock_until) - now) > 0:
+        usual = left / DAY
     return np.where(facts.stock_until > now, (facts.stock_until - now) / DAY, usual)
 
 

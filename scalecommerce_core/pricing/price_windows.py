@@ -47,13 +47,13 @@ def was_withdrawn(facts: Facts, past: PriceIntervals, priced_at: Whole) -> Flags
 def price_ranges(facts: Facts, past: PriceIntervals, now: int, scale: float) -> dict[str, NDArray[np.int64]]:
     """Median price of 90 days, and lowest and highest price of 1 and 30 days, including the current price.
 
-    The durations are multiplied by `scale`; the median is weighted by time. In the time of a withdrawn price, the price
-    before it counts.
+    The durations are multiplied by `scale`; the median is weighted by time. In the time of a withdrawn price
+    and of a promotion, the price before counts.
     """
     size = len(facts)
     found = {"median_90d": facts.price.copy()}
     at = find_rows(facts.product, past.product)
-    mine = (at >= 0) & ~past.is_withdrawn
+    mine = (at >= 0) & ~past.is_withdrawn & ~past.is_promoted
     at, begins, price = at[mine], past.valid_from[mine], past.price[mine]
     if not len(at):
         found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}

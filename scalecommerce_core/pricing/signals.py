@@ -87,7 +87,8 @@ class Signals:
     stock: Floats = field(metadata=_column(np.float64, np.inf))
     """Available units; infinite if stock is unlimited."""
     days_left: Floats = field(metadata=_column(np.float64, np.inf))
-    """Days until the stock is replenished or its season ends; infinite if unknown."""
+    """Days until the stock is replenished or its season ends, which count down; infinite if unknown. If only the
+    policy's `stock_days` is known, it is the same in each epoch."""
     promoted: Flags = field(metadata=_column(np.bool_, 0))
     """Whether an announced promotion is running; guardrails then keep the price."""
     held_out: Flags = field(metadata=_column(np.bool_, 0))
@@ -96,6 +97,8 @@ class Signals:
     """Lowest price of a competitor."""
     min_hold_days: Floats = field(metadata=_column(np.float64, 0.0))
     """Days for which a price of the category must be kept."""
+    until_promotion: Floats = field(metadata=_column(np.float64, np.inf))
+    """Days until the next announced promotion starts; infinite if there is none."""
 
     @classmethod
     def of(cls, **columns: Any) -> Self:

@@ -25,11 +25,19 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.breaker import MoveLimit, Moves
-from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.facts import (
+    FACTS,
+    INTERVAL_COLUMNS,
+    NEUTRAL_FACTS,
+    Facts,
+    PriceIntervals,
+    microseconds,
+)
 from scalecommerce_core.pricing.guardrails import Guardrail
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
+from scalecommerce_core.pricing.promotion_windows import PromotionWindows
 from scalecommerce_core.pricing.runs import Range, RangeStatus, Run, RunStatus, Tally, Trigger
 
 # --- facts of products
@@ -64,14 +72,15 @@ _NET: Final = """
         - CASE WHEN past_views > 0 THEN 0 ELSE {of}.past_{sold} - {of}.past_{returned} END, 0)::bigint
 """
 _IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_IN_SCOPE.format(more='')}")
-_READ_FACTS: Final = tuple(name for name in FACTS if name not in NEUTRAL_FACTS)
+_READ_FACTS: Final = tuple(name for name in FACTS if name not in NEUTRAL_FACTS or name == "stock_until")
 # Missing bounds are -1, so that every value has 8 bytes.
 _FACTS: Final = binary_arrays_statement(
     _READ_FACTS,
     f"""
         SELECT products.id, category_id::bigint, products.price, priced_at, created_at,
                coalesce(cost, -1), coalesce(min_price, -1), coalesce(max_price, -1),
-               coalesce(on_hand - reserved, 0)::bigint, coalesce(product_views.views, 0),
+               coalesce(on_hand - reserved, 0)::bigint,
+               coalesce((extract(epoch FROM stock_until) * 1000000)::bigint, -1), coalesce(product_views.views, 0),
                coalesce(demand_views, 0), {_SOLD.format(of="price", name="orders")},
                {_SOLD.format(of="price", name="units")}, {_SOLD.format(of="price", name="refunded_units")},
                {_NET.format(of="product_sales", sold="units", returned="refunded_units")},
@@ -81,6 +90,14 @@ _FACTS: Final = binary_arrays_statement(
                {minor_per_unit("products.currency")}
         {_IN_SCOPE.format(more=_JOIN_COUNTERS)}
     """,  # noqa: S608 - no values in it
+)
+# Apart from the facts: promotions are few, and a join would cost as much for each product without one.
+_PROMOTION_WINDOWS: Final = binary_arrays_statement(
+    ["product_id", "starts_at", "ends_at"],
+    """
+        SELECT product_id, starts_at, ends_at FROM promoted_products
+        WHERE product_id BETWEEN %(first)s AND %(last)s AND status <> 'cancelled' ORDER BY product_id, starts_at
+    """,
 )
 _READ_INTERVALS: Final = tuple(name for name in INTERVAL_COLUMNS if name != "is_promoted")
 _PRICE_INTERVALS: Final = binary_arrays_statement(
@@ -328,8 +345,14 @@ class PostgresRunRepository:
         columns = dict(zip(_READ_FACTS, read, strict=True))
         for moment in ("priced_at", "created_at"):
             columns[moment] += POSTGRES_EPOCH
+        columns |= self._promotion_windows(first, last).facts(columns["product"], microseconds(now))
         size = len(columns["product"])
-        return Facts(**columns, **{name: np.full(size, value, dtype=np.int64) for name, value in NEUTRAL_FACTS.items()})
+        neutral = {name: value for name, value in NEUTRAL_FACTS.items() if name not in columns}
+        return Facts(**columns, **{name: np.full(size, value, dtype=np.int64) for name, value in neutral.items()})
+
+    def _promotion_windows(self, first: ProductId, last: ProductId) -> PromotionWindows:
+        product, starts_at, ends_at = self._columns(_PROMOTION_WINDOWS, {"first": first, "last": last})
+        return PromotionWindows(product, starts_at + POSTGRES_EPOCH, ends_at + POSTGRES_EPOCH)
 
     def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
         read = self._columns(_PRICE_INTERVALS, {"first": first, "last": last, "since": since})
@@ -337,7 +360,8 @@ class PostgresRunRepository:
         columns["valid_from"] += POSTGRES_EPOCH
         for flag in ("is_manual", "is_withdrawn"):
             columns[flag] = columns[flag] > 0
-        return PriceIntervals(**columns, is_promoted=np.zeros(len(columns["product"]), dtype=np.bool_))
+        windows = self._promotion_windows(first, last)
+        return PriceIntervals(**columns, is_promoted=windows.promoted(columns["product"], columns["valid_from"]))
 
     def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
         return [decode_int64_array(column) for column in self._sql.fetch_binary(statement, parameters) or ()]

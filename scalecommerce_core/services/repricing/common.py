@@ -12,7 +12,7 @@ from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound,
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
 from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.facts import PriceIntervals
+from scalecommerce_core.pricing.facts import PriceIntervals, microseconds
 from scalecommerce_core.pricing.interface import PricingStrategy, registered_strategies
 from scalecommerce_core.pricing.observation import HISTORY_DAYS, RangeResult, decide_range, price_window_days
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -132,11 +132,6 @@ class RepricingBase:
             if replaced:
                 tx.runs.save(last)
                 tx.runs.replace(replaced)
-
-
-def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970-01-01 UTC, as the arrays of `pricing` hold times."""
-    return (moment - _EPOCH) // TICK
 
 
 def policy_of(run: Run) -> PricingPolicy:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId, PromotionId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, PromotionId
 from scalecommerce_core.domain.price_history import RunningPromotion
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.promotion import (
@@ -14,6 +14,9 @@ from scalecommerce_core.domain.promotion import (
     PromotionStatus,
 )
 from scalecommerce_core.ports import Store
+from scalecommerce_core.pricing.facts import Facts, PriceIntervals, microseconds
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.queries import PageRequest, Queries
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, usd
 
@@ -101,6 +104,7 @@ class PromotionsContract:
         with store.begin() as tx:
             assert tx.promotions.claim_due(STARTS - SECOND, 10) == []
             assert tx.promotions.claim_due_products(STARTS - SECOND, 10) == []
+        with store.begin() as tx:
             assert [each.id for each in tx.promotions.claim_due(STARTS + SECOND, 10)] == [first.id, second.id]
             assert [each.product_id for each in tx.promotions.claim_due_products(STARTS + SECOND, 10)] == [early, late]
         with store.begin() as tx:
@@ -166,6 +170,43 @@ class PromotionsContract:
             tx.promotions.save_products(items)
             assert overlapping(NOW, ENDS) == []
 
+    def test_facts_and_intervals_know_promotions_and_stock_horizons(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        long_ago = NOW - 100 * DAY
+        tea = stage.product(seller, at=long_ago, stock_until=ENDS)
+        pot, cup = stage.product(seller, at=long_ago), stage.product(seller, at=long_ago)
+        announce(store, seller, tea, pot)
+        cancelled = announce(store, seller, cup, status=PromotionStatus.CANCELLED)
+        with store.begin() as tx:
+            items = tx.promotions.lock_products(cancelled.id)
+            for item in items:
+                item.follow(cancelled)
+            tx.promotions.save_products(items)
+        before, _ = _observe(store, seller, (tea, cup), NOW)
+        assert before.stock_until.tolist() == [microseconds(ENDS), -1, -1]
+        assert before.next_promotion.tolist() == [microseconds(STARTS), microseconds(STARTS), -1]
+        assert before.promoted_from.tolist() == before.promoted_until.tolist() == [-1, -1, -1]
+        advance(store, STARTS + SECOND)
+        advance(store, ENDS + SECOND)
+        announce(store, seller, pot, starts_at=ENDS + 3 * DAY, ends_at=ENDS + 4 * DAY)
+        after, past = _observe(store, seller, (tea, cup), ENDS + DAY)
+        assert after.promoted_from.tolist() == [microseconds(STARTS), microseconds(STARTS), -1]
+        assert after.promoted_until.tolist() == [microseconds(ENDS), microseconds(ENDS), -1]
+        assert after.next_promotion.tolist() == [-1, microseconds(ENDS + 3 * DAY), -1]
+        assert past.product.tolist() == [tea] * 3 + [pot] * 3
+        assert past.is_promoted.tolist() == [False, True, False] * 2
+        assert past.is_manual.tolist() == [False] * 6
+
+
+def _observe(
+    store: Store, seller: AccountId, products: tuple[ProductId, ProductId], now: datetime
+) -> tuple[Facts, PriceIntervals]:
+    with store.begin() as tx:
+        policy = PricingPolicy.from_document({"name": "P"}, id=PolicyId(1), seller_id=seller, created_at=NOW)
+        facts = tx.runs.facts(policy_scope(policy, [policy]), *products, now)
+        return facts, tx.runs.price_intervals(*products, NOW - 60 * DAY)
+
 
 class PromotionListsContract:
     def test_promotions_are_listed_newest_first(self, store: Store, queries: Queries) -> None:
@@ -179,7 +220,7 @@ class PromotionListsContract:
         page = queries.promotions(seller, PageRequest(1))
         assert queries.promotions(seller, PageRequest(1, after=page.next)).rows == (first,)
         assert queries.promotion(first.id) == first
-        assert queries.promotion(PromotionId(10**30)) is None
+        assert queries.promotion(PromotionId(second.id + 1)) is None
 
     def test_products_of_a_promotion_are_listed_by_id(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)

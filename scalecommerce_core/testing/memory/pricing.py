@@ -15,6 +15,7 @@ from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import REVERSALS, PriceCause, Product
+from scalecommerce_core.domain.promotion import PromotionStatus
 from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
@@ -26,6 +27,7 @@ from scalecommerce_core.pricing.observation import CategoryParameters, RangeResu
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
+from scalecommerce_core.pricing.promotion_windows import PromotionWindows
 from scalecommerce_core.pricing.replay import Inputs, with_limit
 from scalecommerce_core.pricing.runs import (
     IN_PROGRESS,
@@ -172,6 +174,7 @@ class MemoryRuns:
                 "priced_at": _micros(product.priced_at),
                 "created_at": _micros(product.created_at),
                 **{name: -1 if amount is None else amount.minor for name, amount in amounts.items()},
+                "stock_until": -1 if product.stock_until is None else _micros(product.stock_until),
                 "stock": 0 if stock is None else stock.available,
                 "views_ever": self._tables.views.get(product_id) or 0,
                 **self._interval(product_id, product.priced_at),
@@ -182,7 +185,16 @@ class MemoryRuns:
             }
             rows.append([row[name] for name in FACTS])
         table = np.array(rows, dtype=np.int64).reshape(len(rows), len(FACTS))
-        return Facts(*table.T.copy())
+        columns = dict(zip(FACTS, table.T.copy(), strict=True))
+        return Facts(**columns | self._promotion_windows(first, last).facts(columns["product"], _micros(now)))
+
+    def _promotion_windows(self, first: ProductId, last: ProductId) -> PromotionWindows:
+        rows = sorted(
+            (item.product_id, _micros(item.starts_at), _micros(item.ends_at))
+            for item in self._tables.promoted.all()
+            if first <= item.product_id <= last and item.status is not PromotionStatus.CANCELLED
+        )
+        return PromotionWindows(*np.array(rows, dtype=np.int64).reshape(len(rows), 3).T.copy())
 
     def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
         rows = []
@@ -201,7 +213,9 @@ class MemoryRuns:
                         **self._interval(product.id, change.valid_from),
                     }
                     rows.append([row[name] for name in INTERVAL_COLUMNS])
-        return PriceIntervals.of_table(np.array(rows, dtype=np.int64))
+        past = PriceIntervals.of_table(np.array(rows, dtype=np.int64))
+        promoted = self._promotion_windows(first, last).promoted(past.product, past.valid_from)
+        return evolve(past, is_promoted=promoted)
 
     def _interval(self, product_id: ProductId, valid_from: datetime) -> dict[str, int]:
         """The totals of a price interval."""

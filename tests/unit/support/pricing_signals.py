@@ -56,5 +56,6 @@ def chaos(size: int, seed: int) -> Signals:
         since_change=rng.choice([0.0, 6.9, 7.0, 30.0, np.inf], size, p=[0.1, 0.1, 0.4, 0.2, 0.2]),
         since_edit=rng.choice([0.0, 6.9, 7.0, np.inf], size, p=[0.05, 0.05, 0.1, 0.8]),
         stock=rng.choice([0.0, 3.0, 80.0, np.inf], size, p=[0.1, 0.3, 0.3, 0.3]),
+        until_promotion=rng.choice([0.5, 29.0, 30.0, np.inf], size, p=[0.05, 0.05, 0.1, 0.8]),
         days_left=rng.choice([0.5, 30.0, np.inf], size), promoted=rng.random(size) < 0.05,
     )  # fmt: skip

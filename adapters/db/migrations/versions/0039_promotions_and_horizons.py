@@ -1,7 +1,7 @@
 """Add promotions, and the time until which the stock of a product must last.
 
 Revision ID: 0039
-Revises: 0037
+Revises: 0038
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from alembic import op
 
 revision: Final = "0039"
-down_revision: Final = "0037"
+down_revision: Final = "0038"
 branch_labels: Final = None
 depends_on: Final = None
 

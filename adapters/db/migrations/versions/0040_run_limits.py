@@ -1,7 +1,7 @@
 """Store how the circuit breaker reduced the changes of a run.
 
 Revision ID: 0040
-Revises: 0038
+Revises: 0039
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from alembic import op
 
 revision: Final = "0040"
-down_revision: Final = "0038"
+down_revision: Final = "0039"
 branch_labels: Final = None
 depends_on: Final = None
 

@@ -147,6 +147,14 @@ def test_guardrail_durations_scale_with_the_epoch() -> None:
     assert decide(103_00, epoch_days=14, since_change=13) == (100_00, ("cooldown",))
 
 
+def test_prices_are_not_lowered_before_a_promotion_that_could_then_state_a_lower_prior_price() -> None:
+    assert decide(97_00, until_promotion=29.9) == (100_00, ("before_promotion",))
+    assert decide(97_00, until_promotion=30) == (97_00, ())
+    assert decide(103_00, until_promotion=1) == (103_00, ())
+    assert decide(97_00, until_promotion=1, rails=Guardrails(protect_days=0)) == (97_00, ())
+    assert decide(97_00, until_promotion=29, epoch_days=0.1) == (100_00, ("before_promotion",)), "a legal period"
+
+
 # --- all of them together, said again in plain arithmetic
 
 
@@ -200,6 +208,8 @@ def slow(wanted: float, row: dict[str, Any], rails: Guardrails) -> tuple[int, tu
         low = max(low, min(old, ceil(most * (1 - share(limit)))))
         high = min(high, max(old, floor(least * (1 + share(limit)))))
         new = bound(new, low, high, name, name)
+    if new < old and row["until_promotion"] < rails.protect_days:
+        return old, (*acted, "before_promotion")
     if new != old and row["since_change"] < rails.cooldown_days:
         return old, (*acted, "cooldown")
     if new != old and abs(new - old) < old * share(rails.dead_band):

@@ -1,6 +1,6 @@
 """Observation: what counts as evidence, and how readings are kept between runs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from scalecommerce_core.pricing.facts import DAY, FACTS, NEUTRAL_FACTS, Facts, P
 from scalecommerce_core.pricing.observation import RangeResult, decide_range
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import PolicyState
+from scalecommerce_core.pricing.promotion_windows import PromotionWindows
 
 NOW = 2_000 * DAY
 POLICY = PricingPolicy(PolicyId(1), AccountId(1), "Learn", datetime(2026, 1, 1, tzinfo=UTC))
@@ -216,3 +217,65 @@ def test_decisions_of_products_do_not_depend_on_others() -> None:
     for row, each in enumerate((first, second)):
         for name, values in alone(each).state.products.items():
             assert together.state.products[name][row] == values.item(), name
+
+
+def test_the_stock_horizon_is_that_of_the_product_then_of_the_policy_and_counts_down() -> None:
+    now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=2_000)
+
+    def days_left(policy: PricingPolicy, until: int, days_later: int = 0) -> float:
+        seen = decide_range(
+            policy,
+            STRATEGY,
+            policy_state=PolicyState.empty(STRATEGY.columns),
+            category_parameters={},
+            facts=facts(1_000, NOW - 100 * DAY, stock_until=until),
+            past=past(),
+            epoch=1,
+            now=NOW + days_later * DAY,
+        )
+        return float(seen.signals.days_left.item())
+
+    season = evolve(POLICY, stock_days=20.0, stock_until=now + timedelta(days=60))
+    assert [days_left(season, NOW + 30 * DAY, day) for day in (0, 10, 29)] == [30, 20, 1]
+    assert [days_left(season, NOW + 30 * DAY, day) for day in (30, 59)] == [30, 1], "the date of the policy"
+    assert [days_left(season, -1, day) for day in (0, 60, 90)] == [60, 20, 20], "then stock_days, which never counts down"
+    assert days_left(POLICY, NOW - 1) == days_left(POLICY, -1) == np.inf
+
+
+@pytest.mark.parametrize("delay", [0, 1_000_000])
+def test_sales_of_a_promotion_are_no_evidence_and_those_before_it_are(delay: int) -> None:
+    starts, ends = NOW - 20 * DAY, NOW - 10 * DAY
+    rows = [
+        (1, NOW - 100 * DAY, 1_000, 0, 0, 0, 4_000, 100, 100, 0),
+        (1, starts + delay, 700, 0, 0, 1, 900, 300, 300, 0),
+        (1, ends + delay, 1_000, 0, 0, 0, 500, 12, 12, 0),
+    ]
+    history = PriceIntervals.of_table(np.array(rows, dtype=np.int64))
+    times = {"promoted_from": starts, "promoted_until": ends}
+    seen = facts(1_000, ends + delay, views=500, orders=12, units=12, **times)
+    result = decide(seen, history, 1, NOW)
+    assert (result.signals.views.item(), result.signals.promoted.item()) == (500, False)
+    assert result.signals.lowest_30d.item() == 1_000, "promotional prices do not limit the prices after them"
+    without = decide(seen, history.rows(~history.is_promoted), 1, NOW)
+    assert result.state.products.keys() == without.state.products.keys()
+    for name, values in result.state.products.items():
+        np.testing.assert_allclose(values, without.state.products[name], rtol=0.05, err_msg=name)
+    running = decide(facts(700, starts + delay, **times), history.rows(slice(0, 2)), 1, NOW - 15 * DAY)
+    assert (running.signals.promoted.item(), running.signals.weight.item(), running.signals.units.item()) == (True, 0, 0)
+    assert running.decisions[0].guardrails == ("promotion",)
+
+
+def test_windows_of_promotions_flag_the_intervals_that_they_overlap() -> None:
+    day = np.arange(40, dtype=np.int64) * DAY
+    windows = PromotionWindows(np.array([1, 1, 3]), day[[10, 30, 5]], day[[20, 33, 6]])
+    product = np.array([1, 1, 1, 2, 3, 3, 4])
+    begins = np.array([0, 10 * DAY + 5_000_000, 20 * DAY + 5_000_000, 0, 5 * DAY, 6 * DAY, 5 * DAY])
+    assert windows.promoted(product, begins).tolist() == [False, True, False, False, True, False, False]
+    inside = windows.promoted(np.array([1, 1]), day[[0, 31]])
+    assert inside.tolist() == [True, True], "a third of the first one; the second, without end, began in a promotion"
+    none = PromotionWindows(*np.empty((3, 0), dtype=np.int64))
+    assert none.promoted(product, begins).tolist() == [False] * 7
+    found = windows.facts(np.array([1, 2, 3]), int(day[25]))
+    assert {name: (values // DAY).tolist() for name, values in found.items()} == {
+        "promoted_from": [10, -1, 5], "promoted_until": [20, -1, 6], "next_promotion": [30, -1, -1],
+    }  # fmt: skip

@@ -1,0 +1,62 @@
+"""The times of announced promotions of products, and what they mean for facts and price intervals."""
+
+import numpy as np
+from attrs import frozen
+
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.facts import PROMOTED_SHARE
+
+
+@frozen(eq=False)
+class PromotionWindows:
+    """Announced promotions that were not cancelled, sorted by product and start. Microseconds since 1970."""
+
+    product: Whole
+    starts_at: Whole
+    ends_at: Whole
+
+    def __len__(self) -> int:
+        return len(self.product)
+
+    def facts(self, product: Whole, now: int) -> dict[str, Whole]:
+        """The columns of `Facts` about promotions, for products in the order of their ids."""
+        found = {
+            name: np.full(len(product), -1, dtype=np.int64)
+            for name in ("promoted_from", "promoted_until", "next_promotion")
+        }
+        if not len(self) or not len(product):
+            return found
+        row = np.minimum(np.searchsorted(product, self.product), len(product) - 1)
+        mine = product[row] == self.product
+        # Rows are sorted by start, and the last assignment to an element stays.
+        begun = mine & (self.starts_at <= now)
+        found["promoted_from"][row[begun]] = self.starts_at[begun]
+        found["promoted_until"][row[begun]] = self.ends_at[begun]
+        later = np.flatnonzero(mine & (self.starts_at > now))[::-1]
+        found["next_promotion"][row[later]] = self.starts_at[later]
+        return found
+
+    def promoted(self, product: Whole, valid_from: Whole) -> Flags:
+        """Whether price intervals, sorted by product and beginning, are of a promotion.
+
+        An interval is, if promotions overlap more than `PROMOTED_SHARE` of it; the last one of a product, which has no
+        end yet, if it began in a promotion.
+        """
+        if not len(self) or not len(product):
+            return np.zeros(len(product), dtype=np.bool_)
+        is_last = np.append(product[1:] != product[:-1], True)
+        ends = np.where(is_last, valid_from + 1, np.append(valid_from[1:], 0))
+        # Each window is compared with all intervals of its product.
+        first, last = (np.searchsorted(product, self.product, side) for side in ("left", "right"))
+        count = last - first
+        window = np.repeat(np.arange(len(self)), count)
+        interval = np.arange(len(window)) - np.repeat(np.cumsum(count) - count, count) + first[window]
+        shared = overlap(valid_from[interval], ends[interval], self.starts_at[window], self.ends_at[window])
+        total = np.bincount(interval, weights=shared, minlength=len(product))
+        return total > PROMOTED_SHARE * (ends - valid_from)
+
+
+def overlap(begun: Whole, ends: Whole, starts_at: Whole, ends_at: Whole) -> Floats:
+    """Common time of each pair of periods."""
+    shared: Whole = np.minimum(ends, ends_at) - np.maximum(begun, starts_at)
+    return np.maximum(shared, 0).astype(np.float64)
