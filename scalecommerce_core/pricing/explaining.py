@@ -24,6 +24,7 @@ GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
     "step": "limited to the largest change in an epoch",
     "day_limit": "limited to the largest change in a day",
     "month_limit": "limited to the largest change in 30 days",
+    "before_promotion": "not lowered before an announced promotion, whose prior price would be lower",
     "cooldown": "the price changed recently and is kept for a while",
     "dead_band": "the change would be too small to matter",
     "ending": "rounded to the price ending that the seller chose",

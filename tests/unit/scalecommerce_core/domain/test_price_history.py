@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.price_history import lowest_price_30d, reduction_in_force
+from scalecommerce_core.domain.price_history import (
+    RunningPromotion,
+    lowest_price_30d,
+    lowest_price_before,
+    reduction_in_force,
+)
 from scalecommerce_core.domain.product import PriceCause, PriceChange
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -131,7 +136,8 @@ def test_reductions_are_announced_by_the_rules(
 
 def test_the_example_of_the_documentation() -> None:
     """docs/announcing-reductions.md, day by day."""
-    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (.*?) \| (.*?) ?\|$", ANNOUNCING.read_text(), re.MULTILINE)
+    text = ANNOUNCING.read_text().partition("\n## Promotions\n")[0]
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (.*?) \| (.*?) ?\|$", text, re.MULTILINE)
     assert len(rows) == 7
     history: list[PriceChange] = []
     for day, price, prior, first_prior in rows:
@@ -144,6 +150,50 @@ def test_the_example_of_the_documentation() -> None:
             assert found.prior_price == Money.of(prior, "USD")
             told = None if first_prior.startswith("no price") else Money.of(first_prior, "USD")
             assert found.first_prior_price == told
+
+
+def test_the_example_of_promotions_in_the_documentation() -> None:
+    text = ANNOUNCING.read_text().partition("\n## Promotions\n")[2]
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (.*?) \| (.*?) ?\|$", text, re.MULTILINE)
+    assert len(rows) == 6
+    history: list[PriceChange] = []
+    promotion = None
+    for day, price, event, prior in rows:
+        at = NOW + timedelta(days=int(day))
+        if "promotion starts" in event:
+            lowest = lowest_price_before(history, at)
+            assert lowest is not None
+            promotion = RunningPromotion("Sale", at, at + timedelta(days=40), lowest)
+        elif "promotion ends" in event:
+            promotion = None
+        if not history or history[-1].price != Money.of(price, "USD"):
+            # The sweep puts a promotional price in force a moment after the announced start.
+            at += timedelta(seconds=1)
+            history.append(PriceChange(ProductId(1), Money.of(price, "USD"), at, PriceCause.MANUAL))
+        found = reduction_in_force(history, promotion)
+        assert (found is None) == prior.startswith("no reduction")
+        if found is not None:
+            assert found.prior_price == Money.of(prior, "USD")
+
+
+def test_a_promotion_without_a_later_price_change_announces_what_was_in_force_before() -> None:
+    history = changes((100, 2_000), (20, 1_500))
+    running = RunningPromotion("Sale", NOW - timedelta(days=5), NOW, Money(1_500, "USD"))
+    assert reduction_in_force(history, running) == reduction_in_force(history)
+    early = RunningPromotion("Sale", NOW - timedelta(days=25), NOW, Money(2_000, "USD"))
+    found = reduction_in_force(history, early)
+    assert found is not None
+    assert (found.applied_at, found.first_applied_at) == (early.starts_at, early.starts_at)
+    assert reduction_in_force(history, RunningPromotion("Sale", early.starts_at, NOW, Money(1_500, "USD"))) is None
+
+
+def test_successive_reductions_before_a_promotion_belong_to_its_series() -> None:
+    history = changes((100, 2_000), (40, 1_800), (4, 1_500))
+    running = RunningPromotion("Sale", NOW - timedelta(days=5), NOW, Money(1_800, "USD"))
+    found = reduction_in_force(history, running)
+    assert found is not None
+    assert (found.prior_price.minor, NOW - found.first_applied_at) == (1_800, timedelta(days=40))
+    assert found.first_prior_price == Money(2_000, "USD")
 
 
 def test_reductions_equal_brute_force_in_random_histories() -> None:
