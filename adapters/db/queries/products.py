@@ -46,6 +46,17 @@ from scalecommerce_core.queries import (
     SellerRef,
 )
 
+_PROMOTION: Final = (
+    promotions.c.name,
+    promoted_products.c.starts_at,
+    promoted_products.c.ends_at,
+    promoted_products.c.prior_price,
+)
+_IN_FORCE: Final = and_(
+    # A literal, so that the planner knows that the partial index suits.
+    promoted_products.c.product_id == products.c.id,
+    text("promoted_products.status = 'running'"),
+)
 _VIEW: Final = (
     products.c.id,
     products.c.name,
@@ -71,20 +82,14 @@ _VIEW: Final = (
     products.c.version,
     products.c.max_per_buyer,
     products.c.stock_until,
-    promotions.c.name,
-    promoted_products.c.starts_at,
-    promoted_products.c.ends_at,
-    promoted_products.c.prior_price,
+    *_PROMOTION,
 )
 _SHOWN: Final = (
     products.join(categories, categories.c.id == products.c.category_id)
     .join(accounts, accounts.c.id == products.c.seller_id)
     .outerjoin(stock, stock.c.product_id == products.c.id)
     .outerjoin(product_views, product_views.c.product_id == products.c.id)
-    .outerjoin(
-        promoted_products,
-        and_(promoted_products.c.product_id == products.c.id, text("promoted_products.status = 'running'")),
-    )
+    .outerjoin(promoted_products, _IN_FORCE)
     .outerjoin(promotions, promotions.c.id == promoted_products.c.promotion_id)
 )
 _BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(equals_any(products.c.id), products.c.withdrawn_at.is_(None))
@@ -96,22 +101,13 @@ _SNAPSHOT: Final = CachedStatement.compile(
 )
 _CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 _HISTORY: Final = (
-    select(
-        *CHANGE_COLUMNS,
-    )
+    select(*_PROMOTION, *CHANGE_COLUMNS)
+    .select_from(price_history)
     .join(products, products.c.id == price_history.c.product_id)
+    .outerjoin(promoted_products, _IN_FORCE)
+    .outerjoin(promotions, promotions.c.id == promoted_products.c.promotion_id)
     .where(equals_any(price_history.c.product_id), products.c.withdrawn_at.is_(None))
     .order_by(price_history.c.valid_from)
-)
-_PROMOTION: Final = (
-    select(
-        promotions.c.name,
-        promoted_products.c.starts_at,
-        promoted_products.c.ends_at,
-        promoted_products.c.prior_price,
-    )
-    .join(promotions, promotions.c.id == promoted_products.c.promotion_id)
-    .where(equals_any(promoted_products.c.product_id), text("promoted_products.status = 'running'"))
 )
 _BY_SKU: Final = select(products.c.sku, products.c.id).where(
     products.c.seller_id == bindparam("seller", type_=BigInteger),
@@ -162,9 +158,8 @@ class ProductQueries:
         return rows[0][0], {view.id: view for view in views}
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
-        changes = [
-            price_change(product_id, row) for row in self._executor.fetch(_HISTORY, {"ids": id_array([product_id])})
-        ]
+        rows = self._executor.fetch(_HISTORY, {"ids": id_array([product_id])})
+        changes = [price_change(product_id, row[len(_PROMOTION) :]) for row in rows]
         if not changes:
             return None
         intervals = [
@@ -179,8 +174,7 @@ class ProductQueries:
             for change, following in pairwise([*changes, None])
             if change is not None
         ]
-        running = self._executor.fetch(_PROMOTION, {"ids": id_array([product_id])})
-        promotion = _promotion(running[0], changes[-1].price.currency) if running else None
+        promotion = _promotion(rows[0][: len(_PROMOTION)], changes[-1].price.currency)
         return PriceHistory(
             tuple(reversed(intervals)), lowest_price_30d(changes, now), reduction_in_force(changes, promotion)
         )
