@@ -305,6 +305,18 @@ def atomic_registration() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def temporarily_registered(*strategies: type[Any]) -> Iterator[None]:
+    """Register the strategies, and restore the register afterwards. Names of other strategies are replaced."""
+    before = dict(_REGISTER)
+    try:
+        _REGISTER.update({strategy.name: strategy for strategy in strategies})
+        yield
+    finally:
+        _REGISTER.clear()
+        _REGISTER.update(before)
+
+
 def registered_strategies() -> Mapping[str, type[Any]]:
     """Registered strategies by their current name, sorted by name."""
     return dict(sorted(_REGISTER.items()))

@@ -13,7 +13,6 @@ from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLe
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
-from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
     BEYOND_THE_FILTER,
@@ -26,11 +25,9 @@ from scalecommerce_core.simulation.market import SimulatedMarket
 from scalecommerce_core.simulation.marketplace import DEMANDS, Marketplace
 from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
 from scalecommerce_core.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, TsFixed, TsUpdate, UcbPi
-from scalecommerce_core.simulation.runner import Track, run
+from scalecommerce_core.simulation.runner import STATIC, RunFailed, Track, run
 from scalecommerce_core.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
 
-STATIC: Final = "static"
-"""Fixed prices, the baseline of every strategy."""
 _LONG_WEEKS: Final = 208
 _YEAR: Final = 52
 _KEPT: Final = 97.0
@@ -84,7 +81,7 @@ class StrategyResult:
 
 @frozen
 class FailedStrategy:
-    """A strategy that failed in a market; `problem` is the message of its `StrategyFailed`."""
+    """A strategy that failed in a market; `problem` is the note of the failed run."""
 
     market: str
     place: str
@@ -134,7 +131,7 @@ class Experiment:
 
                 try:
                     track = run(policy, market, checkpoints=place.checkpoints, progress=report)
-                except StrategyFailed as error:
+                except RunFailed as error:
                     yield FailedStrategy(self.name, place.label, error.policy, str(error))
                     continue
                 yield StrategyResult(self.name, place.label, track)

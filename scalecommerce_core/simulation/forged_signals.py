@@ -9,10 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from scalecommerce_core.pricing.arrays import Floats, Whole
-from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.simulation.market import EpochProfit, SimulatedMarket, random_stream
+from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.simulation.ledger import Ledger, days, whole
+from scalecommerce_core.simulation.market import OPENS, EpochProfit, SimulatedMarket, random_stream
 
 FACTOR: Final = 10.0
 """An attack multiplies the views or purchases of a product by this number."""
@@ -21,11 +20,11 @@ CONSTANT_FROM: Final = 0.25
 BURST_SHARE: Final = 1 / 8
 NO_ATTACK: Final = "no attack"
 
-Amount = Callable[["ForgedMarket", Signals], Floats]
-"""The factor by which an attack multiplies each product's views or purchases in the epoch that has ended."""
+Amount = Callable[["ForgedMarket", Ledger], Floats]
+"""The factor by which an attack multiplies each product's views or purchases in the epoch that ends."""
 
 
-class ForgedMarket:
+class ForgedMarket(SimulatedMarket):
     """`market` with forged views (`forged_views`) and refunded purchases (`forged_purchases`).
 
     The purchases of an epoch are refunded in the next one. Each comes with a view.
@@ -39,71 +38,58 @@ class ForgedMarket:
         forged_views: Amount | None = None,
         forged_purchases: Amount | None = None,
     ) -> None:
-        self.epochs, self.epoch_days = market.epochs, market.epoch_days
-        self.rails: Guardrails | None = market.rails
+        self.epochs, self.epoch_days, self.rails = market.epochs, market.epoch_days, market.rails
         self.week = 0
         self._market, self._seed = market, seed
         self._forged_views, self._forged_purchases = forged_views, forged_purchases
-        self._seen = market.signals()
-        self._forged_ever = np.zeros(len(self._seen))
-        self._to_be_refunded = np.zeros(len(self._seen))
 
-    def signals(self) -> Signals:
-        return self._seen
+    def open(self) -> Ledger:
+        return self._market.open()
 
-    def nearest_admissible(self, prices: Floats) -> Whole:
-        return self._market.nearest_admissible(prices)
-
-    def sell(self, prices: Whole) -> EpochProfit:
-        profit = self._market.sell(prices)
-        seen = self._market.signals()
+    def sell(self, ledger: Ledger) -> EpochProfit:
+        profit = self._market.sell(ledger)
         self.week += 1
-        nothing, refunded = np.zeros(len(seen)), self._to_be_refunded
-        views = nothing if self._forged_views is None else (self._forged_views(self, seen) - 1.0) * seen.views
-        purchases = nothing
+        views, units = ledger.epoch_views.copy(), ledger.epoch_units.copy()
+        if self._forged_views is not None:
+            ledger.add_views(whole((self._forged_views(self, ledger) - 1.0) * views))
         if self._forged_purchases is not None:
-            purchases = (self._forged_purchases(self, seen) - 1.0) * np.maximum(seen.units, 1.0)
-        self._to_be_refunded = purchases
-        self._forged_ever = self._forged_ever + views + purchases
-        self._seen = seen.with_columns(
-            views=seen.views + views + purchases,
-            units=seen.units + purchases - refunded,
-            refunded=refunded,
-            views_ever=seen.views_ever + self._forged_ever,
-        )
+            bought = whole((self._forged_purchases(self, ledger) - 1.0) * np.maximum(units, 1))
+            ledger.add_views(bought)
+            ledger.add_orders(bought, bought)
+            ledger.refund_later(bought, OPENS + days(self.epoch_days * (self.week + 1)))
         return profit
 
-    def random(self) -> Floats:
+    def random(self, size: int) -> Floats:
         """Random numbers of this epoch between 0 and 1, one per product."""
-        return random_stream(self._seed, 9, self.week).random(len(self._seen))
+        return random_stream(self._seed, 9, self.week).random(size)
 
 
-def _below(_: ForgedMarket, seen: Signals) -> Floats:
-    return np.where(seen.price < seen.reference, FACTOR, 1.0)
+def _below(_: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.where(ledger.price < ledger.start_price, FACTOR, 1.0)
 
 
-def _above(_: ForgedMarket, seen: Signals) -> Floats:
-    return np.where(seen.price > seen.reference, FACTOR, 1.0)
+def _above(_: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.where(ledger.price > ledger.start_price, FACTOR, 1.0)
 
 
-def _constant(market: ForgedMarket, seen: Signals) -> Floats:
-    return np.full(len(seen), FACTOR if market.week > CONSTANT_FROM * market.epochs else 1.0)
+def _constant(market: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.full(len(ledger), FACTOR if market.week > CONSTANT_FROM * market.epochs else 1.0)
 
 
-def _bursts(market: ForgedMarket, _: Signals) -> Floats:
-    return np.where(market.random() < BURST_SHARE, FACTOR, 1.0)
+def _bursts(market: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.where(market.random(len(ledger)) < BURST_SHARE, FACTOR, 1.0)
 
 
-def _drift(market: ForgedMarket, seen: Signals) -> Floats:
-    return np.full(len(seen), FACTOR ** (market.week / market.epochs))
+def _drift(market: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.full(len(ledger), FACTOR ** (market.week / market.epochs))
 
 
-def _alternating(market: ForgedMarket, seen: Signals) -> Floats:
-    return np.full(len(seen), FACTOR if market.week % 4 < 2 else 1.0)
+def _alternating(market: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.full(len(ledger), FACTOR if market.week % 4 < 2 else 1.0)
 
 
-def _doubled_below(_: ForgedMarket, seen: Signals) -> Floats:
-    return np.where(seen.price < seen.reference, 2.0, 1.0)
+def _doubled_below(_: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.where(ledger.price < ledger.start_price, 2.0, 1.0)
 
 
 ATTACKS: Final[Mapping[str, Mapping[str, Amount]]] = {

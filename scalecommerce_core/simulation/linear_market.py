@@ -8,19 +8,18 @@ from typing import Final
 
 import numpy as np
 
-from scalecommerce_core.pricing.arrays import Floats, Whole
-from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.simulation.market import EpochProfit, random_stream
+from scalecommerce_core.simulation.ledger import Ledger, Listing
+from scalecommerce_core.simulation.market import FREE, OPENS, EpochProfit, SimulatedMarket, random_stream
 
 UNIT: Final = 10_000
 LOWEST, HIGHEST = 0.5, 2.0
 NOISE: Final = 0.2
+_KEPT_DAYS: Final = 30
 
 
-class LinearMarket:
+class LinearMarket(SimulatedMarket):
     epoch_days = 1.0
-    rails: Guardrails | None = None
+    rails = FREE
 
     def __init__(self, *, seed: int, worlds: int = 1_000, epochs: int = 10_000) -> None:
         self.epochs = epochs
@@ -30,29 +29,18 @@ class LinearMarket:
         best = np.clip(-self._alpha / (2 * self._beta), LOWEST, HIGHEST)
         self._best = best * (self._alpha + self._beta * best)
         self._chance = random_stream(seed, 6)
-        self._price = np.full(worlds, UNIT, dtype=np.int64)
-        self._fixed = {
-            "product": np.arange(worlds), "reference": np.full(worlds, UNIT), "cost": np.zeros(worlds, dtype=int),
-        }  # fmt: skip
-        self._units, self._views = np.zeros(worlds), np.zeros(worlds)
 
-    def signals(self) -> Signals:
-        return Signals.of(
-            **self._fixed,
-            price=self._price,
-            views=self._views,
-            units=self._units,
-            days=self.epoch_days,
-            epoch_days=self.epoch_days,
-        )
+    def open(self) -> Ledger:
+        listing = Listing(
+            price=np.full(len(self._alpha), UNIT), category=np.arange(len(self._alpha)) + 1, cost=0,
+            min_price=round(LOWEST * UNIT), max_price=round(HIGHEST * UNIT),
+        )  # fmt: skip
+        return Ledger(listing, OPENS, kept_days=_KEPT_DAYS, counts=np.float64)
 
-    def nearest_admissible(self, prices: Floats) -> Whole:
-        return np.rint(np.clip(prices, LOWEST * UNIT, HIGHEST * UNIT)).astype(np.int64)
-
-    def sell(self, prices: Whole) -> EpochProfit:
-        p = prices / UNIT
+    def sell(self, ledger: Ledger) -> EpochProfit:
+        p = ledger.price / UNIT
         demand = self._alpha + self._beta * p
-        self._price = prices
-        self._units = demand + NOISE * self._chance.standard_normal(len(p))
-        self._views = np.ones(len(p))
+        units = demand + NOISE * self._chance.standard_normal(len(p))
+        ledger.add_views(np.ones(len(p)))
+        ledger.add_orders(np.ones(len(p)), units)
         return EpochProfit(p * demand, self._best)

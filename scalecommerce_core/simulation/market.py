@@ -1,13 +1,25 @@
 """Interface of simulated markets: products with a known demand that is hidden from strategies."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.services.repricing.common import microseconds
+from scalecommerce_core.simulation.ledger import Ledger
+
+OPENING: Final = datetime(2026, 1, 5, tzinfo=UTC)
+"""Time of the first run of the policy."""
+OPENS: Final = microseconds(OPENING)
+FREE: Final = Guardrails(
+    least_views=0, least_history_days=0, anomaly_epochs=0, over_median=1e4, unknown_cost_range=1e4, step=1e4,
+    day_range=1e4, month_range=1e4, cooldown_days=0, dead_band=0, breaker_share=1, breaker_mean=1e9,
+)  # fmt: skip
+"""Guardrails that never act, for markets of the literature. Policies of sellers cannot be as free."""
 
 
 @frozen(eq=False)
@@ -18,25 +30,22 @@ class EpochProfit:
     best: Floats
 
 
-class SimulatedMarket(Protocol):
+class SimulatedMarket(ABC):
     """A market generated from a seed. Two markets with equal arguments have the same random numbers, at any prices."""
 
     epochs: int
-    epoch_days: float
-    rails: Guardrails | None
-    """None: no guardrails and no anomaly filter; prices are only replaced by the nearest admissible ones."""
+    epoch_days: float = 7.0
+    rails: Guardrails = Guardrails()
+    stock_days: float | None = None
+    """`PricingPolicy.stock_days` of the policy."""
 
-    def signals(self) -> Signals:
-        """Signals of the last epoch; without views before the first one."""
-        ...
+    @abstractmethod
+    def open(self) -> Ledger:
+        """The products before the first run, with what was sold until then."""
 
-    def nearest_admissible(self, prices: Floats) -> Whole:
-        """The nearest prices that the market permits."""
-        ...
-
-    def sell(self, prices: Whole) -> EpochProfit:
-        """Simulate an epoch at these prices (minor units)."""
-        ...
+    @abstractmethod
+    def sell(self, ledger: Ledger) -> EpochProfit:
+        """Simulate an epoch at the prices in the ledger, and record in it what was viewed, ordered and refunded."""
 
 
 def random_stream(*numbers: int) -> np.random.Generator:

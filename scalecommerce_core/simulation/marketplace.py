@@ -1,29 +1,51 @@
-"""Simulated marketplace: thousands of products in categories, weekly epochs, seasons, noise, and guardrails."""
+"""Simulated marketplace: thousands of products in categories, weekly epochs, seasons, noise, and guardrails.
 
+Variants differ in their sellers (`Seller`) and in what disturbs the signals (`frictions`).
+"""
+
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.simulation.market import EpochProfit, random_stream
+from scalecommerce_core.simulation.frictions import Friction, Week
+from scalecommerce_core.simulation.ledger import Ledger, Listing, whole
+from scalecommerce_core.simulation.market import OPENS, EpochProfit, SimulatedMarket, random_stream
 
 DEMANDS: Final = ("log-linear", "semi-log", "logit")
 _YEAR: Final = 52.0
-_MEDIAN_WEEKS: Final = 13
-_MONTH_WEEKS: Final = 5
-"""Number of weekly prices in force during the last 30 days."""
 LOWEST, HIGHEST = 0.5, 2.0
 """Sellers' price limits relative to the start price; they also limit the best price."""
 
 
+@frozen
+class Seller:
+    """What sellers do before the first run."""
+
+    least_cost: float = 0.45
+    most_cost: float = 0.75
+    """Bounds of the cost as a share of the start price."""
+    competence: float | None = None
+    """Largest relative distance of the start price from the best price of the first week; None: unrelated to it."""
+    tells_cost: bool = True
+    zipf: float | None = None
+    """Exponent of the views by rank of the product (Zipf's law); None: lognormal views."""
+
+
+USUAL: Final = Seller()
+COMPETENT: Final = Seller(competence=0.05)
+THIN_MARGINS: Final = Seller(least_cost=0.7, most_cost=0.9)
+
+
 @frozen(eq=False)
 class _World:
-    """True parameters of each product."""
+    """True parameters of each product. At the price `scale`, `conversion` and `elasticity` apply."""
 
     category: Whole
+    scale: Whole
     start: Whole
     cost: Whole
     views: Floats
@@ -31,22 +53,28 @@ class _World:
     elasticity: Floats
 
     @classmethod
-    def of(cls, products: int, categories: int, seed: int) -> "_World":
+    def of(cls, products: int, categories: int, seed: int, seller: Seller) -> "_World":
         rng = random_stream(seed, 0)
         mean = rng.normal(-2.4, 0.6, categories)
         category = np.arange(products) % categories
-        start = np.rint(np.exp(rng.normal(np.log(30_00), 0.8, products))).astype(np.int64)
+        scale = whole(np.exp(rng.normal(np.log(30_00), 0.8, products)))
+        views = rng.uniform(seller.least_cost, seller.most_cost, products)
+        cost, views = whole(scale * views), 60.0 * np.exp(rng.normal(0, 1, products))
+        if seller.zipf is not None:
+            rank = random_stream(seed, 10).permutation(products) + 1.0
+            views = views.sum() * rank**-seller.zipf / (np.arange(1.0, products + 1.0) ** -seller.zipf).sum()
         return cls(
             category=category,
-            start=start,
-            cost=np.rint(start * rng.uniform(0.45, 0.75, products)).astype(np.int64),
-            views=60.0 * np.exp(rng.normal(0, 1, products)),
+            scale=scale,
+            start=scale,
+            cost=cost,
+            views=views,
             conversion=np.minimum(0.025 * np.exp(rng.normal(0, 0.5, products)), 0.5),
             elasticity=np.clip(rng.normal(mean[category], 0.6), -6.0, -0.6),
         )
 
 
-class Marketplace:
+class Marketplace(SimulatedMarket):
     def __init__(
         self,
         *,
@@ -58,65 +86,73 @@ class Marketplace:
         epochs: int = 104,
         rails: Guardrails | None = None,
         moody: bool = False,
+        seller: Seller = USUAL,
+        frictions: Sequence[Friction] = (),
     ) -> None:
         """`moody`: the weekly noise of a category affects the conversion rate instead of the number of views.
 
         The noise then cannot be observed and resembles an effect of prices.
         """
-        self.epochs, self.epoch_days = epochs, 7.0
-        self.rails: Guardrails | None = rails or Guardrails()
+        self.epochs = epochs
+        self.rails = rails or Guardrails()
         self._demand, self._drifting, self._seed = demand, drifting, seed
-        self._world = world = _World.of(products, categories, seed)
-        self._moody = moody
+        self._moody, self._seller, self._frictions = moody, seller, frictions
         self._week = 0
-        self._prices = [world.start]
-        self._since_change = np.full(products, np.inf)
-        self._views_ever = np.zeros(products)
-        self._views = self._units = np.zeros(products)
         self._drift = random_stream(seed, 1).normal(0, 0.15, products) if drifting else np.zeros(products)
+        self._world = _World.of(products, categories, seed, seller)
+        if seller.competence is not None:
+            near = 1.0 + random_stream(seed, 11).uniform(-seller.competence, seller.competence, products)
+            self._world = evolve(self._world, start=whole(near * self._best_prices(self._worth())))
 
-    def signals(self) -> Signals:
-        world, prices = self._world, self._prices
-        lately = np.stack(prices[-_MONTH_WEEKS:])
-        return Signals.of(
-            product=np.arange(len(world.start)), group=world.category, price=prices[-1], reference=world.start,
-            cost=world.cost, min_price=_share(world.start, LOWEST), max_price=_share(world.start, HIGHEST),
-            median_90d=np.median(np.stack(prices[-_MEDIAN_WEEKS:]), axis=0).astype(np.int64), lowest_1d=prices[-1],
-            highest_1d=prices[-1], lowest_30d=lately.min(axis=0), highest_30d=lately.max(axis=0), views=self._views,
-            units=self._units, days=7.0 if self._week else 0.0, views_ever=self._views_ever,
-            history_days=7.0 * self._week, since_change=self._since_change,
+    def open(self) -> Ledger:
+        world = self._world
+        listing = Listing(
+            price=world.start, category=world.category + 1, cost=world.cost if self._seller.tells_cost else -1,
+            min_price=whole(world.start * LOWEST), max_price=whole(world.start * HIGHEST),
         )  # fmt: skip
+        return Ledger(listing, OPENS)
 
-    def nearest_admissible(self, prices: Floats) -> Whole:
-        start = self._world.start
-        return np.clip(np.rint(prices).astype(np.int64), _share(start, LOWEST), _share(start, HIGHEST))
-
-    def sell(self, prices: Whole) -> EpochProfit:
+    def sell(self, ledger: Ledger) -> EpochProfit:
         world, week = self._world, self._week
         around = random_stream(self._seed, 2, week)
-        products = len(prices)
+        products = len(ledger)
         season = 1.0 + 0.2 * np.sin(2 * np.pi * week / _YEAR)
         traffic = 7.0 * world.views * season
         # Noise of the week that all products of a category share.
         mood = np.exp(around.normal(0, 0.15, int(world.category.max()) + 1) - 0.15**2 / 2)[world.category]
         visits = traffic if self._moody else traffic * mood
-        views = around.poisson(visits * np.exp(around.normal(0, 0.25, products) - 0.25**2 / 2)).astype(np.float64)
+        visits = visits * np.exp(around.normal(0, 0.25, products) - 0.25**2 / 2)
         step = around.normal(0, 0.15 * np.sqrt(1 - 0.97**2), products)
-        worth = self._worth()
-        bought = self._conversion(prices / (world.start * worth))
-        bought = np.minimum(bought * mood, 1.0) if self._moody else bought
-        units = random_stream(self._seed, 3, week).poisson(views * bought).astype(np.float64)
-        best = self._best_prices(worth)
-        earned = traffic * self._conversion(prices / (world.start * worth)) * (prices - world.cost)
-        ideal = traffic * self._conversion(best / (world.start * worth)) * (best - world.cost)
+        happens = Week(number=week, seed=self._seed, category=world.category, products=products)
+        for friction in self._frictions:
+            friction.begin(happens, ledger)
 
-        moved = prices != self._prices[-1]
-        self._since_change = np.where(moved, 7.0, self._since_change + 7.0)
-        self._prices = [*self._prices[-_MEDIAN_WEEKS:], prices]
-        self._views, self._units, self._views_ever = views, units, self._views_ever + views
+        scale, wish = world.scale * self._worth(), happens.wish
+        prices, best = ledger.price, self._best_prices(self._worth())
+        views = around.poisson(visits)
+        bought = np.minimum(self._conversion(prices / scale) * wish * (mood if self._moody else 1.0), 1.0)
+        self._record(ledger, happens, views, bought)
+        count = traffic * happens.in_stock * happens.judged * wish
+        earned = count * self._conversion(prices / scale) * (prices - world.cost)
+        ideal = count * self._conversion(best / scale) * (best - world.cost)
+        for friction in self._frictions:
+            friction.end(happens, ledger)
         self._drift = 0.97 * self._drift + step if self._drifting else self._drift
         self._week += 1
         return EpochProfit(earned, ideal)
+
+    def _record(self, ledger: Ledger, happens: Week, views: Whole, bought: Floats) -> None:
+        """Draw the orders of a week, and record them with the views."""
+        rng = random_stream(self._seed, 3, self._week)
+        served = views if (happens.in_stock == 1.0).all() else happens.random(3).binomial(views, happens.in_stock)
+        orders = rng.poisson(served * bought / happens.mean_quantity)
+        ledger.add_views(served + happens.bot_views, during_outage=views - served)
+        late = happens.random(5).binomial(orders, happens.late_share)
+        for part, paid_at in ((orders - late, None), (late, happens.ends + happens.payment_delay)):
+            if part.any():
+                units = happens.draw_units(part)
+                ledger.add_orders(part, units, paid_at=paid_at)
+                happens.returns(ledger, units)
 
     def _worth(self) -> Floats:
         """Willingness to pay relative to the first week."""
@@ -125,7 +161,7 @@ class Marketplace:
         return worth
 
     def _conversion(self, relative: Floats) -> Floats:
-        """Conversion rates at prices relative to the start price times the willingness to pay."""
+        """Conversion rates at prices relative to `scale` times the willingness to pay."""
         world = self._world
         match self._demand:
             case "log-linear":
@@ -140,7 +176,7 @@ class Marketplace:
 
     def _best_prices(self, worth: Floats) -> Floats:
         world = self._world
-        scale, e = world.start * worth, world.elasticity
+        scale, e = world.scale * worth, world.elasticity
         match self._demand:
             case "log-linear":
                 best = np.where(e < -1.0, world.cost * e / np.minimum(1.0 + e, -1e-9), np.inf)
@@ -152,8 +188,3 @@ class Marketplace:
                     unsold = 1.0 - self._conversion(best / scale)
                     best = 0.5 * (best + world.cost - scale * (1.0 - world.conversion) / (e * unsold))
         return np.clip(best, LOWEST * world.start, HIGHEST * world.start)
-
-
-def _share(start: Whole, share: float) -> Whole:
-    rounded: Whole = np.rint(start * share).astype(np.int64)
-    return rounded

@@ -1,20 +1,70 @@
-"""Runs one strategy in a simulated market and compares its profit with the highest possible expected profit."""
+"""Runs one strategy in a simulated market and compares its profit with the highest possible expected profit.
 
-from collections.abc import Callable, Sequence
+Runs of `services.repricing` set the prices: signals, anomaly filter, guardrails and circuit breaker are production's.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
 import numpy as np
 from attrs import field, frozen
 
-from scalecommerce_core.pricing.anomalies import Baseline, filter_anomalies
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.guardrails import apply_guardrails
-from scalecommerce_core.pricing.interface import PricingStrategy
-from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.strategy_calls import call_pool, call_propose, call_start, call_update, is_unpriced
-from scalecommerce_core.simulation.market import SimulatedMarket
+from scalecommerce_core.pricing.interface import PricingStrategy, temporarily_registered
+from scalecommerce_core.pricing.runs import Run, RunStatus
+from scalecommerce_core.services.repricing import Repricing
+from scalecommerce_core.services.repricing.common import microseconds
+from scalecommerce_core.simulation.market import OPENING, EpochProfit, SimulatedMarket
+from scalecommerce_core.simulation.store import MarketPolicy, MarketStore
+from scalecommerce_core.testing.fakes import SettableClock
 
-POOL_EVERY = 4
-"""Epochs between two calls of `pool`."""
+STATIC: Final = "static"
+"""Name of fixed prices, the baseline of every strategy."""
+_POLICY: Final = PolicyId(1)
+
+
+class RunFailed(Exception):
+    """A run of the policy failed; the message is its note."""
+
+    def __init__(self, policy: str, note: str) -> None:
+        super().__init__(note)
+        self.policy = policy
+
+
+class Shop:
+    """A market, and the engine that sets its prices by a strategy; None means fixed prices."""
+
+    def __init__(self, market: SimulatedMarket, strategy: PricingStrategy | None = None) -> None:
+        self.market, self.ledger = market, market.open()
+        self._strategy, self._clock = strategy, SettableClock(OPENING)
+        store = MarketStore(self.ledger)
+        self._repricing = Repricing(store, self._clock, min_epoch=timedelta(0))
+        if strategy is not None:
+            policy = MarketPolicy(
+                id=_POLICY, seller_id=AccountId(1), name="Simulated", created_at=OPENING, policy=strategy.name,
+                guardrails=market.rails, epoch=timedelta(days=market.epoch_days), stock_days=market.stock_days,
+                chosen=strategy,
+            )  # fmt: skip
+            with store.begin() as tx:
+                tx.policies.add([policy])
+
+    def reprice(self) -> Run | None:
+        """Run the policy. Raise `RunFailed`."""
+        if self._strategy is None:
+            return None
+        run = self._repricing.run(_POLICY)
+        if run.status is RunStatus.FAILED:
+            raise RunFailed(self._strategy.name, run.note)
+        return run
+
+    def sell(self) -> EpochProfit:
+        """Simulate an epoch at the present prices."""
+        profit = self.market.sell(self.ledger)
+        self.ledger.settle(microseconds(self._clock.advance(days=self.market.epoch_days)))
+        return profit
 
 
 @frozen(eq=False)
@@ -35,6 +85,8 @@ class Track:
     """Number of decisions: products times epochs."""
     unpriced: int = 0
     """Number of decisions without a usable price."""
+    stopped: int = 0
+    """Number of runs that the circuit breaker stopped."""
 
     @property
     def epochs(self) -> int:
@@ -55,71 +107,48 @@ def run(
 ) -> Track:
     """Simulate a strategy; None means fixed prices. Ctrl-C ends the simulation and returns its results so far.
 
-    Raise `StrategyFailed` if the strategy fails.
+    Raise `RunFailed` if the strategy fails.
     """
-    observe = _observer(market)
-    seen = observe()
-    start_prices = seen.price[:shown].astype(np.float64)
-    state = call_start(strategy, seen, {}) if strategy is not None else None
-    total: Floats = np.zeros(len(seen))
-    best_total = np.zeros(len(seen))
+    shop = Shop(market, strategy)
+    total: Floats = np.zeros(len(shop.ledger))
+    best_total = np.zeros(len(shop.ledger))
     earned, best, path, by_row = [], [], [], {}
-    interrupted, decided, without = False, 0, 0
+    interrupted, decided, without, stopped = False, 0, 0, 0
     try:
-        for epoch in range(market.epochs):
-            prices = seen.price
-            if strategy is not None and state is not None:
-                if epoch:
-                    state = call_update(strategy, state, seen)
-                    if epoch % POOL_EVERY == 0:
-                        state = call_pool(strategy, state, seen)
-                proposed = call_propose(strategy, state, seen, epoch)
-                wanted, decided = proposed.prices, decided + len(seen)
-                without += int(np.count_nonzero(is_unpriced(proposed.motive)))
-                if market.rails is None:
-                    prices = market.nearest_admissible(np.where(np.isnan(wanted), seen.price, wanted))
-                else:
-                    prices, _ = apply_guardrails(wanted, seen, market.rails, epoch_days=market.epoch_days)
-            sold = market.sell(prices)
-            seen = observe()
-            total, best_total = total + sold.earned, best_total + sold.best
-            earned.append(sold.earned.sum())
-            best.append(sold.best.sum())
-            path.append(prices[:shown])
-            if epoch + 1 in checkpoints:
-                by_row[epoch + 1] = 100.0 * total / best_total
-            progress(epoch + 1)
+        with _registered(strategy):
+            for epoch in range(market.epochs):
+                if (ended := shop.reprice()) is not None:
+                    decided, without = decided + ended.tally.decided, without + ended.tally.unpriced
+                    stopped += ended.status is RunStatus.STOPPED
+                path.append(shop.ledger.price[:shown])
+                sold = shop.sell()
+                total, best_total = total + sold.earned, best_total + sold.best
+                earned.append(sold.earned.sum())
+                best.append(sold.best.sum())
+                if epoch + 1 in checkpoints:
+                    by_row[epoch + 1] = 100.0 * total / best_total
+                progress(epoch + 1)
     except KeyboardInterrupt:
         if not earned:
             raise
         interrupted = True
         by_row[len(earned)] = 100.0 * total / best_total
-    name = strategy.name if strategy is not None else "static"
     return Track(
-        name,
+        strategy.name if strategy is not None else STATIC,
         np.array(earned),
         np.array(best),
         by_row,
-        np.array(path, dtype=np.float64),
-        start_prices,
+        np.array(path[: len(earned)], dtype=np.float64),
+        shop.ledger.start_price[:shown].astype(np.float64),
         interrupted=interrupted,
         decided=decided,
         unpriced=without,
+        stopped=stopped,
     )
 
 
-def _observer(market: SimulatedMarket) -> Callable[[], Signals]:
-    """Return a function that reads the market's signals, filtered as in production unless it has no guardrails."""
-    rails = market.rails
-    if rails is None:
-        return market.signals
-    baseline: Baseline | None = None
-
-    def observe() -> Signals:
-        nonlocal baseline
-        counted = market.signals()
-        before = Baseline.unknown(len(counted)) if baseline is None else baseline
-        baseline, seen = filter_anomalies(before, counted, most_holds=rails.anomaly_epochs)
-        return seen
-
-    return observe
+@contextmanager
+def _registered(strategy: PricingStrategy | None) -> Iterator[None]:
+    """Runs look their strategy up by name, also that of a strategy from the literature, which shops cannot choose."""
+    with temporarily_registered(*(() if strategy is None else (type(strategy),))):
+        yield

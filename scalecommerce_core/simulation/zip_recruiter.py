@@ -8,10 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from scalecommerce_core.pricing.arrays import Floats, Whole
-from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.simulation.market import EpochProfit, random_stream
+from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.simulation.ledger import Ledger, Listing
+from scalecommerce_core.simulation.market import FREE, OPENS, EpochProfit, SimulatedMarket, random_stream
 
 PRICES: Final = tuple(100 * price for price in (19, 39, 59, 79, 99, 159, 199, 249, 299, 399))
 BUY_RATES: Final = (0.36, 0.32, 0.28, 0.28, 0.24, 0.20, 0.18, 0.17, 0.13, 0.10)
@@ -21,11 +20,12 @@ FIRST_VISITORS: Final = 7_870
 """Number of visitors in the published experiment."""
 _START: Final = 9900
 """Price before the experiment."""
+_KEPT_EPOCHS: Final = 30
 
 
-class ZipRecruiter:
+class ZipRecruiter(SimulatedMarket):
     epoch_days = 0.01
-    rails: Guardrails | None = None
+    rails = FREE
 
     def __init__(self, *, seed: int, worlds: int = 300, visitors: int = VISITORS) -> None:
         self.epochs = visitors // BLOCK
@@ -33,34 +33,23 @@ class ZipRecruiter:
         self._rates = np.array(BUY_RATES)
         self._best = np.full(worlds, BLOCK * float((self._arms * self._rates).max()))
         self._chance = random_stream(seed, 4)
-        self._price = np.full(worlds, _START, dtype=np.int64)
-        self._fixed = {
-            "product": np.arange(worlds), "reference": np.full(worlds, _START), "cost": np.zeros(worlds, dtype=int),
-        }  # fmt: skip
-        self._views, self._units = np.zeros(worlds), np.zeros(worlds)
 
-    def signals(self) -> Signals:
-        return Signals.of(
-            **self._fixed,
-            price=self._price,
-            views=self._views,
-            units=self._units,
-            days=self.epoch_days,
-            epoch_days=self.epoch_days,
-        )
+    def open(self) -> Ledger:
+        worlds = np.arange(len(self._best))
+        listing = Listing(price=np.full(len(worlds), _START), category=worlds + 1, cost=0)
+        kept = _KEPT_EPOCHS * self.epoch_days
+        return Ledger(listing, OPENS, kept_days=kept, nearest_admissible=lambda prices: self._arms[self._arm(prices)])
 
-    def nearest_admissible(self, prices: Floats) -> Whole:
-        return self._arms[self._arm(prices)]
-
-    def sell(self, prices: Whole) -> EpochProfit:
+    def sell(self, ledger: Ledger) -> EpochProfit:
+        prices = ledger.price
         rate = self._rates[self._arm(prices)]
         # All strategies get the same uniform numbers: a visitor who buys at one price buys at each lower one.
         buys = self._chance.random((len(prices), BLOCK)) < rate[:, None]
-        self._price = prices
-        self._units = buys.sum(axis=1).astype(np.float64)
-        self._views = np.full(len(prices), float(BLOCK))
+        units = buys.sum(axis=1)
+        ledger.add_views(np.full(len(prices), BLOCK))
+        ledger.add_orders(units, units)
         return EpochProfit(BLOCK * prices * rate, self._best)
 
-    def _arm(self, prices: Floats | Whole) -> Whole:
+    def _arm(self, prices: Whole) -> Whole:
         nearest: Whole = np.abs(self._arms[None, :] - prices[:, None]).argmin(axis=1)
         return nearest

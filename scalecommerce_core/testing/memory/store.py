@@ -62,7 +62,7 @@ class MemoryStore:
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                yield check_lock_order(MemoryTransaction(self.tables, self._next))
+                yield check_lock_order(self._transaction())
             except BaseException:
                 for part in self._parts:
                     part.rollback()
@@ -80,6 +80,9 @@ class MemoryStore:
             self.changed(change)
 
     bulk = begin
+
+    def _transaction(self) -> "MemoryTransaction":
+        return MemoryTransaction(self.tables, self._next)
 
     def _next(self, name: str, count: int) -> list[int]:
         # As in a database, a rollback does not return the numbers that the transaction drew.

@@ -16,7 +16,7 @@ import pytest
 from attrs import evolve
 
 from adapters.cli.failures import ExitCode
-from scalecommerce_core.simulation import experiments, runner
+from scalecommerce_core.simulation import experiments
 from scalecommerce_core.simulation.linear_market import LinearMarket
 from tests.unit.adapters.cli.conftest import Cli
 from tests.unit.support.user_policies import temporarily_registered
@@ -198,7 +198,6 @@ def test_an_interrupted_simulation_shows_its_results(cli: Cli, monkeypatch: pyte
         return sell(market, prices)
 
     monkeypatch.setattr(LinearMarket, "sell", interrupted)
-    monkeypatch.setattr(runner, "POOL_EVERY", 1)
     ended = cli("simulate", "linear", "--worlds", "5", "--epochs", "12")
     assert ended.code == ExitCode.INTERRUPTED
     assert "Results so far are shown" in ended.err

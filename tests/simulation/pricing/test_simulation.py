@@ -9,8 +9,6 @@ import pytest
 
 from scalecommerce_core.pricing import anomalies
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.breaker import check_breaker
-from scalecommerce_core.pricing.decisions import decide
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
@@ -23,15 +21,15 @@ from scalecommerce_core.simulation.forged_signals import (
     NO_ATTACK,
     ForgedMarket,
 )
+from scalecommerce_core.simulation.ledger import whole
 from scalecommerce_core.simulation.limited_stock import LimitedStock
 from scalecommerce_core.simulation.linear_market import LinearMarket
-from scalecommerce_core.simulation.market import SimulatedMarket
+from scalecommerce_core.simulation.market import OPENS, SimulatedMarket
 from scalecommerce_core.simulation.marketplace import DEMANDS, HIGHEST, LOWEST, Marketplace
 from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
 from scalecommerce_core.simulation.references import LearnThenEarn, LeastSquares, TsFixed, TsUpdate
-from scalecommerce_core.simulation.runner import run
+from scalecommerce_core.simulation.runner import Shop, run
 from scalecommerce_core.simulation.zip_recruiter import PRICES, ZipRecruiter
-from tests.unit.support.pricing_signals import policy as choice
 
 MARKETS: list[Callable[[], SimulatedMarket]] = [
     lambda: ZipRecruiter(seed=1, worlds=20, visitors=1_000),
@@ -54,42 +52,49 @@ def test_a_market_depends_on_its_seed_and_no_strategy_exceeds_the_optimum(made: 
     assert 0 < first.share() <= 100
 
 
+def charge(shop: Shop, relative: float) -> None:
+    """Set all prices by hand, relative to the start price, within the limits of the sellers."""
+    ledger = shop.ledger
+    limits = ledger.facts()
+    wished = whole(relative * ledger.start_price)
+    ledger.set_prices(
+        np.arange(len(ledger)), np.clip(wished, limits["min_price"], limits["max_price"]), OPENS + 1, is_manual=True
+    )
+
+
 @pytest.mark.parametrize("demand", DEMANDS)
 @pytest.mark.parametrize("drifting", [False, True])
 def test_the_best_prices_of_a_marketplace_maximize_profit(demand: str, drifting: bool) -> None:
     """Compared with a search over all prices that sellers allow."""
     for share in np.linspace(LOWEST, HIGHEST, 61).tolist():
-        market = Marketplace(demand=demand, drifting=drifting, seed=2, products=200)
-        wished = share * market.signals().reference.astype(np.float64)
-        sold = market.sell(market.nearest_admissible(wished))
+        shop = Shop(Marketplace(demand=demand, drifting=drifting, seed=2, products=200))
+        charge(shop, share)
+        sold = shop.sell()
         assert (sold.earned <= sold.best * (1 + 1e-6) + 1e-6).all()
 
 
-def test_signals_of_a_marketplace_equal_its_sales() -> None:
-    market = Marketplace(demand="semi-log", drifting=False, seed=3, products=2_000)
-    dear = market.nearest_admissible(1.2 * market.signals().reference.astype(np.float64))
-    market.sell(dear)
-    seen = market.signals()
-    assert seen.price.tolist() == dear.tolist()
-    assert seen.since_change.tolist() == [7.0] * 2_000
+def test_the_ledger_of_a_marketplace_equals_its_sales() -> None:
+    shop = Shop(Marketplace(demand="semi-log", drifting=False, seed=3, products=2_000))
+    charge(shop, 1.2)
+    shop.sell()
+    facts = shop.ledger.facts()
+    assert (facts["priced_at"] == OPENS + 1).all()
     # A price rise of 20 % at an elasticity of -2.4 leaves 62 % of the conversion rate of 2.5 %.
-    assert 0.012 < seen.units.sum() / seen.views.sum() < 0.022
-    market.sell(dear)
-    assert market.signals().since_change.tolist() == [14.0] * 2_000
+    assert 0.012 < facts["units"].sum() / facts["views"].sum() < 0.022
+    assert facts["net_amount"].tolist() == (facts["net_units"] * facts["price"]).tolist()
 
 
 def test_a_limited_stock_is_sold_once() -> None:
-    market = LimitedStock(seed=4, products=100)
-    stock = market.signals().stock.sum()
-    sold = 0.0
-    for _ in range(market.epochs):
-        market.sell(market.nearest_admissible(0.6 * market.signals().reference.astype(np.float64)))
-        sold += market.signals().units.sum()
-    assert sold + market.signals().stock.sum() == stock
-    assert (market.signals().stock >= 0).all()
-    gone = market.signals().stock == 0
+    shop = Shop(LimitedStock(seed=4, products=100))
+    stock = shop.ledger.stock.sum()
+    charge(shop, 0.6)
+    for _ in range(shop.market.epochs):
+        shop.sell()
+    assert shop.ledger.net_units.sum() + shop.ledger.stock.sum() == stock
+    assert (shop.ledger.stock >= 0).all()
+    gone = shop.ledger.stock == 0
     assert gone.any()
-    assert (market.signals().days[gone] < 7).all()
+    assert (shop.ledger.out_of_stock[gone] > 0).all()
 
 
 # --- who wins, by margins that chance does not bridge at these sizes
@@ -148,25 +153,17 @@ def test_a_price_list_with_stock_exceeds_the_published_algorithms(stock: float) 
 
 
 def test_a_market_with_a_price_list_never_sells_more_than_its_stock() -> None:
-    market = PriceListStock(seed=11, share=0.25, worlds=50, epochs=40)
-    sold = [market.sell(np.full(50, LISTED[0])).earned / LISTED[0] for _ in range(40)]
+    shop = Shop(PriceListStock(seed=11, share=0.25, worlds=50, epochs=40))
+    shop.ledger.set_prices(np.arange(50), np.full(50, LISTED[0]), OPENS + 1, is_manual=True)
+    sold = [shop.sell().earned / LISTED[0] for _ in range(40)]
     assert np.sum(sold, axis=0).tolist() == [10.0] * 50
-    assert market.signals().days.tolist() == [0.0] * 50
+    assert shop.ledger.stock.tolist() == [0] * 50
 
 
 @pytest.mark.parametrize("policy", [ElasticityLearning(), HillClimb()])
 def test_a_learning_catalog_rarely_trips_the_breaker(policy: Any) -> None:
-    market = Marketplace(demand="semi-log", drifting=True, seed=5, products=1_000)
-    chosen, seen = choice(policy=policy.name), market.signals()
-    state, tripped = policy.start(seen, {}), 0
-    for epoch in range(40):
-        if epoch:
-            state = policy.update(state, seen)
-        decisions = decide(chosen, state, seen, epoch)
-        tripped += check_breaker(chosen, [decisions]).acts
-        market.sell(decisions.new)
-        seen = market.signals()
-    assert tripped <= 2
+    track = run(policy, Marketplace(demand="semi-log", drifting=True, seed=5, products=1_000, epochs=40))
+    assert track.stopped <= 2
 
 
 # --- forged signals
@@ -196,7 +193,7 @@ def test_an_attack_with_forged_signals_costs_at_most_three_percent(policy: Any, 
 def test_without_the_filter_forged_views_cost_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anomalies, "DEVIATIONS", np.inf)
     earned.cache_clear()
-    assert kept(ElasticityLearning(), "views below the start price").mean() < 85
+    assert kept(ElasticityLearning(), "views below the start price").mean() < 95
     earned.cache_clear()
 
 
