@@ -297,9 +297,9 @@ class _Learner:
         days = seen.on_sale / DAY
         assumed = self.assumed_views[seen.row]
         with np.errstate(divide="ignore", invalid="ignore"):
-            first = np.isnan(assumed) & (seen.units > seen.views) & (days > 0)
+            first = np.isnan(assumed) & (seen.orders > seen.views) & (days > 0)
             assumed = np.where(first, seen.units / ASSUMED_CONVERSION / days, assumed)
-            uncounted = (days > 0) & ((seen.units > seen.views) | (2.0 * seen.views < assumed * days))
+            uncounted = (days > 0) & ((seen.orders > seen.views) | (2.0 * seen.views < assumed * days))
         self.assumed_views[seen.row] = assumed
         views, ever = seen.views, signals.views_ever
         if uncounted.any():
