@@ -19,6 +19,7 @@ from scalecommerce_core.domain.errors import Invalid
 ON_INTERRUPT = "Results so far are shown; they are not compared with targets."
 MOST = 1_000_000
 """Largest number of worlds and of epochs: a world needs about a hundred bytes, an epoch a few milliseconds."""
+MOST_SEEDS = 10_000
 _EVERY = 50
 """Epochs between two updates of the progress bar."""
 
@@ -28,8 +29,9 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     market: Annotated[
         str,
         typer.Argument(
-            help="Market to simulate: zip-recruiter, linear, marketplace, moody-marketplace, limited-stock,"
-            " price-list-stock, forged-signals, or all."
+            help="Market to simulate: zip-recruiter, linear, logit, marketplace, moody-marketplace, limited-stock,"
+            " price-list-stock, forged-signals, base, competent-seller, thin-margins, unknown-costs, zipf-traffic,"
+            " stock-outs, promotions, returns, bots, bulk-orders, shocks, all-frictions, or all."
         ),
     ] = "marketplace",
     policy: Annotated[
@@ -69,6 +71,16 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
             min=1, max=MOST, help="Number of epochs; with fewer than published, no target applies.", show_default=False
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_SEEDS,
+            help="Number of seeds, from --seed on: figures are means, with 95 % intervals. With fewer than published,"
+            " no target applies.",
+            show_default=False,
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -83,11 +95,12 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     """Simulate pricing strategies in markets with known demand.
 
     All strategies sell in the same simulated worlds. Results are percentages of the highest possible expected profit,
-    in forged-signals of the profit without the attack. Exits with 1 if a target is missed or a strategy fails; other
-    strategies are still simulated. Ctrl-C shows the results so far.
+    in forged-signals of the profit without the attack; results "above fixed prices" are percentage points. Exits with 1
+    if a target is missed or a strategy fails; other strategies are still simulated. Ctrl-C shows the results so far.
     """
     # Imported here, because numpy slows the start of other commands.
-    from scalecommerce_core.simulation.experiments import EXPERIMENTS, FailedStrategy, Size, StrategyResult
+    from scalecommerce_core.simulation.experiment import FailedStrategy, Size, StrategyResult
+    from scalecommerce_core.simulation.experiments import EXPERIMENTS
 
     programs = list(EXPERIMENTS.values()) if market == "all" else [EXPERIMENTS[market]] if market in EXPERIMENTS else []
     if not programs:
@@ -100,7 +113,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     strategies = [_strategy(text) for text in policy] if policy else None
     outcomes: dict[str, list[StrategyResult]] = {program.name: [] for program in programs}
     failed: list[FailedStrategy] = []
-    size, interrupted = Size(seed, worlds, epochs), False
+    size, interrupted = Size(seed, worlds, epochs, seeds), False
     try:
         with progress_bars(ON_INTERRUPT, quiet=as_json) as progress:
 
@@ -130,7 +143,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
             "failed": [asdict(each) for each in failed],
             "unpriced": [
                 {
-                    "market": each.market, "place": each.place, "policy": each.track.policy,
+                    "market": each.market, "place": each.place, "policy": each.track.policy, "seed": each.seed,
                     "decided": each.track.decided, "unpriced": each.track.unpriced,
                 }
                 for each in every
@@ -171,10 +184,13 @@ def _show(market: str, figures: Sequence[Any], seed: int) -> None:
         "published result": lambda figure: figure.reference,
         "target of this release": lambda figure: figure.bar,
         "this run": lambda figure: figure.ours,
+        "± (95 %)": lambda figure: figure.half_width,
     }
+    seeds = max(figure.seeds for figure in figures)
+    which = f"seed {seed}" if seeds == 1 else f"seeds {seed} to {seed + seeds - 1}"
     shown = [name for name, value in numbers.items() if any(value(figure) is not None for figure in figures)]
     # A title of the table would be wrapped to the width of the table.
-    print_line(f"{market}, seed {seed}: percentages of {EXPERIMENTS[market].whole}", style="bold")
+    print_line(f"{market}, {which}: percentages of {EXPERIMENTS[market].whole}", style="bold")
     print_table(
         columns("policy", "measure", *shown, numbers=shown, prose=["measure"]),
         [[f.policy, f.measure, *(_number(numbers[name](f)) for name in shown)] for f in figures],

@@ -1,18 +1,23 @@
 """The experiments of `scalecommerce simulate`: markets, strategies, and the figures that results are compared with."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from attrs import evolve, field, frozen
 
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.hill_climb import HillClimb
-from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
+from scalecommerce_core.simulation.experiment import (
+    Experiment,
+    Figure,
+    MarketVariant,
+    Size,
+    StrategyResult,
+)
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
     BEYOND_THE_FILTER,
@@ -21,122 +26,19 @@ from scalecommerce_core.simulation.forged_signals import (
 )
 from scalecommerce_core.simulation.limited_stock import LimitedStock
 from scalecommerce_core.simulation.linear_market import LinearMarket
+from scalecommerce_core.simulation.logit_market import LogitMarket
 from scalecommerce_core.simulation.market import SimulatedMarket
 from scalecommerce_core.simulation.marketplace import DEMANDS, Marketplace
+from scalecommerce_core.simulation.practice import IN_PRACTICE
 from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
 from scalecommerce_core.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, TsFixed, TsUpdate, UcbPi
-from scalecommerce_core.simulation.runner import STATIC, RunFailed, Track, run
+from scalecommerce_core.simulation.runner import STATIC, Track
 from scalecommerce_core.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
 
 _LONG_WEEKS: Final = 208
 _YEAR: Final = 52
 _KEPT: Final = 97.0
 """Percentage of the profit that a strategy must keep under each attack with forged signals."""
-
-
-@frozen
-class Size:
-    """Size of a simulation; None: as published."""
-
-    seed: int = 1
-    worlds: int | None = None
-    """Number of products, or of worlds with one product each."""
-    epochs: int | None = None
-
-
-@frozen
-class MarketVariant:
-    """A variant of a market, for example one form of demand."""
-
-    label: str
-    make_market: Callable[[], SimulatedMarket]
-    checkpoints: tuple[int, ...] = ()
-
-
-@frozen
-class Figure:
-    """A result as a percentage of the highest possible expected profit, or of another whole (`Experiment.whole`).
-
-    `reference` is a published result, `bar` the target of this release, if there is one.
-    """
-
-    market: str
-    policy: str
-    measure: str
-    ours: float
-    reference: float | None = None
-    bar: float | None = None
-
-    @property
-    def passed(self) -> bool | None:
-        return None if self.bar is None else self.ours >= self.bar
-
-
-@frozen(eq=False)
-class StrategyResult:
-    market: str
-    place: str
-    track: Track
-
-
-@frozen
-class FailedStrategy:
-    """A strategy that failed in a market; `problem` is the note of the failed run."""
-
-    market: str
-    place: str
-    policy: str
-    problem: str
-
-
-@frozen
-class Experiment:
-    """A market with its strategies, and the function that computes figures from their results."""
-
-    name: str
-    about: str
-    variants: Callable[[Size], Sequence[MarketVariant]]
-    strategies: tuple[PricingStrategy | None, ...]
-    compute_figures: Callable[[Sequence[StrategyResult]], list[Figure]] = field(repr=False)
-    worlds: int
-    epochs: int
-    """As published; smaller or shorter simulations are not compared with targets."""
-    whole: str = "the best expected profit"
-    """What figures are percentages of."""
-
-    def figures(self, results: Sequence[StrategyResult], size: Size) -> list[Figure]:
-        figures = self.compute_figures(results)
-        small = (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs
-        if small or any(result.track.interrupted for result in results):
-            return [evolve(figure, reference=None, bar=None) for figure in figures]
-        return figures
-
-    def run(
-        self,
-        size: Size,
-        strategies: Sequence[PricingStrategy | None] | None = None,
-        progress: Callable[[str, int, int], None] = lambda *_: None,
-    ) -> Iterator[StrategyResult | FailedStrategy]:
-        """Simulate the strategies one after the other and yield their results.
-
-        Results that were yielded before an interruption by Ctrl-C stay available to the caller.
-        """
-        for place in self.variants(size):
-            for policy in self.strategies if strategies is None else strategies:
-                market = place.make_market()
-                label = f"{place.label}: {STATIC if policy is None else policy.name}"
-
-                def report(done: int, label: str = label, total: int = market.epochs) -> None:
-                    progress(label, done, total)
-
-                try:
-                    track = run(policy, market, checkpoints=place.checkpoints, progress=report)
-                except RunFailed as error:
-                    yield FailedStrategy(self.name, place.label, error.policy, str(error))
-                    continue
-                yield StrategyResult(self.name, place.label, track)
-                if track.interrupted:
-                    return
 
 
 def _zip_places(size: Size) -> Sequence[MarketVariant]:
@@ -197,6 +99,33 @@ def _linear_figures(results: Sequence[StrategyResult]) -> list[Figure]:
                     Figure("linear", name, f"{t:,} periods, 5th percentile", _percentile(shares, 5), bar=lowest)
                 )
     return figures
+
+
+_LOGIT_BARS: Final = {1_000: 97.0, 10_000: 98.0}
+
+
+def _logit_places(size: Size) -> Sequence[MarketVariant]:
+    epochs = size.epochs or _HORIZONS[-1]
+
+    def variant(label: str, *, with_history: bool) -> MarketVariant:
+        def made() -> SimulatedMarket:
+            return LogitMarket(seed=size.seed, worlds=size.worlds or 200, epochs=epochs, with_history=with_history)
+
+        return MarketVariant(label, made, (*(t for t in _LOGIT_BARS if t < epochs), epochs))
+
+    return [variant("new products", with_history=False), variant("with history", with_history=True)]
+
+
+def _logit_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    return [
+        Figure(
+            "logit", result.track.policy, f"{result.place}, {t:,} periods", float(shares.mean()),
+            bar=_LOGIT_BARS.get(t) if judged else None,
+        )
+        for result in results
+        for judged in (result.track.policy == ElasticityLearning.name and result.place == "with history",)
+        for t, shares in result.track.by_row.items()
+    ]  # fmt: skip
 
 
 def _marketplace_places(size: Size) -> Sequence[MarketVariant]:
@@ -398,5 +327,15 @@ EXPERIMENTS: Final = {
             epochs=104,
             whole="the profit without the attack",
         ),
+        Experiment(
+            "logit",
+            "logit demand, one product in each world, new or with a history of prices",
+            _logit_places,
+            (None, HillClimb(), ElasticityLearning()),
+            _logit_figures,
+            worlds=200,
+            epochs=10_000,
+        ),
+        *IN_PRACTICE,
     )
 }

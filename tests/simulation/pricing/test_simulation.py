@@ -15,7 +15,8 @@ from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLe
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
-from scalecommerce_core.simulation.experiments import EXPERIMENTS, Size, StrategyResult
+from scalecommerce_core.simulation.experiment import Size, StrategyResult
+from scalecommerce_core.simulation.experiments import EXPERIMENTS
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
     BEYOND_THE_FILTER,

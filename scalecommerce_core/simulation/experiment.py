@@ -1,0 +1,176 @@
+"""Experiments: markets, strategies, and the figures that results are compared with, over one or several seeds."""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import pi, sqrt, tan
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from scalecommerce_core.pricing.interface import PricingStrategy
+from scalecommerce_core.simulation.market import SimulatedMarket
+from scalecommerce_core.simulation.runner import STATIC, RunFailed, Track, run
+
+
+@frozen
+class Size:
+    """Size of a simulation; None: as published."""
+
+    seed: int = 1
+    worlds: int | None = None
+    """Number of products, or of worlds with one product each."""
+    epochs: int | None = None
+    seeds: int | None = None
+    """Number of seeds, from `seed` on."""
+
+
+@frozen
+class MarketVariant:
+    """A variant of a market, for example one form of demand."""
+
+    label: str
+    make_market: Callable[[], SimulatedMarket]
+    checkpoints: tuple[int, ...] = ()
+
+
+@frozen
+class Figure:
+    """A result as a percentage of the highest possible expected profit, or of another whole (`Experiment.whole`).
+
+    `reference` is a published result, `bar` the target of this release, if there is one. With several seeds, `ours` is
+    the mean, and `half_width` half of its 95 % confidence interval (Student's t distribution).
+    """
+
+    market: str
+    policy: str
+    measure: str
+    ours: float
+    reference: float | None = None
+    bar: float | None = None
+    seeds: int = 1
+    half_width: float | None = None
+
+    @property
+    def passed(self) -> bool | None:
+        return None if self.bar is None else self.ours >= self.bar
+
+
+@frozen(eq=False)
+class StrategyResult:
+    market: str
+    place: str
+    track: Track
+    seed: int = 1
+
+
+@frozen
+class FailedStrategy:
+    """A strategy that failed in a market; `problem` is the note of the failed run."""
+
+    market: str
+    place: str
+    policy: str
+    problem: str
+
+
+@frozen
+class Experiment:
+    """A market with its strategies, and the function that computes figures from their results."""
+
+    name: str
+    about: str
+    variants: Callable[[Size], Sequence[MarketVariant]]
+    strategies: tuple[PricingStrategy | None, ...]
+    compute_figures: Callable[[Sequence[StrategyResult]], list[Figure]] = field(repr=False)
+    worlds: int
+    epochs: int
+    seeds: int = 1
+    """As published; smaller or shorter simulations are not compared with targets."""
+    whole: str = "the best expected profit"
+    """What figures are percentages of."""
+
+    def figures(self, results: Sequence[StrategyResult], size: Size) -> list[Figure]:
+        """The figures of each seed, combined."""
+        seeds = dict.fromkeys(result.seed for result in results)
+        by_seed = [self.compute_figures([result for result in results if result.seed == seed]) for seed in seeds]
+        figures = _combine(by_seed)
+        small = (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs
+        if small or len(seeds) < self.seeds or any(result.track.interrupted for result in results):
+            return [evolve(figure, reference=None, bar=None) for figure in figures]
+        return figures
+
+    def run(
+        self,
+        size: Size,
+        strategies: Sequence[PricingStrategy | None] | None = None,
+        progress: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> Iterator[StrategyResult | FailedStrategy]:
+        """Simulate the strategies one after the other, in the worlds of each seed, and yield their results.
+
+        Results that were yielded before an interruption by Ctrl-C stay available to the caller.
+        """
+        count = size.seeds or self.seeds
+        for seed in range(size.seed, size.seed + count):
+            for place in self.variants(evolve(size, seed=seed)):
+                for policy in self.strategies if strategies is None else strategies:
+                    market = place.make_market()
+                    label = f"{place.label}: {STATIC if policy is None else policy.name}"
+                    label += f", seed {seed}" if count > 1 else ""
+
+                    def report(done: int, label: str = label, total: int = market.epochs) -> None:
+                        progress(label, done, total)
+
+                    try:
+                        track = run(policy, market, checkpoints=place.checkpoints, progress=report)
+                    except RunFailed as error:
+                        yield FailedStrategy(self.name, place.label, error.policy, str(error))
+                        continue
+                    yield StrategyResult(self.name, place.label, track, seed)
+                    if track.interrupted:
+                        return
+
+
+def _combine(by_seed: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """The means of equal figures of several seeds, with their intervals; targets and references are means too."""
+    if len(by_seed) == 1:
+        return list(by_seed[0])
+    found: dict[tuple[str, str, str], list[Figure]] = {}
+    for figure in (each for figures in by_seed for each in figures):
+        found.setdefault((figure.market, figure.policy, figure.measure), []).append(figure)
+    return [
+        Figure(
+            *key, _mean([each.ours for each in each_seed]), _mean_of_known([each.reference for each in each_seed]),
+            _mean_of_known([each.bar for each in each_seed]), len(each_seed),
+            half_width([each.ours for each in each_seed]),
+        )
+        for key, each_seed in found.items()
+    ]  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _mean(known) if known else None
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half of the 95 % confidence interval of the mean; None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    return _t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / sqrt(len(values))
+
+
+def _t_quantile(freedom: int) -> float:
+    """97.5 % quantile of Student's t distribution; the expansion of Fisher and Cornish (1960) from 3 degrees on."""
+    if freedom == 1:
+        return tan(0.475 * pi)
+    if freedom == 2:
+        return 2.0 * 0.475 * sqrt(2.0 / (1.0 - 4.0 * 0.475**2))
+    z = 1.959963984540054
+    return (
+        z + (z**3 + z) / (4.0 * freedom) + (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / (96.0 * freedom**2)
+        + (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / (384.0 * freedom**3)
+        + (79.0 * z**9 + 776.0 * z**7 + 1482.0 * z**5 - 1920.0 * z**3 - 945.0 * z) / (92160.0 * freedom**4)
+    )  # fmt: skip
