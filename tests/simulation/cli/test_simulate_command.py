@@ -174,7 +174,7 @@ def test_unusable_prices_are_counted(cli: Cli, in_folder: Path) -> None:
     assert "proposed no usable price (NaN, infinite, zero or negative) in 80 of 80 decisions" in ended.err
     document = json.loads(cli("simulate", "limited-stock", *chosen, *SMALL, "--json").out)
     assert document["unpriced"] == [
-        {"market": "limited-stock", "place": "one season", "policy": "mine", "decided": 80, "unpriced": 80}
+        {"market": "limited-stock", "place": "one season", "policy": "mine", "seed": 1, "decided": 80, "unpriced": 80}
     ]
 
 
