@@ -85,8 +85,8 @@ class Track:
     """Number of decisions: products times epochs."""
     unpriced: int = 0
     """Number of decisions without a usable price."""
-    stopped: int = 0
-    """Number of runs that the circuit breaker stopped."""
+    limited: int = 0
+    """Number of runs whose changes the circuit breaker reduced."""
 
     @property
     def epochs(self) -> int:
@@ -113,13 +113,13 @@ def run(
     total: Floats = np.zeros(len(shop.ledger))
     best_total = np.zeros(len(shop.ledger))
     earned, best, path, by_row = [], [], [], {}
-    interrupted, decided, without, stopped = False, 0, 0, 0
+    interrupted, decided, without, limited = False, 0, 0, 0
     try:
         with _registered(strategy):
             for epoch in range(market.epochs):
                 if (ended := shop.reprice()) is not None:
                     decided, without = decided + ended.tally.decided, without + ended.tally.unpriced
-                    stopped += ended.status is RunStatus.STOPPED
+                    limited += ended.is_limited
                 path.append(shop.ledger.price[:shown])
                 sold = shop.sell()
                 total, best_total = total + sold.earned, best_total + sold.best
@@ -143,7 +143,7 @@ def run(
         interrupted=interrupted,
         decided=decided,
         unpriced=without,
-        stopped=stopped,
+        limited=limited,
     )
 
 

@@ -15,7 +15,7 @@ from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLe
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
-from scalecommerce_core.simulation.experiment import Size, StrategyResult
+from scalecommerce_core.simulation.experiment import Size, StrategyResult, half_width
 from scalecommerce_core.simulation.experiments import EXPERIMENTS
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
@@ -138,10 +138,7 @@ def test_a_price_grid_exceeds_learn_then_earn() -> None:
 
 def test_inventory_does_not_sell_seasonal_stock_too_early() -> None:
     def share(policy: Any) -> float:
-        market = LimitedStock(seed=9, products=300)
-        # The first prices of short stock rise together, which the circuit breaker would stop.
-        market.rails = evolve(market.rails, breaker_share=1.0, breaker_mean=1.0)
-        return run(policy, market).share()
+        return run(policy, LimitedStock(seed=9, products=300)).share()
 
     assert share(None) + 3 < share(Inventory())
 
@@ -168,7 +165,7 @@ def test_a_market_with_a_price_list_never_sells_more_than_its_stock() -> None:
 @pytest.mark.parametrize("policy", [ElasticityLearning(), HillClimb()])
 def test_a_learning_catalog_rarely_trips_the_breaker(policy: Any) -> None:
     track = run(policy, Marketplace(demand="semi-log", drifting=True, seed=5, products=1_000, epochs=40))
-    assert track.stopped <= 2
+    assert track.limited <= 2
 
 
 # --- forged signals
@@ -206,10 +203,15 @@ def test_without_the_filter_forged_views_cost_more(monkeypatch: pytest.MonkeyPat
 
 # --- programs
 
+WITHOUT_TARGETS = {
+    "linear", "price-list-stock", "logit", "unknown-costs", "zipf-traffic", "returns", "bots", "bulk-orders", "shocks",
+}  # fmt: skip
+"""At these sizes or at all."""
+
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_has_targets_only_at_its_published_size(name: str) -> None:
-    program, size = EXPERIMENTS[name], Size(seed=1, worlds=10, epochs=12)
+    program, size = evolve(EXPERIMENTS[name], seeds=1), Size(seed=1, worlds=10, epochs=12)
     told: list[tuple[str, int, int]] = []
     outcomes = [
         each for each in program.run(size, None, lambda *step: told.append(step)) if isinstance(each, StrategyResult)
@@ -218,7 +220,27 @@ def test_an_experiment_has_targets_only_at_its_published_size(name: str) -> None
     assert told[-1][1] == told[-1][2] == 12
     assert all(figure.passed is None for figure in program.figures(outcomes, size))
     judged = program.figures(outcomes, Size())
-    assert any(figure.bar is not None for figure in judged) == (name not in {"linear", "price-list-stock"})
+    assert any(figure.bar is not None for figure in judged) == (name not in WITHOUT_TARGETS)
+
+
+def test_figures_of_several_seeds_are_means_with_intervals() -> None:
+    program, size = EXPERIMENTS["base"], Size(seed=4, worlds=20, epochs=3, seeds=3)
+    outcomes = [each for each in program.run(size, [None]) if isinstance(each, StrategyResult)]
+    (figure,) = program.figures(outcomes, size)
+    shares = [outcome.track.share() for outcome in outcomes]
+    assert [outcome.seed for outcome in outcomes] == [4, 5, 6]
+    assert figure.ours == pytest.approx(np.mean(shares))
+    assert figure.seeds == 3
+    # 4.303 is the quantile of the t distribution with two degrees of freedom.
+    assert figure.half_width == pytest.approx(4.303 * np.std(shares, ddof=1) / np.sqrt(3), rel=1e-3)
+
+
+@pytest.mark.parametrize(("values", "quantile"), [(2, 12.706), (3, 4.303), (4, 3.182), (8, 2.365), (31, 2.042)])
+def test_intervals_use_the_t_distribution(values: int, quantile: float) -> None:
+    numbers = np.arange(values, dtype=np.float64).tolist()
+    spread = np.std(numbers, ddof=1) / np.sqrt(values)
+    assert half_width(numbers) == pytest.approx(quantile * spread, rel=3e-3)
+    assert half_width(numbers[:1]) is None
 
 
 def test_an_interrupted_simulation_keeps_its_results() -> None:
