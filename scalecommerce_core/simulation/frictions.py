@@ -112,28 +112,28 @@ class StockOuts(Friction):
 class Promotions(Friction):
     """In some weeks, sellers lower a price by 20 % for a week, and more buyers come than the price explains.
 
-    `announced`: the promotion is in the calendar. The profit of these weeks does not count: it is not the engine's.
+    `announced`: promotions are in the calendar a week before; else the prices are changed by hand. The profit of these
+    weeks does not count: it is not the engine's.
     """
 
     def __init__(self, *, announced: bool, share: float = 0.08, discount: float = 0.2, boost: float = 1.5) -> None:
         self._announced, self._share, self._discount, self._boost = announced, share, discount, boost
-        self._on: Whole = np.empty(0, dtype=np.int64)
-        self._before = self._on
+        self._next: Whole = np.empty(0, dtype=np.int64)
+        self._on = self._before = self._next
 
     def begin(self, week: Week, ledger: Ledger) -> None:
-        # A product that nobody has seen yet is not promoted.
-        chosen = (week.random(1).random(week.products) < self._share) & (ledger.views_ever > 0)
-        self._on = np.flatnonzero(chosen)
+        self._on = self._next
         self._before = ledger.price[self._on]
-        if self._announced:
-            ledger.promoted_from[self._on], ledger.promoted_until[self._on] = week.begins + _HOUR, week.ends - _HOUR
         lowered = whole(self._before * (1.0 - self._discount))
-        ledger.set_prices(self._on, lowered, week.begins + _HOUR, is_manual=True)
-        week.wish = np.where(chosen, self._boost, 1.0) * week.wish
-        week.judged = np.where(chosen, 0.0, week.judged)
+        ledger.set_prices(self._on, lowered, week.begins + _HOUR, is_manual=not self._announced)
+        week.wish[self._on] *= self._boost
+        week.judged[self._on] = 0.0
+        self._next = np.flatnonzero(week.random(1).random(week.products) < self._share)
+        if self._announced:
+            ledger.announce(self._next, week.ends + _HOUR, week.ends + WEEK - _HOUR)
 
     def end(self, week: Week, ledger: Ledger) -> None:
-        ledger.set_prices(self._on, self._before, week.ends - _HOUR, is_manual=True)
+        ledger.set_prices(self._on, self._before, week.ends - _HOUR, is_manual=not self._announced)
 
 
 @frozen

@@ -14,13 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT
 from scalecommerce_core.pricing.arrays import Flags, Whole
-from scalecommerce_core.pricing.facts import DAY
+from scalecommerce_core.pricing.facts import DAY, NEUTRAL_FACTS
+from scalecommerce_core.pricing.promotion_windows import PromotionWindows
 
 PLENTY: Final = 1_000_000_000
 """Stock of products that never run out of it."""
 _FOREVER: Final = np.iinfo(np.int64).max
 _UNKNOWN: Final = -1
-_INTERVAL: Final = ("product", "valid_from", "ends", "price", "is_manual", "is_promoted")
+_INTERVAL: Final = ("product", "valid_from", "ends", "price", "is_manual")
 _COUNTS: Final = ("views", "orders", "units", "refunded")
 
 
@@ -78,12 +79,12 @@ class Ledger:
             "product": np.arange(1, size + 1), "category": column(listing.category), "created_at": column(now),
             "cost": column(listing.cost), "min_price": column(listing.min_price),
             "max_price": column(listing.max_price), "minor_per_unit": column(DEFAULT_MINOR_PER_UNIT),
-            "held_out": column(0), "competitor": column(_UNKNOWN), "min_hold": column(0),
+            **{name: column(value) for name, value in NEUTRAL_FACTS.items()},
         }  # fmt: skip
         self.stock, self.stock_until = column(listing.stock, counts), column(listing.stock_until)
         self.out_of_stock, self.views_ever = column(0), column(0, counts)
         self.net_units, self.net_amount = column(0, counts), column(0, counts)
-        self.promoted_from, self.promoted_until = column(_UNKNOWN), column(_UNKNOWN)
+        self._windows = PromotionWindows(*np.empty((3, 0), dtype=np.int64))
         self.epoch_views, self.epoch_units = column(0, counts), column(0, counts)
         self._rows = 0
         self._columns: dict[str, NDArray[Any]] = {
@@ -115,6 +116,14 @@ class Ledger:
         self._columns["ends"][self.current[products]] = at
         self.current[products] = self._append(products, at, prices, is_manual=is_manual)
         return products
+
+    def announce(self, products: Whole, begins: int, ends: int) -> None:
+        """Announce a promotion of the products in these rows."""
+        old, ids = self._windows, products + 1
+        product = np.append(old.product, ids)
+        starts, until = np.append(old.starts_at, 0 * ids + begins), np.append(old.ends_at, 0 * ids + ends)
+        order = np.lexsort((starts, product))
+        self._windows = PromotionWindows(product[order], starts[order], until[order])
 
     def add_views(self, counts: ArrayLike, *, during_outage: ArrayLike = 0) -> None:
         """Count views at the current prices, and views while the product had no stock."""
@@ -153,14 +162,13 @@ class Ledger:
 
     # --- what pricing reads
 
-    def facts(self) -> dict[str, Whole]:
-        """Columns of `facts.Facts`."""
+    def facts(self, now: int = _FOREVER) -> dict[str, Whole]:
+        """Columns of `facts.Facts` at the time `now`."""
         rows = {name: self._columns[name][self.current] for name in ("price", *_COUNTS)}
         return {
             **self._fixed, **rows, "priced_at": self.priced_at, "stock": self.stock, "stock_until": self.stock_until,
             "views_ever": self.views_ever, "net_units": self.net_units, "net_amount": self.net_amount,
-            "out_of_stock": self.out_of_stock, "promoted_from": self.promoted_from,
-            "promoted_until": self.promoted_until,
+            "out_of_stock": self.out_of_stock, **self._windows.facts(self._fixed["product"], now),
         }  # fmt: skip
 
     def intervals(self, first: int, last: int, since: int) -> dict[str, NDArray[Any]]:
@@ -169,12 +177,14 @@ class Ledger:
         """
         rows = {name: column[: self._rows] for name, column in self._columns.items()}
         chosen = (rows["ends"] > since) & (rows["product"] >= first - 1) & (rows["product"] < last)
-        found = np.flatnonzero(chosen & (self.priced_at > since)[rows["product"]])
+        changed = self.priced_at > np.maximum(since, self._fixed["created_at"])
+        found = np.flatnonzero(chosen & changed[rows["product"]])
         found = found[np.argsort(rows["product"][found], kind="stable")]
         columns = {name: column[found] for name, column in rows.items()}
+        columns["product"] = columns["product"] + 1
         return columns | {
-            "product": columns["product"] + 1, "is_manual": columns["is_manual"].astype(np.bool_),
-            "is_promoted": columns["is_promoted"].astype(np.bool_), "is_withdrawn": np.zeros(len(found), np.bool_),
+            "is_manual": columns["is_manual"].astype(np.bool_), "is_withdrawn": np.zeros(len(found), np.bool_),
+            "is_promoted": self._windows.promoted(columns["product"], columns["valid_from"]),
         }  # fmt: skip
 
     def _append(self, products: Whole, at: int, prices: Whole, *, is_manual: bool) -> Whole:
@@ -185,8 +195,7 @@ class Ledger:
             self._columns = {
                 name: np.concatenate([column, np.zeros(room, column.dtype)]) for name, column in self._columns.items()
             }
-        promoted = (self.promoted_from[products] <= at) & (at < self.promoted_until[products])
-        new = (products, at, _FOREVER, prices, is_manual, promoted, 0, 0, 0, 0)
+        new = (products, at, _FOREVER, prices, is_manual, 0, 0, 0, 0)
         for name, value in zip((*_INTERVAL, *_COUNTS), new, strict=True):
             self._columns[name][rows] = value
         return rows

@@ -8,8 +8,8 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.facts import microseconds
 from scalecommerce_core.pricing.guardrails import Guardrails
-from scalecommerce_core.services.repricing.common import microseconds
 from scalecommerce_core.simulation.ledger import Ledger
 
 OPENING: Final = datetime(2026, 1, 5, tzinfo=UTC)

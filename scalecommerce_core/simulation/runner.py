@@ -13,10 +13,10 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.facts import microseconds
 from scalecommerce_core.pricing.interface import PricingStrategy, temporarily_registered
 from scalecommerce_core.pricing.runs import Run, RunStatus
 from scalecommerce_core.services.repricing import Repricing
-from scalecommerce_core.services.repricing.common import microseconds
 from scalecommerce_core.simulation.market import OPENING, EpochProfit, SimulatedMarket
 from scalecommerce_core.simulation.store import MarketPolicy, MarketStore
 from scalecommerce_core.testing.fakes import SettableClock

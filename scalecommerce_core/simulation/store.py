@@ -13,14 +13,14 @@ from attrs import define, evolve, field, fields
 
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.pricing.arrays import Flags, Whole
-from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, Facts, PriceIntervals
+from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, Facts, PriceIntervals, microseconds
 from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.pricing.observation import RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope
 from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import IN_PROGRESS, Range, Run
-from scalecommerce_core.services.repricing.common import LOOK_BACK, microseconds
+from scalecommerce_core.services.repricing.common import LOOK_BACK
 from scalecommerce_core.simulation.ledger import Ledger
 from scalecommerce_core.testing.memory.pricing import MemoryRuns
 from scalecommerce_core.testing.memory.statistics import MemoryStatistics
@@ -83,8 +83,8 @@ class _MarketRuns(MemoryRuns):
         return np.arange(1, len(self._ledger) + 1)
 
     def facts(self, scope: PolicyScope, first: ProductId, last: ProductId, now: datetime) -> Facts:
-        del scope, now
-        facts, part = self._ledger.facts(), slice(first - 1, last)
+        del scope
+        facts, part = self._ledger.facts(microseconds(now)), slice(first - 1, last)
         # The ledger changes its arrays in place.
         return Facts(*(facts[name][part].copy() for name in FACTS))
 
