@@ -79,6 +79,7 @@ for command in (
     pricing_log.policies,
     pricing_log.stop,
     pricing_log.resume,
+    pricing_log.min_hold,
     pricing_log.withdraw_price,
 ):
     evaluating.app.command(cls=RenamedOptions)(command)

@@ -1,25 +1,30 @@
-"""`pricing explain`, `runs`, `policies`, `stop`, `resume` and `withdraw-price`: show, stop and correct pricing."""
+"""`pricing explain`, `runs`, `policies`, `stop`, `resume`, `min-hold` and `withdraw-price`: show, limit and correct
+pricing.
+"""
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
+from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.formats import format_time
-from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
+from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
 from adapters.cli.options import limit as limit_option
 from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
 from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.errors import Invalid, NotFound
-from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units, unit_text
+from scalecommerce_core.pricing.breaker import LARGE_PERCENT
 from scalecommerce_core.pricing.explaining import GUARDRAIL_EXPLANATIONS, explain_inputs
 from scalecommerce_core.pricing.replay import input_values
-from scalecommerce_core.pricing.runs import DecisionOutcome, StoredDecision
+from scalecommerce_core.pricing.runs import DecisionOutcome, Run, StoredDecision
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import WithdrawPrice
+from scalecommerce_core.services.pricing import SetMinHold
 from scalecommerce_core.services.results import unwrap_single
 
 ProductArgument = Annotated[
@@ -84,7 +89,8 @@ def _outcome_sentence(stored: StoredDecision) -> str:
 def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the runs of pricing policies, newest first, with the numbers of decided, changed and restored prices.
 
-    A run that changed no price replaces the runs before it with the same result; `repeats` counts them.
+    A run that changed no price replaces the runs before it with the same result; `repeats` counts them. `breaker` is
+    the share of the decided changes that the circuit breaker left.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
@@ -92,19 +98,28 @@ def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, a
     if as_json:
         print_json([run_document(run) for run in found])
         return
-    headings = "run", "policy", "epoch", "began", "status", "decided", "changes", "written", "restored", "repeats"
+    headings = (
+        "run", "policy", "epoch", "began", "status", "decided", "changes", "written", "restored", "repeats", "breaker",
+    )  # fmt: skip
     print_table(
-        columns(*headings, numbers=(*headings[:3], *headings[5:])),
+        columns(*headings, numbers=(*headings[:3], *headings[5:-1])),
         [
             [
                 run.id, run.policy_id, run.epoch, run.started_at, run.status.value,
                 f"{run.tally.decided:,}", f"{run.tally.moves:,}", f"{run.written:,}", f"{run.undone:,}",
-                f"{run.repetitions:,}",
+                f"{run.repetitions:,}", _format_limit(run),
             ]
             for run in found
         ],
         nothing="There are no runs.",
     )  # fmt: skip
+
+
+def _format_limit(run: Run) -> str:
+    """How the circuit breaker limited the changes of a run: `50%`, `at most 4%`, or both; empty if it did not."""
+    capped = [f"at most {LARGE_PERCENT}%"] if run.caps_moves else []
+    scaled = [f"{run.move_factor:.0%}"] if run.move_factor < 1 else []
+    return ", ".join(capped + scaled)
 
 
 def policies(
@@ -159,6 +174,41 @@ def resume(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
         print_json({"stopped": False})
     else:
         print_line("Pricing is resumed. Policies run when their epochs end.")
+
+
+def min_hold(
+    ctx: typer.Context,
+    category: Annotated[
+        int | None, typer.Argument(min=1, max=MAX_INTEGER, help="Number of the category.", show_default=False)
+    ] = None,
+    days: Annotated[
+        float | None, typer.Argument(help="Days for which prices are kept; 0: no hold.", show_default=False)
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the minimum hold of prices by category, or set that of one category.
+
+    Pricing policies of all sellers keep each price of the category for at least this time. Sellers may still change
+    prices by hand.
+    """
+    if category is not None and days is None:
+        raise CommandFailed("Give the category and the days, such as: pricing min-hold 3 7", ExitCode.USAGE)
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        if category is not None and days is not None:
+            command = SetMinHold(CategoryId(category), days)
+            found = [unwrap_single(opened.market.pricing.set_min_holds([command]))]
+        else:
+            found = list(opened.market.queries.categories())
+    if as_json:
+        print_json([{"category": each.id, "name": each.name, "min_hold_days": each.min_hold_days} for each in found])
+        return
+    print_table(
+        columns("category", "name", "minimum hold", numbers=("category",)),
+        [[each.id, each.name, f"{each.min_hold_days:g} days" if each.min_hold else "none"] for each in found],
+        nothing="There are no categories.",
+    )
 
 
 def withdraw_price(

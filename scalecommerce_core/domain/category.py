@@ -2,6 +2,8 @@
 
 import hashlib
 import unicodedata
+from datetime import timedelta
+from math import isfinite
 from typing import Final
 
 from attrs import frozen
@@ -25,6 +27,22 @@ class Category:
     id: CategoryId
     name: str
     slug: str
+    min_hold: timedelta = timedelta(0)
+    """Least time for which pricing policies keep a price of the category; whole seconds."""
+
+    @property
+    def min_hold_days(self) -> float:
+        return self.min_hold / timedelta(days=1)
+
+
+MAX_MIN_HOLD_DAYS: Final = 365
+
+
+def checked_min_hold(days: float) -> timedelta:
+    """The minimum hold of so many days, rounded to seconds; raise `Invalid` unless it is from 0 to 365 days."""
+    if not (isfinite(days) and 0 <= days <= MAX_MIN_HOLD_DAYS):
+        raise Invalid.field("min_hold_days", f"Must be between 0 and {MAX_MIN_HOLD_DAYS} days; 0 removes the hold.")
+    return timedelta(seconds=round(days * 86_400))
 
 
 def name_key(name: str) -> str:

@@ -1,7 +1,7 @@
 """Categories, products and stock."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from scalecommerce_core.domain.category import Category
@@ -13,7 +13,7 @@ from scalecommerce_core.domain.stock import Stock
 
 
 class CategoryRepository(Protocol):
-    """Categories; they are never changed or deleted."""
+    """Categories; only their minimum hold is ever changed, and none is deleted."""
 
     def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
         """Insert categories given as (name, slug); raise `Duplicate("name")`, also for a slug that exists."""
@@ -25,6 +25,10 @@ class CategoryRepository(Protocol):
 
     def all(self) -> Sequence[Category]:
         """All categories."""
+        ...
+
+    def set_min_holds(self, holds: Mapping[CategoryId, timedelta]) -> None:
+        """Set the minimum hold of categories; unknown ones are skipped."""
         ...
 
 

@@ -197,6 +197,7 @@ class SecurityEventKind(StrEnum):
     ACCOUNT_REACTIVATED = "account_reactivated"
     ACCOUNT_DELETED = "account_deleted"
     DATA_EXPORTED = "data_exported"
+    MIN_HOLD_CHANGED = "min_hold_changed"
 
 
 @frozen

@@ -38,6 +38,7 @@ _HELD: Final = {
     Guardrail.PROMOTION: "a promotion is running",
     Guardrail.ANOMALY_HOLD: "views, sales or refunds jumped by more than a change of the price explains",
     Guardrail.BEFORE_PROMOTION: "a lower price before the announced promotion would lower its prior price",
+    Guardrail.MIN_HOLD: "the marketplace keeps each price of this category for a minimum time",
     Guardrail.COOLDOWN: "the price changed recently",
     Guardrail.DEAD_BAND: "the change would be too small to matter",
     Guardrail.BREAKER: "the circuit breaker limited this run, and no smaller change of this price is possible",

@@ -25,6 +25,7 @@ GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
     "day_limit": "limited to the largest change in a day",
     "month_limit": "limited to the largest change in 30 days",
     "before_promotion": "not lowered before an announced promotion, whose prior price would be lower",
+    "min_hold": "prices of the category are kept for the minimum hold that the marketplace has set",
     "cooldown": "the price changed recently and is kept for a while",
     "dead_band": "the change would be too small to matter",
     "ending": "rounded to the price ending that the seller chose",
@@ -62,6 +63,7 @@ def explain_inputs(inputs: Inputs) -> dict[str, str]:
         "stock": _stock(seen),
         "cost": _cost(seen),
         "bounds": _bounds(seen),
+        "minimum hold": _min_hold(seen),
         "past prices": _past(seen, inputs.head["document"]["epoch_seconds"] / 86_400 / USUAL_EPOCH_DAYS),
         "belief": _belief(seen),
     }
@@ -137,6 +139,11 @@ def _bounds(seen: Mapping[str, Any]) -> str:
     low, high = seen["min_price"], seen["max_price"]
     said = [f"at least {_amount(seen, low)}" if low >= 0 else "", f"at most {_amount(seen, high)}" if high >= 0 else ""]
     return " and ".join(filter(None, said))
+
+
+def _min_hold(seen: Mapping[str, Any]) -> str:
+    days = seen["min_hold_days"]
+    return f"{_days(days)} for each price of the category" if days else ""
 
 
 def _past(seen: Mapping[str, Any], scale: float) -> str:

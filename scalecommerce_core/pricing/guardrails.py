@@ -22,7 +22,7 @@ _PARTS: Final = 10_000
 
 
 class Guardrail(IntFlag):
-    """Flags, in the order in which the guardrails act."""
+    """Flags, in the order in which the guardrails act. Their values never change: stored decisions contain them."""
 
     FEW_VIEWS = 1 << 0
     SHORT_HISTORY = 1 << 1
@@ -30,13 +30,14 @@ class Guardrail(IntFlag):
     MANUAL_EDIT = 1 << 3
     PROMOTION = 1 << 4
     ANOMALY_HOLD = 1 << 13
-    """Its value is the highest one, because stored decisions contain the values of the others."""
     FLOOR = 1 << 5
     CEILING = 1 << 6
     STEP = 1 << 7
     DAY_LIMIT = 1 << 8
     MONTH_LIMIT = 1 << 9
     BEFORE_PROMOTION = 1 << 18
+    MIN_HOLD = 1 << 15
+    """The minimum hold of the product's category, which applies to all policies."""
     COOLDOWN = 1 << 10
     DEAD_BAND = 1 << 11
     ENDING = 1 << 12
@@ -136,6 +137,8 @@ def apply_guardrails(wanted: Floats, seen: Signals, rails: Guardrails, *, epoch_
 
     # A legal period, which does not scale with the epoch.
     price.hold(old, (price.now < old) & (seen.until_promotion < rails.protect_days), Guardrail.BEFORE_PROMOTION)
+    # A rule of the marketplace, in days of the calendar: it does not scale with the epoch.
+    price.hold(old, (price.now != old) & (seen.since_change < seen.min_hold_days), Guardrail.MIN_HOLD)
     price.hold(old, (price.now != old) & (seen.since_change < rails.cooldown_days * scale), Guardrail.COOLDOWN)
     least_move = np.maximum(-(-old * _parts(rails.dead_band) // _PARTS), 1)
     price.hold(old, (price.now != old) & (np.abs(price.now - old) < least_move), Guardrail.DEAD_BAND)

@@ -151,7 +151,7 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
     )
     verified = VerifiedAccounts(required=rules.require_verified_email)
     catalog = Catalog(store, clock, verified=verified)
-    pricing = Pricing(store, clock, rules.pricing)
+    pricing = Pricing(store, clock, rules.pricing, security_log=security_log)
     promotions = Promotions(store, clock)
     webhooks = Webhooks(
         store,

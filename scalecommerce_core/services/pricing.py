@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import evolve, field, frozen
 
+from scalecommerce_core.domain.category import Category, checked_min_hold
 from scalecommerce_core.domain.errors import (
     Forbidden,
     Invalid,
@@ -19,11 +20,12 @@ from scalecommerce_core.domain.errors import (
     TransactionAborted,
     VersionMismatch,
 )
-from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
 from scalecommerce_core.domain.stock_horizon import stock_until_errors
-from scalecommerce_core.ports import Clock, Store, Transaction
+from scalecommerce_core.ports import Clock, SecurityEvent, SecurityEventKind, SecurityLog, Store, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import UNFINISHED, Assignment, RunStatus
+from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
@@ -104,13 +106,30 @@ class ExcludeProduct:
     as_staff: bool = False
 
 
+@frozen
+class SetMinHold:
+    """Set the minimum hold of a category, 0 to remove it. `by` must be staff or an operator: the caller checks it."""
+
+    category_id: CategoryId
+    days: float
+    by: Actor = OPERATOR
+
+
 class Pricing:
     """Use cases of pricing policies."""
 
-    def __init__(self, store: Store, clock: Clock, rules: PricingRules = PricingRules()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        rules: PricingRules = PricingRules(),
+        *,
+        security_log: SecurityLog | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._rules = rules
+        self._security_log = security_log
 
     # --- policies
 
@@ -281,6 +300,42 @@ class Pricing:
             refused = _refused_commands(tx, commands)
             tx.policies.exclude({c.product_id: c.excluded for c in commands if c not in refused})
             return _assignments(tx, commands, refused)
+
+    # --- rules of the marketplace
+
+    def set_min_holds(self, commands: Sequence[SetMinHold]) -> list[Category | MarketError]:
+        """Set the minimum hold of categories; it applies to all policies from their next run on.
+
+        Errors: `NotFound`, and `Invalid` for the number of days.
+        """
+        outcomes = self._set_min_holds(commands)
+        for command, outcome in zip(commands, outcomes, strict=True):
+            if isinstance(outcome, Category) and self._security_log is not None:
+                detail = f"category {outcome.id}: {outcome.min_hold_days:g} days"
+                self._security_log.record(
+                    SecurityEvent(
+                        SecurityEventKind.MIN_HOLD_CHANGED,
+                        address=command.by.address,
+                        detail=detail,
+                        actor_id=command.by.account_id,
+                    )
+                )
+        return outcomes
+
+    @retry_on(TransactionAborted)
+    def _set_min_holds(self, commands: Sequence[SetMinHold]) -> list[Category | MarketError]:
+        with self._store.begin() as tx:
+            known = {category.id: category for category in tx.categories.all()}
+
+            def change(command: SetMinHold) -> Category:
+                category = known.get(command.category_id)
+                if category is None:
+                    raise NotFound("category", command.category_id)
+                return evolve(category, min_hold=checked_min_hold(command.days))
+
+            outcomes = apply_each(commands, change)
+            tx.categories.set_min_holds({category.id: category.min_hold for category in succeeded(outcomes)})
+        return outcomes
 
     # --- the kill switch of all pricing
 

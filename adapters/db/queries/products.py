@@ -18,6 +18,7 @@ from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SearchPlanner
 from adapters.db.queries.search.understanding import SearchInterpreter
 from adapters.db.queries.statement_cache import CachedStatement
+from adapters.db.repositories.products import CATEGORIES, category_of
 from adapters.db.schema import (
     accounts,
     categories,
@@ -99,7 +100,6 @@ _HORIZON, _FOUND = VISIBILITY_HORIZON.subquery("moment"), _BY_ID.subquery("found
 _SNAPSHOT: Final = CachedStatement.compile(
     select(_HORIZON.c.horizon, *_FOUND.c).select_from(_HORIZON.outerjoin(_FOUND, true()))
 )
-_CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
 _HISTORY: Final = (
     select(*_PROMOTION, *CHANGE_COLUMNS)
     .select_from(price_history)
@@ -146,7 +146,7 @@ class ProductQueries:
         return {view.id: view for view in views}
 
     def categories(self) -> Sequence[Category]:
-        return [Category(*row) for row in self._executor.fetch(_CATEGORIES)]
+        return [category_of(row) for row in self._executor.fetch(CATEGORIES)]
 
     def visibility_horizon(self) -> int:
         ((number,),) = self._executor.fetch(VISIBILITY_HORIZON)

@@ -91,6 +91,10 @@ _FACTS: Final = binary_arrays_statement(
         {_IN_SCOPE.format(more=_JOIN_COUNTERS)}
     """,  # noqa: S608 - no values in it
 )
+_MIN_HOLDS: Final = binary_arrays_statement(
+    ["id", "hold"],
+    "SELECT id::bigint, min_hold_seconds::bigint * 1000000 FROM categories WHERE min_hold_seconds > 0",
+)
 # Apart from the facts: promotions are few, and a join would cost as much for each product without one.
 _PROMOTION_WINDOWS: Final = binary_arrays_statement(
     ["product_id", "starts_at", "ends_at"],
@@ -346,6 +350,7 @@ class PostgresRunRepository:
         for moment in ("priced_at", "created_at"):
             columns[moment] += POSTGRES_EPOCH
         columns |= self._promotion_windows(first, last).facts(columns["product"], microseconds(now))
+        columns["min_hold"] = self._min_holds(columns["category"])
         size = len(columns["product"])
         neutral = {name: value for name, value in NEUTRAL_FACTS.items() if name not in columns}
         return Facts(**columns, **{name: np.full(size, value, dtype=np.int64) for name, value in neutral.items()})
@@ -353,6 +358,13 @@ class PostgresRunRepository:
     def _promotion_windows(self, first: ProductId, last: ProductId) -> PromotionWindows:
         product, starts_at, ends_at = self._columns(_PROMOTION_WINDOWS, {"first": first, "last": last})
         return PromotionWindows(product, starts_at + POSTGRES_EPOCH, ends_at + POSTGRES_EPOCH)
+
+    def _min_holds(self, category: Whole) -> Whole:
+        """The minimum hold of each product's category. Read apart, so that the facts need no further join."""
+        found = np.zeros(len(category), dtype=np.int64)
+        for id_, hold in zip(*self._columns(_MIN_HOLDS, {}), strict=True):
+            found[category == id_] = hold
+        return found
 
     def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
         read = self._columns(_PRICE_INTERVALS, {"first": first, "last": last, "since": since})

@@ -1,7 +1,7 @@
 """Products with price history and views, and categories."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select, text
@@ -24,7 +24,10 @@ from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, V
 _CATEGORY_NUMBERS: Final = next_numbers_statement(category_ids)
 _INSERT_CATEGORIES: Final = Insert(categories, "id", "name", "slug")
 _EXISTING: Final = select(categories.c.id).where(equals_any(categories.c.id))
-_ALL_CATEGORIES: Final = select(categories.c.id, categories.c.name, categories.c.slug).order_by(categories.c.id)
+CATEGORIES: Final = select(
+    categories.c.id, categories.c.name, categories.c.slug, categories.c.min_hold_seconds
+).order_by(categories.c.id)
+_SET_MIN_HOLDS: Final = Update(categories, ["id"], "min_hold_seconds")
 
 
 class PostgresCategoryRepository:
@@ -42,7 +45,17 @@ class PostgresCategoryRepository:
         return frozenset(id_ for (id_,) in self._sql.fetch_all(_EXISTING, {"ids": id_array(ids)}))
 
     def all(self) -> Sequence[Category]:
-        return [Category(*row) for row in self._sql.fetch_all(_ALL_CATEGORIES)]
+        return [category_of(row) for row in self._sql.fetch_all(CATEGORIES)]
+
+    def set_min_holds(self, holds: Mapping[CategoryId, timedelta]) -> None:
+        rows = [(id_, round(hold.total_seconds())) for id_, hold in sorted(holds.items())]
+        self._sql.update(_SET_MIN_HOLDS, rows)
+        self._sql.pending_changes.lists = True
+
+
+def category_of(row: Sequence[Any]) -> Category:
+    id_, name, slug, min_hold_seconds = row
+    return Category(CategoryId(id_), name, slug, timedelta(seconds=min_hold_seconds))
 
 
 # --- products

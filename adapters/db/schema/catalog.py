@@ -39,6 +39,8 @@ categories: Final = Table(
     Column("name", String(NAME_LENGTH), nullable=False, unique=True),
     # Without a length limit: case folding can lengthen a name ("ß" becomes "ss").
     Column("slug", Text, nullable=False, unique=True),
+    # Least time for which pricing policies keep a price.
+    Column("min_hold_seconds", Integer, nullable=False, server_default=text("0")),
 )
 
 products: Final = Table(

@@ -256,14 +256,21 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 None,
                 None,
                 [
-                    CategorySchema(1, "electronics", "electronics"),
-                    CategorySchema(HOME_APPLIANCES, "home_appliances", "home_appliances"),
+                    CategorySchema(1, "electronics", "electronics", 0.0),
+                    CategorySchema(HOME_APPLIANCES, "home_appliances", "home_appliances", 0.0),
                 ],
             )
         },
     ),
     "addCategory": Example(
         body={"name": "Tea and coffee"},
-        responses={201: CategorySchema(21, "Tea and coffee", "tea-and-coffee")},
+        responses={201: CategorySchema(21, "Tea and coffee", "tea-and-coffee", 0.0)},
+    ),
+    "patchCategory": Example(
+        parameters={"id": HOME_APPLIANCES},
+        body={"min_hold_days": 1},
+        responses={200: CategorySchema(HOME_APPLIANCES, "home_appliances", "home_appliances", 1.0)},
+        invalid_body={"min_hold_days": -1},
+        problems=[Invalid.field("min_hold_days", "This must be at least 0.")],
     ),
 }

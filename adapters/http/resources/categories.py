@@ -1,6 +1,6 @@
 """`products/api/v1/categories/`: categories of the catalog."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from starlette.responses import Response
@@ -15,14 +15,33 @@ from adapters.http.resources.products import ROOT as PRODUCTS
 from adapters.http.resources.products import TAG
 from adapters.http.schemas.products import CategorySchema, to_category_schema
 from scalecommerce_core.domain.api_key import Scope
-from scalecommerce_core.domain.category import Category
+from scalecommerce_core.domain.category import MAX_MIN_HOLD_DAYS, Category
+from scalecommerce_core.domain.identifiers import CategoryId
+from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.catalog import AddCategory
+from scalecommerce_core.services.pricing import SetMinHold
+from scalecommerce_core.services.results import unwrap_single
 
 ROOT: Final = PRODUCTS + "categories/"
 
 
 class NewCategory(msgspec.Struct):
     name: ProductName
+
+
+MinHoldDays = Annotated[
+    float,
+    msgspec.Meta(
+        ge=0,
+        le=MAX_MIN_HOLD_DAYS,
+        description="Days for which pricing policies keep each price of the category, rounded to seconds; 0: no hold.",
+        examples=[1],
+    ),
+]
+
+
+class CategoryPatch(msgspec.Struct):
+    min_hold_days: MinHoldDays
 
 
 class CategoryList(msgspec.Struct):
@@ -74,6 +93,24 @@ class CategoryResource:
         )
         outcomes = await self._dependencies.run_in_thread(self._market.catalog.add_categories, [command])
         return Response(response_body(outcomes, encode_category), 201, media_type="application/json")
+
+    @OperationSpec(
+        method="PATCH",
+        path=f"{ROOT}{{id:id}}/",
+        name="patchCategory",
+        summary="Set the minimum hold of prices in a category",
+        description="For staff. Pricing policies of all sellers keep each price of the category for at least this time."
+        " Sellers may still change prices by hand.",
+        responses={200: ResponseSpec(CategorySchema, "The category.")},
+        tag=TAG,
+        access=Access.STAFF,
+        scope=Scope.PRICING,
+    )
+    async def patch_category(self, call: Call[CategoryPatch, None]) -> Response:
+        by = Actor(call.identity.account_id, call.client_address)
+        command = SetMinHold(CategoryId(call.id), call.body.min_hold_days, by)
+        outcomes = await self._dependencies.run_in_thread(self._market.pricing.set_min_holds, [command])
+        return json_response(to_category_schema(unwrap_single(outcomes)))
 
 
 def encode_category(category: Category) -> bytes:

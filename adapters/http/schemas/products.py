@@ -18,9 +18,12 @@ from scalecommerce_core.services.sessions import Identity
 
 
 class CategorySchema(msgspec.Struct):
+    """`min_hold_days` is the least number of days for which pricing policies keep a price of the category."""
+
     id: int
     name: str
     slug: str
+    min_hold_days: float
 
 
 class CategoryRefSchema(msgspec.Struct):
@@ -217,7 +220,7 @@ def to_created_product_schema(
 
 
 def to_category_schema(category: Category) -> CategorySchema:
-    return CategorySchema(category.id, category.name, category.slug)
+    return CategorySchema(category.id, category.name, category.slug, category.min_hold_days)
 
 
 def _to_reduction_schema(reduction: Reduction) -> ReductionSchema:

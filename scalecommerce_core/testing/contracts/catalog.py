@@ -28,6 +28,14 @@ class CatalogContract:
             tx.categories.add([("чай", "чай")])
         assert refused.value.field == "name"
 
+    def test_the_minimum_hold_of_categories_is_stored(self, store: Store) -> None:
+        with store.begin() as tx:
+            tx.categories.set_min_holds({CategoryId(2): 3 * DAY, CategoryId(1): 2 * SECOND, CategoryId(10**9): DAY})
+        with store.begin() as tx:
+            holds = {category.id: category.min_hold for category in tx.categories.all()}
+        assert (holds[CategoryId(1)], holds[CategoryId(2)], holds[CategoryId(3)]) == (2 * SECOND, 3 * DAY, 0 * DAY)
+        assert len(holds) == len(DEFAULT_CATEGORIES)
+
     # --- products
 
     def test_products_are_stored_with_all_fields(self, store: Store) -> None:

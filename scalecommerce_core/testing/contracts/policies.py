@@ -142,6 +142,17 @@ class PoliciesContract:
         assert past.is_withdrawn.tolist() == [False, False]
         assert len(none.product) == 0
 
+    def test_facts_have_the_minimum_hold_of_the_category(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        book, toy = (stage.product(seller, category_id=CategoryId(category)) for category in (16, 11))
+        policy = _policy(store, seller)
+        with store.begin() as tx:
+            tx.categories.set_min_holds({CategoryId(16): 3 * DAY})
+            seen = tx.runs.facts(policy_scope(policy, [policy]), book, toy, NOW)
+        assert seen.product.tolist() == [book, toy]
+        assert seen.min_hold.tolist() == [3 * DAY_MICROSECONDS, 0]
+
     def test_price_intervals_mark_withdrawn_prices(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()

@@ -3,8 +3,10 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
+
+from attrs import evolve
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
@@ -77,6 +79,10 @@ class MemoryCategories:
 
     def all(self) -> Sequence[Category]:
         return sorted(self._categories.all(), key=lambda category: category.id)
+
+    def set_min_holds(self, holds: Mapping[CategoryId, timedelta]) -> None:
+        for category in self._categories.get_many(holds).values():
+            self._categories.put(category.id, evolve(category, min_hold=holds[category.id]))
 
 
 class MemoryProducts:

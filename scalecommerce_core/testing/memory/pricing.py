@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil, floor
 from typing import Final
 
@@ -165,6 +165,7 @@ class MemoryRuns:
         rows = []
         for product_id, product in self._tables.products.get_many(ids).items():
             counted, stock = counters[product_id], self._tables.stock.get(product_id)
+            category = self._tables.categories.get(product.category_id)
             amounts = {"cost": product.cost, "min_price": product.min_price, "max_price": product.max_price}
             net = self._counted("product_sales", "product_past", product_id)
             row = NEUTRAL_FACTS | {
@@ -182,6 +183,7 @@ class MemoryRuns:
                 "net_amount": net["revenue"] - net["refunded_amount"],
                 "out_of_stock": round(counted.out_of_stock.total_seconds() * 1e6),
                 "minor_per_unit": MINOR_PER_UNIT[product.price.currency],
+                "min_hold": 0 if category is None else category.min_hold // timedelta(microseconds=1),
             }
             rows.append([row[name] for name in FACTS])
         table = np.array(rows, dtype=np.int64).reshape(len(rows), len(FACTS))

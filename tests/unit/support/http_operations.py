@@ -46,6 +46,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "withdrawPrice": {"price": "10.00", "reason": "A typing error", "new_price": "12.00"},
     "adjustStock": {"set": 3, "expected": 5},
     "addCategory": {"name": "Tea"},
+    "patchCategory": {"min_hold_days": 1.5},
     "placeOrder": {"order_item": [{"product": 1, "quantity": 2, "price": "10.00"}, {"product": 2, "quantity": 1}]},
     "quotePrices": {"order_item": [{"product": 1, "quantity": 2}]},
     "payOrder": {"payment_method": "sandbox-ok"},

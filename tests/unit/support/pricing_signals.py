@@ -58,4 +58,5 @@ def chaos(size: int, seed: int) -> Signals:
         stock=rng.choice([0.0, 3.0, 80.0, np.inf], size, p=[0.1, 0.3, 0.3, 0.3]),
         until_promotion=rng.choice([0.5, 29.0, 30.0, np.inf], size, p=[0.05, 0.05, 0.1, 0.8]),
         days_left=rng.choice([0.5, 30.0, np.inf], size), promoted=rng.random(size) < 0.05,
+        min_hold_days=rng.choice([0.0, 14.0], size, p=[0.8, 0.2]),
     )  # fmt: skip

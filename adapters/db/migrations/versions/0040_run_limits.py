@@ -1,4 +1,4 @@
-"""Store how the circuit breaker reduced the changes of a run.
+"""Store how the circuit breaker reduced the changes of a run, and the minimum hold of prices by category.
 
 Revision ID: 0040
 Revises: 0039
@@ -20,6 +20,7 @@ ALTER TABLE pricing_runs
     ADD COLUMN move_factor double precision NOT NULL DEFAULT 1,
     ADD COLUMN caps_moves boolean NOT NULL DEFAULT false;
 ALTER TABLE pricing_ranges ADD COLUMN capped_move double precision NOT NULL DEFAULT 0;
+ALTER TABLE categories ADD COLUMN min_hold_seconds integer NOT NULL DEFAULT 0;
 """
 # Ranges that the former code decided did not compute it. Its magnitude is at most that of the total.
 DECIDED_BEFORE: Final = """
@@ -27,6 +28,7 @@ UPDATE pricing_ranges SET capped_move = total_move
 WHERE run_id IN (SELECT id FROM pricing_runs WHERE status = 'DECIDING')
 """
 DOWNGRADE: Final = """
+ALTER TABLE categories DROP COLUMN min_hold_seconds;
 ALTER TABLE pricing_ranges DROP COLUMN capped_move;
 ALTER TABLE pricing_runs DROP COLUMN capped_move, DROP COLUMN move_factor, DROP COLUMN caps_moves;
 """

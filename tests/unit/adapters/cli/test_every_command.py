@@ -74,6 +74,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "pricing policies": [],
     "pricing stop": [],
     "pricing resume": [],
+    "pricing min-hold": ["1", "7"],
     "pricing withdraw-price": ["1", "10.00", "--reason", HOSTILE],
     "statistics verify": [],
     "statistics rebuild": ["--seller", "1"],

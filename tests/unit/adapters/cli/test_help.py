@@ -14,7 +14,7 @@ WANTED = {
     "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "webhooks verify",
     "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
-    "pricing withdraw-price",
+    "pricing min-hold", "pricing withdraw-price",
     "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "users list", "users show", "users sessions",
     "users api-keys", "users revoke-api-key",

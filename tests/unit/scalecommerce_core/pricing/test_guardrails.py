@@ -81,6 +81,9 @@ def test_all_reasons_for_a_freeze_are_named() -> None:
         (95_00, {"lowest_30d": 100_00, "highest_30d": 122_00}, 97_60, ("month_limit",)),
         (105_00, {"lowest_30d": 80_00, "highest_30d": 100_00}, 100_00, ("month_limit",)),
         (103_00, {"since_change": 6.9}, 100_00, ("cooldown",)),
+        (103_00, {"since_change": 29.9, "min_hold_days": 30}, 100_00, ("min_hold",)),
+        (103_00, {"since_change": 6.9, "min_hold_days": 30}, 100_00, ("min_hold",)),
+        (103_00, {"since_change": 30, "min_hold_days": 30}, 103_00, ()),
         (101_99, {}, 100_00, ("dead_band",)),
         (102_00, {}, 102_00, ()),
     ],
@@ -210,6 +213,8 @@ def slow(wanted: float, row: dict[str, Any], rails: Guardrails) -> tuple[int, tu
         new = bound(new, low, high, name, name)
     if new < old and row["until_promotion"] < rails.protect_days:
         return old, (*acted, "before_promotion")
+    if new != old and row["since_change"] < row["min_hold_days"]:
+        return old, (*acted, "min_hold")
     if new != old and row["since_change"] < rails.cooldown_days:
         return old, (*acted, "cooldown")
     if new != old and abs(new - old) < old * share(rails.dead_band):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, VersionMismatch
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.product_views import ViewBatch
@@ -24,6 +25,7 @@ from scalecommerce_core.services.pricing import (
     EditPolicy,
     ExcludeProduct,
     PricingRules,
+    SetMinHold,
     TooManyPolicies,
 )
 from scalecommerce_core.services.repricing import EVERYTHING, PricingStopped, RunInProgress, Selection
@@ -511,3 +513,42 @@ def test_edits_of_the_epoch_do_not_bring_runs_closer_than_the_minimum(shop: Shop
     assert shop.market.repricing.due() == []
     shop.clock.advance(seconds=1)
     assert shop.market.repricing.due() == [policy.id]
+
+
+# --- minimum hold
+
+
+def test_a_price_is_kept_for_the_minimum_hold_of_its_category(shop: Shop, seller: Account, make: Make) -> None:
+    categories = {category.id: category for category in shop.queries.categories()}
+    first, second = list(categories)[:2]
+    held, free = (shop.list(seller, category_id=category, cost=usd("7.00")) for category in (first, second))
+    shop.catalog.record_views(ViewBatch("views", {(product, shop.clock.now()): 400 for product in (held, free)}))
+    policy = make(guardrails=RAILS | {"cooldown_days": 0}, epoch_seconds=86_400)
+    (changed,) = shop.pricing.set_min_holds([SetMinHold(first, 3)])
+    assert isinstance(changed, Category)
+    assert changed.min_hold == timedelta(days=3)
+    shop.clock.advance(minutes=1)
+    moved_after: dict[ProductId, int] = {}
+    for day in range(6):
+        run = shop.market.repricing.run(policy.id)
+        for stored in shop.queries.decisions(run.id, PageRequest()).rows:
+            if stored.decision.moves:
+                moved_after.setdefault(stored.decision.product_id, day)
+            elif stored.decision.product_id == held and day < 3:
+                assert stored.decision.guardrails == ("min_hold",)
+                assert stored.decision.sentence.endswith(
+                    "the marketplace keeps each price of this category for a minimum time."
+                )
+                assert explain_inputs(stored.inputs)["minimum hold"] == "3 days for each price of the category"
+        shop.clock.advance(days=1)
+    assert moved_after[free] == 0
+    assert moved_after[held] == 3
+
+
+@pytest.mark.parametrize("days", [-1, 366, float("nan"), float("inf")])
+def test_a_minimum_hold_has_bounds(shop: Shop, days: float) -> None:
+    category = shop.queries.categories()[0].id
+    refused, missing = shop.pricing.set_min_holds([SetMinHold(category, days), SetMinHold(CategoryId(10**6), 1)])
+    assert isinstance(refused, Invalid)
+    assert set(refused.errors) == {"min_hold_days"}
+    assert isinstance(missing, NotFound)

@@ -69,7 +69,7 @@ def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
 COMPONENTS = """
     AccountActionDocument AccountDeletedProblem AccountDocument ApiKeyDocument ApiKeyListDocument AppointmentBody
     AssignmentDocument
-    AssignmentPatch Attempt BothProofsBody CategoryDocument CategoryList CategoryRefDocument CodeBody
+    AssignmentPatch Attempt BothProofsBody CategoryDocument CategoryList CategoryPatch CategoryRefDocument CodeBody
     ConflictProblem ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument DeletionBody
     Delivery DeliveryPendingProblem DeliveryStatus ElasticityBeliefDocument EmailChangeBody EmailDisabledProblem
     EmailNotVerifiedProblem EmailTokenBody EndpointDisabledProblem EndpointDocument EndpointPatch

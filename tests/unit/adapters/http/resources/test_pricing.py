@@ -393,3 +393,15 @@ def test_anonymous_callers_have_no_access(place: Marketplace, anybody: Visitor, 
         problem(anybody.get(path), 401)
     assert place.market.queries.policy(PolicyId(made["id"])) is not None
     problem(seller.get(f"{PRICING}products/{ProductId(10**9)}/"), 404)
+
+
+def test_staff_set_the_minimum_hold_of_a_category() -> None:
+    with marketplace() as place:
+        staff, seller = place.person(is_staff=True), place.person()
+        path = "/products/api/v1/categories/2/"
+        assert answer(staff.patch(path, {"min_hold_days": 1.5}))["min_hold_days"] == 1.5
+        listed = answer(seller.get("/products/api/v1/categories/"))["results"]
+        assert [each["min_hold_days"] for each in listed[:3]] == [0, 1.5, 0]
+        assert problem(seller.patch(path, {"min_hold_days": 0}), 403)["code"] == "forbidden"
+        problem(staff.patch(path, {"min_hold_days": 366}), 400, "min_hold_days")
+        problem(staff.patch("/products/api/v1/categories/999/", {"min_hold_days": 1}), 404)
