@@ -127,24 +127,23 @@ class Ledger:
 
     def add_views(self, counts: ArrayLike, *, during_outage: ArrayLike = 0) -> None:
         """Count views at the current prices, and views while the product had no stock."""
-        views = np.asarray(counts).astype(self._counts)
+        views = self._column(counts)
         self._columns["views"][self.current] += views
-        self.views_ever += views + np.asarray(during_outage).astype(self._counts)
+        self.views_ever += views + self._column(during_outage)
         self.epoch_views += views
 
     def add_orders(self, orders: ArrayLike, units: ArrayLike, *, paid_at: int | None = None) -> None:
         """Count orders at the current prices, with their units; at `paid_at` if they are not paid at once."""
-        everything = np.arange(len(self))
         placed = _Pending(
-            paid_at or 0, False, self.current.copy(), everything, self.price, np.asarray(orders).astype(self._counts),
-            np.asarray(units).astype(self._counts),
+            paid_at or 0, False, self.current.copy(), np.arange(len(self)), self.price, self._column(orders),
+            self._column(units),
         )  # fmt: skip
         self.epoch_units += placed.units
         self._settle(placed) if paid_at is None else self._pending.append(placed)
 
     def refund_later(self, units: ArrayLike, at: int) -> None:
         """Refund units, sold at the current prices, at `at`."""
-        count = np.asarray(units).astype(self._counts)
+        count = self._column(units)
         some = np.flatnonzero(count)
         if len(some):
             here = self.current[some], some, self.price[some], np.zeros_like(count[some]), count[some]
@@ -186,6 +185,9 @@ class Ledger:
             "is_manual": columns["is_manual"].astype(np.bool_), "is_withdrawn": np.zeros(len(found), np.bool_),
             "is_promoted": self._windows.promoted(columns["product"], columns["valid_from"]),
         }  # fmt: skip
+
+    def _column(self, counts: ArrayLike) -> NDArray[Any]:
+        return np.broadcast_to(np.asarray(counts, dtype=self._counts), (len(self),))
 
     def _append(self, products: Whole, at: int, prices: Whole, *, is_manual: bool) -> Whole:
         rows = np.arange(self._rows, self._rows + len(products))
