@@ -68,10 +68,11 @@ class Elasticities:
         level = sums(cell, log_units, cells) / full
         dx = panel.price / reference[cell] - 1.0
         dy = log_units - level[cell]
-        autocorrelation = _autocorrelation(panel, dx, dy)
+        shared_by = group[cell] if shares_periods(group[cell], panel.period) else np.zeros_like(cell)
+        autocorrelation = _autocorrelation(panel, dx, dy, shared_by)
         if autocorrelation > DRIFTING:
-            _, group_period = distinct_pairs(group[cell], panel.period)
-            dx, dy = (remove_effects(each, [cell, group_period]) for each in (dx, dy))
+            _, in_period = distinct_pairs(shared_by, panel.period)
+            dx, dy = (remove_effects(each, [cell, in_period]) for each in (dx, dy))
         sxx, sxy = sums(cell, dx * dx, cells), sums(cell, dx * dy, cells)
         alone = np.where(sxx > _NO_VARIATION, sxy / np.maximum(sxx, _NO_VARIATION), 0.0)
 
@@ -101,18 +102,25 @@ class Elasticities:
         return forecast
 
 
-def _autocorrelation(panel: Panel, dx: Floats, dy: Floats) -> float:
+def shares_periods(group: Whole, period: Whole) -> bool:
+    """Whether at least half of the rows have another row of the same group and period."""
+    _, at = distinct_pairs(group, period)
+    return len(at) > 0 and float((np.bincount(at)[at] > 1).mean()) >= 0.5
+
+
+def _autocorrelation(panel: Panel, dx: Floats, dy: Floats, group: Whole) -> float:
     """Correlation of the mean errors of successive periods of a group, pooled over the groups; 0 without errors.
 
-    Means of few cells are noisy and lower the correlation, so only means of at least half of the usual number count.
+    `group` has an element per row. Means of few cells are noisy and lower the correlation, so only means of at least
+    half of the usual number count.
     """
-    group = panel.group[panel.cell]
     groups = int(group.max(initial=-1)) + 1
     slope = sums(group, dx * dy, groups) / np.maximum(sums(group, dx * dx, groups), _NO_VARIATION)
     rows, at = distinct_pairs(group, panel.period)
     count = np.bincount(at, minlength=len(rows))
     mean = sums(at, dy - slope[group] * dx, len(rows)) / np.maximum(count, 1)
-    group_of, usual = group[rows], np.bincount(group, minlength=groups) / np.maximum(np.bincount(group[rows]), 1)
+    group_of = group[rows]
+    usual = np.bincount(group, minlength=groups) / np.maximum(np.bincount(group_of, minlength=groups), 1)
     kept = (count > 1) & (count >= usual[group_of] / 2)
     mean, group_of = mean[kept], group_of[kept]
     if len(mean) < 3:

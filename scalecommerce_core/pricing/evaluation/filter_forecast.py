@@ -31,7 +31,7 @@ class ElasticityStrategy(Protocol):
 
 @frozen(eq=False)
 class Predictions:
-    """Predicted units of the rows of the test periods, in the order of `rows`, and the last elasticities of cells."""
+    """Predicted units of the rows of the predicted periods, in the order of `rows`, and the last elasticities."""
 
     rows: Whole
     units: Floats
@@ -40,11 +40,12 @@ class Predictions:
 
 
 def predict_one_ahead(
-    panel: Panel, strategy: ElasticityStrategy, *, end: int, period_days: float, without_price: bool = False
+    panel: Panel, strategy: ElasticityStrategy, *, begin: int, end: int, period_days: float, without_price: bool = False
 ) -> Predictions:
-    """Run `strategy` over all periods and predict each period from `end` on before the update with its sales.
+    """Run `strategy` over all periods and predict each period from `begin` on before the update with its sales.
 
-    `panel` includes rows without sales. Cells without a row before `end` are left out. `without_price` gives the
+    `panel` includes rows without sales. Cells without a row before `end` are left out; mean price and sales of their
+    rows before `end` are the scale of prices and views. `without_price` gives the
     strategy the reference price in all periods, so that it learns from the level of sales alone.
     """
     trained = panel.period < end
@@ -73,11 +74,11 @@ def predict_one_ahead(
     last_price = np.full(len(known), _REFERENCE)
     before = int(periods[0]) if len(periods) else 0
     tested, predicted = [], []
-    for epoch, (period, begin, stop) in enumerate(zip(periods, begins, ends, strict=True)):
-        now = cell[begin:stop]
+    for epoch, (period, first, stop) in enumerate(zip(periods, begins, ends, strict=True)):
+        now = cell[first:stop]
         on_sale, units = np.zeros(len(known)), np.zeros(len(known))
-        on_sale[now], units[now] = views[now], panel.units[order[begin:stop]]
-        last_price[now] = price[begin:stop]
+        on_sale[now], units[now] = views[now], panel.units[order[first:stop]]
+        last_price[now] = price[first:stop]
         days = max(int(period) - before, 1) * period_days
         before = int(period)
         signals = Signals.of(
@@ -87,8 +88,8 @@ def predict_one_ahead(
         if state is None:
             at_start = signals.with_columns(views=views, units=usual)
             state = strategy.start(at_start, groups)
-        if period >= end:
-            tested.append(order[begin:stop])
+        if period >= begin:
+            tested.append(order[first:stop])
             predicted.append(_expected_units(state, signals)[now])
         state = strategy.update(state, signals)
         if epoch % POOL_EVERY == POOL_EVERY - 1:

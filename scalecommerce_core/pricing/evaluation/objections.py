@@ -1,6 +1,6 @@
 """Reasons not to estimate elasticities from a panel: each with its figures and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -32,6 +32,10 @@ MOST_MIXED: Final = 0.05
 quantity."""
 MOST_MEANS: Final = 0.3
 """Largest permitted share of rows with a mean of several prices, if prices fall with the quantity."""
+MOST_BETWEEN: Final = 0.05
+"""Largest permitted share of rows with a price between list prices, if more is sold in them: by a factor of more than
+e^`MOST_MORE`."""
+MOST_MORE: Final = 0.1
 MOST_OF_ORDER_SIZE: Final = 0.5
 """Largest permitted share of the effect of prices on units that is an effect on units per order."""
 LEAST_VARIATION: Final = -0.15
@@ -44,6 +48,8 @@ MOST_UNCONFIRMED: Final = 0.45
 where promotions of a brand are advertised, the part is 0.4."""
 MOST_UNCONFIRMED_IN_ALL: Final = 1 / 3
 """The same for changes that all categories share, to which the promotions of one category contribute little."""
+LEAST_SHARED: Final = 0.05
+"""Share of the variance of prices below which shared changes do not matter."""
 MOST_SHARED: Final = 0.95
 """Share of the variance of prices above which price changes count as shared, if the others determine no elasticity."""
 UNDETERMINED: Final = 0.75
@@ -55,8 +61,8 @@ MOST_SINGLE: Final = 0.15
 SURE: Final = 3.0
 """Standard errors from 0 at which an estimate counts as significant, and (`VERY_SURE`) as beyond doubt."""
 VERY_SURE: Final = 4.0
-IMPROVED: Final = 1.645
-"""Standard errors by which prices must improve predictions: an error probability of 5 %."""
+IMPROVED: Final = 1.96
+"""Standard errors by which prices must improve predictions, in one of two comparisons: 5 % error probability in all."""
 
 
 class Reason(StrEnum):
@@ -95,9 +101,12 @@ def find_objections(
     trained: Elasticities,
     price_changes: PriceChanges,
     quantity_discounts: QuantityDiscounts,
-    gain: Slope | None,
+    gains: Sequence[Slope],
 ) -> tuple[Objection, ...]:
-    """All objections, the most specific ones first. `gain` is that of the demand filter, None if it was not run."""
+    """All objections, the most specific ones first.
+
+    `gains` are those of the demand filter, empty if it was not run; one of them must be significant.
+    """
     enough = rows >= LEAST_ROWS and periods >= LEAST_PERIODS
     if not enough:
         few = Objection(
@@ -125,7 +134,8 @@ def find_objections(
                 "Evaluate a longer time, or products that sell more.",
             )
         )
-    if gain is not None and gain.value < IMPROVED * gain.error:
+    if gains and not any(gain.value > IMPROVED * gain.error for gain in gains):
+        gain = max(gains, key=lambda each: each.t)
         found.append(
             Objection(
                 Reason.NO_IMPROVEMENT,
@@ -170,6 +180,18 @@ def _discounts(found: QuantityDiscounts) -> Iterator[Objection]:
             remedy,
         )
     elif (
+        found.between_share > MOST_BETWEEN
+        and found.between_units.value > MOST_MORE
+        and found.between_units.t > VERY_SURE
+    ):
+        yield Objection(
+            Reason.QUANTITY_DISCOUNTS,
+            f"Prices depend on the quantity bought: {found.between_share:.0%} of the rows have a price that never"
+            f" occurs again and lies between two list prices, and sell {np.expm1(found.between_units.value):.0%} more"
+            " than expected. These prices are means of several, lower for large orders: quantity discounts, summed up.",
+            remedy,
+        )
+    elif (
         found.variation.value < LEAST_VARIATION
         and found.variation.t < -VERY_SURE
         and found.repeated_share < MOST_REPEATED
@@ -189,7 +211,7 @@ def _shared(changes: PriceChanges) -> Iterator[Objection]:
         ("the products of a category", changes.in_category, MOST_UNCONFIRMED),
     )
     for whose, found, most in pairs:
-        if found is None:
+        if found is None or found.share < LEAST_SHARED:
             continue
         if found.unconfirmed > most and found.excess.t < -SURE:
             yield Objection(

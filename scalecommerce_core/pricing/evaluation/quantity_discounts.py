@@ -1,11 +1,13 @@
 """Quantity discounts: large orders pay less for a unit, so the mean price of a period is an effect of its sales.
 
-Four signs, of which each suffices. Which ones can be seen depends on what the file has:
+Five signs, of which each suffices. Which ones can be seen depends on what the file has:
 
 1. Lines of the same cell and day have several prices, and larger lines have lower ones.
 2. With the number of orders: prices change the units of an order, not the number of orders.
 3. Mean prices. Revenue is a whole number of cents and the price is not: the units were sold at several prices.
-4. Mean prices vary less in cells that sell more, as means of many orders do; list prices do not.
+4. More is sold at prices that lie between two list prices (those that occur again) and never occur again, than at the
+   list prices around them: a mean needs several orders, and its lower part a large one.
+5. Mean prices vary less in cells that sell more, as means of many orders do; list prices do not.
 """
 
 from typing import Final
@@ -20,6 +22,8 @@ from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines, disti
 LEAST_CELLS: Final = 10
 """Cells whose price varies; with fewer, the variation of prices is not compared with sales."""
 _LEAST_ROWS: Final = 8
+_SMALLEST: Final = 1e-4
+"""Smallest relative price change."""
 _EXACT: Final = 1e-6
 """Tolerance of whole numbers of cents, relative to a cent."""
 _SUBDIVISIONS: Final = (1.0, 100.0, 1000.0)
@@ -40,9 +44,13 @@ class QuantityDiscounts:
     """Share of rows whose price is a mean of several prices."""
     unit_slope: Slope
     """Slope of log price on log units, within cells."""
+    between_share: float
+    """Share of rows whose price occurs in no other row of the cell and lies between two prices that do."""
+    between_units: Slope
+    """Log units of these rows less those expected at their prices."""
     variation: Slope
-    """Slope over cells of the log of the usual short-term price change on log units: 0 for list prices, -1/2 for means
-    of orders."""
+    """Slope over cells of the log of the usual short-term price change on log units: 0 for list prices, -1/2 to -1 for
+    means of orders."""
     repeated_share: float
     """Share of rows whose price occurs in another row of the cell."""
 
@@ -52,6 +60,7 @@ def study_quantity_discounts(lines: SalesLines, panel: Panel) -> QuantityDiscoun
     log_price, log_units = np.log(panel.price), np.log(panel.units)
     x, y = remove_effects(log_price, [panel.cell]), remove_effects(log_units, [panel.cell])
     share, size = _order_sizes(panel, x, y)
+    repeated, between = _repeated(panel)
     return QuantityDiscounts(
         mixed_share=mixed,
         line_slope=line_slope,
@@ -59,8 +68,10 @@ def study_quantity_discounts(lines: SalesLines, panel: Panel) -> QuantityDiscoun
         order_size=size,
         mean_share=_mean_share(panel),
         unit_slope=fit_slopes(y[:, None], x, [panel.cell])[0],
+        between_share=float(between.mean()) if len(panel) else 0.0,
+        between_units=_between_units(panel, x, y, between),
         variation=_variation(panel, x),
-        repeated_share=_repeated_share(panel),
+        repeated_share=float(repeated.mean()) if len(panel) else 0.0,
     )
 
 
@@ -117,11 +128,12 @@ def _variation(panel: Panel, x: Floats) -> Slope:
     neighbours = np.stack([x[inner - 1], x[inner], x[inner + 1]])
     # The median removes list prices that last; what remains are prices of single periods.
     single = np.abs(x[inner] - np.median(neighbours, axis=0))
+    inner, single = inner[single > _SMALLEST], single[single > _SMALLEST]
     rows = np.bincount(cell[inner], minlength=panel.cells)
     usual = np.bincount(cell[inner], weights=single, minlength=panel.cells) / np.maximum(rows, 1)
     count = np.bincount(cell, minlength=panel.cells)
     mean = np.bincount(cell, weights=panel.units, minlength=panel.cells) / np.maximum(count, 1)
-    chosen = (rows >= _LEAST_ROWS) & (usual > 1e-5)
+    chosen = rows >= _LEAST_ROWS
     if chosen.sum() < LEAST_CELLS:
         return UNKNOWN_SLOPE
     one = np.zeros(int(chosen.sum()), dtype=np.int64)
@@ -129,8 +141,18 @@ def _variation(panel: Panel, x: Floats) -> Slope:
     return fit_slopes(volume[:, None], change, [np.arange(len(volume))])[0]
 
 
-def _repeated_share(panel: Panel) -> float:
-    if not len(panel):
-        return 0.0
+def _repeated(panel: Panel) -> tuple[Flags, Flags]:
+    """Rows whose price occurs again in the cell, and rows whose price does not but lies between two that do."""
     rows, at = distinct_pairs(panel.cell, np.round(panel.price * 1e6).astype(np.int64))
-    return float((np.bincount(at, minlength=len(rows))[at] > 1).mean())
+    repeated: Flags = np.bincount(at, minlength=len(rows))[at] > 1
+    lowest, highest = np.full(panel.cells, np.inf), np.full(panel.cells, -np.inf)
+    np.minimum.at(lowest, panel.cell[repeated], panel.price[repeated])
+    np.maximum.at(highest, panel.cell[repeated], panel.price[repeated])
+    between = ~repeated & (panel.price > lowest[panel.cell]) & (panel.price < highest[panel.cell])
+    return repeated, between
+
+
+def _between_units(panel: Panel, x: Floats, y: Floats, between: Flags) -> Slope:
+    """The square of the price allows for demand curves of another form."""
+    is_between, square = (remove_effects(each, [panel.cell]) for each in (between.astype(np.float64), x * x))
+    return fit_slopes(np.column_stack([x, square, is_between]), y, [panel.cell])[2]

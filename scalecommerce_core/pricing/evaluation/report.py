@@ -11,8 +11,8 @@ from attrs import evolve, field, frozen
 
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.evaluation.demand_curve import DemandCurve, demand_curve, median_group
-from scalecommerce_core.pricing.evaluation.effects import Slope
-from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
+from scalecommerce_core.pricing.evaluation.effects import UNKNOWN_SLOPE, Slope, remove_effects
+from scalecommerce_core.pricing.evaluation.elasticities import Elasticities, shares_periods
 from scalecommerce_core.pricing.evaluation.filter_forecast import MOST_PERIODS, Predictions, predict_one_ahead
 from scalecommerce_core.pricing.evaluation.objections import (
     LEAST_PERIODS,
@@ -21,7 +21,7 @@ from scalecommerce_core.pricing.evaluation.objections import (
     Objection,
     find_objections,
 )
-from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines
+from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines, distinct_pairs
 from scalecommerce_core.pricing.evaluation.price_changes import PriceChanges, study_price_changes
 from scalecommerce_core.pricing.evaluation.quantity_discounts import QuantityDiscounts, study_quantity_discounts
 from scalecommerce_core.pricing.learning import ElasticityLearning
@@ -32,6 +32,7 @@ MOST_WAPE: Final = 10.0
 """Largest WAPE that is reported: predictions can be wrong by any factor, which says nothing more."""
 MOST_DISPERSION: Final = 100.0
 """Largest value of the strategies' parameter `dispersion`."""
+_MANY_UNSOLD: Final = 0.1
 _SPARSE_RATIO: Final = 50
 """Largest usual ratio of all periods to periods with rows; a larger ratio suggests that periods are neither days nor
 weeks."""
@@ -78,7 +79,11 @@ class FilterForecast:
     dispersion: float
     """The parameter of `adjusted`."""
     gain: Slope
-    """Share of the squared errors of log units (plus 1/2) that prices remove, and its standard error over periods."""
+    """Share of the squared errors of log units (plus 1/2) that prices remove, and its standard error over periods, from
+    the middle of the training periods on."""
+    relative_gain: Slope
+    """The same for errors relative to the mean error of the category in the period, which demand shocks that the
+    category shares do not affect."""
     elasticity_median: float
     """Median of the filter's estimates after the last period."""
 
@@ -104,6 +109,8 @@ class EvaluationReport:
     """Whether the regression had an effect for each category and period, because the level of demand drifts."""
     dispersion: float
     """Variance of units divided by their expectation, in the median cell."""
+    unsold_share: float
+    """Share of the rows with a price in which nothing was sold; only the demand filter uses them."""
     price_changes: PriceChanges
     quantity_discounts: QuantityDiscounts
     forecast: Forecast | None
@@ -133,13 +140,20 @@ class EvaluationReport:
 
     @property
     def advice(self) -> str:
-        """A warning if periods are far apart, else empty."""
-        if self.span <= _SPARSE_RATIO * max(self.periods, 1):
-            return ""
-        return (
-            f"The periods are far apart: only {self.periods:,} of {self.span:,} have sales. If they are seconds, use"
-            " --bucket 86400 for days or --bucket 604800 for weeks."
-        )
+        """Warnings if periods are far apart, or often without sales; else empty."""
+        said = []
+        if self.span > _SPARSE_RATIO * max(self.periods, 1):
+            said.append(
+                f"The periods are far apart: only {self.periods:,} of {self.span:,} have sales. If they are seconds,"
+                " use --bucket 86400 for days or --bucket 604800 for weeks."
+            )
+        if self.unsold_share > _MANY_UNSOLD and self.filter_forecast is not None:
+            said.append(
+                f"Nothing was sold in {self.unsold_share:.0%} of the rows. The regressions leave these out, so that"
+                " their elasticities are too near 0; the demand filter uses them and estimates"
+                f" {self.filter_forecast.elasticity_median:.2f}."
+            )
+        return " ".join(said)
 
     @property
     def tuning(self) -> str:
@@ -192,14 +206,16 @@ def evaluate_panel(
     changes, discounts = study_price_changes(panel, drifts=trained.drifts), study_quantity_discounts(lines, panel)
     objections = find_objections(
         rows=len(panel), periods=periods, flat_share=flat, negative_share=negative, trained=trained,
-        price_changes=changes, quantity_discounts=discounts, gain=one_ahead.gain if one_ahead else None,
+        price_changes=changes, quantity_discounts=discounts,
+        gains=(one_ahead.gain, one_ahead.relative_gain) if one_ahead else (),
     )  # fmt: skip
     low, median, high = np.percentile(slopes, [25, 50, 75]).tolist() if found else [0.0] * 3
     return EvaluationReport(
         rows=len(panel), cells=int(trained.known.sum()), groups=len(trained.group_mean), periods=periods, span=span,
         elasticity_median=median if found else None, elasticity_quartiles=(low, high) if found else None,
         negative_share=negative, flat_share=flat, autocorrelation=trained.autocorrelation,
-        has_period_effects=trained.drifts, dispersion=trained.dispersion, price_changes=changes,
+        has_period_effects=trained.drifts, dispersion=trained.dispersion,
+        unsold_share=_unsold_share(lines, len(panel), periods_in_one), price_changes=changes,
         quantity_discounts=discounts, forecast=forecast, cold_start=cold, filter_forecast=one_ahead,
         objections=objections, panel=panel.rows(panel.period < end) if enough else panel, fit=trained,
     )  # fmt: skip
@@ -240,25 +256,28 @@ def _filter_forecast(
 
     def run(strategy: ElasticityLearning, *, without_price: bool = False) -> Predictions:
         return predict_one_ahead(
-            panel, strategy, end=end, period_days=period_days * together, without_price=without_price
+            panel, strategy, begin=end // 2, end=end, period_days=period_days * together, without_price=without_price
         )
 
     with_price = run(usual)
-    if not len(with_price.rows):
+    tested = panel.period[with_price.rows] >= end
+    if not (panel.units[with_price.rows[tested]] > 0).any():
         return None
     without_price = run(usual, without_price=True)
     adjusted = run(evolve(usual, dispersion=usable_dispersion(dispersion)))
     units = panel.units[with_price.rows]
-    sold = units > 0
-    if not sold.any():
-        return None
+    cell, period = panel.cell[with_price.rows], panel.period[with_price.rows]
+    misses, missed_without = (np.log(each.units + 0.5) - np.log(units + 0.5) for each in (with_price, without_price))
+    group = panel.group[cell] if shares_periods(panel.group[cell], period) else np.zeros_like(cell)
+    _, shared = distinct_pairs(group, period)
     return FilterForecast(
-        test_rows=len(units),
-        without_price=_errors(np.log(without_price.units), units),
-        with_price=_errors(np.log(with_price.units), units),
-        adjusted=_errors(np.log(adjusted.units), units),
+        test_rows=int(tested.sum()),
+        without_price=_errors(np.log(without_price.units[tested]), units[tested]),
+        with_price=_errors(np.log(with_price.units[tested]), units[tested]),
+        adjusted=_errors(np.log(adjusted.units[tested]), units[tested]),
         dispersion=usable_dispersion(dispersion),
-        gain=_gain(units, with_price.units, without_price.units, panel.period[with_price.rows]),
+        gain=_gain(misses, missed_without, period),
+        relative_gain=_gain(remove_effects(misses, [shared]), remove_effects(missed_without, [shared]), period),
         elasticity_median=float(np.median(with_price.elasticity)),
     )
 
@@ -272,18 +291,22 @@ def _errors(predicted: Floats, units: Floats) -> Errors:
     return Errors(float(np.sqrt(np.mean(misses**2))), min(wape, MOST_WAPE))
 
 
-def _gain(units: Floats, with_price: Floats, without_price: Floats, period: Whole) -> Slope:
-    def squared(predicted: Floats) -> Floats:
-        missed: Floats = (np.log(predicted + 0.5) - np.log(units + 0.5)) ** 2
-        return missed
-
+def _gain(misses: Floats, without_price: Floats, period: Whole) -> Slope:
+    """Share of the squared errors without prices that prices remove."""
     _, at = np.unique(period, return_inverse=True)
-    usual = np.bincount(at, weights=squared(without_price))
-    removed = usual - np.bincount(at, weights=squared(with_price))
-    total = max(float(usual.sum()), 1e-12)
+    usual = np.bincount(at, weights=without_price**2)
+    removed = usual - np.bincount(at, weights=misses**2)
+    total = float(usual.sum())
+    if total <= 1e-12:
+        return UNKNOWN_SLOPE
     share = float(removed.sum()) / total
     error = float(np.sqrt(((removed - share * usual) ** 2).sum())) / total
     return Slope(share, error * float(np.sqrt(len(usual) / max(len(usual) - 1, 1))))
+
+
+def _unsold_share(lines: SalesLines, sold: int, periods_in_one: int) -> float:
+    offered = len(Panel.of(lines, periods_in_one=periods_in_one, unsold=True))
+    return 1.0 - sold / offered if offered else 0.0
 
 
 def _flat_share(panel: Panel) -> float:

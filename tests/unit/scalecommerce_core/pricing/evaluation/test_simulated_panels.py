@@ -100,6 +100,23 @@ def test_means_of_orders_are_recognized_by_their_variation(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_rounded_means_of_orders_are_recognized_between_list_prices(seed: int) -> None:
+    """Most weeks have one price, because there are few orders; cells sell alike, and means are rounded to cents."""
+    rng = np.random.default_rng(seed)
+    shape = (60, 80)
+    orders = rng.poisson(4, shape)
+    at = np.repeat(np.arange(60 * 80), orders.ravel())
+    size = np.where(rng.random(len(at)) < 0.12, 12.0, 1.0) + rng.poisson(1, len(at))
+    paid = size * np.where(size >= 10, 8.0, 10.0)
+    units, revenue = (np.bincount(at, each, 60 * 80).astype(np.float64) for each in (size, paid))
+    cell, week = (each.ravel() for each in np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    price = np.round(revenue / np.maximum(units, 1.0), 2)
+    report = evaluate_panel(SalesLines(cell, cell % 3, week, units, price))
+    assert Reason.QUANTITY_DISCOUNTS in reasons(report)
+    assert "between two list prices" in report.verdict
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_number_of_orders_shows_quantity_discounts(seed: int) -> None:
     rng = np.random.default_rng(seed)
     good = good_panel(seed)
@@ -174,6 +191,16 @@ def test_the_dispersion_that_predicts_better_is_suggested() -> None:
     assert report.filter_forecast is not None
     assert report.filter_forecast.adjusted.log_rmse < report.filter_forecast.with_price.log_rmse
     assert f"dispersion = {report.filter_forecast.dispersion:g}" in report.tuning
+
+
+def test_rows_without_sales_are_used_by_the_filter_only() -> None:
+    report = evaluate_panel(PANELS["sparse"](1))
+    assert report.filter_forecast is not None
+    assert 0.1 < report.unsold_share < 0.5
+    assert report.elasticity_median is not None
+    assert report.elasticity_median > -1.6
+    assert report.filter_forecast.elasticity_median == pytest.approx(-2.2, abs=0.3)
+    assert f"estimates {report.filter_forecast.elasticity_median:.2f}" in report.advice
 
 
 def test_reported_wape_is_bounded() -> None:
