@@ -9,6 +9,7 @@ from adapters.cli import (
     administration,
     evaluating,
     events,
+    experiments,
     exporting,
     importing,
     pricing_log,
@@ -83,6 +84,7 @@ for command in (
     pricing_log.withdraw_price,
 ):
     evaluating.app.command(cls=RenamedOptions)(command)
+evaluating.app.add_typer(experiments.app, name="experiment")
 app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICING_PANEL)
 app.add_typer(stock.app, name="stock", rich_help_panel=OPERATE_PANEL)
 app.add_typer(statistics.app, name="statistics", rich_help_panel=OPERATE_PANEL)

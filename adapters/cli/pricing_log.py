@@ -125,12 +125,19 @@ def _format_limit(run: Run) -> str:
 def policies(
     ctx: typer.Context, limit: LimitOption = 100, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
-    """List pricing policies with their strategy, their scope, and how often they run."""
+    """List pricing policies with their strategy, scope and epoch, and the results of experiments about them."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         found = opened.market.queries.policies(None, PageRequest(limit)).rows
+        experiments = opened.market.queries.latest_experiments([each.id for each in found])
+    sentences = {policy: experiment.sentence for policy, experiment in experiments.items()}
     if as_json:
-        print_json([{"id": each.id, "seller": each.seller_id, **each.document()} for each in found])
+        print_json(
+            [
+                {"id": each.id, "seller": each.seller_id, **each.document(), "experiment": sentences.get(each.id)}
+                for each in found
+            ]
+        )
         return
     print_table(
         columns("policy", "seller", "name", "strategy", "scope", "epoch", "active", numbers=("policy", "seller")),
@@ -145,6 +152,9 @@ def policies(
         ],
         nothing="There are no policies.",
     )  # fmt: skip
+    for each in found:
+        if each.id in sentences:
+            print_line(f"Policy {each.id}, experiment {experiments[each.id].id}: {sentences[each.id]}")
 
 
 def _format_epoch(span: timedelta) -> str:

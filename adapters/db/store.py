@@ -19,6 +19,7 @@ from adapters.db.repositories.accounts import (
 from adapters.db.repositories.api_keys import PostgresApiKeyRepository
 from adapters.db.repositories.emails import PostgresEmailRepository
 from adapters.db.repositories.events import PostgresEventRepository
+from adapters.db.repositories.experiments import PostgresExperimentRepository
 from adapters.db.repositories.idempotency import PostgresIdempotencyRepository
 from adapters.db.repositories.orders import PostgresOrderRepository
 from adapters.db.repositories.payments import PostgresPaymentRepository
@@ -118,6 +119,7 @@ class PostgresTransaction:
         self.policies = PostgresPolicyRepository(sql)
         self.runs = PostgresRunRepository(sql)
         self.promotions = PostgresPromotionRepository(sql)
+        self.experiments = PostgresExperimentRepository(sql)
         self.idempotency = PostgresIdempotencyRepository(sql)
         self.events = PostgresEventRepository(sql)
         self.webhooks = PostgresWebhookRepository(sql)

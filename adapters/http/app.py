@@ -22,6 +22,7 @@ from adapters.http.resources.health import HealthResource
 from adapters.http.resources.orders import OrderResource
 from adapters.http.resources.personal_data import PersonalDataResource
 from adapters.http.resources.pricing_assignments import PricingAssignmentResource
+from adapters.http.resources.pricing_experiments import PricingExperimentResource
 from adapters.http.resources.pricing_policies import PricingPolicyResource
 from adapters.http.resources.pricing_runs import PricingRunResource
 from adapters.http.resources.product_fast_path import ProductFastPath
@@ -38,7 +39,8 @@ RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     UserResource, SessionResource, ApiKeyResource, AccountAdministrationResource, PasswordResetResource,
     EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
     StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
-    PricingAssignmentResource, PricingRunResource, EventResource, WebhookResource, HealthResource,
+    PricingAssignmentResource, PricingRunResource, PricingExperimentResource, EventResource, WebhookResource,
+    HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

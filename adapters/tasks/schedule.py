@@ -41,6 +41,8 @@ TASKS: Final = (
     ScheduledTask("scalecommerce.send_emails", BackgroundTasks.send_emails, timedelta(seconds=2)),
     ScheduledTask("scalecommerce.fold_statistics", BackgroundTasks.fold_statistics, timedelta(seconds=2)),
     ScheduledTask("scalecommerce.reprice", BackgroundTasks.reprice, timedelta(seconds=1)),
+    # Each experiment is measured once in an hour; this also finds those that have just ended.
+    ScheduledTask("scalecommerce.measure_experiments", BackgroundTasks.measure_experiments, timedelta(minutes=1)),
     ScheduledTask("scalecommerce.forget_decisions", BackgroundTasks.purge_decisions, timedelta(minutes=1)),
     ScheduledTask("scalecommerce.sweep_promotions", BackgroundTasks.sweep_promotions, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.move_prices", BackgroundTasks.sync_price_index, timedelta(seconds=1)),

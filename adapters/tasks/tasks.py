@@ -38,6 +38,8 @@ REPRICING_TIME_LIMIT: Final = timedelta(seconds=2)
 """After this time the task starts no further range of products, so that the worker process can decide orders."""
 REPRICING_TURN: Final = timedelta(seconds=0.1)
 """After this time the task continues with the next seller; a range that was started is finished first."""
+MEASURING_TIME_LIMIT: Final = timedelta(seconds=2)
+"""After this time the task measures no further experiment, so that the worker process can decide orders."""
 RUNS_PER_SELLER: Final = 2
 """Scheduled runs of a seller that are in progress at once."""
 SELLERS_PER_ROUND: Final = 1_000
@@ -212,6 +214,11 @@ class BackgroundTasks:
                 ends = self.market.clock.now() + REPRICING_TIME_LIMIT
                 started = set[PolicyId]()
                 _repeat(lambda: self._reprice_round(started, ends))
+
+    def measure_experiments(self) -> None:
+        """Measure pricing experiments that are due, for about `MEASURING_TIME_LIMIT`."""
+        ends = self.market.clock.now() + MEASURING_TIME_LIMIT
+        _repeat(lambda: self.market.experiments.measure_due(1) if self.market.clock.now() < ends else 0)
 
     def _reprice_round(self, started: set[PolicyId], ends: datetime) -> int:
         """Start due runs, at most `RUNS_PER_SELLER` of each seller, then give each seller's oldest run a turn.

@@ -18,6 +18,7 @@ from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, Ca
 from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
 from scalecommerce_core.ports.errors import Duplicate
 from scalecommerce_core.ports.events import EventRepository, NumberedEvent
+from scalecommerce_core.ports.experiments import ExperimentRepository
 from scalecommerce_core.ports.idempotency import IdempotencyRepository, StoredOutcome
 from scalecommerce_core.ports.orders import OrderRepository
 from scalecommerce_core.ports.payments import PaymentGateway, PaymentRepository
@@ -79,6 +80,7 @@ __all__ = [
     "EmailFailure",
     "EmailSender",
     "EventRepository",
+    "ExperimentRepository",
     "IdempotencyRepository",
     "Ids",
     "LockRank",

@@ -15,6 +15,7 @@ from scalecommerce_core.ports.api_keys import ApiKeyRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.email import OutgoingEmailRepository
 from scalecommerce_core.ports.events import EventRepository
+from scalecommerce_core.ports.experiments import ExperimentRepository
 from scalecommerce_core.ports.idempotency import IdempotencyRepository
 from scalecommerce_core.ports.orders import OrderRepository
 from scalecommerce_core.ports.payments import PaymentRepository
@@ -42,23 +43,24 @@ class LockRank(IntEnum):
     RUN = 8
     RUN_RANGE = 9
     SCHEDULE = 10
-    ASSIGNMENT = 11
-    PROMOTION = 12
-    PROMOTED_PRODUCT = 13
-    PRODUCT = 14
-    POLICY_STATE = 15
-    STOCK_REPAIR = 16
-    STOCK = 17
-    PRICE_INDEX = 18
-    EVENT_CONSUMER = 19
-    WEBHOOK = 20
-    DELIVERY = 21
-    VIEW_BATCH = 22
-    ROLLUP = 23
-    ACCOUNT_TOKEN = 24
-    OUTGOING_EMAIL = 25
-    SECOND_FACTOR = 26
-    API_KEY = 27
+    EXPERIMENT = 11
+    ASSIGNMENT = 12
+    PROMOTION = 13
+    PROMOTED_PRODUCT = 14
+    PRODUCT = 15
+    POLICY_STATE = 16
+    STOCK_REPAIR = 17
+    STOCK = 18
+    PRICE_INDEX = 19
+    EVENT_CONSUMER = 20
+    WEBHOOK = 21
+    DELIVERY = 22
+    VIEW_BATCH = 23
+    ROLLUP = 24
+    ACCOUNT_TOKEN = 25
+    OUTGOING_EMAIL = 26
+    SECOND_FACTOR = 27
+    API_KEY = 28
 
 
 class Transaction(Protocol):
@@ -92,6 +94,8 @@ class Transaction(Protocol):
     def runs(self) -> RunRepository: ...
     @property
     def promotions(self) -> PromotionRepository: ...
+    @property
+    def experiments(self) -> ExperimentRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
     @property
@@ -138,6 +142,8 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     PaymentRepository.claim_refunds: LockRank.PAYMENT_REFUND,
     PolicyRepository.lock: LockRank.POLICY,
     PolicyRepository.lock_schedules: LockRank.SCHEDULE,
+    ExperimentRepository.lock: LockRank.EXPERIMENT,
+    ExperimentRepository.lock_open: LockRank.EXPERIMENT,
     PolicyRepository.assign: LockRank.ASSIGNMENT,
     PolicyRepository.exclude: LockRank.ASSIGNMENT,
     PolicyRepository.remove: LockRank.POLICY_STATE,

@@ -29,8 +29,10 @@ _WHY: Final = {
     Motive.TRYING: "sales at other prices are needed to estimate demand",
     Motive.NO_PRICE: "the strategy proposed no price",
     Motive.UNUSABLE_PRICE: "the strategy proposed a price that is infinite, zero or negative",
+    Motive.OWN_PRICE: "an experiment returns this product to your own price, to compare",
 }
 _HELD: Final = {
+    Guardrail.HOLD_OUT: "an experiment compares the policy with your own prices, and this product keeps yours",
     Guardrail.FEW_VIEWS: "too few people have viewed the product",
     Guardrail.SHORT_HISTORY: "the product is too new",
     Guardrail.OUT_OF_STOCK: "the product is out of stock, so its sales say nothing about its price",
@@ -145,8 +147,17 @@ def decide(
     A pure function: equal arguments give equal decisions, bit for bit, and the decision about a product does not depend
     on other products in the batch. `strategy` avoids building the policy's strategy for each batch. Raise
     `StrategyFailed` if the strategy fails, and `Invalid` if it cannot be built.
+
+    A product that an experiment holds out returns to the seller's own price within the guardrails, and stays there.
     """
     wanted = call_propose(strategy or policy.strategy(), state, signals, epoch)
-    new, acted = apply_guardrails(wanted.prices, signals, policy.guardrails, epoch_days=policy.epoch_days)
-    made = signals.product, signals.price, new, wanted.prices, wanted.motive, acted, signals.minor_per_unit
+    prices, motive = wanted.prices, wanted.motive
+    held_out = signals.held_out > 0
+    if held_out.any():
+        own = np.where(signals.held_out == signals.price, np.nan, signals.held_out)
+        prices = np.where(held_out, own, prices)
+        motive = np.where(held_out, MOTIVES.index(Motive.OWN_PRICE), motive)
+    new, acted = apply_guardrails(prices, signals, policy.guardrails, epoch_days=policy.epoch_days)
+    acted |= np.where(held_out, Guardrail.HOLD_OUT.value, 0)
+    made = signals.product, signals.price, new, prices, motive, acted, signals.minor_per_unit
     return Decisions(policy.id, policy.version, epoch, *made)

@@ -13,6 +13,7 @@ from scalecommerce_core.pricing.replay import Inputs, input_values
 from scalecommerce_core.pricing.signals import COLUMNS
 
 GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
+    "hold_out": "an experiment keeps the product at the seller's own price, to compare",
     "few_views": "too few people have viewed the product",
     "short_history": "the product is too new",
     "out_of_stock": "the product is out of stock",

@@ -64,7 +64,7 @@ class Facts:
     promoted_until: Whole
     """When it ends or ended; -1: none."""
     held_out: Whole
-    """1 if an experiment keeps the product at its own price, else 0."""
+    """The seller's own price, if an experiment keeps the product at it, else 0."""
     competitor: Whole
     """Lowest price of a competitor; -1: unknown."""
     min_hold: Whole

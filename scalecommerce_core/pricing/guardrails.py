@@ -24,6 +24,8 @@ _PARTS: Final = 10_000
 class Guardrail(IntFlag):
     """Flags, in the order in which the guardrails act. Their values never change: stored decisions contain them."""
 
+    HOLD_OUT = 1 << 15
+    """An experiment keeps the product at the seller's own price, or returns it there: see `decisions.decide`."""
     FEW_VIEWS = 1 << 0
     SHORT_HISTORY = 1 << 1
     OUT_OF_STOCK = 1 << 2

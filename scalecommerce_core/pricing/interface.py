@@ -49,6 +49,8 @@ class Motive(StrEnum):
     """Set by the engine if the strategy returns NaN without a motive."""
     UNUSABLE_PRICE = "unusable_price"
     """Set by the engine if the proposed price is infinite or not positive."""
+    OWN_PRICE = "own_price"
+    """Set by the engine if an experiment returns the product to the seller's own price."""
 
 
 MOTIVES: Final = tuple(Motive)

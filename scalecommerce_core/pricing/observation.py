@@ -133,7 +133,7 @@ def decide_range(
         fee=round(policy.fee * 10_000),
         days_left=_days_left(facts, policy, now),
         promoted=(facts.promoted_from >= 0) & (facts.promoted_from <= now) & (now < facts.promoted_until),
-        held_out=facts.held_out > 0,
+        held_out=facts.held_out,
         competitor=facts.competitor,
         min_hold_days=facts.min_hold / DAY,
         until_promotion=np.where(facts.next_promotion >= 0, (facts.next_promotion - now) / DAY, np.inf),

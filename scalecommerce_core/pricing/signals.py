@@ -91,8 +91,8 @@ class Signals:
     policy's `stock_days` is known, it is the same in each epoch."""
     promoted: Flags = field(metadata=_column(np.bool_, 0))
     """Whether an announced promotion is running; guardrails then keep the price."""
-    held_out: Flags = field(metadata=_column(np.bool_, 0))
-    """Whether an experiment keeps the product at its own price."""
+    held_out: Whole = field(metadata=_column(np.int64, 0))
+    """The seller's own price, if an experiment keeps the product at it, else 0."""
     competitor: Whole = field(metadata=_column(np.int64, UNKNOWN))
     """Lowest price of a competitor."""
     min_hold_days: Floats = field(metadata=_column(np.float64, 0.0))

@@ -9,6 +9,7 @@ from scalecommerce_core.queries.accounts import (
 )
 from scalecommerce_core.queries.all import Queries
 from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_feed_position
+from scalecommerce_core.queries.experiments import ExperimentQueries
 from scalecommerce_core.queries.exports import ExportQueries
 from scalecommerce_core.queries.orders import OrderLineView, OrderQueries, OrderView, SaleView
 from scalecommerce_core.queries.pagination import Key, Page, PageRequest, Row_co
@@ -66,6 +67,7 @@ __all__ = [
     "DeliveryView",
     "EndpointView",
     "EventQueries",
+    "ExperimentQueries",
     "ExportQueries",
     "Facet",
     "FacetCounts",

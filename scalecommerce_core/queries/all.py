@@ -4,6 +4,7 @@ from typing import Protocol
 
 from scalecommerce_core.queries.accounts import AccountQueries
 from scalecommerce_core.queries.events import EventQueries
+from scalecommerce_core.queries.experiments import ExperimentQueries
 from scalecommerce_core.queries.exports import ExportQueries
 from scalecommerce_core.queries.orders import OrderQueries
 from scalecommerce_core.queries.pricing import PricingQueries
@@ -26,6 +27,7 @@ class Queries(
     WebhookQueries,
     PricingQueries,
     PromotionQueries,
+    ExperimentQueries,
     ExportQueries,
     Protocol,
 ):

@@ -32,6 +32,7 @@ from scalecommerce_core.services.api_keys import ApiKeys
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import EmailRules, Emails
+from scalecommerce_core.services.experiments import Experiments
 from scalecommerce_core.services.login_throttle import LoginLimits
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
@@ -215,6 +216,7 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
         ),
         pricing=pricing,
         promotions=promotions,
+        experiments=Experiments(store, clock),
         reencryption=Reencryption(store, ports.cipher),
         relay=OutboxRelay(store, clock, rules.event_retention),
         repricing=Repricing(

@@ -11,6 +11,7 @@ from scalecommerce_core.services.api_keys import ApiKeys
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import Emails
+from scalecommerce_core.services.experiments import Experiments
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.password_reset import PasswordReset
@@ -41,6 +42,7 @@ class Market:
     catalog: Catalog
     emails: Emails
     email_verification: EmailVerification
+    experiments: Experiments
     ordering: Ordering
     password_reset: PasswordReset
     payments: Payments

@@ -182,7 +182,8 @@ class Pricing:
         """Edit policies. A run in progress continues with the policy as it was, unless the policy is switched off.
 
         Another strategy, or another list parameter such as a list of prices, invalidates the policy state: the state is
-        deleted, and a run in progress is cancelled. Errors: `NotFound`, `VersionMismatch`, `Invalid`,
+        deleted, and a run in progress is cancelled. An experiment about a policy that is switched off, or that changes
+        to shadow mode, is ended. Errors: `NotFound`, `VersionMismatch`, `Invalid`,
         `TooManyPolicies`.
         """
         now = self._clock.now()
@@ -222,6 +223,8 @@ class Pricing:
                 shortest = timedelta(0) if policy.seller_id in staff else self._rules.min_epoch
                 schedules[policy.id].reschedule(policy, now, shortest)
             tx.policies.save_schedules(list(schedules.values()))
+            off = [policy.id for policy in edited.values() if not policy.is_active or policy.is_shadow]
+            _end_experiments(tx, off, now, "The policy was switched off.")
             tx.runs.delete_policy_states(invalidated)
         return outcomes
 
@@ -248,7 +251,9 @@ class Pricing:
 
     @retry_on(TransactionAborted)
     def delete(self, commands: Sequence[DeletePolicy]) -> list[PricingPolicy | MarketError]:
-        """Delete policies; runs in progress are cancelled. The records of earlier runs and decisions are kept.
+        """Delete policies; runs in progress are cancelled, and experiments ended.
+
+        The records of earlier runs, decisions and experiments are kept.
 
         A product of the policy follows the policy of its category afterwards, or none. Errors: `NotFound`,
         `VersionMismatch`.
@@ -265,6 +270,7 @@ class Pricing:
             outcomes = apply_each(commands, delete)
             deleted = [policy.id for policy in succeeded(outcomes)]
             _cancel(tx, deleted, now, "The policy was deleted.")
+            _end_experiments(tx, deleted, now, "The policy was deleted.")
             tx.policies.remove(deleted)
         return outcomes
 
@@ -393,6 +399,13 @@ def _cancel(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: 
                 run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, now, note)
                 tx.runs.save(run)
+
+
+def _end_experiments(tx: Transaction, policies: Sequence[PolicyId], now: datetime, note: str) -> None:
+    if policies and (found := list(tx.experiments.lock_open(policies).values())):
+        for experiment in found:
+            experiment.end(now, note)
+        tx.experiments.save(found)
 
 
 _Command = TypeVar("_Command", AssignProduct, ExcludeProduct)

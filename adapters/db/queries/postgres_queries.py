@@ -5,6 +5,7 @@ from sqlalchemy import Engine
 from adapters.db.queries.accounts import AccountQueries
 from adapters.db.queries.events import EventQueries
 from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.experiments import ExperimentQueries
 from adapters.db.queries.exports import ExportQueries
 from adapters.db.queries.ledger_audit import StockQueries
 from adapters.db.queries.pricing import PricingQueries
@@ -26,6 +27,7 @@ class PostgresQueries(
     WebhookQueries,
     PricingQueries,
     PromotionQueries,
+    ExperimentQueries,
 ):
     """All queries. `currency` is the market's: of price facets, and of sellers without a sale or a product."""
 

@@ -28,10 +28,13 @@ from adapters.db.schema.metadata import Moment, Total, metadata
 from adapters.db.schema.orders import order_ids, order_lines, orders, refunds
 from adapters.db.schema.payments import payment_refunds, payments, sandbox_charges, sandbox_refunds
 from adapters.db.schema.pricing import (
+    experiment_ids,
     policy_ids,
     pricing_assignments,
     pricing_category_parameters,
     pricing_decisions,
+    pricing_experiment_products,
+    pricing_experiments,
     pricing_memory,
     pricing_policies,
     pricing_ranges,
@@ -81,6 +84,7 @@ __all__ = [
     "event_consumers",
     "event_counter",
     "events",
+    "experiment_ids",
     "idempotency_keys",
     "metadata",
     "order_ids",
@@ -97,6 +101,8 @@ __all__ = [
     "pricing_assignments",
     "pricing_category_parameters",
     "pricing_decisions",
+    "pricing_experiment_products",
+    "pricing_experiments",
     "pricing_memory",
     "pricing_policies",
     "pricing_ranges",

@@ -25,10 +25,12 @@ from adapters.db.schema.accounts import accounts
 from adapters.db.schema.catalog import categories, products
 from adapters.db.schema.metadata import Moment, metadata, one_of
 from scalecommerce_core.domain.text import NAME_LENGTH
+from scalecommerce_core.pricing.experiments.experiment import ExperimentKind
 from scalecommerce_core.pricing.runs import RangeStatus, RunStatus, Trigger
 
 policy_ids: Final = Sequence("policy_ids", metadata=metadata)
 run_ids: Final = Sequence("run_ids", metadata=metadata)
+experiment_ids: Final = Sequence("experiment_ids", metadata=metadata)
 
 
 pricing_policies: Final = Table(
@@ -189,4 +191,52 @@ pricing_decisions: Final = Table(
     Column("inputs", LargeBinary, nullable=False),
     Column("outcome", SmallInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("run_id", "product_id"),
+)
+
+# Experiments outlive their policies, so `policy_id` is no foreign key. `result` is `ExperimentResult.document`.
+pricing_experiments: Final = Table(
+    "pricing_experiments",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("policy_id", BigInteger, nullable=False),
+    Column("seller_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
+    Column("policy_version", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("epoch_seconds", Double, nullable=False),
+    Column("fee", Double, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("weeks", Integer, nullable=False),
+    Column("period_epochs", Integer, nullable=False),
+    Column("burn_in_epochs", Integer, nullable=False),
+    Column("ended_at", Moment),
+    Column("note", Text, nullable=False),
+    Column("measured_at", Moment),
+    Column("result", JSONB),
+    one_of("kind", ExperimentKind),
+    Index("pricing_experiments_policy_id_id_idx", "policy_id", "id"),
+)
+# A policy has at most one experiment that is not ended.
+Index(
+    "pricing_experiments_open_idx",
+    pricing_experiments.c.policy_id,
+    unique=True,
+    postgresql_where=text("ended_at IS NULL"),
+)
+# Experiments to be measured: those that are not ended, and those that were not measured since their end.
+Index(
+    "pricing_experiments_to_measure_idx",
+    pricing_experiments.c.id,
+    postgresql_where=text("ended_at IS NULL OR measured_at IS NULL OR measured_at < ended_at"),
+)
+
+# The arms of products, written in bulk and therefore without foreign keys. Rows never change.
+pricing_experiment_products: Final = Table(
+    "pricing_experiment_products",
+    metadata,
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("product_id", BigInteger, nullable=False),
+    Column("is_held_out", Boolean, nullable=False),
+    PrimaryKeyConstraint("experiment_id", "product_id"),
 )

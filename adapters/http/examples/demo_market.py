@@ -27,6 +27,10 @@ NEW_PRODUCT: Final = 504
 
 DEMO_POLICY: Final = 4
 NEW_POLICY: Final = 5
+SEEDED_POLICY: Final = 1
+"""The first seeded policy, of `SELLER`; it covers about 200 products."""
+EXPERIMENT: Final = 1
+"""The experiment that the example of `startPricingExperiment` starts."""
 RUN: Final = 1
 """The first run of the first seeded policy, shortly after the start of the market."""
 

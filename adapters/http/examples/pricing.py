@@ -9,16 +9,19 @@ from msgspec.structs import replace
 from adapters.http.examples.demo_market import (
     DEMO_POLICY,
     EARLIER,
+    EXPERIMENT,
     HOME_APPLIANCES,
     NEW_POLICY,
     NOW,
     PRICED_PRODUCT,
     RUN,
+    SEEDED_POLICY,
     SELLER_ID,
     STAFF_ID,
 )
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
+from adapters.http.schemas.experiments import ExperimentResultSchema, ExperimentSchema
 from adapters.http.schemas.pricing import (
     AssignmentSchema,
     DecisionSchema,
@@ -32,8 +35,11 @@ from adapters.http.schemas.pricing import (
     StoredDecisionSchema,
 )
 from scalecommerce_core.domain.errors import Invalid, VersionMismatch
+from scalecommerce_core.pricing.experiments.experiment import ExperimentKind, ExperimentStatus
+from scalecommerce_core.pricing.experiments.results import Measure, Verdict
 from scalecommerce_core.pricing.interface import Motive
 from scalecommerce_core.pricing.runs import DecisionOutcome, RunStatus, Trigger
+from scalecommerce_core.services.experiments import ExperimentInProgress
 
 _STEP: Final = ParameterSchema(
     name="step",
@@ -154,6 +160,48 @@ _RUN: Final = RunSchema(
     repetitions=0,
     repeated_since=None,
 )
+_NEW_EXPERIMENT: Final = ExperimentSchema(
+    id=EXPERIMENT,
+    policy=SEEDED_POLICY,
+    policy_version=1,
+    seller=SELLER_ID,
+    kind=ExperimentKind.HOLD_OUT,
+    status=ExperimentStatus.RUNNING,
+    share=0.25,
+    weeks=12,
+    period_epochs=4,
+    burn_in_epochs=1,
+    seed=EXPERIMENT,
+    started_at=NOW,
+    planned_end=NOW + timedelta(weeks=12),
+    ended_at=None,
+    note="",
+    sentence="Not proven yet: there are too few sales so far.",
+    measured_at=None,
+    result=None,
+)
+_EXPERIMENT: Final = replace(
+    _NEW_EXPERIMENT,
+    started_at=NOW - timedelta(weeks=9),
+    planned_end=NOW + timedelta(weeks=3),
+    sentence="The policy earns 1.4% to 7.9% more profit than your own prices.",
+    measured_at=NOW,
+    result=ExperimentResultSchema(
+        verdict=Verdict.EARNS_MORE,
+        measure=Measure.PROFIT,
+        lift=0.046,
+        low=0.014,
+        high=0.079,
+        fixed_low=0.022,
+        fixed_high=0.071,
+        elapsed=0.73,
+        weeks_more=None,
+        products=812,
+        held_out=203,
+        notes=[],
+    ),
+)
+_EXPERIMENT_ID: Final = {"id": EXPERIMENT}
 _DEMO_POLICY_ID: Final = {"id": DEMO_POLICY}
 _NEW_POLICY_ID: Final = {"id": NEW_POLICY}
 _RUN_ID: Final = {"id": RUN}
@@ -229,6 +277,25 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "readPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),
     "listPricingDecisions": Example(
         parameters=_RUN_ID, responses={200: PageSchema(next=None, previous=None, results=[_DECISION])}
+    ),
+    "listPricingExperiments": Example(responses={200: PageSchema(next=None, previous=None, results=[_EXPERIMENT])}),
+    "startPricingExperiment": Example(
+        body={"policy": SEEDED_POLICY, "share": 0.25, "weeks": 12},
+        alternatives={
+            "All products take turns": {"policy": SEEDED_POLICY, "kind": "switchback", "weeks": 52, "period_epochs": 4}
+        },
+        responses={201: _NEW_EXPERIMENT},
+        problems=[
+            Invalid.field("weeks", "Must be at least 32, for 8 periods; or shorten them (period_epochs)."),
+            ExperimentInProgress(f"Experiment 1 of policy {SEEDED_POLICY} is in progress: end it first."),
+        ],
+    ),
+    "readPricingExperiment": Example(parameters=_EXPERIMENT_ID, responses={200: _EXPERIMENT}),
+    "endPricingExperiment": Example(
+        parameters=_EXPERIMENT_ID,
+        responses={
+            200: replace(_EXPERIMENT, status=ExperimentStatus.ENDED, ended_at=NOW, note="It was ended by hand.")
+        },
     ),
     "rollBackPricingRun": Example(parameters=_RUN_ID, responses={200: replace(_RUN, status=RunStatus.ROLLING_BACK)}),
     "cancelPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),

@@ -38,6 +38,7 @@ from scalecommerce_core.pricing.runs import RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.api_keys import MAX_API_KEYS, TooManyApiKeys
 from scalecommerce_core.services.emails import EmailDisabled
+from scalecommerce_core.services.experiments import ExperimentInProgress, ExperimentNotPossible
 from scalecommerce_core.services.personal_data import OrdersOpen
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
 from scalecommerce_core.services.repricing import StrategyUnknown
@@ -135,6 +136,8 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     StrategyUnknown(PolicyId(7), "markup"),
     StrategyFailed("markup", "propose", "ZeroDivisionError: division by zero (markup.py, line 16)"),
     RunNotReversible("The run has not changed any price."),
+    ExperimentInProgress("Experiment 1 of policy 4 is in progress: end it first."),
+    ExperimentNotPossible("Policy 4 changes no prices: set its is_active to true and its is_shadow to false first."),
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product has been edited since you read it: read it again."),
     catch_problem(lambda: expected_version(Headers({"If-Match": '"another"'}))),

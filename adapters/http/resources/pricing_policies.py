@@ -16,6 +16,7 @@ from adapters.http.framework.openapi import CONTENT_ETAG, ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.text_fields import ProductName
+from adapters.http.schemas.experiments import ExperimentSummarySchema, to_experiment_summary_schema
 from adapters.http.schemas.pricing import (
     PolicyKindsSchema,
     PolicySchema,
@@ -226,7 +227,12 @@ class PricingPolicyResource:
     async def list_pricing_policies(self, call: Call[None, PageQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         page = await self._dependencies.run_in_thread(self._queries.policies, list_owner(call), page_request)
-        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_policy_schema))
+        experiments = await self._read_experiments(*(policy.id for policy in page.rows))
+        return json_response(
+            self._dependencies.paginator.to_schema(
+                call.request, call.query, page, lambda policy: to_policy_schema(policy, experiments.get(policy.id))
+            )
+        )
 
     @OperationSpec(
         method="POST",
@@ -273,9 +279,11 @@ class PricingPolicyResource:
     async def read_pricing_policy(self, call: Call[None, None]) -> Response:
         policy = await self._load_visible_policy(call)
         etag = version_etag(policy.version)
-        if is_current(call.request.headers, etag):
+        experiment = (await self._read_experiments(policy.id)).get(policy.id)
+        # The result of an experiment changes without an edit of the policy.
+        if experiment is None and is_current(call.request.headers, etag):
             return Response(status_code=304, headers={"ETag": etag})
-        return json_response(to_policy_schema(policy), headers={"ETag": etag})
+        return json_response(to_policy_schema(policy, experiment), headers={"ETag": etag})
 
     @OperationSpec(
         method="PATCH",
@@ -301,7 +309,8 @@ class PricingPolicyResource:
             as_staff=call.identity.is_staff,
         )
         policy = unwrap_single(await self._dependencies.run_in_thread(self._pricing.edit, [command]))
-        return json_response(to_policy_schema(policy), headers={"ETag": version_etag(policy.version)})
+        experiment = (await self._read_experiments(policy.id)).get(policy.id)
+        return json_response(to_policy_schema(policy, experiment), headers={"ETag": version_etag(policy.version)})
 
     @OperationSpec(
         method="DELETE",
@@ -359,6 +368,12 @@ class PricingPolicyResource:
                 decisions=decision_schemas,
             )
         )
+
+    async def _read_experiments(self, *policies: PolicyId) -> dict[PolicyId, ExperimentSummarySchema]:
+        """The newest experiment about each of the policies that has one."""
+        found = await self._dependencies.run_in_thread(self._queries.latest_experiments, policies)
+        now = self._market.clock.now()
+        return {policy: to_experiment_summary_schema(each, now) for policy, each in found.items()}
 
     async def _load_visible_policy(self, call: Call[Any, Any]) -> PricingPolicy:
         policy = await self._dependencies.run_in_thread(self._queries.policy, PolicyId(call.id))

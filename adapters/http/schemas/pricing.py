@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from attrs import asdict, fields
 
+from adapters.http.schemas.experiments import ExperimentSummarySchema
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.decisions import Decision
 from scalecommerce_core.pricing.explaining import elasticity_belief, explain_inputs
@@ -20,7 +21,9 @@ GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(guar
 
 
 class PolicySchema(msgspec.Struct):
-    """`parameters` contains the values that differ from the defaults of the strategy; `version` counts edits."""
+    """`parameters` contains the values that differ from the defaults of the strategy; `version` counts edits.
+    `experiment` is the newest experiment about the policy, null if there was none.
+    """
 
     id: int
     seller: int
@@ -38,6 +41,7 @@ class PolicySchema(msgspec.Struct):
     is_active: bool
     version: int
     created_at: datetime
+    experiment: ExperimentSummarySchema | None = None
 
 
 class ParameterSchema(msgspec.Struct):
@@ -162,13 +166,14 @@ class AssignmentSchema(msgspec.Struct):
     is_excluded: bool
 
 
-def to_policy_schema(policy: PricingPolicy) -> PolicySchema:
+def to_policy_schema(policy: PricingPolicy, experiment: ExperimentSummarySchema | None = None) -> PolicySchema:
     document = policy.document() | {"stock_until": policy.stock_until}
     return PolicySchema(
         id=policy.id,
         seller=policy.seller_id,
         version=policy.version,
         created_at=policy.created_at,
+        experiment=experiment,
         **document,
     )
 

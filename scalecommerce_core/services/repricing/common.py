@@ -19,6 +19,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
 from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState
 from scalecommerce_core.pricing.runs import Run, RunStatus
+from scalecommerce_core.services.experiments import hold_out
 from scalecommerce_core.services.pricing import MIN_EPOCH
 from scalecommerce_core.services.retry import retry_on
 
@@ -178,7 +179,7 @@ def decide(
     state = tx.runs.policy_state(policy_id, block)
     if state is None or not state.fits(strategy.columns):
         state = PolicyState.empty(strategy.columns)
-    facts = tx.runs.facts(context.scope, *bounds, now)
+    facts = hold_out(tx, policy_id, tx.runs.facts(context.scope, *bounds, now), now)
     return decide_range(
         context.policy,
         strategy,

@@ -19,6 +19,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import PolicyState, StateBlockRange, split_into_ranges
 from scalecommerce_core.pricing.runs import Range, Run, RunStatus, Schedule, Tally, Trigger
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
+from scalecommerce_core.services.experiments import join_new_products
 from scalecommerce_core.services.progress import Progress, no_progress
 from scalecommerce_core.services.repricing.common import (
     EVERYTHING,
@@ -136,6 +137,8 @@ class Planning(RepricingBase):
                     failure, parts = str(error), []
                     schedule.is_done = schedule.is_done or (only.is_all and not shadow)
                 else:
+                    if not shadow:
+                        join_new_products(tx, scope, now)
                     parts = self._ranges(tx, context, only, epoch, split_blocks=not shadow)
                 if not shadow:
                     tx.policies.save_schedules([schedule])

@@ -16,10 +16,10 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "api_keys", "catalog", "changes", "events", "figures", "gateways", "idempotency", "lists",
-            "login_limiters", "orders", "payments", "policies", "promotions", "quote_signers", "rate_limiters", "runs",
-            "search", "secret_ciphers", "signals", "stage", "statistics", "stock", "tokens", "transactions", "views",
-            "webhooks",
+            "accounts", "api_keys", "catalog", "changes", "events", "experiments", "figures", "gateways", "idempotency",
+            "lists", "login_limiters", "orders", "payments", "policies", "promotions", "quote_signers", "rate_limiters",
+            "runs", "search", "secret_ciphers", "signals", "stage", "statistics", "stock", "tokens", "transactions",
+            "views", "webhooks",
         )
     )
 )  # fmt: skip
@@ -29,6 +29,10 @@ from scalecommerce_core.testing.contracts.api_keys import ApiKeysContract  # noq
 from scalecommerce_core.testing.contracts.catalog import CatalogContract  # noqa: E402
 from scalecommerce_core.testing.contracts.changes import CatalogChangesContract  # noqa: E402
 from scalecommerce_core.testing.contracts.events import EventsContract, FeedContract  # noqa: E402
+from scalecommerce_core.testing.contracts.experiments import (  # noqa: E402
+    ExperimentListsContract,
+    ExperimentsContract,
+)
 from scalecommerce_core.testing.contracts.figures import FiguresContract  # noqa: E402
 from scalecommerce_core.testing.contracts.gateways import PaymentGatewayContract  # noqa: E402
 from scalecommerce_core.testing.contracts.idempotency import IdempotencyContract  # noqa: E402
@@ -79,6 +83,7 @@ class StoreContract(
     RunsContract,
     SignalsContract,
     PromotionsContract,
+    ExperimentsContract,
     IdempotencyContract,
     EventsContract,
     RollupsContract,
@@ -97,5 +102,6 @@ class QueriesContract(
     WebhookListsContract,
     RunListsContract,
     PromotionListsContract,
+    ExperimentListsContract,
 ):
     """Tests of `queries.Queries`. Subclasses define the fixtures `store` and `queries`."""

@@ -80,6 +80,7 @@ from scalecommerce_core.queries import (
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.memory.events import numbered
+from scalecommerce_core.testing.memory.experiments import MemoryExperimentQueries
 from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.pricing import MemoryPricingQueries
 from scalecommerce_core.testing.memory.promotions import running_promotion
@@ -94,7 +95,7 @@ SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 TOP: Final = 10
 
 
-class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries):
+class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperimentQueries):
     """`queries.Queries` over a `MemoryStore`. `currency` is used for price facets and for statistics without sales."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:

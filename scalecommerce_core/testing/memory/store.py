@@ -25,6 +25,7 @@ from scalecommerce_core.testing.memory.api_keys import MemoryApiKeys
 from scalecommerce_core.testing.memory.catalog import MemoryCategories, MemoryProducts, MemorySearch, MemoryStock
 from scalecommerce_core.testing.memory.change_feed import access_change, catalog_change
 from scalecommerce_core.testing.memory.events import MemoryEvents
+from scalecommerce_core.testing.memory.experiments import MemoryExperiments
 from scalecommerce_core.testing.memory.idempotency import MemoryIdempotencyKeys
 from scalecommerce_core.testing.memory.orders import MemoryOrders
 from scalecommerce_core.testing.memory.payments import MemoryPayments
@@ -128,6 +129,7 @@ class MemoryTransaction:
         self.policies = MemoryPolicies(tables, numbers)
         self.runs = MemoryRuns(tables, numbers, MemoryStatistics(tables, numbers))
         self.promotions = MemoryPromotions(tables, numbers)
+        self.experiments = MemoryExperiments(tables, numbers)
         self.idempotency = MemoryIdempotencyKeys(tables)
         self.events = MemoryEvents(tables)
         self.webhooks = MemoryEndpoints(tables.endpoints, tables.deliveries, tables.accounts, numbers)

@@ -22,6 +22,7 @@ from scalecommerce_core.domain.identifiers import (
     DeliveryId,
     EmailId,
     EndpointId,
+    ExperimentId,
     OrderId,
     PaymentId,
     PolicyId,
@@ -42,6 +43,7 @@ from scalecommerce_core.domain.session import Session
 from scalecommerce_core.domain.stock import Stock, StockMovement
 from scalecommerce_core.domain.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from scalecommerce_core.ports import PendingFacts
+from scalecommerce_core.pricing.experiments.experiment import PricingExperiment
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import PolicyState
@@ -208,6 +210,9 @@ class Tables:
     replaced_runs: Table[RunId, bool] = field(factory=lambda: Table(bool))
     ranges: Table[tuple[RunId, int], Range] = field(factory=lambda: Table(evolve))
     staged: Table[tuple[RunId, int], StagedRange] = field(factory=lambda: Table(no_copy))
+    experiments: Table[ExperimentId, PricingExperiment] = field(factory=lambda: Table(evolve))
+    arms: Table[tuple[ExperimentId, ProductId], bool] = field(factory=lambda: Table(bool))
+    """Whether each product of an experiment is held out."""
     keys: Table[tuple[AccountId, str], StoredKey] = field(factory=lambda: Table(evolve))
     endpoints: Table[EndpointId, WebhookEndpoint] = field(factory=lambda: Table(evolve))
     deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copy_delivery))

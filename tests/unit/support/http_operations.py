@@ -66,6 +66,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "is_shadow": False,
         "is_active": True,
     },
+    "startPricingExperiment": {"policy": 1, "kind": "hold_out", "share": 0.2, "weeks": 12, "burn_in_epochs": 1},
     "patchPricingPolicy": {"name": "Ours", "parameters": {}, "is_active": False},
     "patchPricingOfProduct": {"policy": None, "is_excluded": True},
     "refundOrder": {"lines": [{"product": 1, "quantity": 1}], "restock": False},

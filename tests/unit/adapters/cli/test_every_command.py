@@ -14,6 +14,7 @@ from adapters.cli.commands import REPLACED_COMMANDS
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.experiments import EndExperiment, StartExperiment
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
@@ -76,6 +77,10 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "pricing resume": [],
     "pricing min-hold": ["1", "7"],
     "pricing withdraw-price": ["1", "10.00", "--reason", HOSTILE],
+    "pricing experiment start": ["1", "--kind", "switchback", "--weeks", "52"],
+    "pricing experiment show": ["1"],
+    "pricing experiment list": ["--policy", "1"],
+    "pricing experiment end": ["1"],
     "statistics verify": [],
     "statistics rebuild": ["--seller", "1"],
 }
@@ -106,6 +111,9 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     actions.buy(buyer, line(product_id, 12))
     market.relay.assign_sequence()
     for policy in market.queries.policies(None, PageRequest()).rows:
+        plan = {"kind": "switchback", "weeks": 52}
+        experiment = unwrap_single(market.experiments.start([StartExperiment(policy.id, seller.id, plan)]))
+        market.experiments.end([EndExperiment(experiment.id, seller.id)])
         market.repricing.run(policy.id)
     monkeypatch.chdir(tmp_path)
     Path("products.csv").write_text(f"sku,name,category,price\nA,{HOSTILE},toys,1.00\n[/red],,nowhere,1.00\n")

@@ -15,6 +15,7 @@ WANTED = {
     "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
     "pricing min-hold", "pricing withdraw-price",
+    "pricing experiment start", "pricing experiment show", "pricing experiment list", "pricing experiment end",
     "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "users list", "users show", "users sessions",
     "users api-keys", "users revoke-api-key",

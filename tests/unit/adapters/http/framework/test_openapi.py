@@ -73,13 +73,16 @@ COMPONENTS = """
     ConflictProblem ConnectionLostProblem ContentTooLargeProblem Credentials DecisionDocument DeletionBody
     Delivery DeliveryPendingProblem DeliveryStatus ElasticityBeliefDocument EmailChangeBody EmailDisabledProblem
     EmailNotVerifiedProblem EmailTokenBody EndpointDisabledProblem EndpointDocument EndpointPatch
-    EndpointUnverifiedProblem EnrolmentDocument EventDocument EventsForgottenProblem Facet FacetDocument
+    EndpointUnverifiedProblem EnrolmentDocument EventDocument EventsForgottenProblem
+    ExperimentDocument ExperimentInProgressProblem ExperimentKind ExperimentNotPossibleProblem ExperimentResultDocument
+    ExperimentStatus ExperimentSummaryDocument Facet FacetDocument
     FeedDocument ForbiddenProblem GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem
     IdempotencyKeyReusedProblem InternalProblem Interval InvalidProblem LastStaffAccountProblem LogInTokens
-    MalformedProblem MethodNotAllowedProblem MisdirectedRequestProblem Motive NewApiKey NewApiKeyDocument
-    NewCategory NewEndpoint NewEndpointDocument NewOrder NewOrderItem NewPolicy NewProduct NotAcceptableProblem
-    NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument OrderItem OrderStatus Ordering OrdersOpenProblem
-    Outcome OverloadedProblem OwnAccountProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_
+    MalformedProblem Measure MethodNotAllowedProblem MisdirectedRequestProblem Motive NewApiKey NewApiKeyDocument
+    NewCategory NewEndpoint NewEndpointDocument NewExperiment NewOrder NewOrderItem NewPolicy NewProduct
+    NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument OrderItem OrderStatus
+    Ordering OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem PageAnswer_Delivery_
+    PageAnswer_EndpointDocument_ PageAnswer_ExperimentDocument_
     PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_
     PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody
     PaymentBody PaymentDeclinedProblem PaymentInProgressProblem PaymentTooLateProblem PersonalDataDocument
@@ -96,7 +99,7 @@ COMPONENTS = """
     StoredDecisionDocument TokenNotValidProblem Tokens TooManyApiKeysProblem TooManyAttemptsProblem
     TooManyEndpointsProblem TooManyOpenOrdersProblem TooManyPoliciesProblem TopProductDocument
     TransactionAbortedProblem TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem
-    UriTooLongProblem User VerifyBody VersionMismatchProblem
+    UriTooLongProblem User Verdict VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 
@@ -108,6 +111,7 @@ def test_names_of_components_are_stable(place: Marketplace) -> None:
 RESOURCES = {
     "products": "product", "orders": "order", "policies": "policy", "runs": "run", "webhooks": "webhook endpoint",
     "deliveries": "delivery", "sessions": "session", "api-keys": "API key", "users": "account",
+    "experiments": "experiment",
 }  # fmt: skip
 """The resource that an id names, by the collection before it in the path."""
 
