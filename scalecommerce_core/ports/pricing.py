@@ -108,9 +108,13 @@ class RunRepository(Protocol):
         """Facts of the products in `scope` with ids from `first` to `last`, read without a lock."""
         ...
 
-    def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
+    def price_intervals(
+        self, first: ProductId, last: ProductId, since: datetime, *, counted_after: datetime
+    ) -> PriceIntervals:
         """The price intervals after `since` of products with ids from `first` to `last`, and the one at `since`, of
         products whose price changed after `since`. The first price of a product is no change.
+
+        The totals of intervals that did not end after `counted_after` may be 0.
         """
         ...
 

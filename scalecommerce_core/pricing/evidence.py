@@ -16,8 +16,8 @@ from scalecommerce_core.pricing.facts import PROMOTED_SHARE, Facts, PriceInterva
 from scalecommerce_core.pricing.policy_state import NET_AMOUNT, NET_UNITS, ORDERS_TOTAL, REFUNDED_TOTAL, PolicyState
 
 SHORTEST: Final = 0.05
-"""Share of an epoch for which an ended price must have been observed. A run changes a price some seconds or minutes
-after its readings; what was sold in that time counts with the late sales of earlier prices."""
+"""Share of an epoch. A run changes a price some seconds or minutes after its readings; what is sold in so short a time
+counts with the late sales of earlier prices."""
 _PLAUSIBLE: Final = 2.0
 """Largest factor between a price and the mean price of late sales."""
 _COUNTS: Final = ("views", "orders", "units", "refunded")
@@ -97,7 +97,7 @@ def gather_evidence(facts: Facts, past: PriceIntervals, last: LastReadings, *, e
     """Compare the totals with the last readings.
 
     `epoch` is its length in microseconds, `now` is in microseconds since 1970. Times of announced promotions and of
-    withdrawn prices are no evidence (`PROMOTED_SHARE`), and neither are ended prices that were observed for less than
+    withdrawn prices are no evidence (`PROMOTED_SHARE`), and neither are ended prices that were observed for at most
     `SHORTEST` epochs. The time without available units is known per product; it is divided among the prices in
     proportion to their time.
     """
@@ -157,7 +157,7 @@ def _ended(  # noqa: PLR0917 - arrays of one run
     elapsed = np.maximum(ends - begun, 0).astype(np.float64)
     unknown = same & last.is_blind[row] & (past.valid_from < last.of.seen_at[row])
     excluded = past.is_withdrawn | past.is_promoted | _is_promoted(facts.rows(row), begun, ends)
-    is_late = (elapsed < SHORTEST * epoch) & known & ~excluded
+    is_late = (elapsed <= SHORTEST * epoch) & known & ~excluded
     net = counts["units"] - counts["refunded"]
     evidence = ~(excluded | is_late | unknown) & (elapsed > 0)
     return _observed(row, past.price, counts, elapsed, elapsed * share[row], evidence), net, is_late

@@ -115,6 +115,12 @@ class PriceIntervals:
     def rows(self, chosen: Flags | Whole | slice) -> "PriceIntervals":
         return PriceIntervals(*(getattr(self, name)[chosen] for name in INTERVAL_COLUMNS))
 
+    def have_ended_after(self, moment: int) -> Flags:
+        """Which intervals ended after `moment` (microseconds since 1970); the last one of a product has not ended."""
+        ends = np.append(self.valid_from[1:], 0)[: len(self)]
+        is_last = np.append(self.product[1:] != self.product[:-1], True)[: len(self)]
+        return ~is_last & (ends > moment)
+
     @classmethod
     def of_table(cls, table: Whole) -> "PriceIntervals":
         """The intervals in a table of whole numbers with one row for each interval, in any order."""

@@ -88,7 +88,10 @@ class _MarketRuns(MemoryRuns):
         # The ledger changes its arrays in place.
         return Facts(*(facts[name][part].copy() for name in FACTS))
 
-    def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
+    def price_intervals(
+        self, first: ProductId, last: ProductId, since: datetime, *, counted_after: datetime
+    ) -> PriceIntervals:
+        del counted_after
         found = self._ledger.intervals(first, last, microseconds(since))
         return PriceIntervals(*(found[name] for name in INTERVAL_COLUMNS))
 

@@ -214,7 +214,8 @@ def _signals(tx: Transaction, filled: FilledDatabase) -> None:
     policy = PricingPolicy(tx.policies.next_ids(1)[0], filled.people[3], "keep cover", NOW)
     first, last = filled.products[LAST], filled.products[LAST + 20]
     tx.runs.facts(policy_scope(policy, [policy]), first, last, NOW)
-    tx.runs.price_intervals(first, last, NOW - 90 * 86_400 * SECOND)
+    since = NOW - 90 * 86_400 * SECOND
+    tx.runs.price_intervals(first, last, since, counted_after=since)
 
 
 DEEP = PageRequest(after=((NOW + LAST * SECOND).isoformat(), LAST))

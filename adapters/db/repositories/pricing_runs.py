@@ -27,7 +27,6 @@ from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.facts import (
     FACTS,
-    INTERVAL_COLUMNS,
     NEUTRAL_FACTS,
     Facts,
     PriceIntervals,
@@ -103,30 +102,35 @@ _PROMOTION_WINDOWS: Final = binary_arrays_statement(
         WHERE product_id BETWEEN %(first)s AND %(last)s AND status <> 'cancelled' ORDER BY product_id, starts_at
     """,
 )
-_READ_INTERVALS: Final = tuple(name for name in INTERVAL_COLUMNS if name != "is_promoted")
-_PRICE_INTERVALS: Final = binary_arrays_statement(
-    _READ_INTERVALS,
-    f"""
+_PRICES: Final = ("product", "valid_from", "price", "is_manual", "is_withdrawn")
+_TOTALS: Final = ("views", "orders", "units", "refunded")
+_PRICES_IN_WINDOW: Final = """
         SELECT products.id, history.valid_from, history.price,
                (history.cause IN ('manual', 'import', 'rollback', 'withdrawal')
                    AND history.valid_from > created_at)::integer::bigint,
-               (history.withdrawn_at IS NOT NULL)::integer::bigint, coalesce(demand_views, 0),
-               {_SOLD.format(of="price", name="orders")}, {_SOLD.format(of="price", name="units")},
-               {_SOLD.format(of="price", name="refunded_units")}
+               (history.withdrawn_at IS NOT NULL)::integer::bigint {totals}
         FROM products CROSS JOIN LATERAL (
             (SELECT valid_from, price, cause, withdrawn_at FROM price_history
              WHERE product_id = products.id AND valid_from > %(since)s ORDER BY valid_from)
             UNION ALL
             (SELECT valid_from, price, cause, withdrawn_at FROM price_history
              WHERE product_id = products.id AND valid_from <= %(since)s ORDER BY valid_from DESC LIMIT 1)
-        ) history
-        LEFT JOIN price_sales price ON price.product_id = products.id AND price.valid_from = history.valid_from
-            AND price.product_id BETWEEN %(first)s AND %(last)s
-        LEFT JOIN product_views ON product_views.product_id = products.id
-            AND product_views.product_id BETWEEN %(first)s AND %(last)s
+        ) history {more}
         WHERE products.id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s AND priced_at > created_at
         ORDER BY products.id, history.valid_from
-    """,  # noqa: S608 - no values in it
+"""
+_PRICE_WINDOW: Final = binary_arrays_statement(_PRICES, _PRICES_IN_WINDOW.format(totals="", more=""))
+# Without a range of ids for the sales: the planner would merge all sales of each product with all of its prices.
+_PRICE_INTERVALS: Final = binary_arrays_statement(
+    (*_PRICES, *_TOTALS),
+    _PRICES_IN_WINDOW.format(
+        totals=", coalesce(demand_views, 0), "
+        + ", ".join(_SOLD.format(of="sold", name=name) for name in ("orders", "units", "refunded_units")),
+        more="""
+        LEFT JOIN price_sales sold ON sold.product_id = products.id AND sold.valid_from = history.valid_from
+        LEFT JOIN product_views ON product_views.product_id = products.id
+            AND product_views.product_id BETWEEN %(first)s AND %(last)s""",
+    ),
 )
 
 # --- policy state
@@ -366,14 +370,33 @@ class PostgresRunRepository:
             found[category == id_] = hold
         return found
 
-    def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
-        read = self._columns(_PRICE_INTERVALS, {"first": first, "last": last, "since": since})
-        columns: dict[str, NDArray[Any]] = dict(zip(_READ_INTERVALS, read, strict=True))
-        columns["valid_from"] += POSTGRES_EPOCH
-        for flag in ("is_manual", "is_withdrawn"):
-            columns[flag] = columns[flag] > 0
-        windows = self._promotion_windows(first, last)
-        return PriceIntervals(**columns, is_promoted=windows.promoted(columns["product"], columns["valid_from"]))
+    def price_intervals(
+        self, first: ProductId, last: ProductId, since: datetime, *, counted_after: datetime
+    ) -> PriceIntervals:
+        given: dict[str, Any] = {"first": first, "last": last, "since": since}
+        if counted_after > since:
+            found = self._intervals(_PRICES, _PRICE_WINDOW, given)
+            if not found.have_ended_after(microseconds(counted_after)).any():
+                return found
+        return self._intervals((*_PRICES, *_TOTALS), _PRICE_INTERVALS, given)
+
+    def _intervals(self, names: Sequence[str], statement: str, given: dict[str, Any]) -> PriceIntervals:
+        columns = dict(zip(names, self._columns(statement, given), strict=True))
+        product, valid_from = columns["product"], columns["valid_from"] + POSTGRES_EPOCH
+        nothing = np.zeros(len(product), dtype=np.int64)
+        views, orders, units, refunded = (columns.get(name, nothing) for name in _TOTALS)
+        return PriceIntervals(
+            product=product,
+            valid_from=valid_from,
+            price=columns["price"],
+            is_manual=columns["is_manual"] > 0,
+            is_withdrawn=columns["is_withdrawn"] > 0,
+            is_promoted=self._promotion_windows(given["first"], given["last"]).promoted(product, valid_from),
+            views=views,
+            orders=orders,
+            units=units,
+            refunded=refunded,
+        )
 
     def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
         return [decode_int64_array(column) for column in self._sql.fetch_binary(statement, parameters) or ()]

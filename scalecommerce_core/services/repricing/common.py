@@ -12,6 +12,7 @@ from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound,
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
 from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
+from scalecommerce_core.pricing.evidence import SHORTEST
 from scalecommerce_core.pricing.facts import PriceIntervals, microseconds
 from scalecommerce_core.pricing.interface import PricingStrategy, registered_strategies
 from scalecommerce_core.pricing.observation import HISTORY_DAYS, RangeResult, decide_range, price_window_days
@@ -186,37 +187,38 @@ def decide(
         policy_state=state,
         category_parameters=tx.runs.category_parameters(policy_id),
         facts=facts,
-        past=_price_intervals(tx, context.policy, facts.product, state.product, now),
+        past=_price_intervals(tx, context.policy, facts.product, state, now),
         epoch=epoch,
         now=microseconds(now),
     )
 
 
 def _price_intervals(
-    tx: Transaction, policy: PricingPolicy, products: Whole, known: Whole, now: datetime
+    tx: Transaction, policy: PricingPolicy, products: Whole, state: PolicyState, now: datetime
 ) -> PriceIntervals:
-    """The price intervals of these products within the window of the policy, or within `HISTORY_DAYS` for those that
-    are not `known`.
+    """The price intervals of these products within the window of the policy.
+
+    Totals are read only if a price ended, not by a run, since the last readings. Products that begin, or may begin
+    anew because a price was withdrawn, have the intervals of `HISTORY_DAYS`.
     """
     since = now - timedelta(days=price_window_days(policy))
-    begin = min(since, now - timedelta(days=HISTORY_DAYS))
-    is_new = ~np.isin(products, known)
+    begins = ~np.isin(products, state.product)
     found: list[PriceIntervals] = []
-    if not is_new.all():
-        past = tx.runs.price_intervals(_first(products), _last(products), since)
-        found.append(past.rows(~np.isin(past.product, products[is_new])))
-    if is_new.any():
-        past = tx.runs.price_intervals(_first(products[is_new]), _last(products[is_new]), begin)
-        found.append(past.rows(np.isin(past.product, products[is_new])))
+    if not begins.all():
+        seen_at = _EPOCH + int(state.for_products(products).seen_at.min()) * TICK
+        bounds = _bounds(products)
+        past = tx.runs.price_intervals(*bounds, since, counted_after=seen_at + SHORTEST * policy.epoch)
+        begins |= np.isin(products, past.product[past.is_withdrawn])
+        found.append(past.rows(~np.isin(past.product, products[begins])) if begins.any() else past)
+    if begins.any():
+        begin = min(since, now - timedelta(days=HISTORY_DAYS))
+        past = tx.runs.price_intervals(*_bounds(products[begins]), begin, counted_after=begin)
+        found.append(past.rows(np.isin(past.product, products[begins])))
     return PriceIntervals.concatenate(found)
 
 
-def _first(products: Whole) -> ProductId:
-    return ProductId(int(products[0]))
-
-
-def _last(products: Whole) -> ProductId:
-    return ProductId(int(products[-1]))
+def _bounds(products: Whole) -> tuple[ProductId, ProductId]:
+    return ProductId(int(products[0])), ProductId(int(products[-1]))
 
 
 def finish_epoch(tx: Transaction, run: Run) -> None:

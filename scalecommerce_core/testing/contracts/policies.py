@@ -129,8 +129,8 @@ class PoliciesContract:
         policy = _policy(store, seller)
         with store.begin() as tx:
             seen = tx.runs.facts(policy_scope(policy, [policy]), product, product, NOW)
-            past = tx.runs.price_intervals(product, product, NOW - 55 * DAY)
-            none = tx.runs.price_intervals(product, product, NOW - DAY)
+            past = tx.runs.price_intervals(product, product, NOW - 55 * DAY, counted_after=NOW)
+            none = tx.runs.price_intervals(product, product, NOW - DAY, counted_after=NOW)
         assert [int(getattr(seen, name)[0]) for name in ("price", "cost", "min_price", "max_price")] == [
             10_00, 5_00, 6_00, -1,
         ]  # fmt: skip
@@ -163,7 +163,7 @@ class PoliciesContract:
             tx.products.lock([product])
             withdrawal = PriceWithdrawal(NOW - 2 * DAY, seller, "typing error")
             tx.products.withdraw_prices({(product, NOW - 3 * DAY): withdrawal})
-            past = tx.runs.price_intervals(product, product, NOW - 55 * DAY)
+            past = tx.runs.price_intervals(product, product, NOW - 55 * DAY, counted_after=NOW)
         assert past.price.tolist() == [9_00, 1, 9_00]
         assert past.is_withdrawn.tolist() == [False, True, False]
 

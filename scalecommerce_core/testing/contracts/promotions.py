@@ -205,7 +205,7 @@ def _observe(
     with store.begin() as tx:
         policy = PricingPolicy.from_document({"name": "P"}, id=PolicyId(1), seller_id=seller, created_at=NOW)
         facts = tx.runs.facts(policy_scope(policy, [policy]), *products, now)
-        return facts, tx.runs.price_intervals(*products, NOW - 60 * DAY)
+        return facts, tx.runs.price_intervals(*products, NOW - 60 * DAY, counted_after=NOW)
 
 
 class PromotionListsContract:

@@ -67,7 +67,7 @@ class SellerWithRuns:
                 policy_state=PolicyState.empty(strategy.columns),
                 category_parameters={},
                 facts=tx.runs.facts(policy_scope(self.policy, [self.policy]), part.first, part.last, NOW),
-                past=tx.runs.price_intervals(part.first, part.last, NOW - DAY),
+                past=tx.runs.price_intervals(part.first, part.last, NOW - DAY, counted_after=NOW),
                 epoch=0,
                 now=int(NOW.timestamp()) * 1_000_000,
             )

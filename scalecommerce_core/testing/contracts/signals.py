@@ -75,7 +75,7 @@ class ObservedProduct:
         with self.store.begin() as tx:
             return (
                 tx.runs.facts(policy_scope(self.policy, [self.policy]), self.product, self.product, now),
-                tx.runs.price_intervals(self.product, self.product, LISTED - DAY),
+                tx.runs.price_intervals(self.product, self.product, LISTED - DAY, counted_after=LISTED - DAY),
             )
 
     def run(self, now: datetime) -> RangeResult:

@@ -198,7 +198,10 @@ class MemoryRuns:
         )
         return PromotionWindows(*np.array(rows, dtype=np.int64).reshape(len(rows), 3).T.copy())
 
-    def price_intervals(self, first: ProductId, last: ProductId, since: datetime) -> PriceIntervals:
+    def price_intervals(
+        self, first: ProductId, last: ProductId, since: datetime, *, counted_after: datetime
+    ) -> PriceIntervals:
+        del counted_after
         rows = []
         for product in self._tables.products.all():
             if first <= product.id <= last and product.priced_at > max(since, product.created_at):
