@@ -15,7 +15,8 @@ _POINTS = 150
 
 
 def draw(outcomes: Sequence[StrategyResult], file: Path) -> None:
-    """Write a plot to `file`: one row per market variant, with cumulative profit and the prices of a few products."""
+    """Write a plot of the first seed to `file`: one row per market variant, with cumulative profit and some prices."""
+    outcomes = [outcome for outcome in outcomes if outcome.seed == outcomes[0].seed]
     places = list(dict.fromkeys((outcome.market, outcome.place) for outcome in outcomes))
     figure = Figure(figsize=(12, 3.5 * len(places)), layout="constrained")
     grid = figure.subplots(len(places), 2, squeeze=False)

@@ -70,6 +70,7 @@ class FailedStrategy:
     place: str
     policy: str
     problem: str
+    seed: int = 1
 
 
 @frozen
@@ -122,7 +123,7 @@ class Experiment:
                     try:
                         track = run(policy, market, checkpoints=place.checkpoints, progress=report)
                     except RunFailed as error:
-                        yield FailedStrategy(self.name, place.label, error.policy, str(error))
+                        yield FailedStrategy(self.name, place.label, error.policy, str(error), seed)
                         continue
                     yield StrategyResult(self.name, place.label, track, seed)
                     if track.interrupted:

@@ -24,7 +24,7 @@ from scalecommerce_core.simulation.forged_signals import (
     NO_ATTACK,
     ForgedMarket,
 )
-from scalecommerce_core.simulation.limited_stock import LimitedStock
+from scalecommerce_core.simulation.limited_stock import WEEKS, LimitedStock
 from scalecommerce_core.simulation.linear_market import LinearMarket
 from scalecommerce_core.simulation.logit_market import LogitMarket
 from scalecommerce_core.simulation.market import SimulatedMarket
@@ -37,6 +37,9 @@ from scalecommerce_core.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, P
 
 _LONG_WEEKS: Final = 208
 _YEAR: Final = 52
+_SHORTEST_SEASON: Final = 16
+_LIMITED: Final = 94.0
+"""Target of `inventory` for limited stock."""
 _KEPT: Final = 97.0
 """Percentage of the profit that a strategy must keep under each attack with forged signals."""
 
@@ -175,6 +178,9 @@ def _compare_with_static(results: Sequence[StrategyResult], least: Mapping[str, 
             figures.append(Figure(market, name, place, track.share(), bar=bar))
         mean = float(np.mean([track.share() for track in tracks.values()]))
         figures.append(Figure(market, name, f"mean of {len(tracks)}", mean, bar=least.get(name)))
+        above = [track.share() - static[place] for place, track in tracks.items() if place in static]
+        if name in least and above:
+            figures.append(Figure(market, name, "the lowest cell, above fixed prices", min(above), bar=0.0))
         if name == ElasticityLearning.name and all(track.epochs >= _LONG_WEEKS for track in tracks.values()):
             fall = max(_decay(track) for track in tracks.values())
             figures.append(Figure(market, name, f"week {_LONG_WEEKS} less the best year", 0.0 - fall, bar=-1.0))
@@ -188,19 +194,32 @@ def _decay(track: Track) -> float:
 
 
 def _limited_places(size: Size) -> Sequence[MarketVariant]:
-    made = lambda: LimitedStock(seed=size.seed, products=size.worlds or 2_000, epochs=size.epochs or 26)  # noqa: E731 - short
-    return [MarketVariant("one season", made)]
+    epochs = size.epochs or WEEKS
+
+    def variant(label: str, shortest: int) -> MarketVariant:
+        def made() -> SimulatedMarket:
+            return LimitedStock(
+                seed=size.seed, products=size.worlds or 2_000, epochs=epochs, shortest=min(shortest, epochs)
+            )
+
+        return MarketVariant(label, made)
+
+    return [variant("one season", epochs), variant("seasons of their own", _SHORTEST_SEASON)]
 
 
 def _limited_figures(results: Sequence[StrategyResult]) -> list[Figure]:
-    static = next((result.track.share() for result in results if result.track.policy == STATIC), None)
-    return [
-        Figure(
-            "limited-stock", result.track.policy, result.place, result.track.share(),
-            bar=static if result.track.policy == Inventory.name else None,
-        )
-        for result in results
-    ]  # fmt: skip
+    static = {result.place: result.track.share() for result in results if result.track.policy == STATIC}
+    figures = []
+    for result in results:
+        name, place, share = result.track.policy, result.place, result.track.share()
+        judged = name == Inventory.name
+        figures.append(Figure("limited-stock", name, place, share, bar=_LIMITED if judged else None))
+        if name != STATIC and place in static:
+            above = share - static[place]
+            figures.append(
+                Figure("limited-stock", name, f"{place}, above fixed prices", above, bar=0.0 if judged else None)
+            )
+    return figures
 
 
 def _price_list_places(size: Size) -> Sequence[MarketVariant]:
@@ -306,7 +325,8 @@ EXPERIMENTS: Final = {
             (None, HillClimb(), ElasticityLearning(), Inventory()),
             _limited_figures,
             worlds=2_000,
-            epochs=26,
+            epochs=WEEKS,
+            seeds=8,
         ),
         Experiment(
             "price-list-stock",

@@ -52,7 +52,9 @@ def _experiment(
     shares: _Targets | None = None,
     uplifts: _Targets | None = None,
 ) -> Experiment:
-    """`shares` and `uplifts` are targets in percent and in percentage points above fixed prices."""
+    """`shares` and `uplifts` are targets in percent and in percentage points above fixed prices; the latter are 0 where
+    none is given: `elasticity_learning` must not earn less than fixed prices.
+    """
 
     def places(size: Size) -> Sequence[MarketVariant]:
         return [MarketVariant(label, partial(_market, size, *parts)) for label, parts in variants.items()]
@@ -76,7 +78,7 @@ def compare_with_static(results: Sequence[StrategyResult], shares: _Targets, upl
         figures.append(Figure(result.market, name, place, share, bar=shares.get(place) if judged else None))
         if name != STATIC and place in static:
             above = share - static[place].share(0, result.track.epochs)
-            bar = uplifts.get(place) if judged else None
+            bar = uplifts.get(place, 0.0) if judged else None
             figures.append(Figure(result.market, name, f"{place}, {_ABOVE}", above, bar=bar))
     return figures
 

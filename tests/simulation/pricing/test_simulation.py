@@ -203,10 +203,8 @@ def test_without_the_filter_forged_views_cost_more(monkeypatch: pytest.MonkeyPat
 
 # --- programs
 
-WITHOUT_TARGETS = {
-    "linear", "price-list-stock", "logit", "unknown-costs", "zipf-traffic", "returns", "bots", "bulk-orders", "shocks",
-}  # fmt: skip
-"""At these sizes or at all."""
+WITHOUT_TARGETS = {"linear", "price-list-stock", "logit"}
+"""At these sizes."""
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
