@@ -4,7 +4,7 @@ They act in the order of `Guardrail`, and each one that acts is named in the dec
 7 days and scale with the epoch's length, so that they also protect a demonstration with epochs of seconds.
 """
 
-from enum import IntFlag
+from enum import IntFlag, unique
 from typing import Final
 
 import numpy as np
@@ -21,10 +21,11 @@ _PARTS: Final = 10_000
 """Shares are converted to whole hundredths of a percent."""
 
 
+@unique
 class Guardrail(IntFlag):
     """Flags, in the order in which the guardrails act. Their values never change: stored decisions contain them."""
 
-    HOLD_OUT = 1 << 15
+    HOLD_OUT = 1 << 16
     """An experiment keeps the product at the seller's own price, or returns it there: see `decisions.decide`."""
     FEW_VIEWS = 1 << 0
     SHORT_HISTORY = 1 << 1

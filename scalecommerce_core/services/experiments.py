@@ -125,7 +125,9 @@ class Experiments:
                     share=experiment.share,
                     seed=experiment.seed,
                 )
-            tx.experiments.add_products(experiment.id, products, held)
+            for first in range(0, len(products), CHUNK):
+                part = slice(first, first + CHUNK)
+                tx.experiments.add_products(experiment.id, products[part], held[part])
             running[policy.id] = experiment
             return experiment
 

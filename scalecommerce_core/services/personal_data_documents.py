@@ -13,6 +13,7 @@ from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.promotion import Promotion
 from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import Transaction
+from scalecommerce_core.pricing.experiments.experiment import PricingExperiment
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import EndpointView, OrderView, ProductView, SaleView
 
@@ -91,6 +92,13 @@ def product_document(product: ProductView) -> Mapping[str, Any]:
 
 def policy_document(policy: PricingPolicy) -> Mapping[str, Any]:
     return asdict(policy, filter=lambda attribute, _: attribute.name not in {"seller_id", "version"})
+
+
+def experiment_document(experiment: PricingExperiment) -> Mapping[str, Any]:
+    result = None if experiment.result is None else experiment.result.document()
+    return asdict(experiment, filter=lambda attribute, _: attribute.name not in {"seller_id", "result"}) | {
+        "result": result
+    }
 
 
 def promotion_document(promotion: Promotion) -> Mapping[str, Any]:

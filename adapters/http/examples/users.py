@@ -70,6 +70,8 @@ _EXPORT: Final = PersonalDataSchema(
     sales=[],
     products=[],
     pricing_policies=[],
+    pricing_experiments=[],
+    promotions=[],
     api_keys=[],
     webhooks=[],
 )

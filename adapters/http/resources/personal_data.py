@@ -40,6 +40,8 @@ class PersonalDataSchema(msgspec.Struct):
     sales: list[dict[str, Any]]
     products: list[dict[str, Any]]
     pricing_policies: list[dict[str, Any]]
+    pricing_experiments: list[dict[str, Any]]
+    promotions: list[dict[str, Any]]
     api_keys: list[dict[str, Any]]
     webhooks: list[dict[str, Any]]
 

@@ -25,6 +25,7 @@ from scalecommerce_core.ports import SecurityEventKind
 from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.queries import AccountDetails, PageRequest
 from scalecommerce_core.services.account_administration import OPERATOR, Actor
+from scalecommerce_core.services.experiments import StartExperiment
 from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.services.personal_data import SHOWN_ORDERS, OrdersOpen
 from scalecommerce_core.services.pricing import CreatePolicy
@@ -56,7 +57,9 @@ class Trader(MarketActions):
         self.offered = self.list(self.trader, name="Tea pot")
         self.bought = self.buy(self.trader, line(self.list(self.other, name="Cup"), 2))
         self.sold = self.buy(self.other, line(self.offered, 3))
-        unwrap_single(self.market.pricing.create([CreatePolicy(self.trader.id, {"name": "Mine"})]))
+        policy = unwrap_single(self.market.pricing.create([CreatePolicy(self.trader.id, {"name": "Mine"})]))
+        plan = {"kind": "switchback", "weeks": 52}
+        unwrap_single(self.market.experiments.start([StartExperiment(policy.id, self.trader.id, plan)]))
         unwrap_single(self.market.webhooks.create([CreateEndpoint(self.trader.id, "https://example.com/hook")]))
         identity = self.market.sessions.identify(self.market.accounts.log_in(self.trader.email, PASSWORD).access)
         self.api_key = self.market.api_keys.create(identity, "Till", [Scope.ORDERS_READ]).secret
@@ -108,6 +111,8 @@ def test_an_export_contains_everything_about_the_account(trader: Trader) -> None
     assert [(s["order"], s["price"], s["quantity"]) for s in document["sales"]] == [(trader.sold.id, "10.00", 3)]
     assert [p["name"] for p in document["products"]] == ["Tea pot"]
     assert [p["name"] for p in document["pricing_policies"]] == ["Mine"]
+    assert [(e["kind"], e["weeks"], e["result"]) for e in document["pricing_experiments"]] == [("switchback", 52, None)]
+    assert document["promotions"] == []
     assert [(key["name"], key["scopes"]) for key in document["api_keys"]] == [("Till", ["orders:read"])]
     assert [w["url"] for w in document["webhooks"]] == ["https://example.com/hook"]
     assert trader.log.kinds[-1] is SecurityEventKind.DATA_EXPORTED
