@@ -25,7 +25,8 @@ class Week:
     number: int
     seed: int
     category: Whole
-    products: int
+    visits: Floats
+    """Expected views."""
     wish: Floats = field(init=False)
     """Factor of the conversion rates."""
     in_stock: Floats = field(init=False)
@@ -46,6 +47,10 @@ class Week:
         self.wish, self.in_stock, self.judged = (np.ones(self.products) for _ in range(3))
         self.bot_views = np.zeros(self.products, dtype=np.int64)
         self._quantities = self.random(4)
+
+    @property
+    def products(self) -> int:
+        return len(self.visits)
 
     @property
     def begins(self) -> int:
@@ -167,10 +172,10 @@ class Bots(Friction):
     burst_share: float = 0.05
 
     def begin(self, week: Week, ledger: Ledger) -> None:
+        del ledger
         rng = week.random(2)
-        usual = ledger.views_ever / max(week.number, 1)
         bursts = rng.random(week.products) < self.burst_share
-        week.bot_views = week.bot_views + rng.poisson(usual * (self.constant + self.burst * bursts))
+        week.bot_views = week.bot_views + rng.poisson(week.visits * (self.constant + self.burst * bursts))
 
 
 @frozen

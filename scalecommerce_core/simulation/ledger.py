@@ -203,16 +203,13 @@ class Ledger:
         return rows
 
     def _settle(self, each: _Pending) -> None:
-        at, amount = each.interval[each.interval >= 0], each.units * each.price
         kept = each.interval >= 0
-        if each.is_refund:
-            np.add.at(self._columns["refunded"], at, each.units[kept])
-        else:
-            np.add.at(self._columns["units"], at, each.units[kept])
-            np.add.at(self._columns["orders"], at, each.orders[kept])
-        sign = -1 if each.is_refund else 1
-        np.add.at(self.net_units, each.product, sign * each.units)
-        np.add.at(self.net_amount, each.product, sign * amount.astype(self._counts))
+        counts = {"refunded": each.units} if each.is_refund else {"units": each.units, "orders": each.orders}
+        for name, count in counts.items():
+            np.add.at(self._columns[name], each.interval[kept], count[kept])
+        net = -each.units if each.is_refund else each.units
+        np.add.at(self.net_units, each.product, net)
+        np.add.at(self.net_amount, each.product, net * each.price)
 
     def _prune(self, before: int) -> None:
         """Delete intervals that ended before `before`, once they are most of the rows."""

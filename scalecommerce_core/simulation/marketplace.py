@@ -123,7 +123,7 @@ class Marketplace(SimulatedMarket):
         visits = traffic if self._moody else traffic * mood
         visits = visits * np.exp(around.normal(0, 0.25, products) - 0.25**2 / 2)
         step = around.normal(0, 0.15 * np.sqrt(1 - 0.97**2), products)
-        happens = Week(number=week, seed=self._seed, category=world.category, products=products)
+        happens = Week(number=week, seed=self._seed, category=world.category, visits=traffic)
         for friction in self._frictions:
             friction.begin(happens, ledger)
 
@@ -146,7 +146,8 @@ class Marketplace(SimulatedMarket):
         rng = random_stream(self._seed, 3, self._week)
         served = views if (happens.in_stock == 1.0).all() else happens.random(3).binomial(views, happens.in_stock)
         orders = rng.poisson(served * bought / happens.mean_quantity)
-        ledger.add_views(served + happens.bot_views, during_outage=views - served)
+        counted = served + whole(happens.bot_views * happens.in_stock)
+        ledger.add_views(counted, during_outage=views + happens.bot_views - counted)
         late = happens.random(5).binomial(orders, happens.late_share)
         for part, paid_at in ((orders - late, None), (late, happens.ends + happens.payment_delay)):
             if part.any():

@@ -40,15 +40,15 @@ class Shop:
     def __init__(self, market: SimulatedMarket, strategy: PricingStrategy | None = None) -> None:
         self.market, self.ledger = market, market.open()
         self._strategy, self._clock = strategy, SettableClock(OPENING)
-        store = MarketStore(self.ledger)
-        self._repricing = Repricing(store, self._clock, min_epoch=timedelta(0))
+        self.store = MarketStore(self.ledger)
+        self._repricing = Repricing(self.store, self._clock, min_epoch=timedelta(0))
         if strategy is not None:
             policy = MarketPolicy(
                 id=_POLICY, seller_id=AccountId(1), name="Simulated", created_at=OPENING, policy=strategy.name,
                 guardrails=market.rails, epoch=timedelta(days=market.epoch_days), stock_days=market.stock_days,
                 chosen=strategy,
             )  # fmt: skip
-            with store.begin() as tx:
+            with self.store.begin() as tx:
                 tx.policies.add([policy])
 
     def reprice(self) -> Run | None:
