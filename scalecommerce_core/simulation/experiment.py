@@ -107,18 +107,20 @@ class Experiment:
     ) -> Iterator[StrategyResult | FailedStrategy]:
         """Simulate the strategies one after the other, in the worlds of each seed, and yield their results.
 
+        `progress` receives a variant and strategy, the number of epochs that it has simulated, and their total.
         Results that were yielded before an interruption by Ctrl-C stay available to the caller.
         """
         count = size.seeds or self.seeds
-        for seed in range(size.seed, size.seed + count):
+        for index, seed in enumerate(range(size.seed, size.seed + count)):
             for place in self.variants(evolve(size, seed=seed)):
                 for policy in self.strategies if strategies is None else strategies:
                     market = place.make_market()
                     label = f"{place.label}: {STATIC if policy is None else policy.name}"
-                    label += f", seed {seed}" if count > 1 else ""
 
-                    def report(done: int, label: str = label, total: int = market.epochs) -> None:
-                        progress(label, done, total)
+                    def report(
+                        done: int, label: str = label, before: int = index * market.epochs, epochs: int = market.epochs
+                    ) -> None:
+                        progress(label, before + done, count * epochs)
 
                     try:
                         track = run(policy, market, checkpoints=place.checkpoints, progress=report)

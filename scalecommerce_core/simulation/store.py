@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from attrs import define, evolve, field, fields
+from attrs import define, field, fields
 
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
 from scalecommerce_core.pricing.arrays import Flags, Whole
@@ -45,7 +45,7 @@ class _MarketRun(Run):
     chosen: PricingPolicy | None = None
 
     def policy(self, created_at: datetime) -> PricingPolicy:
-        return super().policy(created_at) if self.chosen is None else evolve(self.chosen)
+        return super().policy(created_at) if self.chosen is None else self.chosen
 
 
 class MarketStore(MemoryStore):

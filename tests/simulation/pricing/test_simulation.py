@@ -223,7 +223,11 @@ def test_an_experiment_has_targets_only_at_its_published_size(name: str) -> None
 
 def test_figures_of_several_seeds_are_means_with_intervals() -> None:
     program, size = EXPERIMENTS["base"], Size(seed=4, worlds=20, epochs=3, seeds=3)
-    outcomes = [each for each in program.run(size, [None]) if isinstance(each, StrategyResult)]
+    told: list[tuple[str, int, int]] = []
+    outcomes = [
+        each for each in program.run(size, [None], lambda *step: told.append(step)) if isinstance(each, StrategyResult)
+    ]
+    assert told == [("base: static", done, 9) for done in range(1, 10)]
     (figure,) = program.figures(outcomes, size)
     shares = [outcome.track.share() for outcome in outcomes]
     assert [outcome.seed for outcome in outcomes] == [4, 5, 6]
