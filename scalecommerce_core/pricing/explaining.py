@@ -61,6 +61,7 @@ def explain_inputs(inputs: Inputs) -> dict[str, str]:
         "price": f"{_amount(seen, seen['price'])}, {_since(seen['since_change'])}",
         "reference": f"{_amount(seen, seen['reference'])}, the seller's starting price",
         "demand": _demand(seen),
+        "late sales": _late_sales(seen),
         "stock": _stock(seen),
         "cost": _cost(seen),
         "bounds": _bounds(seen),
@@ -99,12 +100,24 @@ def _demand(seen: Mapping[str, Any]) -> str:
     if seen["counted_views"] >= 0:
         return _unusual_demand(seen)
     views, units = seen["views"], seen["units"]
+    if not seen["weight"]:
+        return "not used: a promotion ran, or the figures of the release before the last upgrade cannot be compared"
     if not seen["days"]:
         return "no data at this price yet"
+    if seen["views_assumed"]:
+        return f"{units:,.0f} units sold in {_days(seen['days'])} on sale, compared with time: views are not counted"
     if not views and not units:
         return f"no views and no sales at this price in the last {_days(seen['days'])} on sale"
     rate = f", a conversion of {units / views:.1%}" if views else ""
     return f"{views:,.0f} views and {units:,.0f} units sold in {_days(seen['days'])} on sale{rate}"
+
+
+def _late_sales(seen: Mapping[str, Any]) -> str:
+    units = seen["late_units"]
+    if not units:
+        return ""
+    what = "paid" if units > 0 else "refunded"
+    return f"{_counted(abs(units), 'unit')} of earlier prices, {_amount(seen, seen['late_price'])} on average, {what}"
 
 
 def _unusual_demand(seen: Mapping[str, Any]) -> str:
@@ -130,7 +143,7 @@ def _stock(seen: Mapping[str, Any]) -> str:
 def _cost(seen: Mapping[str, Any]) -> str:
     cost, fee = seen["cost"], seen["fee"] / 10_000
     if cost < 0:
-        return "unknown, so the price stays near its reference price"
+        return "unknown, so the price stays near the seller's price"
     margin = (1 - fee) - cost / seen["price"]
     fees = f" and a fee of {fee:.1%}" if fee else ""
     return f"{_amount(seen, cost)}{fees}: a margin of {margin:.1%} of the price"

@@ -307,6 +307,7 @@ class _Learner:
             ever = np.where(uncounted, np.maximum(ever, assumed * signals.history_days), ever)
         return signals.with_columns(
             views=views,
+            views_assumed=uncounted,
             # Negative if more units were refunded than sold.
             units=seen.units - seen.refunded,
             refunded=seen.refunded,

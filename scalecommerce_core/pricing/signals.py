@@ -65,6 +65,8 @@ class Signals:
     which make it negative."""
     late_price: Floats = field(metadata=_column(np.float64, 0.0))
     """Their mean price; 0 if there are none."""
+    views_assumed: Flags = field(metadata=_column(np.bool_, 0))
+    """Whether views are not counted: `views` then is a constant number for each day on sale."""
     weight: Floats = field(metadata=_column(np.float64, 1.0))
     """Weight of `views` and `units` as evidence, from 0 to 1; below 1 for anomalies, which `anomalies` replaces."""
     is_held: Flags = field(metadata=_column(np.bool_, 0))

@@ -106,7 +106,7 @@ _DECISION: Final = StoredDecisionSchema(
         "reference": "90.99, the seller's starting price",
         "demand": "412 views and 9 units sold in 7 days on sale, a conversion of 2.2%",
         "stock": "38 units, enough for 29.6 days at this rate of sales",
-        "cost": "unknown, so the price stays near its reference price",
+        "cost": "unknown, so the price stays near the seller's price",
         "belief": _BELIEVED,
     },
     belief=ElasticityBeliefSchema(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),

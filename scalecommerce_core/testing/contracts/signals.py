@@ -10,14 +10,20 @@ from scalecommerce_core.domain.order import OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.ports import PendingFacts, PendingOrderFacts, Store
 from scalecommerce_core.pricing.evidence import SHORTEST
+from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.facts import Facts, PriceIntervals
 from scalecommerce_core.pricing.observation import ASSUMED_CONVERSION, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.pricing.replay import replay
+from scalecommerce_core.pricing.runs import RunStatus
+from scalecommerce_core.services.pricing import CreatePolicy, Pricing
+from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.repricing.common import RunContext, decide
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, new_order, usd
 from scalecommerce_core.testing.contracts.statistics import adjust_stock, fold, statistics
+from scalecommerce_core.testing.fakes import SettableClock
 
 OLD, NEW = 10_00, 12_00
 LISTED = NOW - 70 * DAY
@@ -163,6 +169,7 @@ class SignalsContract:
         result = observed.run(NOW - 7 * DAY)
         assert signal(result, "price", "views", "orders", "units") == (NEW, 100, 1, 1)
         assert signal(result, "late_units", "late_price") == (4, OLD)
+        assert explain_inputs(result.inputs)["late sales"] == "4 units of earlier prices, 10.00 on average, paid"
 
     def test_refunds_of_earlier_prices_do_not_reduce_the_units_of_this_price(self, store: Store) -> None:
         observed = ObservedProduct(store)
@@ -176,6 +183,7 @@ class SignalsContract:
         result = observed.run(NOW - 7 * DAY)
         assert signal(result, "price", "views", "orders", "units", "refunded") == (NEW, 600, 14, 14, 0)
         assert signal(result, "late_units", "late_price", "is_held") == (-40, OLD, False)
+        assert explain_inputs(result.inputs)["late sales"] == "40 units of earlier prices, 10.00 on average, refunded"
 
     def test_a_price_that_ended_between_two_runs_is_observed_first(self, store: Store) -> None:
         observed = ObservedProduct(store, policy="hill_climb", parameters={"memory_days": 365.0})
@@ -236,7 +244,9 @@ class SignalsContract:
         observed.sell(1, NOW - 40 * DAY, orders=14)
         first = observed.run(NOW - 35 * DAY)
         per_day = 14 / ASSUMED_CONVERSION / 35
-        assert signal(first, "units", "days") == (14, 35)
+        assert signal(first, "units", "days", "views_assumed") == (14, 35, True)
+        told = "14 units sold in 35 days on sale, compared with time: views are not counted"
+        assert explain_inputs(first.inputs)["demand"] == told
         assert signal(first, "views", "views_ever") == pytest.approx((per_day * 35, per_day * 35))
         observed.sell(1, NOW - 29 * DAY, orders=3)
         second = observed.run(NOW - 28 * DAY)
@@ -266,6 +276,30 @@ class SignalsContract:
         observed.view(10, NOW + DAY)
         following = observed.run(NOW + 7 * DAY)
         assert signal(following, "views", "units", "late_units") == (10, 0, 0)
+
+    def test_the_first_run_of_a_policy_learns_from_the_history_of_a_shop(self, store: Store) -> None:
+        stage, clock = Stage(store), SettableClock(NOW)
+        seller, buyer = stage.account(), stage.account()
+        products = [stage.product(seller, price=OLD, stock=STOCK, at=LISTED, cost=usd(4_00)) for _ in range(3)]
+        for product, dear in zip(products, (30, 18, 12), strict=True):
+            for begun, price, units in ((LISTED, OLD, 30), (NOW - 40 * DAY, NEW, dear)):
+                if price != OLD:
+                    stage.reprice(product, price, begun)
+                stage.view({product: 800}, begun + DAY)
+                for _ in range(units):
+                    stage.order(buyer, {product: 1}, OrderStatus.PAID, at=begun + 2 * DAY)
+        fold(store)
+        document = {"name": "Learn", "policy": "elasticity_learning"}
+        policy = unwrap_single(Pricing(store, clock).create([CreatePolicy(seller, document)]))
+        run = Repricing(store, clock).run(policy.id)
+        assert (run.status, run.tally.decided) == (RunStatus.DONE, 3)
+        with store.begin() as tx:
+            (block,) = tx.runs.blocks(policy.id)
+            state = tx.runs.policy_state(policy.id, block)
+        assert state is not None
+        unchanged, fewer, fewest = state.state["b"].tolist()
+        assert fewest < fewer < unchanged
+        assert (state.state["c11"] < 0.9 * 0.9**2).all()
 
     def test_a_short_time_at_an_ended_price_counts_as_late_sales(self, store: Store) -> None:
         observed = ObservedProduct(store)

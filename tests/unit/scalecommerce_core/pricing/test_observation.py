@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
+from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.facts import DAY, FACTS, NEUTRAL_FACTS, Facts, PriceIntervals
 from scalecommerce_core.pricing.observation import RangeResult, decide_range
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -126,6 +127,7 @@ def test_sales_in_a_promotion_are_no_evidence() -> None:
     counted = {name: getattr(second.signals, name).item() for name in ("views", "units", "orders", "weight", "days")}
     assert counted == dict.fromkeys(counted, 0.0)
     assert second.signals.late_units.item() == 0
+    assert explain_inputs(second.inputs)["demand"].startswith("not used: a promotion ran")
     assert {name: learned(second)[name] for name in "ab"} == {name: learned(first)[name] for name in "ab"}
     # The readings advance: what was sold in the promotion never counts.
     more = {"views": 3_000, "units": 404, "orders": 404, "net_units": 404, "net_amount": 404_000}

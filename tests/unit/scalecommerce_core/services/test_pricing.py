@@ -278,7 +278,7 @@ def test_without_cost_views_or_moves_it_says_so(shop: Shop, seller: Account, mak
     product = shop.list(seller)
     policy = make(policy="hill_climb")
     _, told = seen(shop, policy, product)
-    assert told["cost"] == "unknown, so the price stays near its reference price"
+    assert told["cost"] == "unknown, so the price stays near the seller's price"
     assert told["demand"] == "no data at this price yet"
     assert "belief" not in told
 
