@@ -38,7 +38,9 @@ class ExperimentRepository(Protocol):
         ...
 
     def measured_before(self, moment: datetime, limit: int) -> Sequence[ExperimentId]:
-        """Experiments that are not ended and that were last measured before `moment`, or never; by id."""
+        """Experiments that were not measured since their start or end, or are not ended and were last measured before
+        `moment`; by id.
+        """
         ...
 
     def add_products(self, experiment_id: ExperimentId, products: Whole, is_held_out: Flags) -> None:

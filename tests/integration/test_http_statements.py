@@ -17,6 +17,7 @@ from scalecommerce_core.domain.webhook import MAX_ENDPOINTS
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import CreateProduct
+from scalecommerce_core.services.experiments import EndExperiment, StartExperiment
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.order_lines import OrderLineRequest
 from scalecommerce_core.services.ordering import OrderRules, PlaceOrder
@@ -88,6 +89,10 @@ def _reprice(market: Market, seller: AccountId, products: Sequence[ProductId]) -
     unwrap_single(market.pricing.assign([AssignProduct(products[0], seller, first)]))
     for _ in range(ROWS):
         market.repricing.run(first, shadow=True)
+    for _ in range(ROWS):
+        plan = {"kind": "switchback", "weeks": 52}
+        started = unwrap_single(market.experiments.start([StartExperiment(last, seller, plan)]))
+        unwrap_single(market.experiments.end([EndExperiment(started.id, seller)]))
 
 
 def _person(number: int) -> SignUp:
@@ -113,7 +118,7 @@ def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(client: h
         for path, methods in described["paths"].items()
         if any(each["name"] == "page_size" for each in methods.get("get", {}).get("parameters", []))
     ]
-    assert len(paged) == 10
+    assert len(paged) == 11
     for path in paged:
         for filters in FILTERS.get(path, [""]):
             costs = {}

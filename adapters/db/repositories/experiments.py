@@ -33,8 +33,7 @@ _LOCK_OPEN: Final = _OPEN.with_for_update(key_share=True)
 _TO_MEASURE: Final = text(
     """
     SELECT id FROM pricing_experiments
-    WHERE (ended_at IS NULL OR measured_at IS NULL OR measured_at < ended_at)
-      AND (measured_at IS NULL OR measured_at < ended_at OR measured_at < :moment)
+    WHERE (ended_at IS NULL OR measured_at IS NULL) AND (measured_at IS NULL OR measured_at < :moment)
     ORDER BY id LIMIT :limit
     """
 ).bindparams(bindparam("moment", type_=Moment), bindparam("limit", type_=BigInteger))

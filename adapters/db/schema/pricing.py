@@ -228,7 +228,7 @@ Index(
 Index(
     "pricing_experiments_to_measure_idx",
     pricing_experiments.c.id,
-    postgresql_where=text("ended_at IS NULL OR measured_at IS NULL OR measured_at < ended_at"),
+    postgresql_where=text("ended_at IS NULL OR measured_at IS NULL"),
 )
 
 # The arms of products, written in bulk and therefore without foreign keys. Rows never change.

@@ -286,7 +286,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         },
         responses={201: _NEW_EXPERIMENT},
         problems=[
-            Invalid.field("weeks", "Must be at least 32, for 8 periods; or shorten them (period_epochs)."),
+            Invalid.field("weeks", "Must be at least 40, for 10 periods; or shorten them (period_epochs)."),
             ExperimentInProgress(f"Experiment 1 of policy {SEEDED_POLICY} is in progress: end it first."),
         ],
     ),

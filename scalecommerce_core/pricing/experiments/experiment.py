@@ -72,6 +72,7 @@ class PricingExperiment:
     note: str = ""
     """Why it was ended before its planned end."""
     measured_at: datetime | None = None
+    """When `result` was measured; None until then, and from the end until it is measured a last time."""
     result: ExperimentResult | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -117,10 +118,13 @@ class PricingExperiment:
         return number < self.periods and bool(self.own_periods()[number])
 
     def end(self, now: datetime, note: str = "") -> None:
-        """End the experiment, at its planned end if that has passed; without effect if it has ended."""
+        """End the experiment, at its planned end if that has passed; without effect if it has ended.
+
+        Its result has to be measured once more.
+        """
         if self.ended_at is None:
             self.note = note if now < self.planned_end else ""
-            self.ended_at = min(now, self.planned_end)
+            self.ended_at, self.measured_at = min(now, self.planned_end), None
 
     def record(self, result: ExperimentResult, now: datetime) -> None:
         """Store the result that was measured at `now`."""

@@ -14,7 +14,7 @@ from scalecommerce_core.pricing.experiments.intervals import Interval, fixed_qua
 
 LEAST_PRODUCTS: Final = 10
 """Products that each arm must have."""
-LEAST_PAIRS: Final = 4
+LEAST_PAIRS: Final = 5
 """Pairs of complete periods that a switchback must have."""
 _SHRINK: Final = 10.0
 """Weight of the expectation in the factor of a category, in products."""

@@ -54,8 +54,8 @@ class MemoryExperiments:
 
     def measured_before(self, moment: datetime, limit: int) -> Sequence[ExperimentId]:
         def is_due(experiment: PricingExperiment) -> bool:
-            measured, ended = experiment.measured_at, experiment.ended_at
-            return measured is None or (measured < moment if ended is None else measured < ended)
+            measured = experiment.measured_at
+            return measured is None or (experiment.ended_at is None and measured < moment)
 
         return sorted(each.id for each in self._tables.experiments.all() if is_due(each))[:limit]
 

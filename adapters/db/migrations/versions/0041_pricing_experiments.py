@@ -39,7 +39,7 @@ CREATE INDEX pricing_experiments_policy_id_id_idx ON pricing_experiments (policy
 -- A policy has at most one experiment that is not ended.
 CREATE UNIQUE INDEX pricing_experiments_open_idx ON pricing_experiments (policy_id) WHERE ended_at IS NULL;
 CREATE INDEX pricing_experiments_to_measure_idx ON pricing_experiments (id)
-    WHERE ended_at IS NULL OR measured_at IS NULL OR measured_at < ended_at;
+    WHERE ended_at IS NULL OR measured_at IS NULL;
 -- Written in bulk and therefore without foreign keys.
 CREATE TABLE pricing_experiment_products (
     experiment_id bigint NOT NULL,

@@ -146,10 +146,10 @@ def test_new_products_join_an_arm_at_random_and_keep_it(
 @pytest.mark.usefixtures("products")
 def test_a_switchback_changes_all_products_between_both_prices(shop: Shop, policy: PricingPolicy, start: Start) -> None:
     shop.clock.advance(days=30)
-    experiment = start(kind="switchback", weeks=16, period_epochs=2, burn_in_epochs=1)
+    experiment = start(kind="switchback", weeks=20, period_epochs=2, burn_in_epochs=1)
     own = experiment.own_periods()
-    assert (len(own), int(own.sum())) == (8, 4)
-    for epoch in range(16):
+    assert (len(own), int(own.sum())) == (10, 5)
+    for epoch in range(20):
         held = {"hold_out" in made.guardrails for made in decisions(shop, policy).values()}
         assert held == {bool(own[epoch // 2])}
         shop.clock.advance(days=7)

@@ -128,7 +128,7 @@ def test_a_switchback_compares_pairs_of_periods() -> None:
     assert found is not None
     assert found.lift == pytest.approx(0.08, abs=0.01)
     assert found.freedom == 11
-    assert estimate_switchback(profits[:9], own[:9]) is not None, "the incomplete pair is left out"
-    assert estimate_switchback(profits[:7], own[:7]) is None
+    assert estimate_switchback(profits[:11], own[:11]) is not None, "the incomplete pair is left out"
+    assert estimate_switchback(profits[:9], own[:9]) is None
     assert estimate_switchback(profits - 2_000, own) is None
     assert estimate_switchback(np.full(24, 5.0), own) is None, "no variance"
