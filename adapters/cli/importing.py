@@ -68,9 +68,10 @@ def products(
     """Create or edit a seller's products from a CSV file. The column sku identifies existing products.
 
     Columns: sku; name, category and price, required for new products; stock, brand, description, cost, min_price,
-    max_price, max_per_buyer, stock_until (the stock must last until then, such as 2030-01-31T18:00:00Z), is_active and
-    currency; id, for existing products without a sku. Blank fields are not changed. The file may be compressed with
-    gzip, with cells separated by comma, semicolon or tab. Numbers have a decimal point and no thousands separators.
+    max_price, max_per_buyer, stock_until (the stock must last until then, such as 2030-01-31T18:00:00Z),
+    competitor_price, competitor_price_at (when it was observed; default: now), is_active and currency; id, for existing
+    products without a sku. Blank fields are not changed. The file may be compressed with gzip, with cells separated by
+    comma, semicolon or tab. Numbers have a decimal point and no thousands separators.
 
     A file of `export products --seller` can be edited and imported. Fields that still have their exported value are
     not changed, even if the product's stock or price changed since. An edited stock is an error if the stock changed

@@ -11,6 +11,8 @@ Columns, in any order:
     max_per_buyer
                  most units of one buyer
     stock_until  the stock must last until then, such as 2030-01-31T18:00:00Z
+    competitor_price, competitor_price_at
+                 lowest price of a competitor, and when it was observed; by default at the time of the import
     is_active    true or false (also yes/no, 1/0)
     currency     currency of the amounts, such as USD; default: the market's currency
     id           identifies the product if sku is blank; with sku, sets the code of a product that has none
@@ -32,7 +34,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO, Any, Final
 
@@ -48,7 +50,7 @@ from scalecommerce_core.services.progress import Progress, no_progress
 
 COLUMNS: Final = (
     "sku", "name", "category", "price", "stock", "brand", "description", "cost", "min_price", "max_price",
-    "max_per_buyer", "stock_until", "is_active",
+    "max_per_buyer", "stock_until", "competitor_price", "competitor_price_at", "is_active",
     "currency",
 )  # fmt: skip
 READ_ONLY: Final = ("id", "seller", "created_at", "count_viewed")
@@ -169,11 +171,17 @@ def _product_row(product: ProductView) -> dict[str, Any]:
         "min_price": product.min_price,
         "max_price": product.max_price,
         "max_per_buyer": product.max_per_buyer,
-        "stock_until": None if product.stock_until is None else product.stock_until.astimezone(UTC),
+        "stock_until": _utc(product.stock_until),
+        "competitor_price": product.competitor_price,
+        "competitor_price_at": _utc(product.competitor_price_at),
         "is_active": product.is_active,
     }
     exported = " ".join(f"{name}:{checksum(name, value)}" for name, value in kept.items() if value not in {None, ""})
     return row | {"price_expected": row["price"], "stock_expected": row["stock"], "exported": exported}
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.astimezone(UTC)
 
 
 def _product(product: ProductView) -> dict[str, Any]:
@@ -190,6 +198,8 @@ def _product(product: ProductView) -> dict[str, Any]:
         "max_price": _decimal(product.max_price),
         "max_per_buyer": product.max_per_buyer,
         "stock_until": None if product.stock_until is None else rfc3339(product.stock_until),
+        "competitor_price": _decimal(product.competitor_price),
+        "competitor_price_at": None if product.competitor_price_at is None else rfc3339(product.competitor_price_at),
         "is_active": product.is_active,
         "currency": product.price.currency,
         "id": product.id,

@@ -263,13 +263,13 @@ class ProductImport:
     def _value(self, name: str, text: str, currency: str) -> object:
         """Parse the value of a field; raise `ValueError` with a message."""
         match name:
-            case "price" | "cost" | "min_price" | "max_price":
+            case "price" | "cost" | "min_price" | "max_price" | "competitor_price":
                 return Money(price_units(text, currency), currency)
             case "stock":
                 return parse_integer(text, least=0, most=MAX_STOCK)
             case "max_per_buyer":
                 return parse_integer(text, least=1, most=MAX_STOCK)
-            case "stock_until":
+            case "stock_until" | "competitor_price_at":
                 return parse_stock_until(text)
             case "is_active":
                 if text.lower() not in _TRUTH:

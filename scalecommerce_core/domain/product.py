@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen, setters
 
+from scalecommerce_core.domain.competitor_price import observation_errors
 from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.events import Event, PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
@@ -95,6 +96,10 @@ class Product:
     """Units that one buyer may have in open orders and in paid ones of the last `BUYER_LIMIT_DAYS`; None: no limit."""
     stock_until: datetime | None = None
     """The stock must last until then: the end of the season or the next delivery; None or past: unknown."""
+    competitor_price: Money | None = None
+    """Lowest price of a competitor for the same product; None: unknown."""
+    competitor_price_at: datetime | None = None
+    """When `competitor_price` was observed; pricing strategies ignore it after some days."""
     is_active: bool = True
     withdrawn_at: datetime | None = None
     """When the product was removed from the catalog permanently; orders keep their lines."""
@@ -122,29 +127,38 @@ class Product:
         max_price: Money | None = None,
         max_per_buyer: int | None = None,
         stock_until: datetime | None = None,
+        competitor_price: Money | None = None,
+        competitor_price_at: datetime | None = None,
         is_active: bool = True,
         cause: PriceCause = PriceCause.LISTED,
     ) -> "Product":
         """A new product with the first entry of its price history; raise `Invalid` naming the fields."""
+        if competitor_price is not None and competitor_price_at is None:
+            competitor_price_at = now
         product = cls(
             id=id, seller_id=seller_id, category_id=category_id, price=price, created_at=now, updated_at=now,
             priced_at=now, cost=cost, min_price=min_price, max_price=max_price, is_active=is_active,
-            max_per_buyer=max_per_buyer, stock_until=stock_until,
+            max_per_buyer=max_per_buyer, stock_until=stock_until, competitor_price=competitor_price,
+            competitor_price_at=competitor_price_at,
             **_normal({"name": name, "brand": brand, "description": description, "sku": sku}),
         )  # fmt: skip
-        product._check(stock_until_errors(stock_until, now))
+        observed = observation_errors(competitor_price, competitor_price_at, now)
+        product._check(stock_until_errors(stock_until, now) | observed)
         product.price_changes.append(PriceChange(id, price, now, cause))
         product.events.append(ProductListed(at=now, product_id=id, seller_id=seller_id))
         return product
 
     def edit(self, now: datetime, **changes: object) -> None:
         """Set any of category_id, name, brand, description, sku, cost, min_price, max_price, max_per_buyer,
-        stock_until, is_active and price.
+        stock_until, competitor_price, competitor_price_at, is_active and price.
 
-        A changed price writes the price history; equal values are not an edit. Raise `Invalid` naming the fields;
-        nothing is changed then.
+        A competitor's price without a time was observed now, also if it is the same as before. A changed price writes
+        the price history; equal values are not an edit. Raise `Invalid` naming the fields; nothing is changed then.
         """
         changes = _normal(changes)
+        if "competitor_price" in changes:
+            seen = None if changes["competitor_price"] is None else now
+            changes = {**changes, "competitor_price_at": changes.get("competitor_price_at", seen)}
         old, horizon = self.price, self.stock_until
         if not isinstance(changes.get("price", old), Money):
             raise Invalid.field("price", "This must be a price.")
@@ -153,8 +167,8 @@ class Product:
             if self.price.currency != old.currency:
                 raise Invalid.field("price", f"This product is priced in {old.currency}.")
             # A date that has passed since it was set stays valid.
-            same = self.stock_until == horizon
-            self._check({} if same else stock_until_errors(self.stock_until, now))
+            found = {} if self.stock_until == horizon else stock_until_errors(self.stock_until, now)
+            self._check(found | observation_errors(self.competitor_price, self.competitor_price_at, now))
 
         changed = apply_edit(self, changes, check)
         if "price" in changed:
@@ -208,7 +222,10 @@ class Product:
             "description": text_errors(self.description, at_most=DESCRIPTION_LENGTH),
             "sku": [] if self.sku is None else text_errors(self.sku, at_most=SKU_LENGTH, at_least=1),
         }
-        bounds = {"cost": self.cost, "min_price": self.min_price, "max_price": self.max_price}
+        bounds = {
+            "cost": self.cost, "min_price": self.min_price, "max_price": self.max_price,
+            "competitor_price": self.competitor_price,
+        }  # fmt: skip
         foreign = {n for n, bound in bounds.items() if bound is not None and bound.currency != self.price.currency}
         errors |= {name: [f"This product is priced in {self.price.currency}."] for name in foreign}
         low, high = self.min_price, self.max_price

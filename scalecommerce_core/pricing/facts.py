@@ -67,6 +67,8 @@ class Facts:
     """The seller's own price, if an experiment keeps the product at it, else 0."""
     competitor: Whole
     """Lowest price of a competitor; -1: unknown."""
+    competitor_at: Whole
+    """When the competitor's price was observed; -1: unknown."""
     min_hold: Whole
     """Time for which a price of the category must be kept; 0: none."""
     next_promotion: Whole
@@ -81,7 +83,8 @@ class Facts:
 
 FACTS: Final = tuple(attribute.name for attribute in fields(Facts))
 NEUTRAL_FACTS: Final = {
-    "stock_until": -1, "promoted_from": -1, "promoted_until": -1, "held_out": 0, "competitor": -1, "min_hold": 0,
+    "stock_until": -1, "promoted_from": -1, "promoted_until": -1, "held_out": 0, "competitor": -1,
+    "competitor_at": -1, "min_hold": 0,
     "next_promotion": -1,
 }  # fmt: skip
 """The values of facts about which nothing is known."""

@@ -135,6 +135,7 @@ def decide_range(
         promoted=(facts.promoted_from >= 0) & (facts.promoted_from <= now) & (now < facts.promoted_until),
         held_out=facts.held_out,
         competitor=facts.competitor,
+        competitor_days=np.where(facts.competitor_at < 0, np.inf, np.maximum(now - facts.competitor_at, 0) / DAY),
         min_hold_days=facts.min_hold / DAY,
         until_promotion=np.where(facts.next_promotion >= 0, (facts.next_promotion - now) / DAY, np.inf),
     )

@@ -97,6 +97,8 @@ class Signals:
     """The seller's own price, if an experiment keeps the product at it, else 0."""
     competitor: Whole = field(metadata=_column(np.int64, UNKNOWN))
     """Lowest price of a competitor."""
+    competitor_days: Floats = field(metadata=_column(np.float64, np.inf))
+    """Days since the competitor's price was observed; infinite if it is unknown."""
     min_hold_days: Floats = field(metadata=_column(np.float64, 0.0))
     """Days for which a price of the category must be kept."""
     until_promotion: Floats = field(metadata=_column(np.float64, np.inf))

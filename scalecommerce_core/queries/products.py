@@ -34,8 +34,8 @@ class CategoryRef:
 
 @frozen
 class ProductView:
-    """`stock` is the number of unreserved units. Only the owner may see `sku`, `cost`, `min_price`, `max_price`
-    and `stock_until`.
+    """`stock` is the number of unreserved units. Only the owner may see `sku`, `cost`, `min_price`, `max_price`,
+    `stock_until` and the price of a competitor.
     """
 
     id: ProductId
@@ -56,6 +56,8 @@ class ProductView:
     max_per_buyer: int | None
     version: int
     stock_until: datetime | None = None
+    competitor_price: Money | None = None
+    competitor_price_at: datetime | None = None
     promotion: RunningPromotion | None = None
 
 

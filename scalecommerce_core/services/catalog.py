@@ -30,12 +30,13 @@ from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
 from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNotVerified, VerifiedAccounts
 
-PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price")
+PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price", "competitor_price")
 """Fields of a product that hold amounts."""
 WITHDRAWABLE: Final = timedelta(hours=24)
 """A price can be withdrawn this long after it was in force."""
 EDITABLE: Final = frozenset(
-    {"category_id", "name", "brand", "description", "sku", "max_per_buyer", "stock_until", "is_active", *PRICE_FIELDS}
+    {"category_id", "name", "brand", "description", "sku", "max_per_buyer", "stock_until", "is_active",
+     "competitor_price_at", *PRICE_FIELDS}
 )  # fmt: skip
 """Fields of a product that `EditProduct.changes` may name."""
 
@@ -57,6 +58,8 @@ class CreateProduct:
     max_price: Money | None = None
     max_per_buyer: int | None = None
     stock_until: datetime | None = None
+    competitor_price: Money | None = None
+    competitor_price_at: datetime | None = None
     is_active: bool = True
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
@@ -231,6 +234,8 @@ class Catalog:
                     max_price=command.max_price,
                     max_per_buyer=command.max_per_buyer,
                     stock_until=command.stock_until,
+                    competitor_price=command.competitor_price,
+                    competitor_price_at=command.competitor_price_at,
                     is_active=command.is_active,
                 )
             except Invalid as invalid:

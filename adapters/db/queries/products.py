@@ -83,6 +83,8 @@ _VIEW: Final = (
     products.c.version,
     products.c.max_per_buyer,
     products.c.stock_until,
+    products.c.competitor_price,
+    products.c.competitor_price_at,
     *_PROMOTION,
 )
 _SHOWN: Final = (
@@ -188,7 +190,7 @@ def _view(row: Sequence[Any]) -> ProductView:
     (
         id_, name, brand, price, currency, description, category_id, category, seller_id, first_name, last_name, email,
         display_name, available, is_active, created_at, views, sku, cost, min_price, max_price, version,
-        max_per_buyer, stock_until, *promotion,
+        max_per_buyer, stock_until, competitor_price, competitor_price_at, *promotion,
     ) = row  # fmt: skip
     return ProductView(
         id=id_,
@@ -211,6 +213,8 @@ def _view(row: Sequence[Any]) -> ProductView:
         version=version,
         max_per_buyer=max_per_buyer,
         stock_until=stock_until,
+        competitor_price=None if competitor_price is None else Money(competitor_price, currency),
+        competitor_price_at=competitor_price_at,
         promotion=_promotion(promotion, currency),
     )
 

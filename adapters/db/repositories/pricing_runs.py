@@ -71,7 +71,9 @@ _NET: Final = """
         - CASE WHEN past_views > 0 THEN 0 ELSE {of}.past_{sold} - {of}.past_{returned} END, 0)::bigint
 """
 _IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_IN_SCOPE.format(more='')}")
-_READ_FACTS: Final = tuple(name for name in FACTS if name not in NEUTRAL_FACTS or name == "stock_until")
+_PRODUCT_COLUMNS: Final = ("stock_until", "competitor", "competitor_at")
+"""Facts of single products that may be unknown."""
+_READ_FACTS: Final = tuple(name for name in FACTS if name not in NEUTRAL_FACTS or name in _PRODUCT_COLUMNS)
 # Missing bounds are -1, so that every value has 8 bytes.
 _FACTS: Final = binary_arrays_statement(
     _READ_FACTS,
@@ -86,7 +88,8 @@ _FACTS: Final = binary_arrays_statement(
                {_NET.format(of="product_sales", sold="revenue", returned="refunded_amount")},
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
-               {minor_per_unit("products.currency")}
+               {minor_per_unit("products.currency")}, coalesce(competitor_price, -1),
+               coalesce((extract(epoch FROM competitor_price_at) * 1000000)::bigint, -1)
         {_IN_SCOPE.format(more=_JOIN_COUNTERS)}
     """,  # noqa: S608 - no values in it
 )

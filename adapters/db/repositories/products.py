@@ -62,7 +62,7 @@ def category_of(row: Sequence[Any]) -> Category:
 
 _DETAILS: Final = (
     "category_id", "name", "brand", "description", "sku", "cost", "min_price", "max_price",
-    "max_per_buyer", "stock_until", "is_active",
+    "max_per_buyer", "stock_until", "competitor_price", "competitor_price_at", "is_active",
     "updated_at", "withdrawn_at", "version",
 )  # fmt: skip
 _PRICE: Final = ("price", "currency", "priced_at")
@@ -250,6 +250,8 @@ def _details(product: Product) -> Row:
         _minor(product.max_price),
         product.max_per_buyer,
         product.stock_until,
+        _minor(product.competitor_price),
+        product.competitor_price_at,
         product.is_active,
         product.updated_at,
         product.withdrawn_at,
@@ -264,7 +266,8 @@ def _minor(money: Money | None) -> int | None:
 def _product(row: Sequence[Any]) -> Product:
     (
         id_, seller_id, created_at, price, currency, priced_at, category_id, name, brand, description, sku, cost,
-        min_price, max_price, max_per_buyer, stock_until, is_active, updated_at, withdrawn_at, version,
+        min_price, max_price, max_per_buyer, stock_until, competitor_price, competitor_price_at, is_active,
+        updated_at, withdrawn_at, version,
     ) = row  # fmt: skip
     return Product(
         id=ProductId(id_),
@@ -283,6 +286,8 @@ def _product(row: Sequence[Any]) -> Product:
         max_price=None if max_price is None else Money(max_price, currency),
         max_per_buyer=max_per_buyer,
         stock_until=stock_until,
+        competitor_price=None if competitor_price is None else Money(competitor_price, currency),
+        competitor_price_at=competitor_price_at,
         is_active=is_active,
         withdrawn_at=withdrawn_at,
         version=version,

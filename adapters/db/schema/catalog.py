@@ -60,6 +60,8 @@ products: Final = Table(
     Column("max_price", BigInteger),
     Column("max_per_buyer", Integer),
     Column("stock_until", Moment),
+    Column("competitor_price", BigInteger),
+    Column("competitor_price_at", Moment),
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),

@@ -68,6 +68,8 @@ _OWN_TOASTER: Final = replace(
     min_price="183.99",
     max_price="487.48",
     stock_until=None,
+    competitor_price=None,
+    competitor_price_at=None,
 )
 _TEAPOT: Final = {
     "name": "Blue teapot",
@@ -80,6 +82,8 @@ _TEAPOT: Final = {
     "min_price": "14.90",
     "max_price": "24.90",
     "stock_until": "2030-01-31T18:00:00Z",
+    "competitor_price": "18.90",
+    "competitor_price_at": "2026-01-31T18:00:00Z",
 }
 _ID: Final = {"id": PRODUCT}
 
@@ -120,6 +124,8 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 min_price="14.90",
                 max_price="24.90",
                 stock_until=datetime(2030, 1, 31, 18, tzinfo=UTC),
+                competitor_price="18.90",
+                competitor_price_at=datetime(2026, 1, 31, 18, tzinfo=UTC),
             )
         },
     ),

@@ -71,6 +71,22 @@ StockUntil = Annotated[
         examples=["2030-01-31T18:00:00Z"],
     ),
 ]
+ObservedAt = Annotated[
+    datetime,
+    msgspec.Meta(
+        tz=True,
+        description="When `competitor_price` was observed; by default the time of the request.",
+        examples=["2026-01-31T18:00:00Z"],
+    ),
+]
+CompetitorPrice = Annotated[
+    Price,
+    msgspec.Meta(
+        description="The lowest price of a competitor for the same product. The pricing strategy `competitor` considers"
+        " it until it is some days old. Null: unknown.",
+        examples=["24.90"],
+    ),
+]
 Category = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[5])]
 
 
@@ -87,6 +103,8 @@ class NewProduct(msgspec.Struct, omit_defaults=True):
     max_price: Price | None = None
     max_per_buyer: UnitsPerBuyer | None = None
     stock_until: StockUntil | None = None
+    competitor_price: CompetitorPrice | None = None
+    competitor_price_at: ObservedAt | None = None
     is_active: bool = True
 
 
@@ -102,6 +120,8 @@ class OptionalFields(msgspec.Struct, kw_only=True):
     max_price: Price | UnsetType | None = UNSET
     max_per_buyer: UnitsPerBuyer | UnsetType | None = UNSET
     stock_until: StockUntil | UnsetType | None = UNSET
+    competitor_price: CompetitorPrice | UnsetType | None = UNSET
+    competitor_price_at: ObservedAt | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
 
 
@@ -125,7 +145,7 @@ class PriceWithdrawalBody(msgspec.Struct, omit_defaults=True):
     ] = None
 
 
-AMOUNTS: Final = ("price", "cost", "min_price", "max_price")
+AMOUNTS: Final = ("price", "cost", "min_price", "max_price", "competitor_price")
 EDIT_ERRORS: Final = (Forbidden, (412, StockMoved.code))
 
 
@@ -192,6 +212,8 @@ class ProductResource:
             max_price=amounts["max_price"],
             max_per_buyer=body.max_per_buyer,
             stock_until=body.stock_until,
+            competitor_price=amounts["competitor_price"],
+            competitor_price_at=body.competitor_price_at,
             is_active=body.is_active,
             idempotency=await build_idempotency_key(call, render),
         )

@@ -46,8 +46,8 @@ class SellerSchema(msgspec.Struct):
 class ProductSchema(msgspec.Struct):
     """`stock` is the available stock; `max_per_buyer` limits the units of one buyer, null: no limit.
 
-    Only the seller and staff receive `sku`, `cost`, `min_price`, `max_price` and `stock_until`, the time until which
-    the stock must last.
+    Only the seller and staff receive `sku`, `cost`, `min_price`, `max_price`, `stock_until` (the stock must last until
+    then) and `competitor_price` (the lowest one known, observed at `competitor_price_at`).
     """
 
     id: int
@@ -68,6 +68,8 @@ class ProductSchema(msgspec.Struct):
     min_price: str | UnsetType | None = UNSET
     max_price: str | UnsetType | None = UNSET
     stock_until: datetime | UnsetType | None = UNSET
+    competitor_price: str | UnsetType | None = UNSET
+    competitor_price_at: datetime | UnsetType | None = UNSET
 
 
 class PriceIntervalSchema(msgspec.Struct):
@@ -172,6 +174,8 @@ def to_product_schema(
         product.min_price = _money_text(view.min_price)
         product.max_price = _money_text(view.max_price)
         product.stock_until = view.stock_until
+        product.competitor_price = _money_text(view.competitor_price)
+        product.competitor_price_at = view.competitor_price_at
     return product
 
 
@@ -216,6 +220,8 @@ def to_created_product_schema(
         min_price=_money_text(product.min_price),
         max_price=_money_text(product.max_price),
         stock_until=product.stock_until,
+        competitor_price=_money_text(product.competitor_price),
+        competitor_price_at=product.competitor_price_at,
     )
 
 

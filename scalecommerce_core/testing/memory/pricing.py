@@ -176,6 +176,8 @@ class MemoryRuns:
                 "created_at": _micros(product.created_at),
                 **{name: -1 if amount is None else amount.minor for name, amount in amounts.items()},
                 "stock_until": -1 if product.stock_until is None else _micros(product.stock_until),
+                "competitor": -1 if product.competitor_price is None else product.competitor_price.minor,
+                "competitor_at": -1 if product.competitor_price_at is None else _micros(product.competitor_price_at),
                 "stock": 0 if stock is None else stock.available,
                 "views_ever": self._tables.views.get(product_id) or 0,
                 **self._interval(product_id, product.priced_at),

@@ -430,6 +430,8 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperim
             version=product.version,
             max_per_buyer=product.max_per_buyer,
             stock_until=product.stock_until,
+            competitor_price=product.competitor_price,
+            competitor_price_at=product.competitor_price_at,
             promotion=running_promotion(self._tables, product.id),
         )
 

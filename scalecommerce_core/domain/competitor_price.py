@@ -1,0 +1,22 @@
+"""The lowest price of a competitor for a product, and when it was observed."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from scalecommerce_core.domain.money import Money
+
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""Observations may be this far in the future: clocks of observers differ from the engine's."""
+
+
+def observation_errors(price: Money | None, observed_at: datetime | None, now: datetime) -> dict[str, list[str]]:
+    """Errors of a new observation, by field: its time has a UTC offset, is not in the future, and needs a price."""
+    if observed_at is None:
+        return {}
+    if observed_at.tzinfo is None:
+        return {"competitor_price_at": ["Must be a date-time with a UTC offset, such as 2030-01-31T18:00:00Z."]}
+    if price is None:
+        return {"competitor_price_at": ["Set competitor_price too: this is when that price was observed."]}
+    if observed_at > now + CLOCK_TOLERANCE:
+        return {"competitor_price_at": ["Must not be in the future."]}
+    return {}
