@@ -57,6 +57,8 @@ class CatalogContract:
                 max_price=usd(20_00),
                 max_per_buyer=4,
                 stock_until=NOW + DAY,
+                competitor_price=usd(9_00),
+                competitor_price_at=NOW - DAY,
                 is_active=False,
             )
             tx.products.add([product])
@@ -87,6 +89,8 @@ class CatalogContract:
                 max_price=usd(3),
                 max_per_buyer=None,
                 stock_until=NOW + 3 * DAY,
+                competitor_price=usd(4),
+                competitor_price_at=NOW,
                 is_active=False,
                 price=usd(2),
             )

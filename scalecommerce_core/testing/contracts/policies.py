@@ -9,6 +9,7 @@ from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.ports import Store
 from scalecommerce_core.pricing.facts import DAY as DAY_MICROSECONDS
+from scalecommerce_core.pricing.facts import microseconds
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.pricing.policy_state import STATE_FACTS, PolicyState
@@ -141,6 +142,17 @@ class PoliciesContract:
         assert past.valid_from.tolist() == [int(seen.created_at[0]), int(seen.priced_at[0])]
         assert past.is_withdrawn.tolist() == [False, False]
         assert len(none.product) == 0
+
+    def test_facts_have_the_price_of_a_competitor_and_its_time(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        policy = _policy(store, seller)
+        usual = stage.product(seller)
+        rivalled = stage.product(seller, competitor_price=usd(7_50), competitor_price_at=NOW - DAY)
+        with store.begin() as tx:
+            seen = tx.runs.facts(policy_scope(policy, [policy]), usual, rivalled, NOW)
+        assert seen.competitor.tolist() == [-1, 7_50]
+        assert seen.competitor_at.tolist() == [-1, microseconds(NOW - DAY)]
 
     def test_facts_have_the_minimum_hold_of_the_category(self, store: Store) -> None:
         stage = Stage(store)

@@ -52,6 +52,8 @@ class SearchContract:
             max_price=usd(8_00),
             max_per_buyer=3,
             stock_until=NOW + 10 * DAY,
+            competitor_price=usd(5_50),
+            competitor_price_at=NOW - DAY,
         )
         stage.order(stage.account(), {product: 3}, OrderStatus.PENDING)
         stage.view({product: 2, ProductId(product + 1000): 5})
@@ -75,6 +77,8 @@ class SearchContract:
             max_price=usd(8_00),
             max_per_buyer=3,
             stock_until=NOW + 10 * DAY,
+            competitor_price=usd(5_50),
+            competitor_price_at=NOW - DAY,
             version=1,
         )
         assert queries.products([product]) == {product: view}

@@ -14,6 +14,7 @@ from tests.unit.support.http_marketplace import PASSWORD, marketplace
 _PRODUCT: Final = {
     "name": "Tea pot", "category_id": 1, "price": "10.00", "stock": 5, "brand": "Leaf", "description": "For tea.",
     "cost": 4, "min_price": "8.00", "max_price": 12.5, "stock_until": "2030-01-31T18:00:00Z", "is_active": True,
+    "competitor_price": "9.50", "competitor_price_at": "2026-01-01T00:00:00Z",
 }  # fmt: skip
 
 EXAMPLES: Final[Mapping[str, Any]] = {

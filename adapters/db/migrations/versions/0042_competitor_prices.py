@@ -1,7 +1,7 @@
 """Add the lowest price of a competitor to products, and when it was observed.
 
 Revision ID: 0042
-Revises: 0040
+Revises: 0041
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from alembic import op
 
 revision: Final = "0042"
-down_revision: Final = "0040"
+down_revision: Final = "0041"
 branch_labels: Final = None
 depends_on: Final = None
 

@@ -479,3 +479,21 @@ def test_stock_horizons_are_exported_and_imported(market: Market, seller: Accoun
     later = until + timedelta(days=1)
     assert load(market, seller, edited(file, stock_until=later.isoformat())).updated == 2
     assert [view.stock_until for view in shelf(market).values()] == [later, later]
+
+
+def test_prices_of_competitors_are_exported_and_imported(market: Market, seller: AccountId) -> None:
+    now = market.clock.now()
+    header = "sku,name,category,price,competitor_price,competitor_price_at\n"
+    seen = now - timedelta(days=1)
+    assert load(market, seller, f"{header}A1,Pot,5,4.5,4.2,\nB2,Cup,5,4.5,4.2,{seen.isoformat()}\n").created == 2
+    assert [shelf(market)[sku].competitor_price_at for sku in ("A1", "B2")] == [now, seen]
+    file = exported(market)
+    assert load(market, seller, file).unchanged == 2
+    assert load(market, seller, edited(file, competitor_price="4.00")).updated == 2
+    assert {(view.competitor_price, view.competitor_price_at) for view in shelf(market).values()} == {
+        (Money.of("4.00", "USD"), now)
+    }
+    done = load(market, seller, edited(file, competitor_price_at="yesterday"))
+    assert [error.message for error in done.errors] == [
+        "competitor_price_at: Must be a date-time with a UTC offset, such as 2030-01-31T18:00:00Z."
+    ] * 2

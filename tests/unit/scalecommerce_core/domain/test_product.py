@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scalecommerce_core.domain.competitor_price import CLOCK_TOLERANCE
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.events import PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -150,6 +151,32 @@ def test_a_stock_horizon_that_has_passed_stays_until_another_is_set() -> None:
         product.edit(LATER + TICK, stock_until=LATER - TICK)
     product.edit(LATER + TICK, stock_until=None)
     assert (product.stock_until, product.version) == (None, 3)
+
+
+def test_an_observed_price_of_a_competitor_is_not_from_the_future_and_has_the_currency_of_the_product() -> None:
+    price = Money.of("9.00", "USD")
+    assert listed(competitor_price=price).competitor_price_at == START
+    for wrong in (
+        {"competitor_price": price, "competitor_price_at": START + CLOCK_TOLERANCE + TICK},
+        {"competitor_price": price, "competitor_price_at": datetime(2026, 1, 1)},  # noqa: DTZ001 - without a zone
+        {"competitor_price_at": START},
+    ):
+        with pytest.raises(Invalid) as caught:
+            listed(**wrong)
+        assert list(caught.value.errors) == ["competitor_price_at"]
+    with pytest.raises(Invalid) as caught:
+        listed(competitor_price=Money.of("9.00", "EUR"))
+    assert list(caught.value.errors) == ["competitor_price"]
+
+
+def test_observing_the_same_price_of_a_competitor_again_renews_its_time() -> None:
+    product = listed(competitor_price=Money.of("9.00", "USD"))
+    product.edit(LATER, competitor_price=Money.of("9.00", "USD"))
+    assert (product.competitor_price_at, product.version) == (LATER, 2)
+    product.edit(LATER + TICK, name="Kettle")
+    assert product.competitor_price_at == LATER
+    product.edit(LATER + TICK, competitor_price=None)
+    assert [product.competitor_price, product.competitor_price_at] == [None, None]
 
 
 def test_the_text_of_a_stock_horizon_needs_a_utc_offset() -> None:

@@ -20,7 +20,7 @@ PUBLIC = {
     "id", "name", "brand", "price", "currency", "description", "category", "seller", "stock", "is_active",
     "created_at", "count_viewed", "max_per_buyer",
 }  # fmt: skip
-OWN = PUBLIC | {"sku", "cost", "min_price", "max_price", "stock_until"}
+OWN = PUBLIC | {"sku", "cost", "min_price", "max_price", "stock_until", "competitor_price", "competitor_price_at"}
 V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
 """The example of the published contract."""
 NOT_WITHDRAWN = {"is_withdrawn": False, "withdrawn_at": None, "withdrawn_by": None}
@@ -66,6 +66,8 @@ def test_the_published_example_works_unchanged(place: Marketplace, seller: Perso
         "max_price": None,
         "max_per_buyer": None,
         "stock_until": None,
+        "competitor_price": None,
+        "competitor_price_at": None,
     }
     assert response.headers["location"] == path_of(made)
     assert response.headers["etag"] == etag_of(seller, made)
@@ -102,6 +104,31 @@ def test_a_stock_horizon_is_set_cleared_and_kept_when_it_has_passed(place: Marke
     assert answer(seller.patch(path_of(made), {"stock_until": None}))["stock_until"] is None
     for wrong in (made["stock_until"], "2030-01-31", "2030-01-31T18:00:00", "9999-01-01T00:00:00Z", 5):
         problem(seller.patch(path_of(made), {"stock_until": wrong}), 400, "stock_until")
+
+
+def test_the_price_of_a_competitor_is_observed_now_unless_the_request_says_when(
+    place: Marketplace, seller: Person
+) -> None:
+    made = seller.list(competitor_price="9.50")
+    assert (made["competitor_price"], datetime.fromisoformat(made["competitor_price_at"])) == (
+        "9.50",
+        place.clock.now(),
+    )
+    place.clock.advance(minutes=2)
+    again = answer(seller.patch(path_of(made), {"competitor_price": "9.50"}))
+    assert datetime.fromisoformat(again["competitor_price_at"]) == place.clock.now()
+    before = (place.clock.now() - timedelta(days=1)).isoformat()
+    earlier = answer(seller.patch(path_of(made), {"competitor_price": "9.10", "competitor_price_at": before}))
+    assert datetime.fromisoformat(earlier["competitor_price_at"]) == place.clock.now() - timedelta(days=1)
+    gone = answer(seller.patch(path_of(made), {"competitor_price": None}))
+    assert (gone["competitor_price"], gone["competitor_price_at"]) == (None, None)
+    for wrong in ("2030-01-31", "2026-01-31T18:00:00", "9999-01-01T00:00:00Z", 5):
+        problem(
+            seller.patch(path_of(made), {"competitor_price": "9", "competitor_price_at": wrong}),
+            400,
+            "competitor_price_at",
+        )
+    problem(seller.patch(path_of(made), {"competitor_price_at": before}), 400, "competitor_price_at")
 
 
 @pytest.mark.parametrize("price", ["0.01", "99999999.99"])
