@@ -13,6 +13,7 @@ from adapters.cli import (
     exporting,
     importing,
     pricing_log,
+    promotions,
     repricing,
     running,
     security,
@@ -86,6 +87,7 @@ for command in (
     evaluating.app.command(cls=RenamedOptions)(command)
 evaluating.app.add_typer(experiments.app, name="experiment")
 app.add_typer(evaluating.app, name="pricing", rich_help_panel=PRICING_PANEL)
+app.add_typer(promotions.app, name="promotions", rich_help_panel=PRICING_PANEL)
 app.add_typer(stock.app, name="stock", rich_help_panel=OPERATE_PANEL)
 app.add_typer(statistics.app, name="statistics", rich_help_panel=OPERATE_PANEL)
 app.add_typer(events.app, name="events", rich_help_panel=OPERATE_PANEL)

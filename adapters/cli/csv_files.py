@@ -132,12 +132,8 @@ class CsvFile:
             raise UnreadableFile(
                 f"{self.name} is damaged or cut short after line {self._lines_read}: {str(error).rstrip('.')}."
             ) from error
-        except UnicodeError as error:
-            encoding = str(getattr(self._text, "encoding", TextEncoding.UTF_8)).upper()
-            raise UnreadableFile(
-                f"{self.name} is not {encoding} text (near line {self._lines_read + 1}): name its encoding with"
-                " --encoding, or save it as UTF-8."
-            ) from error
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(f"{self.name} is not UTF-8 text (near line {self._lines_read + 1}).") from error
         except OSError as error:
             raise UnreadableFile(
                 f"{self.name} cannot be read after line {self._lines_read}: {error.strerror or error}."

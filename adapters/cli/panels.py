@@ -23,10 +23,6 @@ ORDERS: Final = "orders"
 """A column with this name is read without being asked for, if the file has it."""
 
 
-_LARGEST: Final = 1e15
-"""Largest price and number of units: sums and products of more would lose digits, or overflow."""
-
-
 @frozen
 class PanelColumns:
     """Names of the columns. `price` may refer to another column: `price{brand}` is `price7` in a row of brand 7."""
@@ -139,8 +135,7 @@ class _Reader:
         except (ValueError, IndexError, AttributeError) as wrong:
             raise self._failed(line, str(wrong)) from wrong
         sold = self._units(units, line_of)
-        paid: Floats = np.array(price.values, dtype=np.float64)
-        self._check_size(paid, columns.price, line_of)
+        paid = np.frombuffer(price.values) if len(price.values) else np.zeros(0)
         kept = (sold >= 0) & (paid > 0)
         if not (kept & (sold > 0)).any():
             raise CommandFailed(f"{self._file} has no row in which something was sold at a price.")
@@ -161,19 +156,16 @@ class _Reader:
     def _units(self, units: NumberColumn, line_of: Sequence[int]) -> Floats:
         values: Floats = np.array(units.values, dtype=np.float64)
         if not self._columns.log_units:
-            self._check_size(values, units.name, line_of)
             return values
         with np.errstate(over="ignore"):
             sold: Floats = np.exp(values)
-        self._check_size(sold, f"e^{units.name}", line_of, "; leave out --log-units if the column has units")
-        return sold
-
-    def _check_size(self, values: Floats, name: str, line_of: Sequence[int], hint: str = "") -> None:
-        if (beyond := np.flatnonzero(~(values <= _LARGEST))).size:
-            first = int(beyond[0])
+        if (beyond := np.flatnonzero(~np.isfinite(sold))).size:
             raise self._failed(
-                line_of[first], f"{name}: {values[first]:g} is too large; at most {_LARGEST:g} can be evaluated{hint}"
+                line_of[int(beyond[0])],
+                f"{units.name}: {values[beyond[0]]:g} is too large for the logarithm of a number of units; leave out"
+                " --log-units if the column has units",
             )
+        return sold
 
     def _failed(self, line: int, message: str) -> CommandFailed:
         return CommandFailed(f"{self._file}, {self._row_name} {line}: {message.rstrip('.')}.")

@@ -1,20 +1,24 @@
-"""`stock verify`: check that stock figures equal their sources, and repair them."""
+"""`stock verify` compares stock figures with their sources and repairs them; `stock until` sets a stock horizon."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 from attrs import asdict
 
 from adapters.cli.failures import CommandFailed, ExitCode
-from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.formats import format_time
+from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import interactive, on_interrupt, print_json, print_line
 from adapters.cli.tables import columns, print_table
+from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
-from scalecommerce_core.services.catalog import StockRepair
+from scalecommerce_core.services.catalog import EditProduct, StockRepair
 from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.results import unwrap_single
 
 SHOWN = 100
 ON_INTERRUPT: Final = "Completed repairs stay. Run the command again for the rest."
@@ -31,7 +35,7 @@ REPAIRED: Final = frozenset({"on_hand", "reserved"})
 """Figures that can be repaired, because they follow from others. Missing or surplus ledger entries of an order need a
 person's decision."""
 
-app = typer.Typer(no_args_is_help=True, help="Audit the stock.")
+app = typer.Typer(no_args_is_help=True, help="Audit the stock, and say how long it must last.")
 
 
 @app.command()
@@ -76,6 +80,36 @@ def verify(
             print_line("Clean: on hand equals the ledger, reserved equals the open orders, for every product.")
     if differing:
         raise typer.Exit(ExitCode.PROBLEM)
+
+
+@app.command()
+def until(
+    ctx: typer.Context,
+    product: Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)],
+    *,
+    time: Annotated[
+        datetime | None, moment("--time", "The stock must last until then; without it, the time is unknown again.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set the time until which the stock of a product must last: the end of its season or its next delivery.
+
+    Pricing policies that consider stock count down to it.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.queries.products([ProductId(product)]).get(ProductId(product))
+        if found is None:
+            raise NotFound("product", product)
+        command = EditProduct(found.id, found.seller.id, {"stock_until": time}, as_staff=True)
+        changed = unwrap_single(opened.market.catalog.edit_products([command])).product
+    if as_json:
+        print_json({"product": product, "stock_until": changed.stock_until})
+    elif changed.stock_until is None:
+        print_line(f"How long the stock of product {product} must last is unknown now.")
+    else:
+        print_line(f"The stock of product {product} must last until {format_time(changed.stock_until)}.")
 
 
 def _ask(differing: Sequence[StockDiscrepancy], count: int, *, as_json: bool) -> None:

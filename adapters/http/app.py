@@ -27,6 +27,7 @@ from adapters.http.resources.pricing_policies import PricingPolicyResource
 from adapters.http.resources.pricing_runs import PricingRunResource
 from adapters.http.resources.product_fast_path import ProductFastPath
 from adapters.http.resources.products import ProductResource
+from adapters.http.resources.promotions import PromotionResource
 from adapters.http.resources.search import SearchResource
 from adapters.http.resources.second_factor import SecondFactorResource
 from adapters.http.resources.sessions import SessionResource
@@ -39,8 +40,8 @@ RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     UserResource, SessionResource, ApiKeyResource, AccountAdministrationResource, PasswordResetResource,
     EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
     StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
-    PricingAssignmentResource, PricingRunResource, PricingExperimentResource, EventResource, WebhookResource,
-    HealthResource,
+    PricingAssignmentResource, PricingRunResource, PromotionResource, PricingExperimentResource, EventResource,
+    WebhookResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

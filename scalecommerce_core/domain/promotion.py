@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from attrs.setters import frozen as unchangeable
 
 from scalecommerce_core.domain.edits import apply_edit
-from scalecommerce_core.domain.errors import Conflict, Invalid, NotFound
+from scalecommerce_core.domain.errors import Conflict, Invalid
 from scalecommerce_core.domain.events import Event, PromotionEnded, PromotionStarted
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId, PromotionId
 from scalecommerce_core.domain.money import Money
@@ -24,7 +24,7 @@ from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
 
 MAX_LENGTH: Final = timedelta(days=60)
 """Longest promotion. A price that is in force for longer is no temporary reduction."""
-MAX_AHEAD: Final = timedelta(days=366)
+MAX_AHEAD: Final = timedelta(days=3_650)
 """A promotion is announced at most this long before its start."""
 MIN_PERCENT: Final = 1
 MAX_PERCENT: Final = 90
@@ -318,13 +318,14 @@ def promote(
 ) -> list[PromotedProduct]:
     """The products of a new promotion, by id; `prices` holds the promotional price of each, None: `percent` or none.
 
-    Raise `NotFound` for a product that is not the seller's, and `Invalid`, which names the products and what to do.
+    Raise `Invalid`, which names the products that do not fit and says why.
     """
     promoted, wrong = [], []
     for product_id, price in sorted(prices.items()):
         candidate = candidates.get(product_id)
         if candidate is None or candidate.seller_id != promotion.seller_id:
-            raise NotFound("product", product_id)
+            wrong.append(f"Product {product_id}: You have no product with this id.")
+            continue
         item = PromotedProduct(
             promotion.id,
             product_id,
@@ -337,7 +338,7 @@ def promote(
         if (reason := _candidate_error(item, candidate)) is not None:
             wrong.append(f"Product {product_id}: {reason}")
         promoted.append(item)
-    if not promoted:
+    if not prices:
         raise Invalid.field("products", "There are no products in this selection.")
     if wrong:
         more = [] if len(wrong) <= MAX_NAMED else [f"{len(wrong) - MAX_NAMED} more products have such errors."]

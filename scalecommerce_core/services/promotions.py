@@ -38,7 +38,9 @@ class TooManyPromotions(QuotaReached):
 
 @frozen
 class CreatePromotion:
-    """Announce a promotion of the seller `owner`, from now on without `starts_at`.
+    """Announce a promotion of `seller_id`, by default of `owner`, who gives the command; without `starts_at`, from now.
+
+    The caller checks that only staff names another seller.
 
     Give one of: `products`, with the promotional price of each (None: `percent`, or no price); `category_id`;
     `all_products`. The category or all means the products that the seller has now.
@@ -52,7 +54,12 @@ class CreatePromotion:
     products: Mapping[ProductId, Money | None] | None = None
     category_id: CategoryId | None = None
     all_products: bool = False
+    seller_id: AccountId | None = None
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
+
+    @property
+    def seller(self) -> AccountId:
+        return self.owner if self.seller_id is None else self.seller_id
 
 
 @frozen
@@ -87,19 +94,20 @@ class Promotions:
     def create(self, commands: Sequence[CreatePromotion]) -> list[Promotion | Replayed | MarketError]:
         """Announce promotions.
 
-        Errors: `Invalid`, also for prices that are not below the present price or are below `min_price`; `NotFound` for
-        products of others; `PromotionsOverlap`; `TooManyPromotions`; `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
+        Errors: `Invalid`, also for products of others and for prices that are not below the present price or are below
+        `min_price`; `PromotionsOverlap`; `TooManyPromotions`; `IdempotencyKeyReused`;
+        `IdempotencyKeyInFlight`.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
 
             def create_all(fresh: Sequence[CreatePromotion]) -> list[Promotion | MarketError]:
                 # The lock keeps two concurrent transactions from putting a product into two promotions at a time.
-                owners = tx.accounts.lock({command.owner for command in fresh})
+                owners = tx.accounts.lock({command.seller for command in fresh})
 
                 def create(command: CreatePromotion) -> Promotion:
-                    if command.owner not in owners:
-                        raise NotFound("account", command.owner)
+                    if command.seller not in owners:
+                        raise Invalid.field("seller", f"There is no account {command.seller}.")
                     return _create(tx, command, now)
 
                 return apply_each(fresh, create)
@@ -176,7 +184,7 @@ class Promotions:
 
 
 def _create(tx: Transaction, command: CreatePromotion, now: datetime) -> Promotion:
-    if tx.promotions.count_open(command.owner) >= MAX_OPEN_PROMOTIONS:
+    if tx.promotions.count_open(command.seller) >= MAX_OPEN_PROMOTIONS:
         raise TooManyPromotions(
             f"A seller has at most {MAX_OPEN_PROMOTIONS} promotions that are not over: cancel one first."
         )
@@ -184,7 +192,7 @@ def _create(tx: Transaction, command: CreatePromotion, now: datetime) -> Promoti
     (promotion_id,) = tx.promotions.next_ids(1)
     promotion = Promotion.announced(
         id=promotion_id,
-        seller_id=command.owner,
+        seller_id=command.seller,
         name=command.name,
         starts_at=command.starts_at,
         ends_at=command.ends_at,
@@ -195,7 +203,7 @@ def _create(tx: Transaction, command: CreatePromotion, now: datetime) -> Promoti
     )
     given = command.products
     candidates = tx.promotions.candidates(
-        command.owner, MAX_PROMOTED_PRODUCTS + 1, product_ids=given, category_id=command.category_id
+        command.seller, MAX_PROMOTED_PRODUCTS + 1, product_ids=given, category_id=command.category_id
     )
     prices = dict.fromkeys(candidates) if given is None else given
     if len(prices) > MAX_PROMOTED_PRODUCTS:

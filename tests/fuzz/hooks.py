@@ -6,6 +6,7 @@ import os
 import random
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -213,6 +214,15 @@ def _assignment(body: dict[str, Any]) -> None:
     body["policy"] = None
 
 
+def _promotion(body: dict[str, Any]) -> None:
+    """Promotions without prices, at times that rarely overlap."""
+    starts_at = datetime.now(UTC) + timedelta(hours=random.randrange(24, 80_000))
+    body["starts_at"], body["ends_at"] = starts_at.isoformat(), (starts_at + timedelta(hours=1)).isoformat()
+    for name in ("category_id", "all_products", "percent", "seller"):
+        body.pop(name, None)
+    body["products"] = [{"product": random.choice(PRODUCTS)}]
+
+
 def _amount(value: Any) -> Decimal:
     return Decimal(str(value))
 
@@ -240,4 +250,5 @@ ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "createPricingPolicy": _policy,
     "patchPricingPolicy": _policy,
     "patchPricingOfProduct": _assignment,
+    "createPromotion": _promotion,
 }

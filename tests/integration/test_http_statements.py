@@ -1,7 +1,7 @@
 """Every list endpoint of the served document takes as many statements for a hundred rows as for one."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -22,6 +22,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.order_lines import OrderLineRequest
 from scalecommerce_core.services.ordering import OrderRules, PlaceOrder
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, AssignProduct
+from scalecommerce_core.services.promotions import MAX_OPEN_PROMOTIONS, CreatePromotion
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import (
@@ -74,7 +75,18 @@ def _filled(market: Market) -> Account:
     market.webhooks.mark_verified(hooks)
     market.webhooks.ping([ActOnEndpoint(hooks[0], staff.id) for _ in range(ROWS)])
     _reprice(market, staff.id, products)
+    _promote(market, staff.id, products)
     return staff
+
+
+def _promote(market: Market, seller: AccountId, products: Sequence[ProductId]) -> None:
+    """Announce a promotion of all products, and as many of the first product as are allowed."""
+    start = datetime.now(UTC) + timedelta(days=1)
+    for number in range(MAX_OPEN_PROMOTIONS):
+        hour = start + timedelta(hours=number)
+        chosen = dict.fromkeys(products[: 1 if number else None])
+        sale = CreatePromotion(seller, "Sale", hour + timedelta(hours=1), hour, products=chosen)
+        unwrap_single(market.promotions.create([sale]))
 
 
 def _reprice(market: Market, seller: AccountId, products: Sequence[ProductId]) -> None:
@@ -107,7 +119,11 @@ def _of_requests(statements: Iterable[Statement]) -> list[str]:
 FILTERS = {
     "/products/api/v1/": ["", "&search=tea&facets=brand&facets=category&facets=price&category=shoes", "&ordering=price"]
 }
-MOST = {"/webhooks/api/v1/": MAX_ENDPOINTS, "/pricing/api/v1/policies/": MAX_POLICIES_PER_SELLER}
+MOST = {
+    "/webhooks/api/v1/": MAX_ENDPOINTS,
+    "/pricing/api/v1/policies/": MAX_POLICIES_PER_SELLER,
+    "/pricing/api/v1/promotions/": MAX_OPEN_PROMOTIONS,
+}
 """Most rows of lists whose length is limited."""
 
 
@@ -118,7 +134,7 @@ def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(client: h
         for path, methods in described["paths"].items()
         if any(each["name"] == "page_size" for each in methods.get("get", {}).get("parameters", []))
     ]
-    assert len(paged) == 11
+    assert len(paged) == 13
     for path in paged:
         for filters in FILTERS.get(path, [""]):
             costs = {}

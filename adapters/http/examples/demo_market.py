@@ -27,6 +27,8 @@ NEW_PRODUCT: Final = 504
 
 DEMO_POLICY: Final = 4
 NEW_POLICY: Final = 5
+NEW_PROMOTION: Final = 1
+"""The promotion that the example of `createPromotion` creates."""
 SEEDED_POLICY: Final = 1
 """The first seeded policy, of `SELLER`; it covers about 200 products."""
 EXPERIMENT: Final = 1

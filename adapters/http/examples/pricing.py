@@ -12,6 +12,7 @@ from adapters.http.examples.demo_market import (
     EXPERIMENT,
     HOME_APPLIANCES,
     NEW_POLICY,
+    NEW_PROMOTION,
     NOW,
     PRICED_PRODUCT,
     RUN,
@@ -34,7 +35,10 @@ from adapters.http.schemas.pricing import (
     RunSchema,
     StoredDecisionSchema,
 )
+from adapters.http.schemas.promotions import PromotedProductSchema, PromotionSchema
 from scalecommerce_core.domain.errors import Invalid, VersionMismatch
+from scalecommerce_core.domain.identifiers import ProductId, PromotionId
+from scalecommerce_core.domain.promotion import PromotionOver, PromotionsOverlap, PromotionStatus
 from scalecommerce_core.pricing.experiments.experiment import ExperimentKind, ExperimentStatus
 from scalecommerce_core.pricing.experiments.results import Measure, Verdict
 from scalecommerce_core.pricing.interface import Motive
@@ -202,6 +206,32 @@ _EXPERIMENT: Final = replace(
     ),
 )
 _EXPERIMENT_ID: Final = {"id": EXPERIMENT}
+_PROMOTION: Final = PromotionSchema(
+    id=NEW_PROMOTION,
+    seller=SELLER_ID,
+    name="Week of appliances",
+    status=PromotionStatus.SCHEDULED,
+    starts_at=datetime(2030, 11, 25, tzinfo=UTC),
+    ends_at=datetime(2030, 12, 2, tzinfo=UTC),
+    percent=5,
+    category_id=HOME_APPLIANCES,
+    all_products=False,
+    products=11,
+    version=1,
+    created_at=NOW,
+)
+_PROMOTED: Final = PromotedProductSchema(
+    product=PRICED_PRODUCT,
+    status=PromotionStatus.RUNNING,
+    currency="USD",
+    price=None,
+    prior_price="36.00",
+    promoted_price="34.20",
+    former_price="38.00",
+    note=None,
+)
+_OVERLAP: Final = PromotionsOverlap([ProductId(PRICED_PRODUCT)], PromotionId(NEW_PROMOTION))
+_PROMOTION_ID: Final = {"id": NEW_PROMOTION}
 _DEMO_POLICY_ID: Final = {"id": DEMO_POLICY}
 _NEW_POLICY_ID: Final = {"id": NEW_POLICY}
 _RUN_ID: Final = {"id": RUN}
@@ -209,6 +239,39 @@ _PRODUCT_ID: Final = {"id": PRICED_PRODUCT}
 _EDITED: Final = VersionMismatch(f"Policy {NEW_POLICY} was edited: its version is 2 now.")
 
 EXAMPLES: Final[Mapping[str, Example]] = {
+    "listPromotions": Example(responses={200: PageSchema(next=None, previous=None, results=[_PROMOTION])}),
+    "createPromotion": Example(
+        body={
+            "name": "Week of appliances",
+            "starts_at": "2030-11-25T00:00:00Z",
+            "ends_at": "2030-12-02T00:00:00Z",
+            "category_id": HOME_APPLIANCES,
+            "percent": 5,
+            "seller": SELLER_ID,
+        },
+        alternatives={
+            "Chosen products": {
+                "name": "Week of teapots",
+                "starts_at": "2030-11-25T00:00:00Z",
+                "ends_at": "2030-12-02T00:00:00Z",
+                "products": [{"product": PRICED_PRODUCT, "price": "29.90"}],
+            }
+        },
+        responses={201: _PROMOTION},
+        problems=[Invalid.field("ends_at", "Must be after starts_at."), _OVERLAP],
+    ),
+    "readPromotion": Example(parameters=_PROMOTION_ID, responses={200: _PROMOTION}),
+    "listPromotedProducts": Example(
+        parameters=_PROMOTION_ID, responses={200: PageSchema(next=None, previous=None, results=[_PROMOTED])}
+    ),
+    "patchPromotion": Example(
+        parameters=_PROMOTION_ID,
+        body={"ends_at": "2030-12-09T00:00:00Z"},
+        responses={200: replace(_PROMOTION, ends_at=datetime(2030, 12, 9, tzinfo=UTC), version=2)},
+        invalid_body={"name": "", "ends_at": "tomorrow"},
+        problems=[PromotionOver(PromotionId(NEW_PROMOTION)), _OVERLAP],
+    ),
+    "cancelPromotion": Example(parameters=_PROMOTION_ID),
     "listPolicyKinds": Example(
         responses={
             200: PolicyKindsSchema(

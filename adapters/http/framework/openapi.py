@@ -83,6 +83,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "products": "product",
     "orders": "order",
     "policies": "policy",
+    "promotions": "promotion",
     "runs": "run",
     "experiments": "experiment",
     "webhooks": "webhook endpoint",

@@ -31,7 +31,8 @@ from adapters.http.framework.problems import (
 )
 from adapters.http.framework.request_limits import FIELD_LIMIT, PATH_LIMIT, find_excess, join_field
 from scalecommerce_core.domain import errors
-from scalecommerce_core.domain.identifiers import OrderId, PolicyId
+from scalecommerce_core.domain.identifiers import OrderId, PolicyId, ProductId, PromotionId
+from scalecommerce_core.domain.promotion import PromotionOver, PromotionsOverlap
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled, EndpointUnverified
 from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.pricing.runs import RunNotReversible
@@ -41,6 +42,7 @@ from scalecommerce_core.services.emails import EmailDisabled
 from scalecommerce_core.services.experiments import ExperimentInProgress, ExperimentNotPossible
 from scalecommerce_core.services.personal_data import OrdersOpen
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER, TooManyPolicies
+from scalecommerce_core.services.promotions import MAX_OPEN_PROMOTIONS, TooManyPromotions
 from scalecommerce_core.services.repricing import StrategyUnknown
 from scalecommerce_core.services.second_factor_check import SecondFactorRejected, SecondFactorRequired
 from scalecommerce_core.services.second_factors import SecondFactorEnabled, SecondFactorNotEnabled
@@ -128,6 +130,9 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     SecondFactorEnabled(),
     SecondFactorNotEnabled(),
     TooManyPolicies(f"A seller has at most {MAX_POLICIES_PER_SELLER} policies: delete one first."),
+    TooManyPromotions(f"A seller has at most {MAX_OPEN_PROMOTIONS} promotions that are not over: cancel one first."),
+    PromotionOver(PromotionId(3)),
+    PromotionsOverlap([ProductId(7)], PromotionId(3)),
     TooManyApiKeys(f"An account has at most {MAX_API_KEYS} API keys: revoke one first."),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),

@@ -43,8 +43,20 @@ class SellerSchema(msgspec.Struct):
     email: str | UnsetType = UNSET
 
 
+class PromotionInForceSchema(msgspec.Struct):
+    """An announced sale that is in force. `prior_price` is the lowest price of the 30 days before its start, which an
+    announced reduction must state; null if the price is not below it, so that no reduction may be announced.
+    """
+
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+    prior_price: str | None
+
+
 class ProductSchema(msgspec.Struct):
-    """`stock` is the available stock; `max_per_buyer` limits the units of one buyer, null: no limit.
+    """`stock` is the available stock; `max_per_buyer` limits the units of one buyer, null: no limit. `promotion` is the
+    one in force, null if there is none.
 
     Only the seller and staff receive `sku`, `cost`, `min_price`, `max_price`, `stock_until` (the stock must last until
     then) and `competitor_price` (the lowest one known, observed at `competitor_price_at`).
@@ -63,6 +75,7 @@ class ProductSchema(msgspec.Struct):
     created_at: datetime
     count_viewed: int
     max_per_buyer: int | None = None
+    promotion: PromotionInForceSchema | None = None
     sku: str | UnsetType | None = UNSET
     cost: str | UnsetType | None = UNSET
     min_price: str | UnsetType | None = UNSET
@@ -164,6 +177,7 @@ def to_product_schema(
         created_at=view.created_at,
         count_viewed=view.count_viewed,
         max_per_buyer=view.max_per_buyer,
+        promotion=_to_promotion_schema(view),
     )
     is_private = may_see_private_fields(view, identity)
     if seller_email or is_private:
@@ -179,18 +193,29 @@ def to_product_schema(
     return product
 
 
+def _to_promotion_schema(view: ProductView) -> PromotionInForceSchema | None:
+    promotion = view.promotion
+    if promotion is None:
+        return None
+    is_reduced = promotion.prior_price.currency == view.price.currency and view.price < promotion.prior_price
+    prior_price = promotion.prior_price.text if is_reduced else None
+    return PromotionInForceSchema(promotion.name, promotion.starts_at, promotion.ends_at, prior_price)
+
+
 def product_etag(version: int, product: ProductSchema) -> str:
     """The entity tag of a product as one caller sees it.
 
-    It identifies the version, the price (which pricing runs change without a new version), the names of seller and
-    category, and whether private fields are included. For the seller and staff it also contains the stock, so that an
-    edit with If-Match is compared with the stock that the client has read. Tags of other callers omit the stock, which
-    would change them with every sale. The view count is never part of the tag.
+    It identifies the version, the price (which pricing runs change without a new version), the promotion in force, the
+    names of seller and category, and whether private fields are included. For the seller and staff it also contains the
+    stock, so that an edit with If-Match is compared with the stock that the client has read. Tags of other callers omit
+    the stock, which would change them with every sale. The view count is never part of the tag.
     """
     seller, is_private = product.seller, product.sku is not UNSET
     edition = EntityTag(version, minor_units(product.price, product.currency), product.stock if is_private else None)
     email = "" if seller.email is UNSET else seller.email
-    names = (seller.display_name, seller.first_name, seller.last_name, email, product.category.name)
+    names = [seller.display_name, seller.first_name, seller.last_name, email, product.category.name]
+    if (promotion := product.promotion) is not None:
+        names += [promotion.name, promotion.starts_at.isoformat(), promotion.ends_at.isoformat()]
     return view_etag(edition, product.currency, "all" if is_private else "", *names)
 
 

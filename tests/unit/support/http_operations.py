@@ -69,6 +69,15 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     },
     "startPricingExperiment": {"policy": 1, "kind": "hold_out", "share": 0.2, "weeks": 12, "burn_in_epochs": 1},
     "patchPricingPolicy": {"name": "Ours", "parameters": {}, "is_active": False},
+    "createPromotion": {
+        "name": "Sale",
+        "starts_at": "2030-11-25T00:00:00Z",
+        "ends_at": "2030-12-02T00:00:00Z",
+        "percent": 20,
+        "products": [{"product": 1, "price": "8.00"}],
+        "all_products": False,
+    },
+    "patchPromotion": {"name": "Sales", "ends_at": "2030-12-09T00:00:00Z"},
     "patchPricingOfProduct": {"policy": None, "is_excluded": True},
     "refundOrder": {"lines": [{"product": 1, "quantity": 1}], "restock": False},
 }

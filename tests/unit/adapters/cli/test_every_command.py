@@ -16,6 +16,7 @@ from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.experiments import EndExperiment, StartExperiment
 from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.promotions import CreatePromotion
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountingOneTimePasswords, RecordingSender, in_memory_market
@@ -58,6 +59,10 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "export products": ["--seller", SELLER],
     "export orders": [],
     "stock verify": [],
+    "stock until": ["1", "--time", "2030-01-31T18:00:00Z"],
+    "promotions list": ["--limit", "5"],
+    "promotions show": ["1"],
+    "promotions end": ["1"],
     "reprice": ["--dry-run", "--seller", SELLER],
     "reprice rollback": ["1"],
     "events tail": ["--after", "0"],
@@ -101,6 +106,9 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     product_id = actions.list(seller, stock=20, name=HOSTILE, cost=usd("9.00"), sku="[/]")
     learn = {"name": HOSTILE, "parameters": {"caution": 0, "vary": False}, "guardrails": {"least_views": 0}}
     unwrap_single(market.pricing.create([CreatePolicy(seller.id, learn)]))
+    starts_at, ends_at = (runtime.clock.now() + timedelta(days=days) for days in (100, 110))
+    sale = CreatePromotion(seller.id, HOSTILE, ends_at, starts_at, percent=20, all_products=True)
+    unwrap_single(market.promotions.create([sale]))
     endpoint = unwrap_single(market.webhooks.create([CreateEndpoint(seller.id, ADDRESS)])).endpoint.id
     sender.answer = lambda _message: WebhookAnswer(timedelta(milliseconds=7), status=410)
     unwrap_single(market.webhooks.ping([ActOnEndpoint(endpoint, seller.id)]))
@@ -141,7 +149,9 @@ def test_all_commands_are_tested() -> None:
     assert set(ALL) == set(RIGHT) | WITHOUT_DATA
 
 
-@pytest.mark.parametrize("name", ["", "import", "export", "stock", "pricing", "webhooks", "security", "users", *ALL])
+@pytest.mark.parametrize(
+    "name", ["", "import", "export", "stock", "pricing", "promotions", "webhooks", "security", "users", *ALL]
+)
 def test_help_fits_into_80_columns_and_names_no_type_of_python(cli: Cli, name: str) -> None:
     ended = cli(*name.split(), "--help", width=WIDTH)
     assert ended.code == 0
@@ -158,7 +168,7 @@ def test_commands_show_whole_values_in_80_columns(cli: Cli, name: str) -> None:
     if name not in FILES:
         assert "…" not in ended.out
     together = "".join(ended.out.split())
-    if name in {"pricing policies", "reprice"}:
+    if name in {"pricing policies", "promotions list", "promotions show", "reprice"}:
         assert "".join(HOSTILE.split()) in together
     if name == "webhooks list":
         assert ADDRESS in together
@@ -200,7 +210,8 @@ def test_an_unknown_option_is_wrong_usage(cli: Cli, name: str) -> None:
     ],
 )
 def test_an_invalid_number_is_reported_with_its_option_and_value(cli: Cli, name: str, option: str) -> None:
-    arguments = ["sales.csv"] if name == "pricing evaluate" else ["1"] if name == "pricing explain" else []
+    needed = {"pricing evaluate": ["sales.csv"], "pricing explain": ["1"], "promotions show": ["1"]}
+    arguments = needed.get(name, [])
     ended = cli(*name.split(), *arguments, option, "many")
     assert ended.code == 2
     assert f"Invalid value for '{option}': 'many' is not a" in ended.err

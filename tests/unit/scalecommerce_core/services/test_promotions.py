@@ -248,10 +248,9 @@ def test_products_are_chosen_by_id_category_or_all(shop: Shop, seller: Account, 
 
 def test_products_of_other_sellers_cannot_be_promoted(shop: Shop, announce: Announce) -> None:
     foreign = shop.list(shop.person("other"))
-    with pytest.raises(NotFound):
-        announce(products={foreign: None})
-    with pytest.raises(NotFound):
-        announce(products={ProductId(10**12): None})
+    for product in (foreign, ProductId(10**12)):
+        with pytest.raises(Invalid, match=f"Product {product}: You have no product with this id"):
+            announce(products={product: None})
 
 
 def test_a_product_is_in_one_promotion_at_a_time(shop: Shop, seller: Account, announce: Announce) -> None:
@@ -403,4 +402,4 @@ def test_the_seller_staff_and_operators_change_a_promotion(shop: Shop, seller: A
     assert [type(each) for each in outcomes] == [NotFound, VersionMismatch, Promotion, NotFound]
     assert isinstance(shop.market.promotions.cancel([CancelPromotion(promotion.id, None)])[0], Promotion)
     lost = CreatePromotion(AccountId(10**6), "X", shop.clock.now() + DAY, all_products=True)
-    assert isinstance(shop.market.promotions.create([lost])[0], NotFound)
+    assert isinstance(shop.market.promotions.create([lost])[0], Invalid)

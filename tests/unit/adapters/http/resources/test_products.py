@@ -18,7 +18,7 @@ from tests.unit.support.http_marketplace import (
 
 PUBLIC = {
     "id", "name", "brand", "price", "currency", "description", "category", "seller", "stock", "is_active",
-    "created_at", "count_viewed", "max_per_buyer",
+    "created_at", "count_viewed", "max_per_buyer", "promotion",
 }  # fmt: skip
 OWN = PUBLIC | {"sku", "cost", "min_price", "max_price", "stock_until", "competitor_price", "competitor_price_at"}
 V1 = {"name": "iPhone 15", "category_id": 5, "price": "999.00", "stock": 10}
@@ -68,6 +68,7 @@ def test_the_published_example_works_unchanged(place: Marketplace, seller: Perso
         "stock_until": None,
         "competitor_price": None,
         "competitor_price_at": None,
+        "promotion": None,
     }
     assert response.headers["location"] == path_of(made)
     assert response.headers["etag"] == etag_of(seller, made)
