@@ -11,6 +11,8 @@ from scalecommerce_core.pricing.arrays import Flags, Whole
 
 DAY: Final = 86_400_000_000
 """Microseconds."""
+MOST_TOTAL: Final = 2**62
+"""Upper limit of `Facts.net_amount`: revenue may have more than 8 bytes."""
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _TICK: Final = timedelta(microseconds=1)
 PROMOTED_SHARE: Final = 0.05

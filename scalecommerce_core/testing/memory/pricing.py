@@ -21,7 +21,7 @@ from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.decisions import Decisions
-from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, MOST_TOTAL, NEUTRAL_FACTS, Facts, PriceIntervals
 from scalecommerce_core.pricing.guardrails import Guardrail
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -182,7 +182,7 @@ class MemoryRuns:
                 "views_ever": self._tables.views.get(product_id) or 0,
                 **self._interval(product_id, product.priced_at),
                 "net_units": net["units"] - net["refunded_units"],
-                "net_amount": net["revenue"] - net["refunded_amount"],
+                "net_amount": min(net["revenue"] - net["refunded_amount"], MOST_TOTAL),
                 "out_of_stock": round(counted.out_of_stock.total_seconds() * 1e6),
                 "minor_per_unit": MINOR_PER_UNIT[product.price.currency],
                 "min_hold": 0 if category is None else category.min_hold // timedelta(microseconds=1),
