@@ -1,6 +1,7 @@
 """Demand filter: estimates a product's conversion rate and elasticity from its sales; five floats per product.
 
-Units sold ~ Poisson(views · exp(a + b·x)) with x = price / reference - 1, so b is the elasticity at the reference.
+Units sold ~ Poisson(views · exp(a + b·x)), where x is the distance of the price from the reference price
+(`demand_curve`), so b is the elasticity at the reference.
 The estimate of (a, b) is updated by an extended Kalman filter with a bounded innovation, as in a dynamic generalized
 linear model (West, Harrison and Migon 1985). a and b follow random walks: without their variance, a filter that also
 sets the prices becomes certain of a wrong elasticity (incomplete learning: Keskin and Zeevi 2014).
@@ -39,6 +40,16 @@ class Drift:
     )
 
 
+class Forecast(NamedTuple):
+    """Forecast of an epoch's sales, before they were known."""
+
+    expected: Floats
+    """Units."""
+    variance: Floats
+    """Variance of the logarithm of `expected`, from that of the belief."""
+    dispersion: Floats | float
+
+
 def update_belief(
     belief: Belief,
     drift: Drift,
@@ -49,37 +60,48 @@ def update_belief(
     weeks: Floats,
     weight: Floats | float = 1.0,
 ) -> Belief:
-    """Update the belief with `units` sold in `views` at relative price `x`, after `weeks` of random walk.
+    """Update the belief with `units` sold in `views` at distance `x`, after `weeks` of random walk.
 
     The variance of the units is that of a Poisson count, multiplied by the dispersion and divided by `weight`.
 
     Without views, only the random walk is applied.
     """
+    aged = belief._replace(c00=belief.c00 + drift.level * weeks, c11=belief.c11 + drift.slope * weeks)
+    return observe_sales(aged, x=x, views=views, units=units, weight=weight, dispersion=drift.dispersion)[0]
+
+
+def observe_sales(
+    belief: Belief,
+    *,
+    x: Floats,
+    views: Floats,
+    units: Floats,
+    weight: Floats | float,
+    dispersion: Floats | float,
+) -> tuple[Belief, Forecast]:
+    """Update the belief as `update_belief` does, without a random walk; return the forecast, too."""
     a, b, c00, c01, c11 = belief
-    c00 = c00 + drift.level * weeks
-    c11 = c11 + drift.slope * weeks
     lam = views * np.exp(np.clip(a + b * x, -9.0, 0.0))
     seen = (lam > 0.0) & (weight > 0.0)
     k0_ = c00 + x * c01
     k1_ = c01 + x * c11
+    known = k0_ + x * k1_
     with np.errstate(divide="ignore"):
-        f = k0_ + x * k1_ + drift.dispersion / (lam * weight)
+        f = known + dispersion / (lam * weight)
     k0 = k0_ / f
     k1 = k1_ / f
     r = np.where(seen, np.clip((units - lam) / np.maximum(lam, 0.5), -2.0, 3.0), 0.0)
     # Without views f is infinite, so both gains are 0 and the covariance is not reduced.
-    return Belief(a + k0 * r, b + k1 * r, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
+    updated = Belief(a + k0 * r, b + k1 * r, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
+    return updated, Forecast(lam, known, dispersion)
 
 
-def rebase_belief(belief: Belief, old: Floats, new: Floats) -> Belief:
-    """Express the belief relative to another reference price: x' = (1 + x)·old/new - 1."""
+def revert_slope(belief: Belief, mean: Floats, variance: Floats, share: Floats) -> Belief:
+    """Let the elasticity return to its prior by `share` of its variance: an autoregressive process of first order.
+
+    Unlike a random walk, it keeps the variance of a population of products constant.
+    """
     a, b, c00, c01, c11 = belief
-    scale = new / old
-    shift = scale - 1.0
-    return Belief(
-        a + b * shift,
-        b * scale,
-        c00 + 2 * shift * c01 + shift * shift * c11,
-        (c01 + shift * c11) * scale,
-        c11 * scale * scale,
-    )
+    kept2 = np.maximum(1.0 - share, 0.0)
+    kept = np.sqrt(kept2)
+    return Belief(a, mean + kept * (b - mean), c00, kept * c01, kept2 * np.minimum(c11, variance) + share * variance)

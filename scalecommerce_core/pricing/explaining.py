@@ -10,6 +10,7 @@ from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.price_windows import MEDIAN_DAYS, MONTH_DAYS
 from scalecommerce_core.pricing.replay import Inputs, input_values
+from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import COLUMNS
 
 GUARDRAIL_EXPLANATIONS: Final[Mapping[str, str]] = {
@@ -46,7 +47,7 @@ class ElasticityBelief:
     standard_deviation: float
     """Standard deviation of `elasticity`."""
     category_elasticity: float
-    """Mean elasticity of the product's category."""
+    """Mean elasticity of products of its category with the same mark-up."""
 
 
 def elasticity_belief(inputs: Inputs) -> ElasticityBelief | None:
@@ -191,4 +192,7 @@ def _belief(seen: Mapping[str, Any]) -> str:
 def _belief_in(seen: Mapping[str, Any]) -> ElasticityBelief | None:
     if not {"state.b", "state.c11", "group.mean"} <= seen.keys():
         return None
-    return ElasticityBelief(seen["state.b"], sqrt(max(seen["state.c11"], 0.0)), seen["group.mean"])
+    category = seen["group.mean"]
+    if {"group.markup_share", "state.markup"} <= seen.keys() and isfinite(seen["state.markup"]):
+        category += seen["group.markup_share"] * (seen["state.markup"] - ROOT_MEAN)
+    return ElasticityBelief(seen["state.b"], sqrt(max(seen["state.c11"], 0.0)), category)

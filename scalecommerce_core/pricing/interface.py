@@ -51,6 +51,7 @@ class Motive(StrEnum):
     """Set by the engine if the proposed price is infinite or not positive."""
     OWN_PRICE = "own_price"
     """Set by the engine if an experiment returns the product to the seller's own price."""
+    NOT_BETTER = "not_better"
 
 
 MOTIVES: Final = tuple(Motive)

@@ -1,20 +1,22 @@
 """Strategies that estimate elasticities: a demand filter per product, shrunk towards its category.
 
-`elasticity_learning` varies prices by Thompson sampling, `controlled_variance` without random numbers; `inventory`
-also takes into account stock that must last for some time.
+`elasticity_learning` varies prices at random where sales repay it, `controlled_variance` without random numbers;
+`inventory` also takes into account stock that must last for some time. All of them keep the seller's price unless
+another price is likely to earn more.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, frozen
 
 from scalecommerce_core.pricing import seeded_random
-from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.pricing.categories import estimate_conversions, extend_groups, group_count
+from scalecommerce_core.pricing.arrays import Flags, Floats
+from scalecommerce_core.pricing.categories import estimate_conversions, group_count
 from scalecommerce_core.pricing.costs import break_even
-from scalecommerce_core.pricing.demand_filter import Belief, Drift, update_belief
+from scalecommerce_core.pricing.demand_curve import FLATTEST, fourth_root, next_price, price_at
+from scalecommerce_core.pricing.demand_filter import Belief, Drift, observe_sales, revert_slope
 from scalecommerce_core.pricing.guardrails import price_band
 from scalecommerce_core.pricing.interface import (
     Motive,
@@ -25,67 +27,182 @@ from scalecommerce_core.pricing.interface import (
     register,
     select_motives,
 )
-from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, collect_evidence, estimate_priors, swap_prior
+from scalecommerce_core.pricing.sales_noise import Errors, estimate_dispersion, estimate_walk, update_errors
+from scalecommerce_core.pricing.shrinkage import ROOT_VARIANCE, Priors, estimate_priors, markup_elasticity, swap_prior
 from scalecommerce_core.pricing.signals import Signals
 
-_BELIEF: Final = {"a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1}
-_FLATTEST: Final = -0.8
-"""Upper limit of the elasticity in the optimal price, which diverges as the elasticity approaches 0."""
+_COLUMNS: Final = {
+    "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "kept": 1, "tries": 1,
+}  # fmt: skip
+_PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
 _UNTRIED: Final = 0.9
-"""Share of the category's variance above which a product's estimate is nearly that of its category."""
+"""Share of the usual variance of elasticities above which an estimate is nearly its prior."""
+_UNCHANGED: Final = 0.01
+"""Relative difference below which a proposal is the present price."""
 _UP: Final = 1.0304545339535169
 _DOWN: Final = 0.9704455335485082
 """e^0.03 and e^-0.03 as literals, because the exponential function differs between machines in the last bit."""
+_PROMOTION: Final = 0.1
+_PROMOTION_DAYS: Final = 14.0
+_PROMOTION_WEIGHT: Final = 0.002
+"""Weight of the first observation at a price that was set by hand farther from the kept price than `_PROMOTION`, if it
+covers at most `_PROMOTION_DAYS`."""
+_USUAL_PURCHASES: Final = 10.0
+"""Purchases of an epoch that weigh as much as the mean units per purchase before it."""
+_WIDEST: Final = 0.03
+"""Largest standard deviation of the random price variation by sampled elasticities."""
 
 
 @frozen
 class DemandLearning(Drift):
-    """Base class: a belief about each product's demand, the prior of its category, and a largest step."""
+    """Base class: a belief about each product's demand, the prior of its category, and the price that is kept.
 
-    columns: ClassVar[Mapping[str, int]] = _BELIEF
+    Columns of the state: the belief (a, b, c00, c01, c11); `markup`, the elasticity that the seller's price implies;
+    `scatter` and `persistence`, running means of forecast errors; `kept`, the price to which variations return;
+    `tries`, 1 if variations of the price repay what they cost.
+    """
+
+    columns: ClassVar[Mapping[str, int]] = _COLUMNS
+    unused_in_propose: ClassVar[frozenset[str]] = frozenset({
+        "scatter", "persistence", "variance", "within", "between", "share_variance", "dispersion", "walk",
+    })  # fmt: skip
+    """Columns of the state that `propose` does not read; `replay` does not store them."""
     pace: float = parameter(
         0.04,
         at_least=0,
         at_most=1,
-        says="Largest relative change that is proposed in an epoch; larger values can trip the circuit breaker.",
+        says="Largest relative change that is proposed in an epoch.",
     )
     level_spread: float = parameter(
         0.25, at_least=0.01, at_most=4, says="Variance of the log conversion rate between products of a category."
     )
+    margin: float = parameter(
+        0.1,
+        at_least=0,
+        at_most=5,
+        says="Standard deviations of the elasticity by which another price must be better than the present one.",
+    )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
-        size = group_count(groups, signals)
-        usual = {
-            "level": np.log(estimate_conversions(signals, groups)), "mean": np.full(size, ROOT_MEAN),
-            "variance": np.full(size, ROOT_VARIANCE),
-        }  # fmt: skip
-        known = extend_groups(groups, usual)
-        at = signals.group
+        known = self._start_groups(signals, groups)
+        at, size = signals.group, len(signals)
+        markup = markup_elasticity(signals.own_price(), signals.full_cost())
+        mean, variance = _priors(known).of_products(at, markup)
         products = {
-            "a": known["level"][at], "b": known["mean"][at], "c00": np.full(len(signals), self.level_spread),
-            "c01": np.zeros(len(signals)), "c11": known["variance"][at],
+            "a": known["level"][at], "b": mean, "c00": np.full(size, self.level_spread), "c01": np.zeros(size),
+            "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
+            "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
         }  # fmt: skip
-        return State(products, known)
+        return State(_short(products), known)
+
+    def _start_groups(self, signals: Signals, groups: Mapping[str, Floats]) -> dict[str, Floats]:
+        """`groups` with values for new ones: those of the seller's other categories, or else the usual ones."""
+        size = group_count(groups, signals)
+        usual = asdict(Priors.usual(1)) | {"dispersion": [self.dispersion], "walk": [self.level]}
+        level = np.log(estimate_conversions(signals, groups))
+        present = len(groups.get("level", ()))
+        known = {"level": np.concatenate([groups.get("level", level[:0]), level[present:]])}
+        for name, value in usual.items():
+            # Groups of earlier releases lack some parameters.
+            old = groups.get(name, np.full(present, value[0]))
+            known[name] = np.append(old, np.full(size - len(old), old.mean() if len(old) else value[0]))
+        return _short(known)
 
     def update(self, state: State, signals: Signals) -> State:
-        x = signals.price / signals.reference - 1.0
+        was, at = state.products, signals.group
+        groups = self._complete(state.groups)
         weeks = signals.epoch_days / 7.0
-        belief = update_belief(
-            _belief(state), self, x=x, views=signals.views, units=signals.units, weeks=weeks, weight=signals.weight
+        mean, variance = _priors(groups).of_products(at, was["markup"])
+        belief = revert_slope(_belief(state), mean, variance, self.slope / ROOT_VARIANCE * weeks)
+        belief = belief._replace(c00=belief.c00 + groups["walk"][at] * weeks)
+        root = fourth_root(signals.price / signals.reference)
+        dispersion = groups["dispersion"][at]
+        units, _ = _purchases(signals)
+        weight = np.where(_may_be_promotion(was["kept"], signals), _PROMOTION_WEIGHT, 1.0) * signals.weight
+        belief, forecast = observe_sales(
+            belief, x=4.0 * (root - 1.0), views=signals.views, units=units, weight=weight, dispersion=dispersion
         )
-        return State({**state.products, **belief._asdict()}, state.groups)
+        errors = update_errors(
+            Errors(was["scatter"], was["persistence"]), forecast, units, (weight == 1.0).astype(np.float64)
+        )
+        markup = was["markup"]
+        own = markup_elasticity(signals.own_price(), signals.full_cost())
+        fresh = (np.isnan(markup) & ~np.isnan(own)) | (signals.since_edit <= signals.epoch_days)
+        if (fresh & (own != markup)).any():
+            markup = np.where(fresh, own, markup)
+            belief = swap_prior(belief, mean, variance, *_priors(groups).of_products(at, markup))
+        kept = self._kept_price(belief, was["kept"], signals, groups)
+        steepness = np.minimum(belief.b, FLATTEST)
+        squared = steepness * steepness
+        value = self._horizon(signals) * belief.c11 * belief.c11 * forecast.expected / np.maximum(weeks, 1e-9)
+        return State(
+            _short(
+                belief._asdict()
+                | errors._asdict()
+                | {
+                    "markup": markup,
+                    "kept": kept,
+                    "tries": (value > dispersion * squared * squared).astype(np.float64),
+                    **{name: was[name] for name in was.keys() - _COLUMNS.keys()},
+                }
+            ),
+            state.groups,
+        )
+
+    def _kept_price(self, belief: Belief, before: Floats, signals: Signals, groups: Mapping[str, Floats]) -> Floats:
+        """The price to which variations return.
+
+        It stays while it is optimal for some elasticity within `margin` standard deviations of the estimate, and
+        otherwise moves to the nearest price that is. A price that was set by hand replaces it.
+        """
+        price = signals.price.astype(np.float64)
+        by_hand = signals.since_edit <= signals.since_change
+        far = np.abs(before - price) > 2.0 * self.pace * price
+        start = np.where((by_hand & np.isfinite(signals.since_edit)) | far, price, before)
+        cost = self._break_even(signals, groups)
+        root = fourth_root(start / signals.reference)
+        deviation = self.margin * np.sqrt(belief.c11)
+        lowest = next_price(belief.b - deviation, start, cost, root)
+        highest = next_price(belief.b + deviation, start, cost, root)
+        wanted = np.clip(start, lowest, highest)
+        kept: Floats = np.clip(wanted, start * (1.0 - self.pace), start * (1.0 + self.pace))
+        return kept
+
+    def _break_even(self, signals: Signals, groups: Mapping[str, Floats]) -> Floats:
+        return break_even(signals, groups["mean"][signals.group])
+
+    def _horizon(self, signals: Signals) -> Floats | float:
+        """Weeks within which a random variation of the price must repay its cost; 0 without such variations."""
+        del signals
+        return 0.0
 
     def pool(self, state: State, signals: Signals) -> State:
-        """Re-estimate the elasticities of each category, and replace the prior of its products by them."""
-        belief, groups = _belief(state), state.groups
-        mean, variance = groups["mean"], groups["variance"]
-        found = collect_evidence(signals.group, belief.b, belief.c11, mean, variance)
-        root = np.full_like(mean, ROOT_MEAN), np.full_like(mean, ROOT_VARIANCE)
-        new_mean, new_variance = estimate_priors(found, mean, *root)
-        at = signals.group
-        swap = swap_prior(belief, mean[at], variance[at], new_mean[at], new_variance[at])
-        level = _group_means(belief.a, signals, groups["level"])
-        return State({**state.products, **swap._asdict()}, {"level": level, "mean": new_mean, "variance": new_variance})
+        """Re-estimate the elasticities and the noise of each category, and replace the prior of its products."""
+        at, products = signals.group, state.products
+        groups = self._complete(state.groups)
+        belief, old = _belief(state), _priors(groups)
+        new = estimate_priors(old, at, products["markup"], belief.b, belief.c11)
+        exchanged = swap_prior(
+            belief, *old.of_products(at, products["markup"]), *new.of_products(at, products["markup"])
+        )
+        errors = Errors(products["scatter"], products["persistence"])
+        return State(
+            _short({**products, **exchanged._asdict()}),
+            _short(
+                {
+                    "level": _group_means(belief.a, signals, groups["level"]),
+                    **asdict(new),
+                    "dispersion": estimate_dispersion(errors, at, self.dispersion, len(new.mean)),
+                    "walk": estimate_walk(groups["walk"], errors),
+                }
+            ),
+        )
+
+    def _complete(self, groups: Mapping[str, Floats]) -> Mapping[str, Floats]:
+        """`groups`, with the usual values of parameters that a group of an earlier release lacks."""
+        if "walk" in groups:
+            return groups
+        return self._start_groups(Signals.of(product=[], price=[], reference=[]), groups)
 
     def _limit_step(self, prices: Floats, signals: Signals) -> Floats:
         return np.clip(prices, *price_band(signals.price, signals.price, self.pace))
@@ -94,8 +211,8 @@ class DemandLearning(Drift):
 @register
 @frozen
 class ElasticityLearning(DemandLearning):
-    """Estimates each product's elasticity, and proposes the price of highest profit for an elasticity drawn from the
-    estimate (Thompson sampling, Thompson 1933).
+    """Estimates each product's elasticity, and proposes the price of highest profit; where sales repay it, it varies
+    the price by a randomly drawn elasticity (Thompson sampling, Thompson 1933).
     """
 
     name: ClassVar[str] = "elasticity_learning"
@@ -109,24 +226,32 @@ class ElasticityLearning(DemandLearning):
     vary: bool = parameter(
         True, says="Also move each price 3 % up or down at random, which makes its sales informative."
     )
+    repaid_weeks: float = parameter(
+        104, at_least=0, at_most=10_000, says="Weeks within which what a price variation teaches must repay its cost."
+    )
+
+    def _horizon(self, signals: Signals) -> Floats | float:
+        del signals
+        return self.repaid_weeks
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        prices = _optimal_prices(self._drawn(state, signals, epoch), state, signals)
+        kept = state.products["kept"]
+        tries = (state.products["tries"] > 0.0) & (self.vary | (self.caution > 0))
+        # Variations of a price at the seller's limit stay on the permitted side, else the price would not vary.
+        varied = np.where(signals.max_price >= 0, np.minimum(kept, signals.max_price), kept)
+        varied = np.maximum(varied, signals.min_price)
+        if self.caution > 0:
+            steepness = np.minimum(state.products["b"], FLATTEST)
+            width = np.minimum(self.caution * np.sqrt(state.products["c11"]) / (steepness * steepness), _WIDEST)
+            varied = varied * (1.0 + width * seeded_random.normal(signals.product, epoch, seed=self.seed))
         if self.vary:
             up = seeded_random.sign(signals.product, epoch, seed=self.seed, use=1) > 0
-            prices = prices * np.where(up, _UP, _DOWN)
-        # The estimate is still nearly that of the category.
-        trying = state.products["c11"] > _UNTRIED * state.groups["variance"][signals.group]
-        return Proposal(
-            self._limit_step(prices, signals),
-            select_motives(motive_column(Motive.LEARNED, len(signals)), (trying, Motive.TRYING)),
-        )
-
-    def _drawn(self, state: State, signals: Signals, epoch: int) -> Floats:
-        b, c11 = state.products["b"], state.products["c11"]
-        if self.caution == 0:
-            return b
-        return b + self.caution * np.sqrt(c11) * seeded_random.normal(signals.product, epoch, seed=self.seed)
+            varied = varied * np.where(up, _UP, _DOWN)
+        same = ~tries & (np.abs(kept - signals.price) < _UNCHANGED * signals.price)
+        prices = np.where(same, np.nan, self._limit_step(np.where(tries, varied, kept), signals))
+        untried = state.products["c11"] > _UNTRIED * ROOT_VARIANCE
+        motive = select_motives(Motive.LEARNED, (tries | untried, Motive.TRYING), (same, Motive.NOT_BETTER))
+        return Proposal(prices, motive)
 
 
 @register
@@ -141,7 +266,7 @@ class ControlledVariance(DemandLearning):
     name: ClassVar[str] = "controlled_variance"
     retired_parameters: ClassVar[frozenset[str]] = frozenset({"seed", "caution", "vary"})
     """Parameters of release 0.1.0 that had no effect."""
-    columns: ClassVar[Mapping[str, int]] = _BELIEF | {"epochs": 1, "mean_x": 1}
+    columns: ClassVar[Mapping[str, int]] = _COLUMNS | {"epochs": 1, "mean_x": 1}
     width: float = parameter(
         0.04,
         at_least=0,
@@ -169,9 +294,7 @@ class ControlledVariance(DemandLearning):
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         del epoch
-        best = np.clip(
-            _optimal_prices(state.products["b"], state, signals), *price_band(signals.price, signals.price, 1.0)
-        )
+        best = np.clip(state.products["kept"], *price_band(signals.price, signals.price, 1.0))
         x = best / signals.reference - 1.0
         n, mean = np.maximum(state.products["epochs"], 1.0), state.products["mean_x"]
         apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
@@ -191,7 +314,7 @@ class Inventory(ElasticityLearning):
     """
 
     name: ClassVar[str] = "inventory"
-    columns: ClassVar[Mapping[str, int]] = _BELIEF | {"views_a_day": 1}
+    columns: ClassVar[Mapping[str, int]] = _COLUMNS | {"views_a_day": 1, "units_per_purchase": 1}
     perishable: bool = parameter(False, says="Unsold units are worthless at the end, so their cost is ignored.")
     memory_days: float = parameter(
         28.0, at_least=1, at_most=365, says="Averaging period of the views per day, in days."
@@ -199,7 +322,10 @@ class Inventory(ElasticityLearning):
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         first = super().start(signals, groups)
-        return State({**first.products, "views_a_day": signals.views / np.maximum(signals.days, 1.0)}, first.groups)
+        more = {
+            "views_a_day": signals.views / np.maximum(signals.days, 1.0), "units_per_purchase": _purchases(signals)[1],
+        }  # fmt: skip
+        return State({**first.products, **more}, first.groups)
 
     def update(self, state: State, signals: Signals) -> State:
         then = super().update(state, signals)
@@ -207,34 +333,67 @@ class Inventory(ElasticityLearning):
         share = signals.days / (signals.days + self.memory_days)
         today = signals.views / np.maximum(signals.days, 1e-9)
         pace = np.where(signals.days > 0, pace + share * (today - pace), pace)
-        return State({**then.products, "views_a_day": pace}, then.groups)
+        units, size = _purchases(signals)
+        mean = state.products["units_per_purchase"]
+        mean = mean + np.where(units > 0, units / (units + _USUAL_PURCHASES), 0.0) * (size - mean)
+        return State({**then.products, "views_a_day": pace, "units_per_purchase": mean}, then.groups)
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        if self.perishable:
-            signals = signals.with_columns(cost=np.zeros_like(signals.cost))
         free = super().propose(state, signals, epoch)
-        b = np.minimum(state.products["b"], _FLATTEST)
+        b = np.minimum(state.products["b"], FLATTEST)
         # Without views or an end x is not finite, and no price is required.
         with np.errstate(divide="ignore", invalid="ignore"):
             visitors = state.products["views_a_day"] * signals.days_left
-            x = (np.log(signals.stock / visitors) - state.products["a"]) / b
-        clearing = np.where(np.isfinite(x), (1.0 + x) * signals.reference, 0.0)
-        short = clearing > free.prices
-        motive = select_motives(Motive.LEARNED, (short, Motive.STOCK_SHORT))
-        return Proposal(self._limit_step(np.where(short, clearing, free.prices), signals), motive)
+            purchases = signals.stock / state.products["units_per_purchase"]
+            x = (np.log(purchases / visitors) - state.products["a"]) / b
+        clearing = np.where(np.isfinite(x), price_at(np.where(np.isfinite(x), x, 0.0), signals.reference), 0.0)
+        wanted = np.where(np.isnan(free.prices), signals.price, free.prices)
+        short = clearing > wanted
+        prices = np.where(short, self._limit_step(clearing, signals), free.prices)
+        motive = free.motive if free.motive is not None else motive_column(Motive.LEARNED, len(signals))
+        return Proposal(prices, select_motives(motive, (short, Motive.STOCK_SHORT)))
+
+    def _break_even(self, signals: Signals, groups: Mapping[str, Floats]) -> Floats:
+        if self.perishable:
+            return np.zeros(len(signals))
+        return super()._break_even(signals, groups)
+
+    def _horizon(self, signals: Signals) -> Floats | float:
+        return np.minimum(signals.days_left / 7.0, self.repaid_weeks)
 
 
 def _belief(state: State) -> Belief:
-    return Belief(*(state.products[name] for name in _BELIEF))
+    return Belief(*(state.products[name] for name in Belief._fields))
+
+
+def _priors(groups: Mapping[str, Floats]) -> Priors:
+    return Priors(**{name: groups[name] for name in _PRIORS})
+
+
+def _may_be_promotion(kept: Floats, signals: Signals) -> Flags:
+    """Whether a price that was set by hand far from the kept one has been observed for a short time only.
+
+    Sellers who lower a price for a week often advertise it, too, or expect a good week: the sales are not an effect of
+    the price alone. A price that stays becomes the kept one, and is evidence then.
+    """
+    far = np.abs(signals.price - kept) > _PROMOTION * kept
+    return far & np.isfinite(signals.since_edit) & (signals.days <= np.maximum(_PROMOTION_DAYS, signals.epoch_days))
+
+
+def _purchases(signals: Signals) -> tuple[Floats, Floats]:
+    """Number of purchases less refunded ones, and units per purchase; a purchase of several units is one event."""
+    gross = signals.units + signals.refunded
+    known = signals.orders > 0.0
+    size = np.where(known, np.maximum(gross, signals.orders) / np.where(known, signals.orders, 1.0), 1.0)
+    return np.where(signals.orders >= 0.0, np.maximum(signals.units, 0.0) / size, signals.units), size
+
+
+def _short(columns: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Round to the precision in which inputs of decisions need half of the storage."""
+    return {name: values.astype(np.float32).astype(np.float64) for name, values in columns.items()}
 
 
 def _group_means(values: Floats, signals: Signals, empty: Floats) -> Floats:
     count = np.bincount(signals.group, minlength=len(empty))
     total = np.bincount(signals.group, weights=values, minlength=len(empty))
     return np.where(count > 0, total / np.maximum(count, 1), empty)
-
-
-def _optimal_prices(b: Floats, state: State, signals: Signals) -> Floats:
-    """The price p that maximizes (p - cost)·exp(b·p/reference): cost + reference / -b."""
-    cost = break_even(signals, state.groups["mean"][signals.group])
-    return cost + signals.reference / -np.minimum(b, _FLATTEST)

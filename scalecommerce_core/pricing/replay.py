@@ -50,8 +50,9 @@ def pack_inputs(policy: PricingPolicy, state: State, signals: Signals, epoch: in
         for values in [getattr(signals, name)]
         if column.metadata["default"] is None or not (values == column.metadata["default"]).all()
     }
-    columns |= {f"state.{name}": values for name, values in state.products.items()}
-    columns |= {f"group.{name}": values[signals.group] for name, values in state.groups.items()}
+    unused: frozenset[str] = getattr(policy.strategy(), "unused_in_propose", frozenset())
+    columns |= {f"state.{name}": values for name, values in state.products.items() if name not in unused}
+    columns |= {f"group.{name}": values[signals.group] for name, values in state.groups.items() if name not in unused}
     narrow = {name: _narrow(values) for name, values in columns.items()}
     layout = [(name, values.dtype.str, values.shape[1:]) for name, values in narrow.items()]
     table = np.empty(len(signals), dtype=layout)

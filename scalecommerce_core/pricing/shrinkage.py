@@ -1,12 +1,21 @@
-"""Shrinkage: the mean and variance of the elasticities of a category are the prior of each of its products.
+"""Shrinkage: the distribution of the elasticities of a category is the prior of each of its products.
 
-Both are computed from sums over products, so sums over parts of a catalog can be added.
+A hierarchical model, estimated from all products of a policy (empirical Bayes; Efron and Morris 1975):
+
+    elasticity of a product  ~  normal(m + ρ·(z - z0), τ²)
+    m of a category          ~  normal(m0, σ²)
+    log τ² of a category     ~  normal(log τ0², 0.3)
+
+z is the elasticity at which the seller's own price would be optimal (`markup_elasticity`), z0 the mean of published
+elasticities. ρ is 1 if the seller's prices are optimal, and 0 if mark-ups say nothing about demand. m0, ρ, σ² and τ0²
+have priors themselves (hyperpriors), so that estimates from few products or few weeks stay near these: a small category
+is close to the seller's others, and a small shop to published elasticities, without a threshold.
 """
 
 from typing import Final
 
 import numpy as np
-from attrs import fields_dict, frozen
+from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.demand_filter import Belief
@@ -15,71 +24,138 @@ ROOT_MEAN: Final = -2.4
 ROOT_VARIANCE: Final = 0.9**2
 """Prior variance of elasticities in a category without data; the prior mean is `ROOT_MEAN`. The mean of 1,851
 published elasticities is -2.62 (Bijmolt, van Heerde and Pieters 2005)."""
-LEAST_PRODUCTS: Final = 20
-MEANS: Final = (-6.0, -1.0)
-VARIANCES: Final = (0.05, 1.5)
-_LEAST_INFORMATION: Final = 0.05
-"""Products with less information (1 / variance) about their own elasticity are left out of the category's."""
+MEANS: Final = (-8.0, -0.5)
+VARIANCES: Final = (0.01, 1.5)
+"""Bounds of the mean and the variance of elasticities within a category."""
+MARKUPS: Final = (-8.0, -1.05)
+"""Bounds of `markup_elasticity`."""
+_SELLER_VARIANCE: Final = 0.36
+"""Prior variance of m0."""
+_BETWEEN: Final = 0.2
+_BETWEEN_WEIGHT: Final = 4.0
+"""Prior value of σ², and its weight in categories."""
+_WITHIN: Final = 0.3
+"""Prior median of τ0². The three variances sum to about `ROOT_VARIANCE`."""
+_SELLER_LOG_VARIANCE: Final = 0.25
+_CATEGORY_LOG_VARIANCE: Final = 0.3
+"""Prior variances of log τ0², and of log τ² around it."""
+_SHARE: Final = 0.35
+_SHARE_VARIANCE: Final = 0.2
+"""Prior mean and variance of ρ."""
+_LARGEST_STEP: Final = 1.0
+"""Largest change of log τ² in one estimate."""
+_LARGEST_SQUARE: Final = 9.0
+"""Winsorisation: largest squared deviation of a product from its category, in variances."""
+_LEAST_INFORMATION: Final = 1e-9
 
 
 @frozen(eq=False)
-class Evidence:
-    """Sums per group over informative products. The `Evidence` of parts of a catalog can be added."""
+class Priors:
+    """Distributions of elasticities; one element per group."""
 
-    products: Floats
-    weight: Floats
-    weight2: Floats
-    wv: Floats
-    w2v: Floats
-    wb: Floats
-    wb2: Floats
+    mean: Floats
+    """m: mean elasticity of products whose mark-up implies z0."""
+    variance: Floats
+    """Sum of `within` and the variance of the estimate of `mean`."""
+    within: Floats
+    """τ²."""
+    between: Floats
+    """σ², the same for all groups of a policy, as the next two."""
+    markup_share: Floats
+    """ρ."""
+    share_variance: Floats
+    """Variance of the estimate of ρ."""
 
-    def __add__(self, other: "Evidence") -> "Evidence":
-        return Evidence(*(getattr(self, name) + getattr(other, name) for name in fields_dict(Evidence)))
+    @classmethod
+    def usual(cls, size: int) -> "Priors":
+        """The distributions before any sale."""
+        usual = ROOT_MEAN, ROOT_VARIANCE, _WITHIN, _BETWEEN, _SHARE, _SHARE_VARIANCE
+        return cls(*(np.full(size, value) for value in usual))
+
+    def of_products(self, group: Whole, markup: Floats) -> tuple[Floats, Floats]:
+        """Prior mean and variance of products with these `markup_elasticity`; NaN: unknown."""
+        deviation = _deviation(markup)
+        return (
+            self.mean[group] + self.markup_share[group] * deviation,
+            self.variance[group] + self.share_variance[group] * (deviation * deviation),
+        )
 
 
-def collect_evidence(group: Whole, b: Floats, c11: Floats, mean: Floats, variance: Floats) -> Evidence:
-    """Sum the information of each group's products beyond their priors.
+def markup_elasticity(price: Floats | Whole, break_even: Floats) -> Floats:
+    """The elasticity at which a price is optimal, price / (break-even price - price); NaN for an unknown cost."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        implied = np.where(break_even >= price, MARKUPS[0], price / (break_even - price))
+    elasticity: Floats = np.clip(implied, *MARKUPS)
+    return elasticity
 
-    `group`, `b` and `c11` have an element per product; `mean` and `variance`, the present priors, one per group.
+
+def _deviation(markup: Floats) -> Floats:
+    return np.where(np.isnan(markup), 0.0, markup - ROOT_MEAN)
+
+
+def estimate_priors(priors: Priors, group: Whole, markup: Floats, b: Floats, c11: Floats) -> Priors:
+    """Estimate the model from beliefs about the products, whose present priors are `priors`.
+
+    The information of a belief beyond its prior gives the product's own estimate and its variance v. m, m0 and ρ are
+    the posterior means of a linear mixed model with the weights 1 / (v + τ²); log τ² takes a step of Fisher scoring
+    towards its posterior mode, and σ² one of expectation maximization.
     """
-    groups = len(mean)
-    pm, pv = mean[group], variance[group]
-    information = 1.0 / c11 - 1.0 / pv
-    informed = information > _LEAST_INFORMATION
-    group, pm, pv, information = group[informed], pm[informed], pv[informed], information[informed]
-    own = (b[informed] / c11[informed] - pm / pv) / information
-    v = 1.0 / information
-    # The variance of the present prior approximates the variance that is being estimated.
-    w = 1.0 / (v + pv)
+    size = len(priors.mean)
 
     def total(values: Floats) -> Floats:
-        return np.bincount(group, weights=values, minlength=groups).astype(np.float64)
+        return np.bincount(group, weights=values, minlength=size).astype(np.float64)
 
-    centred = own - pm
-    return Evidence(
-        products=total(np.ones_like(w)), weight=total(w), weight2=total(w * w), wv=total(w * v), w2v=total(w * w * v),
-        wb=total(w * centred), wb2=total(w * centred * centred),
+    prior_mean, prior_variance = priors.of_products(group, markup)
+    information = np.maximum(1.0 / c11 - 1.0 / prior_variance, 0.0)
+    weight_share = 1.0 / (1.0 + information * priors.within[group])
+    weight = information * weight_share
+    # Weight times the own estimate (b / c11 - prior mean / prior variance) / information.
+    weighted = np.where(information > _LEAST_INFORMATION, (b / c11 - prior_mean / prior_variance) * weight_share, 0.0)
+    deviation = _deviation(markup)
+    w, wz, wzz = total(weight), total(weight * deviation), total(weight * deviation * deviation)
+    wy, wzy = total(weighted), total(weighted * deviation)
+
+    # Normal equations of (m0, ρ); the categories' deviations from m0 are integrated out.
+    precision = 1.0 / float(priors.between[0])
+    kept = precision / (w + precision)
+    a00 = float((w * kept).sum()) + 1.0 / _SELLER_VARIANCE
+    a01 = float((wz * kept).sum())
+    a11 = float((wzz - wz * wz / (w + precision)).sum()) + 1.0 / _SHARE_VARIANCE
+    r0 = float((wy * kept).sum()) + ROOT_MEAN / _SELLER_VARIANCE
+    r1 = float((wzy - wz * wy / (w + precision)).sum()) + _SHARE / _SHARE_VARIANCE
+    determinant = a00 * a11 - a01 * a01
+    seller = (a11 * r0 - a01 * r1) / determinant
+    share = (a00 * r1 - a01 * r0) / determinant
+    mean = np.clip((wy - share * wz + precision * seller) / (w + precision), *MEANS)
+    uncertain = 1.0 / (w + precision) + kept * kept * (a11 / determinant)
+
+    residual = weighted - weight * (mean[group] + share * deviation)
+    squares = total(np.minimum(residual * residual, _LARGEST_SQUARE * weight)) + total(weight * weight) * uncertain
+    within = _estimate_within(priors.within, squares - w, total(weight * weight))
+    between = (_BETWEEN_WEIGHT * _BETWEEN + float(((mean - seller) ** 2 + uncertain).sum())) / (_BETWEEN_WEIGHT + size)
+    return Priors(
+        mean=mean, variance=within + uncertain, within=within, between=np.full(size, between),
+        markup_share=np.full(size, share), share_variance=np.full(size, a00 / determinant),
     )  # fmt: skip
 
 
-def estimate_priors(
-    found: Evidence, mean: Floats, parent_mean: Floats, parent_variance: Floats
-) -> tuple[Floats, Floats]:
-    """Estimate mean and variance of each group's elasticities by the method of moments.
+def _estimate_within(within: Floats, excess: Floats, weight2: Floats) -> Floats:
+    """τ² of each group from the excess of its weighted squared residuals over their expectation.
 
-    DerSimonian and Laird 1986, with the weights of `collect_evidence`. A group with fewer than `LEAST_PRODUCTS`
-    informative products gets the parent's mean and variance.
+    The score of log τ² is τ²/2 · `excess`, its information τ⁴/2 · `weight2`. Their quotient is an estimate of log τ²
+    with this information, which the seller's other categories and the hyperprior shrink.
     """
-    enough = found.products >= LEAST_PRODUCTS
-    with np.errstate(divide="ignore", invalid="ignore"):
-        offset = found.wb / found.weight
-        scatter = found.wb2 - found.wb * offset
-        by_chance = found.wv - found.w2v / found.weight
-        spread = (scatter - by_chance) / (found.weight - found.weight2 / found.weight)
-    new_mean = np.where(enough, np.clip(mean + offset, *MEANS), parent_mean)
-    new_variance = np.where(enough, np.clip(spread, *VARIANCES), parent_variance)
-    return new_mean, new_variance
+    log_within = np.log(within)
+    information = np.maximum(0.5 * within * within * weight2, 1e-12)
+    own = log_within + 0.5 * within * excess / information
+    weight = 1.0 / (1.0 / information + _CATEGORY_LOG_VARIANCE)
+    seller = (float((weight * own).sum()) + np.log(_WITHIN) / _SELLER_LOG_VARIANCE) / (
+        float(weight.sum()) + 1.0 / _SELLER_LOG_VARIANCE
+    )
+    wanted = (information * own + seller / _CATEGORY_LOG_VARIANCE) / (information + 1.0 / _CATEGORY_LOG_VARIANCE)
+    stepped = np.clip(wanted, log_within - _LARGEST_STEP, log_within + _LARGEST_STEP)
+    bounded: Floats = np.clip(np.exp(stepped), *VARIANCES)
+    return bounded
 
 
 def swap_prior(belief: Belief, old_mean: Floats, old_variance: Floats, mean: Floats, variance: Floats) -> Belief:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.interface import PricingStrategy, State
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
 
@@ -26,6 +27,11 @@ def signals(**more: Any) -> Signals:
     if size > 1 and np.ndim(facts["product"]) == 0:
         facts["product"] = np.arange(1, size + 1)
     return Signals.of(**facts)
+
+
+def learned(strategy: PricingStrategy, seen: Signals) -> State:
+    """The state of a strategy that begins with these signals."""
+    return strategy.update(strategy.start(seen, {}), seen)
 
 
 def chaos(size: int, seed: int) -> Signals:

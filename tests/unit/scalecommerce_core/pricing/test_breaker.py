@@ -26,7 +26,7 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.price_endings import nearest_ending
 from scalecommerce_core.pricing.replay import Inputs, pack_inputs, replay, with_limit
 from scalecommerce_core.pricing.runs import Tally
-from tests.unit.support.pricing_signals import policy, signals
+from tests.unit.support.pricing_signals import learned, policy, signals
 
 WIDE = {"step": 0.5, "day_range": 0.9, "month_range": 0.9, "over_median": 10, "breaker_least": 0}
 
@@ -224,7 +224,7 @@ def test_limited_decisions_can_be_replayed_one_by_one(ending: str) -> None:
     price = rng.integers(5, 60, size) * 100 + 99
     chosen = policy(guardrails=WIDE | {"ending": ending}, parameters={"pace": 1, "caution": 0})
     seen = signals(product=np.arange(1, size + 1), price=price, reference=price, cost=price * 9 // 10)
-    state = chosen.strategy().start(seen, {})
+    state = learned(chosen.strategy(), seen)
     decisions = decide(chosen, state, seen, 7)
     breaker = check_breaker(chosen, [decisions])
     assert breaker.acts

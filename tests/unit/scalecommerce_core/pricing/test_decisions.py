@@ -16,7 +16,7 @@ from scalecommerce_core.pricing.learning import ElasticityLearning
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs, pack_inputs, replay
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
-from tests.unit.support.pricing_signals import NOW, chaos, policy, signals
+from tests.unit.support.pricing_signals import NOW, chaos, learned, policy, signals
 
 DECISIONS = 1_000_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 100_000
 CHOICES: list[dict[str, Any]] = [
@@ -114,13 +114,14 @@ CEILING = "the highest price that your limits and the usual price allow"
         ({"cost": 30_00}, f"Lowered by 5.0% to 95.00: {BEST}; limited by the largest step."),
         ({"cost": 90_00, "max_price": 103_00}, f"Raised by 3.0% to 103.00: {BEST}; limited by {CEILING}."),
         ({"cost": 90_00, "max_price": 100_00}, f"Kept at 100.00: limited by {CEILING}."),
-        ({"cost": 58_50}, "Kept at 100.00: the change would be too small to matter."),
+        ({"cost": 53_50}, "Kept at 100.00: the change would be too small to matter."),
+        ({"cost": 58_50}, "Kept at 100.00: no other price is likely to earn more."),
     ],
 )  # fmt: skip
 def test_decisions_have_sentences_for_sellers(seen: dict[str, Any], sentence: str) -> None:
     chosen = policy(parameters={"caution": 0, "vary": False, "pace": 1})
     look = signals(**seen)
-    decisions = decide(chosen, chosen.strategy().start(look, {}), look, 5)
+    decisions = decide(chosen, learned(chosen.strategy(), look), look, 5)
     assert decisions[0].sentence == sentence
     assert (decisions[0].product_id, decisions[0].policy_id, decisions[0].policy_version) == (1, 7, 1)
     assert decisions[0].moves == bool(decisions.moves[0]) == (not sentence.startswith("Kept"))

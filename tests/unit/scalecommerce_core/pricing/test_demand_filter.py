@@ -1,10 +1,20 @@
+from itertools import pairwise
 from math import exp
+from typing import Any
 
 import numpy as np
 import pytest
 
-from scalecommerce_core.pricing.demand_filter import Belief, Drift, rebase_belief, update_belief
-from scalecommerce_core.pricing.shrinkage import Evidence, collect_evidence, estimate_priors, swap_prior
+from scalecommerce_core.pricing.demand_curve import fourth_root, next_price, price_at, price_distance
+from scalecommerce_core.pricing.demand_filter import (
+    Belief,
+    Drift,
+    observe_sales,
+    revert_slope,
+    update_belief,
+)
+from scalecommerce_core.pricing.sales_noise import Errors, estimate_dispersion, estimate_walk, update_errors
+from scalecommerce_core.pricing.shrinkage import MEANS, ROOT_MEAN, VARIANCES, Priors, estimate_priors, swap_prior
 
 
 def belief(*values: float) -> Belief:
@@ -68,16 +78,34 @@ def test_the_demand_filter_finds_an_elasticity_and_follows_its_changes() -> None
             assert now.b[0] == pytest.approx(true, abs=0.5)
 
 
-def test_a_rebased_belief_predicts_the_same_demand() -> None:
-    old, new = np.array([100.0]), np.array([130.0])
-    before = belief(-3.7, -2.4, 0.25, 0.1, 0.81)
-    after = rebase_belief(before, old, new)
-    for price in (70.0, 100.0, 160.0):
-        x, y = price / old - 1, price / new - 1
-        assert before.a + before.b * x == pytest.approx(after.a + after.b * y)
-        spread = [b.c00 + 2 * z * b.c01 + z * z * b.c11 for b, z in ((before, x), (after, y))]
-        assert spread[0] == pytest.approx(spread[1])
-    assert np.concatenate(rebase_belief(after, new, old)) == pytest.approx(np.concatenate(before))
+def test_an_elasticity_returns_to_its_prior_without_exceeding_its_variance() -> None:
+    now = belief(-3.7, -4.0, 0.1, 0.02, 0.1)
+    for _ in range(5_000):
+        now = revert_slope(now, np.array([-2.4]), np.array([0.81]), np.array([0.001]))
+        assert now.c11[0] <= 0.81
+    assert (now.b[0], now.c11[0]) == (pytest.approx(-2.4, abs=0.2), pytest.approx(0.81, abs=0.01))
+
+
+# --- distance of prices
+
+
+def test_the_demand_curve_lies_between_constant_elasticity_and_exponential_demand() -> None:
+    price, reference = np.array([50.0, 80.0, 100.0, 130.0, 200.0]), np.full(5, 100.0)
+    x = price_distance(price, reference)
+    assert price_at(x, reference) == pytest.approx(price)
+    assert x[2] == 0
+    assert (np.log(price / reference) <= x + 1e-12).all()
+    assert (x <= price / reference - 1 + 1e-12).all()
+
+
+@pytest.mark.parametrize("b", [-1.2, -2.4, -5.0])
+def test_steps_of_the_optimal_price_end_at_the_curve_s_optimum(b: float) -> None:
+    price = np.array([100.0])
+    for _ in range(400):
+        price = next_price(np.array([b]), price, np.array([60.0]), fourth_root(price / 100.0))
+    grid = np.linspace(60.0, 1_500.0, 200_001)
+    profit = (grid - 60.0) * np.exp(b * price_distance(grid, np.full(len(grid), 100.0)))
+    assert price[0] == pytest.approx(grid[profit.argmax()], rel=1e-3)
 
 
 # --- shrinkage
@@ -114,33 +142,133 @@ def test_a_belief_wider_than_its_prior_gets_the_new_prior() -> None:
     assert (after.b[0], after.c11[0]) == pytest.approx((-1.5, 0.1))
 
 
-def looked_at(products: int, mean: float, spread: float, seed: int) -> tuple[Evidence, np.ndarray, np.ndarray]:
+def simulated_beliefs(
+    products: int, *, mean: float, spread: float, share: float, information: float, seed: int, groups: int = 2
+) -> tuple[Any, ...]:
+    """Group, mark-up, b and c11 of products that were learned about with the usual priors."""
     rng = np.random.default_rng(seed)
-    group = np.arange(products) % 2
-    variance = rng.uniform(0.05, 2.0, products)
-    own = rng.normal(np.where(group == 0, mean, -2.4), spread, products) + rng.normal(0, np.sqrt(variance))
-    c11 = 1 / (1 / variance + 1 / 0.81)
-    b = c11 * (own / variance - 2.4 / 0.81)
-    prior = np.full(2, -2.4), np.full(2, 0.81)
-    parts = [
-        collect_evidence(group[half], b[half], c11[half], *prior)
-        for half in (slice(0, products // 3), slice(products // 3, None))
-    ]
-    return parts[0] + parts[1], *prior
+    group = np.arange(products) % groups
+    markup = rng.uniform(-4.0, -1.8, products)
+    true = rng.normal(mean + share * (markup - ROOT_MEAN), spread)
+    variance = 1.0 / (information * rng.uniform(0.2, 2.0, products))
+    own = rng.normal(true, np.sqrt(variance))
+    prior_mean, prior_variance = Priors.usual(groups).of_products(group, markup)
+    c11 = 1 / (1 / variance + 1 / prior_variance)
+    return group, markup, c11 * (own / variance + prior_mean / prior_variance), c11
 
 
-def test_the_prior_of_a_category_is_recovered_from_its_products() -> None:
-    found, mean, variance = looked_at(8_000, -1.6, 0.6, seed=4)
-    new_mean, new_variance = estimate_priors(found, mean, mean, variance)
-    assert new_mean == pytest.approx([-1.6, -2.4], abs=0.08)
-    assert new_variance == pytest.approx([0.36, 0.36], abs=0.08)
+def repeated(priors: Priors, group: Any, markup: Any, b: Any, c11: Any, *, times: int = 10) -> list[Priors]:
+    """Estimates after each of several poolings without new sales."""
+    found, now = [], Belief(np.zeros_like(b), b, np.ones_like(b), np.zeros_like(b), c11)
+    for _ in range(times):
+        new = estimate_priors(priors, group, markup, now.b, now.c11)
+        now = swap_prior(now, *priors.of_products(group, markup), *new.of_products(group, markup))
+        priors = new
+        found.append(new)
+    return found
 
 
-def test_a_small_category_has_its_parent_s_prior_and_estimates_are_bounded() -> None:
-    found, mean, variance = looked_at(38, -1.6, 0.6, seed=5)
-    new_mean, new_variance = estimate_priors(found, mean, np.array([-3.0, -3.0]), np.array([0.5, 0.5]))
-    assert (new_mean.tolist(), new_variance.tolist()) == ([-3.0, -3.0], [0.5, 0.5])
-    wild, mean, variance = looked_at(400, 30.0, 9.0, seed=6)
-    new_mean, new_variance = estimate_priors(wild, mean, mean, variance)
-    assert (new_mean[0], new_variance[0]) == (-1.0, 1.5)
-    assert variance.tolist() == [0.81, 0.81]
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("spread", [0.15, 0.6])
+def test_the_distribution_of_a_category_is_recovered_from_its_products(share: float, spread: float) -> None:
+    looked_at = simulated_beliefs(6_000, mean=-2.0, spread=spread, share=share, information=1.0, seed=4)
+    last = repeated(Priors.usual(2), *looked_at)[-1]
+    assert last.mean == pytest.approx([-2.0, -2.0], abs=0.08)
+    assert last.markup_share == pytest.approx([share, share], abs=0.08)
+    assert last.within == pytest.approx([spread**2] * 2, abs=0.08)
+    # An estimate that shrinks is stable: the last poolings change nothing.
+    assert repeated(last, *_swapped(looked_at, last), times=1)[0].mean == pytest.approx(last.mean, abs=0.01)
+
+
+def _swapped(looked_at: tuple[Any, ...], priors: Priors) -> tuple[Any, ...]:
+    """The same beliefs with the priors `priors`."""
+    group, markup, b, c11 = looked_at
+    now = Belief(np.zeros_like(b), b, np.ones_like(b), np.zeros_like(b), c11)
+    usual = Priors.usual(len(priors.mean))
+    now = swap_prior(now, *usual.of_products(group, markup), *priors.of_products(group, markup))
+    return group, markup, now.b, now.c11
+
+
+def test_hyperpriors_keep_estimates_from_few_weeks_stable() -> None:
+    """With hardly any information, no parameter reaches a bound, and no pooling changes it by much."""
+    looked_at = simulated_beliefs(3_000, mean=-2.0, spread=0.6, share=0.0, information=0.01, seed=5, groups=10)
+    found = repeated(Priors.usual(10), *looked_at)
+    for new in found:
+        assert (np.abs(new.mean + 2.2) < 0.8).all()
+        assert (new.within > 0.05).all()
+        assert (new.within < 0.9).all()
+    for before, after in pairwise(found[2:]):
+        assert np.abs(after.mean - before.mean).max() < 0.1
+        assert np.abs(np.log(after.within / before.within)).max() < 0.5
+
+
+def test_a_small_category_is_near_the_seller_s_others_and_a_new_shop_near_published_elasticities() -> None:
+    group, markup, b, c11 = simulated_beliefs(3_000, mean=-1.2, spread=0.2, share=0.0, information=1.0, seed=6)
+    # Two products of a third category, of which nothing is known.
+    small = np.append(group, [2, 2]), np.append(markup, [-2.4, -2.4]), np.append(b, [-2.4, -2.4])
+    prior_variance = Priors.usual(3).of_products(np.array([2, 2]), np.array([-2.4, -2.4]))[1]
+    new = estimate_priors(Priors.usual(3), *small, np.append(c11, prior_variance))
+    assert new.mean[2] == pytest.approx(new.mean[:2].mean(), abs=0.3)
+    assert new.variance[2] > new.variance[:2].max()
+    nothing = estimate_priors(Priors.usual(1), np.zeros(2, int), markup[:2], np.full(2, -2.4), np.full(2, 9.0))
+    assert nothing.mean == pytest.approx([ROOT_MEAN])
+    assert nothing.markup_share == pytest.approx([0.35])
+
+
+def test_wild_estimates_are_bounded() -> None:
+    looked_at = simulated_beliefs(400, mean=30.0, spread=9.0, share=5.0, information=9.0, seed=7)
+    for new in repeated(Priors.usual(2), *looked_at):
+        for values in (new.mean, new.within, new.variance, new.markup_share):
+            assert np.isfinite(values).all()
+        assert (new.within <= VARIANCES[1]).all()
+        assert (new.mean <= MEANS[1]).all()
+
+
+def test_products_without_a_known_cost_take_part_without_a_mark_up() -> None:
+    group, markup, b, c11 = simulated_beliefs(2_000, mean=-2.0, spread=0.5, share=0.0, information=1.0, seed=8)
+    unknown = np.where(np.arange(2_000) % 3, markup, np.nan)
+    usual = Priors.usual(2)
+    b = np.where(np.isnan(unknown), -2.0, b)
+    new = estimate_priors(usual, group, unknown, b, c11)
+    assert np.isfinite(new.mean).all()
+    mean, variance = new.of_products(group, unknown)
+    assert mean[np.isnan(unknown)] == pytest.approx(new.mean[group[np.isnan(unknown)]])
+    assert np.isfinite(variance).all()
+
+
+# --- noise
+
+
+def filtered(drift: float, walk: float, *, dispersion: float = 1.0, products: int = 400, weeks: int = 60) -> Errors:
+    """Errors of a filter that assumes `walk`, of sales whose level drifts by `drift` a week."""
+    rng = np.random.default_rng(9)
+    level, zero = np.full(products, -3.5), np.zeros(products)
+    now = Belief(level, np.full(products, -2.4), np.full(products, 0.1), zero, np.full(products, 1e-6))
+    errors = Errors(np.full(products, 1.0), zero)
+    for _ in range(weeks):
+        level = level + rng.normal(0, np.sqrt(drift), products)
+        rate = 1_000 * np.exp(level)
+        # A Gamma-Poisson mixture of this dispersion.
+        more = (dispersion - 1.0) / rate
+        units = rng.poisson(rng.gamma(1 / np.maximum(more, 1e-9), rate * np.maximum(more, 1e-9))).astype(float)
+        now = now._replace(c00=now.c00 + walk)
+        now, forecast = observe_sales(
+            now, x=zero, views=np.full(products, 1_000.0), units=units, weight=1.0, dispersion=1.0
+        )
+        errors = update_errors(errors, forecast, units, np.ones(products))
+    return errors
+
+
+def test_the_drift_of_demand_is_estimated_from_the_correlation_of_errors() -> None:
+    before = np.array([0.005])
+    assert estimate_walk(before, filtered(drift=0.0, walk=0.005))[0] < 0.8 * 0.005
+    assert estimate_walk(before, filtered(drift=0.03, walk=0.005))[0] > 1.2 * 0.005
+    assert estimate_walk(before, filtered(drift=0.005, walk=0.005))[0] == pytest.approx(0.005, rel=0.2)
+
+
+def test_the_dispersion_of_sales_is_estimated_from_the_size_of_errors() -> None:
+    group = np.zeros(400, dtype=np.int64)
+    plain = estimate_dispersion(filtered(0.0, 0.0005), group, 1.2, 1)[0]
+    bulky = estimate_dispersion(filtered(0.0, 0.0005, dispersion=4.0), group, 1.2, 1)[0]
+    assert plain == pytest.approx(1.0, abs=0.15)
+    assert bulky > 2.5

@@ -34,7 +34,7 @@ Start = Callable[..., PricingExperiment]
 @pytest.fixture
 def products(shop: Shop, seller: Account) -> list[ProductId]:
     """Products whose stock will not last, so that their policy raises all prices."""
-    return [shop.list(seller, cost=usd("6.00"), stock=500) for _ in range(PRODUCTS)]
+    return [shop.list(seller, cost=usd("9.50"), stock=500) for _ in range(PRODUCTS)]
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def test_a_run_sees_what_happened_since_the_last_one_and_tells_it(
     assert told["demand"] == "40 views and 0 units sold in 10 days on sale, a conversion of 0.0%"
     assert told["stock"] == "90 units, intended to last 20 days"
     assert told["cost"] == "6.00 and a fee of 10.0%: a margin of 30.0% of the price"
-    assert told["belief"].startswith("a price 1 % higher sells 2.4 % less, plus or minus 0.9 (elasticity -2.40)")
+    assert told["belief"].startswith("a price 1 % higher sells 2.6 % less, plus or minus 0.9 (elasticity -2.61)")
     shop.catalog.record_views(ViewBatch("two", {(product, shop.clock.now()): 6}))
     shop.buy(buyer, line(product, 3))
     shop.market.relay.assign_sequence()
@@ -284,7 +284,7 @@ def test_without_cost_views_or_moves_it_says_so(shop: Shop, seller: Account, mak
 
 
 def test_a_decision_knows_from_when_until_when_its_price_was_in_force(shop: Shop, seller: Account, make: Make) -> None:
-    product = shop.list(seller, cost=usd("6.00"))
+    product = shop.list(seller, cost=usd("9.50"))
     policy = make(epoch_seconds=86_400, guardrails=RAILS | {"cooldown_days": 0, "day_range": 0.5, "month_range": 0.5})
     times = []
     for _ in range(3):
@@ -305,8 +305,8 @@ def test_a_decision_knows_from_when_until_when_its_price_was_in_force(shop: Shop
 def test_a_rollback_of_prices_that_have_all_moved_says_so_and_leaves_the_run_done(
     shop: Shop, seller: Account, make: Make
 ) -> None:
-    product = shop.list(seller, cost=usd("6.00"))
-    other = shop.list(seller, cost=usd("6.00"))
+    product = shop.list(seller, cost=usd("9.50"))
+    other = shop.list(seller, cost=usd("9.50"))
     policy = make(guardrails=RAILS | {"cooldown_days": 0})
     shop.clock.advance(days=10)
     run = shop.market.repricing.run(policy.id)
@@ -323,7 +323,7 @@ def test_a_rollback_of_prices_that_have_all_moved_says_so_and_leaves_the_run_don
 
 
 def test_a_rollback_of_prices_of_which_some_have_moved_counts_them(shop: Shop, seller: Account, make: Make) -> None:
-    product, other = shop.list(seller, cost=usd("6.00")), shop.list(seller, cost=usd("6.00"))
+    product, other = shop.list(seller, cost=usd("9.50")), shop.list(seller, cost=usd("9.50"))
     policy = make(guardrails=RAILS | {"cooldown_days": 0})
     shop.clock.advance(days=10)
     run = shop.market.repricing.run(policy.id)
@@ -414,7 +414,7 @@ def test_a_run_that_is_cancelled_by_an_edit_says_what_it_has_written(shop: Shop,
 
 
 def test_a_price_may_move_each_epoch_though_it_begins_after_the_look(shop: Shop, seller: Account, make: Make) -> None:
-    product = shop.list(seller, cost=usd("9.00"))
+    product = shop.list(seller, cost=usd("9.90"))
     shop.clock.advance(days=30)
     policy = make(parameters={"caution": 0, "vary": False}, guardrails=RAILS | {"month_range": 0.9})
     start, written = shop.clock.now(), []
