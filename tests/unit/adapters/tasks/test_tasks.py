@@ -1,6 +1,7 @@
 """How tasks repeat their batches."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,3 +81,13 @@ def test_purging_is_faster_than_the_largest_load_writes(task: Callable[[Backgrou
     task(BackgroundTasks(market, views, lambda: None))
     (every,) = (each.every for each in TASKS if each.run is task)
     assert purged / every.total_seconds() >= written
+
+
+def test_a_sweep_of_promotions_ends_after_an_empty_batch() -> None:
+    batches = [BATCH_SIZE, 7, 0, 1]
+    market: Any = SimpleNamespace(promotions=SimpleNamespace(sweep=lambda _limit: batches.pop(0)))
+    views: Any = None
+    BackgroundTasks(market, views, lambda: None).sweep_promotions()
+    assert batches == [1]
+    (every,) = (each.every for each in TASKS if each.run is BackgroundTasks.sweep_promotions)
+    assert every == timedelta(seconds=1), "the delay that docs/operations.md states"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from scalecommerce_core.services.experiments import StartExperiment
 from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.services.personal_data import SHOWN_ORDERS, OrdersOpen
 from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.promotions import CreatePromotion
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import CreateEndpoint
 from scalecommerce_core.testing import (
@@ -60,6 +62,9 @@ class Trader(MarketActions):
         policy = unwrap_single(self.market.pricing.create([CreatePolicy(self.trader.id, {"name": "Mine"})]))
         plan = {"kind": "switchback", "weeks": 52}
         unwrap_single(self.market.experiments.start([StartExperiment(policy.id, self.trader.id, plan)]))
+        ends_at = self.clock.now() + timedelta(days=7)
+        sale = CreatePromotion(self.trader.id, "Sale", ends_at, percent=20, all_products=True)
+        unwrap_single(self.market.promotions.create([sale]))
         unwrap_single(self.market.webhooks.create([CreateEndpoint(self.trader.id, "https://example.com/hook")]))
         identity = self.market.sessions.identify(self.market.accounts.log_in(self.trader.email, PASSWORD).access)
         self.api_key = self.market.api_keys.create(identity, "Till", [Scope.ORDERS_READ]).secret
@@ -111,8 +116,8 @@ def test_an_export_contains_everything_about_the_account(trader: Trader) -> None
     assert [(s["order"], s["price"], s["quantity"]) for s in document["sales"]] == [(trader.sold.id, "10.00", 3)]
     assert [p["name"] for p in document["products"]] == ["Tea pot"]
     assert [p["name"] for p in document["pricing_policies"]] == ["Mine"]
+    assert [(p["name"], p["percent"], p["status"]) for p in document["promotions"]] == [("Sale", 20, "scheduled")]
     assert [(e["kind"], e["weeks"], e["result"]) for e in document["pricing_experiments"]] == [("switchback", 52, None)]
-    assert document["promotions"] == []
     assert [(key["name"], key["scopes"]) for key in document["api_keys"]] == [("Till", ["orders:read"])]
     assert [w["url"] for w in document["webhooks"]] == ["https://example.com/hook"]
     assert trader.log.kinds[-1] is SecurityEventKind.DATA_EXPORTED
@@ -193,6 +198,8 @@ def test_a_deletion_ends_offers_policies_and_webhooks(trader: Trader) -> None:
     assert trader.offer().withdrawn_at is not None
     queries = trader.market.queries
     assert not queries.policies(trader.trader.id, PageRequest()).rows
+    # The promotion had begun, so it ends now.
+    assert [p.ends_at for p in queries.promotions(trader.trader.id, PageRequest()).rows] == [trader.clock.now()]
     assert not queries.endpoints(trader.trader.id, PageRequest()).rows
     assert not list(queries.iter_products(trader.trader.id))
 
