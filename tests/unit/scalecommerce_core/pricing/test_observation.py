@@ -281,3 +281,32 @@ def test_windows_of_promotions_flag_the_intervals_that_they_overlap() -> None:
     assert {name: (values // DAY).tolist() for name, values in found.items()} == {
         "promoted_from": [10, -1, 5], "promoted_until": [20, -1, 6], "next_promotion": [30, -1, -1],
     }  # fmt: skip
+
+
+def test_a_price_of_some_hours_is_no_anomaly() -> None:
+    """Few views at night, after a price was set by hand, are neither replaced nor a reason to hold the price."""
+    began = NOW - 100 * DAY
+    state, views, units = None, 900, 25
+    for week in range(8, 0, -1):
+        views, units = views + 1_000, units + 25
+        sold = {"views": views, "units": units, "orders": units, "net_units": units, "net_amount": units * 1_000}
+        history = past((began, 1_000, False))
+        state = decide(facts(1_000, began, **sold), history, 9 - week, NOW - 7 * week * DAY, state).policy_state
+    changed = NOW - DAY // 8
+    ended = past((began, 1_000, False, views + 980, units + 24), (changed, 1_100, False))
+    net = {"net_units": units + 24, "net_amount": (units + 24) * 1_000}
+    result = decide(facts(1_100, changed, views=1, units=0, orders=0, **net), ended, 9, NOW, state)
+    names = ("views", "units", "late_units", "counted_views", "is_held")
+    assert [getattr(result.signals, name).item() for name in names] == [1, 0, 0, -1, False]
+    assert result.decisions[0].guardrails == ("manual_edit",)
+
+
+def test_late_sales_at_several_prices_have_the_last_known_price() -> None:
+    """Three units of the last price and two refunds of one twice as high have no mean price."""
+    began, changed = NOW - 100 * DAY, NOW - 7 * DAY + 1
+    first = decide(facts(1_000, began), past((began, 1_000, False)), 1, NOW - 7 * DAY)
+    ended = past((began, 1_000, False, 900, 40), (changed, 1_050, False))
+    for units, amount, price in ((1, 3_000 - 4_000, 1_000), (3, 3_000, 1_000), (2, 2_400, 1_200), (-2, -1_800, 900)):
+        net = {"net_units": 40 + units, "net_amount": 40_000 + amount}
+        result = decide(facts(1_050, changed, views=0, units=0, orders=0, **net), ended, 2, NOW, first.policy_state)
+        assert (result.signals.late_units.item(), result.signals.late_price.item()) == (units, price)
