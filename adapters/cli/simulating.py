@@ -76,8 +76,8 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         typer.Option(
             min=1,
             max=MOST_SEEDS,
-            help="Number of seeds, from --seed on: figures are means, with 95 % intervals. With fewer than published,"
-            " no target applies.",
+            help="Number of seeds, from --seed on: figures are means, with 95 % intervals, and fixed prices are"
+            " simulated too. With fewer than published, no target applies.",
             show_default=False,
         ),
     ] = None,
@@ -111,6 +111,8 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     runtime: Runtime = ctx.obj
     runtime.load_policies(load or [])
     strategies = [_strategy(text) for text in policy] if policy else None
+    if strategies is not None and None not in strategies and (seeds or 1) > 1:
+        strategies.insert(0, None)
     outcomes: dict[str, list[StrategyResult]] = {program.name: [] for program in programs}
     failed: list[FailedStrategy] = []
     size, interrupted = Size(seed, worlds, epochs, seeds), False

@@ -58,6 +58,19 @@ def test_chosen_policies_are_simulated_also_under_former_names(cli: Cli) -> None
     assert ended.err == "Warning: learning is now elasticity_learning; the old name will be removed.\n"
 
 
+def test_several_seeds_are_compared_with_fixed_prices(cli: Cli) -> None:
+    chosen = ("simulate", "competent-seller", "--policy", "hill_climb", *SMALL[:4], "--seeds", "3")
+    document = json.loads(cli(*chosen, "--json").out)
+    figures = {(figure["policy"], figure["measure"]): figure for figure in document["figures"]}
+    static = figures["static", "competent-seller"]
+    ours, above = (figures["hill_climb", f"competent-seller{end}"] for end in ("", ", above fixed prices"))
+    assert above["ours"] == pytest.approx(ours["ours"] - static["ours"])
+    # Differences within a world vary less than profits do.
+    assert 0 < above["half_width"] < static["half_width"]
+    assert {figure["seeds"] for figure in figures.values()} == {3}
+    assert "competent-seller, seeds 1 to 3: percentages" in cli(*chosen).out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
