@@ -203,6 +203,29 @@ def test_renaming_tables_keeps_their_rows_and_rewrites_none(empty_database: str)
     engine.dispose()
 
 
+@pytest.mark.parametrize("imported", [0, 2])
+def test_earlier_views_count_and_imported_sales_are_counted_again(empty_database: str, imported: int) -> None:
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0037")
+        connection.exec_driver_sql(
+            "INSERT INTO price_sales (product_id, valid_from, views, orders) VALUES (1, now(), 7, 3), (2, now(), 0, 1)"
+        )
+        connection.execute(
+            text("INSERT INTO product_sales (product_id, orders, past_orders) VALUES (1, 3, :past)"), {"past": imported}
+        )
+        migrate.migrate_to(connection, "0038")
+        counted = "SELECT product_id, demand_views, past_units FROM price_sales ORDER BY product_id"
+        assert [tuple(row) for row in connection.execute(text(counted))] == [(1, 7, 0), (2, 0, 0)]
+        requested = connection.scalar(
+            text("SELECT count(*) FROM statistics_pending WHERE product_id IS NULL AND order_id IS NULL")
+        )
+        assert requested == (imported > 0)
+        migrate.migrate_to(connection, "0037")
+        migrate.migrate_to(connection, "0038")
+    engine.dispose()
+
+
 def test_an_unreachable_database_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         migrate.current("postgresql://nobody@127.0.0.1:1/nothing")
