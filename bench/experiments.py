@@ -8,12 +8,16 @@ import argparse
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from statistics import fmean, median
 from typing import Final
 
 from attrs import evolve
 
+from scalecommerce_core.pricing.learning import ElasticityLearning
 from scalecommerce_core.simulation.experiment_panels import ShopModel, simulate_hold_out, simulate_switchback
+from scalecommerce_core.simulation.market_experiments import run_market_experiment
+from scalecommerce_core.simulation.marketplace import DEMANDS, Marketplace
 
 SHOPS: Final[Mapping[str, ShopModel]] = {
     "base": ShopModel(),
@@ -34,7 +38,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1_000, help="experiments of each shop")
     parser.add_argument("--peeking-runs", type=int, default=400, help="experiments that are looked at every week")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=[*SHOPS, "switchback"], help="only this shop")
+    parser.add_argument("--worlds", type=int, default=40, help="simulated marketplaces whose prices the engine sets")
+    parser.add_argument("--only", choices=[*SHOPS, "switchback", "marketplace"], help="only this shop")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for name, shop in SHOPS.items():
@@ -45,6 +50,8 @@ def main() -> None:
             _measure_peeking(name, SHOPS[name], arguments.peeking_runs, arguments.seed)
     if arguments.only in {None, "switchback"}:
         _measure_switchbacks(arguments.runs, arguments.seed)
+    if arguments.only in {None, "marketplace"}:
+        _measure_marketplaces(arguments.worlds, arguments.seed)
 
 
 def _measure_intervals(name: str, shop: ShopModel, runs: int, seed: int) -> None:
@@ -103,6 +110,30 @@ def _measure_switchbacks(runs: int, seed: int) -> None:
     print(
         f"switchback, {count} periods of {PERIOD} weeks: coverage {contained / runs:.1%}, half-width"
         f" {100 * fmean(widths):.2f} points; without a lift, looked at after every pair: {alarms / runs:.1%} proven",
+        flush=True,
+    )
+
+
+def _measure_marketplaces(worlds: int, seed: int) -> None:
+    contained, widths, errors, lifts = 0, [], [], []
+    for world in range(worlds):
+        demand = DEMANDS[world % len(DEMANDS)]
+        market = partial(
+            Marketplace, demand=demand, drifting=False, seed=1_000 * seed + world, products=2_000, epochs=52
+        )
+        found = run_market_experiment(market, ElasticityLearning())
+        estimate = found.estimate()
+        if estimate is None:
+            continue
+        interval = estimate.fixed_interval()
+        contained += interval.low <= found.lift <= interval.high
+        widths.append(interval.half_width)
+        errors.append(estimate.lift - found.lift)
+        lifts.append(found.lift)
+    print(
+        f"hold-out, {worlds} marketplaces of 2,000 products priced by the engine: coverage {contained / worlds:.1%},"
+        f" half-width {100 * fmean(widths):.2f} points, mean lift {100 * fmean(lifts):.2f} %,"
+        f" mean error {100 * fmean(errors):+.2f}",
         flush=True,
     )
 

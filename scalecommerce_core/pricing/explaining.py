@@ -67,6 +67,7 @@ def explain_inputs(inputs: Inputs) -> dict[str, str]:
         "cost": _cost(seen),
         "bounds": _bounds(seen),
         "minimum hold": _min_hold(seen),
+        "experiment": _experiment(seen),
         "past prices": _past(seen, inputs.head["document"]["epoch_seconds"] / 86_400 / USUAL_EPOCH_DAYS),
         "belief": _belief(seen),
     }
@@ -95,6 +96,10 @@ def _counted(number: float, unit: str) -> str:
 
 def _since(days: float) -> str:
     return f"in force for {_days(days)}" if isfinite(days) else "in force from the start"
+
+
+def _experiment(seen: Mapping[str, Any]) -> str:
+    return f"held out at the seller's own price, {_amount(seen, seen['held_out'])}" if seen["held_out"] > 0 else ""
 
 
 def _demand(seen: Mapping[str, Any]) -> str:

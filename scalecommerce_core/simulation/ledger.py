@@ -90,6 +90,8 @@ class Ledger:
         self._columns: dict[str, NDArray[Any]] = {
             name: np.zeros(2 * size, dtype=counts if name in _COUNTS else np.int64) for name in (*_INTERVAL, *_COUNTS)
         }
+        self.own_price = listing.price.copy()
+        """The price at which each product was listed, or which was last set by hand."""
         self.current: Whole = self._append(np.arange(size), now, listing.price, is_manual=False)
         """Row of the current price interval of each product."""
         self._pending: list[_Pending] = []
@@ -115,6 +117,8 @@ class Ledger:
         products, prices = products[moved], prices[moved]
         self._columns["ends"][self.current[products]] = at
         self.current[products] = self._append(products, at, prices, is_manual=is_manual)
+        if is_manual:
+            self.own_price[products] = prices
         return products
 
     def announce(self, products: Whole, begins: int, ends: int) -> None:

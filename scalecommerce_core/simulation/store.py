@@ -22,6 +22,7 @@ from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import IN_PROGRESS, Range, Run
 from scalecommerce_core.services.repricing.common import LOOK_BACK
 from scalecommerce_core.simulation.ledger import Ledger
+from scalecommerce_core.testing.memory.experiments import MemoryExperiments
 from scalecommerce_core.testing.memory.pricing import MemoryRuns
 from scalecommerce_core.testing.memory.statistics import MemoryStatistics
 from scalecommerce_core.testing.memory.store import MemoryStore, MemoryTransaction
@@ -63,6 +64,18 @@ class _MarketTransaction(MemoryTransaction):
     def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]], ledger: Ledger) -> None:
         super().__init__(tables, numbers)
         self.runs = _MarketRuns(tables, numbers, self.statistics, ledger)
+        self.experiments = _MarketExperiments(tables, numbers, ledger)
+
+
+class _MarketExperiments(MemoryExperiments):
+    """`MemoryExperiments` with the sellers' own prices of the ledger."""
+
+    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]], ledger: Ledger) -> None:
+        super().__init__(tables, numbers)
+        self._ledger = ledger
+
+    def own_prices(self, products: Whole) -> Whole:
+        return self._ledger.own_price[products - 1]
 
 
 class _MarketRuns(MemoryRuns):

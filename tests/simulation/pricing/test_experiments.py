@@ -6,7 +6,10 @@
 import pytest
 from attrs import evolve
 
+from scalecommerce_core.pricing.learning import ElasticityLearning
 from scalecommerce_core.simulation.experiment_panels import ShopModel, simulate_hold_out, simulate_switchback
+from scalecommerce_core.simulation.market_experiments import run_market_experiment
+from scalecommerce_core.simulation.marketplace import Marketplace
 
 SHOP = ShopModel(products=500, weeks_before=16, weeks=12, share=0.25)
 RUNS = 150
@@ -48,3 +51,22 @@ def test_switchbacks_contain_the_true_lift() -> None:
         interval = estimate.fixed_interval()
         contained += interval.low <= switchback.lift <= interval.high
     assert 0.9 <= contained / RUNS <= 0.99
+
+
+def test_an_experiment_in_a_simulated_marketplace_finds_what_the_policy_earns() -> None:
+    found = run_market_experiment(
+        lambda: Marketplace(demand="semi-log", drifting=False, seed=5, products=800, epochs=40),
+        ElasticityLearning(),
+        weeks_before=16,
+        weeks=24,
+        share=0.25,
+    )
+    held = found.is_held_out
+    assert held.sum() == 200
+    assert (found.last_price[held] == found.own_price[held]).all()
+    assert (found.last_price[~held] != found.own_price[~held]).mean() > 0.9
+    estimate = found.estimate()
+    assert estimate is not None
+    interval = estimate.fixed_interval()
+    assert interval.low < found.lift < interval.high
+    assert interval.half_width < 0.08

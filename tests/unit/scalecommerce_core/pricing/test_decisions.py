@@ -192,3 +192,45 @@ def test_inputs_of_a_later_format_are_refused() -> None:
     inputs = pack_inputs(chosen, chosen.strategy().start(seen, {}), seen, 0)
     with pytest.raises(ValueError, match="format 2"):
         replay(Inputs({**inputs.head, "format": 2}, inputs.rows))
+
+
+# --- products that an experiment holds out
+
+
+@pytest.mark.parametrize(
+    ("price", "own", "new", "sentence"),
+    [
+        (100_00, 100_00, 100_00,
+         "Kept at 100.00: an experiment compares the policy with your own prices, and this product keeps yours."),
+        (97_00, 100_00, 100_00,
+         "Raised by 3.1% to 100.00: an experiment returns this product to your own price, to compare."),
+        (130_00, 100_00, 123_50,
+         ("Lowered by 5.0% to 123.50: an experiment returns this product to your own price, to compare; limited by the"
+          " largest step.")),
+        (99_50, 100_00, 99_50,
+         "Kept at 99.50: an experiment compares the policy with your own prices, and this product keeps yours."),
+    ],
+)  # fmt: skip
+def test_a_held_out_product_returns_to_the_sellers_price_and_stays_there(
+    price: int, own: int, new: int, sentence: str
+) -> None:
+    seen = signals(price=price, lowest_30d=price, highest_30d=price, held_out=own)
+    chosen = policy(parameters={"caution": 0, "vary": False})
+    state = chosen.strategy().start(seen, {})
+    (made,) = (decide(chosen, state, seen, 0)[0],)
+    assert (made.new, made.motive, made.sentence) == (new, Motive.OWN_PRICE, sentence)
+    assert made.guardrails[0] == "hold_out"
+    again = replay(pack_inputs(chosen, state, seen, 0))[0]
+    assert again == made
+
+
+def test_other_products_are_priced_as_without_the_experiment() -> None:
+    seen = chaos(500, 3)
+    chosen = policy()
+    state = chosen.strategy().start(seen, {})
+    held = np.arange(500) % 4 == 0
+    without = decide(chosen, state, seen, 0)
+    compared = decide(chosen, state, seen.with_columns(held_out=np.where(held, seen.price, 0)), 0)
+    assert (compared.new[held] == seen.price[held]).all()
+    assert (compared.new[~held] == without.new[~held]).all()
+    assert (compared.guardrails[~held] == without.guardrails[~held]).all()

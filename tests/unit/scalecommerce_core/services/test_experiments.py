@@ -12,6 +12,7 @@ from scalecommerce_core.domain.identifiers import AccountId, ExperimentId, Polic
 from scalecommerce_core.pricing.decisions import Decision
 from scalecommerce_core.pricing.experiments.experiment import ExperimentKind, ExperimentStatus, PricingExperiment
 from scalecommerce_core.pricing.experiments.results import Measure, Verdict
+from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.interface import Motive
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import replay
@@ -61,6 +62,10 @@ def arms(shop: Shop, experiment: PricingExperiment) -> dict[int, bool]:
 def decisions(shop: Shop, policy: PricingPolicy) -> dict[int, Decision]:
     run = shop.market.repricing.run(policy.id)
     rows = shop.queries.decisions(run.id, PageRequest(100)).rows
+    for stored in rows:
+        said = explain_inputs(stored.inputs).get("experiment")
+        assert (said is not None) is ("hold_out" in stored.decision.guardrails)
+        assert said is None or said.startswith("held out at the seller's own price, ")
     assert [replay(stored.inputs)[0] for stored in rows] == [stored.decision for stored in rows]
     return {int(stored.decision.product_id): stored.decision for stored in rows}
 
