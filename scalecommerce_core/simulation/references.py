@@ -100,9 +100,11 @@ class LeastSquares:
         return State({name: np.zeros(len(signals)) for name in self.columns})
 
     def update(self, state: State, signals: Signals) -> State:
-        p, d, was = signals.price / UNIT, signals.units, state.products
+        # The first run precedes the first period.
+        sold = (signals.views > 0).astype(np.float64)
+        p, d, was = sold * signals.price / UNIT, sold * signals.units, state.products
         return State({
-            "n": was["n"] + 1.0, "p": was["p"] + p, "pp": was["pp"] + p * p, "d": was["d"] + d,
+            "n": was["n"] + sold, "p": was["p"] + p, "pp": was["pp"] + p * p, "d": was["d"] + d,
             "pd": was["pd"] + p * d,
         })  # fmt: skip
 
