@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -432,3 +433,27 @@ def test_sigterm_lets_requests_in_flight_end(tmp_path: Path, redis_url: str, dat
             httpx2.get(api.url)
     finally:
         api.end()
+
+
+def test_a_worker_starts_and_ends_a_promotion_within_seconds(seller: httpx2.Client, anybody: httpx2.Client) -> None:
+    product = create_product(seller, category_id=17)["id"]
+    path, ends_at = f"{PRODUCTS}{product}/", datetime.now(UTC) + timedelta(hours=1)
+    body = {"name": "Sale", "ends_at": ends_at.isoformat(), "percent": 20, "products": [{"product": product}]}
+    promotion = answer(seller.post("/pricing/api/v1/promotions/", json=body), 201)
+
+    def price() -> str:
+        return str(answer(anybody.get(path))["price"])
+
+    def found() -> list[str]:
+        page = answer(anybody.get(f"{PRODUCTS}?category=17&price_max=9"))
+        return [row["price"] for row in page["results"] if row["id"] == product]
+
+    eventually(lambda: price() == "8.00", "the promotional price")
+    assert answer(anybody.get(path))["promotion"] == {
+        "name": "Sale", "starts_at": promotion["starts_at"], "ends_at": promotion["ends_at"], "prior_price": "10.00",
+    }  # fmt: skip
+    eventually(lambda: found() == ["8.00"], "the promotional price in searches by price")
+    assert seller.delete(f"/pricing/api/v1/promotions/{promotion['id']}/").status_code == 204
+    eventually(lambda: price() == "10.00", "the restored price")
+    eventually(lambda: found() == [], "the restored price in searches by price")
+    assert answer(anybody.get(path))["promotion"] is None
