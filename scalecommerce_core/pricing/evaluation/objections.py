@@ -11,7 +11,6 @@ from scalecommerce_core.pricing.evaluation.effects import Slope
 from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
 from scalecommerce_core.pricing.evaluation.price_changes import PriceChanges
 from scalecommerce_core.pricing.evaluation.quantity_discounts import QuantityDiscounts
-from scalecommerce_core.pricing.shrinkage import MEANS
 
 LEAST_ROWS: Final = 100
 LEAST_PERIODS: Final = 10
@@ -19,11 +18,11 @@ MOST_FLAT: Final = 0.8
 """Largest permitted share of cells with a flat price."""
 LEAST_NEGATIVE: Final = 0.9
 """Least share of negative elasticities."""
-STEEPEST: Final = MEANS[0]
-"""Steepest mean elasticity of a category that the engine uses."""
+STEEPEST: Final = -6.0
+"""Steepest plausible elasticity over all cells: more than twice the mean of 1,851 published ones (-2.62; Bijmolt, van
+Heerde and Pieters 2005)."""
 STEEPEST_CELL: Final = -8.0
-"""Steepest plausible elasticity of a cell; the mean of 1,851 published ones is -2.62 (Bijmolt, van Heerde and Pieters
-2005)."""
+"""Steepest plausible elasticity of a single cell."""
 MOST_STEEP: Final = 0.05
 """Largest share of cells that may be steeper than `STEEPEST_CELL`."""
 FLATTEST: Final = -0.2
@@ -268,7 +267,7 @@ def _implausible(trained: Elasticities, negative_share: float | None) -> Iterato
         yield Objection(
             Reason.TOO_STEEP,
             f"The elasticities are implausible: {trained.pooled:.1f} over all cells, where {STEEPEST:g} is the steepest"
-            " that is known of categories. Prices probably were low because sales were high: discounts in busy periods"
+            " plausible value. Prices probably were low because sales were high: discounts in busy periods"
             " (reverse causality), or for large quantities.",
             "Find out why prices changed, and leave out the changes that followed demand.",
         )
