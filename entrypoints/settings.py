@@ -351,6 +351,18 @@ class Settings:
         " interval.",
         validator=_positive,
     )
+    pricing_approval_prices: int = _setting(
+        0,
+        "Runs of pricing policies that would change more prices wait for the approval of a second person of staff;"
+        " 0: none waits.",
+        validator=_from_zero,
+    )
+    pricing_approval_basis_points: int = _setting(
+        0,
+        "Runs of pricing policies with a larger mean change of their prices, up or down, in hundredths of a percent,"
+        " wait for the approval of a second person of staff; 0: none waits.",
+        validator=_from_zero,
+    )
     pricing_policies: str = _setting(
         "",
         "Additional pricing policies, comma-separated: modules (`my_shop.policies`), classes in them"

@@ -49,6 +49,7 @@ from entrypoints.policies import load_all
 from entrypoints.settings import EMAIL_CONSOLE, Settings
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import DeliverySlots, EmailSender, PaymentGateway, Store, WebhookSender
+from scalecommerce_core.pricing.runs import ApprovalLimits
 from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import SignUpLimits
 from scalecommerce_core.services.build_market import MarketPorts, MarketRules, build_market
@@ -209,7 +210,11 @@ def _market_rules(settings: Settings) -> MarketRules:
         emails=_email_rules(settings),
         orders=OrderRules(settings.price_promise, settings.reservation, settings.order_quotas),
         payments=PaymentRules(settings.payment_deadline),
-        pricing=PricingRules(settings.policies_per_account, settings.min_epoch),
+        pricing=PricingRules(
+            settings.policies_per_account,
+            settings.min_epoch,
+            ApprovalLimits(settings.pricing_approval_prices, settings.pricing_approval_basis_points),
+        ),
         webhooks=_webhook_rules(settings),
         session_retention=settings.session_retention,
         event_retention=settings.event_retention,

@@ -81,6 +81,8 @@ for command in (
     pricing_log.policies,
     pricing_log.stop,
     pricing_log.resume,
+    pricing_log.approve,
+    pricing_log.decline,
     pricing_log.min_hold,
     pricing_log.withdraw_price,
 ):

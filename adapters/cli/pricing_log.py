@@ -1,6 +1,4 @@
-"""`pricing explain`, `runs`, `policies`, `stop`, `resume`, `min-hold` and `withdraw-price`: show, limit and correct
-pricing.
-"""
+"""Commands that show, approve, limit and correct pricing: `pricing explain`, `runs`, `approve` and others."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -14,15 +12,17 @@ from adapters.cli.options import limit as limit_option
 from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
+from adapters.cli.sellers import find_account
 from adapters.cli.tables import Cell, columns, print_facts, print_table
 from scalecommerce_core.domain.errors import Invalid, NotFound
-from scalecommerce_core.domain.identifiers import CategoryId, ProductId
+from scalecommerce_core.domain.identifiers import CategoryId, ProductId, RunId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units, unit_text
 from scalecommerce_core.pricing.breaker import LARGE_PERCENT
 from scalecommerce_core.pricing.explaining import GUARDRAIL_EXPLANATIONS, explain_inputs
 from scalecommerce_core.pricing.replay import input_values
-from scalecommerce_core.pricing.runs import DecisionOutcome, Run, StoredDecision
+from scalecommerce_core.pricing.runs import DecisionOutcome, Run, RunStatus, StoredDecision
 from scalecommerce_core.queries import PageRequest
+from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.catalog import WithdrawPrice
 from scalecommerce_core.services.pricing import SetMinHold
 from scalecommerce_core.services.results import unwrap_single
@@ -32,7 +32,7 @@ ProductArgument = Annotated[
 ]
 OUTCOME_SENTENCES: Final = {
     DecisionOutcome.KEPT: "the price is unchanged",
-    DecisionOutcome.STAGED: "not in force: the run is in progress, was stopped, or is in shadow",
+    DecisionOutcome.STAGED: "not in force: the run is in progress, was cancelled or not approved, or is in shadow",
     DecisionOutcome.SUPERSEDED: "not in force: the price or the product was changed in the meantime",
 }
 LimitOption = Annotated[int, limit_option()]
@@ -86,7 +86,16 @@ def _outcome_sentence(stored: StoredDecision) -> str:
     return f"in force from {format_time(begun)} until {format_time(ended)}{rolled_back}"
 
 
-def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, as_json: JsonOption = False) -> None:
+def runs(
+    ctx: typer.Context,
+    limit: LimitOption = 20,
+    *,
+    awaiting_approval: Annotated[
+        bool, typer.Option("--awaiting-approval", help="Only runs that await approval.", show_default=False)
+    ] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the runs of pricing policies, newest first, with the numbers of decided, changed and restored prices.
 
     A run that changed no price replaces the runs before it with the same result; `repeats` counts them. `breaker` is
@@ -94,7 +103,8 @@ def runs(ctx: typer.Context, limit: LimitOption = 20, data: DataOption = None, a
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        found = opened.market.queries.runs(None, PageRequest(limit)).rows
+        status = RunStatus.AWAITING_APPROVAL if awaiting_approval else None
+        found = opened.market.queries.runs(None, PageRequest(limit), status=status).rows
     if as_json:
         print_json([run_document(run) for run in found])
         return
@@ -184,6 +194,56 @@ def resume(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
         print_json({"stopped": False})
     else:
         print_line("Pricing is resumed. Policies run when their epochs end.")
+
+
+ReviewerOption = Annotated[
+    str,
+    typer.Option("--by", help="The member of staff who decides: e-mail address or number.", show_default=False),
+]
+RunArgument = Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the run.", show_default=False)]
+
+
+def approve(
+    ctx: typer.Context, run: RunArgument, by: ReviewerOption, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """Approve a run that awaits approval, and change its prices.
+
+    The member of staff must not be the one who edited or activated the policy last.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        market = opened.market
+        market.repricing.approve(RunId(run), Actor(find_account(market, by)))
+        done = market.repricing.finish(RunId(run))
+    _print_reviewed(done, as_json=as_json)
+
+
+def decline(
+    ctx: typer.Context,
+    run: RunArgument,
+    by: ReviewerOption,
+    *,
+    reason: Annotated[str, typer.Option(help="Reason for the note of the run.", show_default=False)],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decline a run that awaits approval: all prices stay, and the policy learns from the run.
+
+    The member of staff must not be the one who edited or activated the policy last.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        market = opened.market
+        market.repricing.decline(RunId(run), reason, Actor(find_account(market, by)))
+        done = market.repricing.finish(RunId(run))
+    _print_reviewed(done, as_json=as_json)
+
+
+def _print_reviewed(run: Run, *, as_json: bool) -> None:
+    if as_json:
+        print_json(run_document(run))
+    else:
+        print_line(f"Run {run.id}: {run.status.value}, {run.written:,} prices written. {run.note}")
 
 
 def min_hold(

@@ -184,6 +184,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "shadow": run.is_shadow, "started_at": run.started_at, "finished_at": run.finished_at,
         "looked_at": run.tally.decided, "would_move": run.tally.moves, "written": run.written, "undone": run.undone,
         "unpriced": run.tally.unpriced, "move_factor": run.move_factor, "caps_moves": run.caps_moves,
+        "approval_until": run.approval_until, "reviewed_by": run.reviewed_by, "reviewed_at": run.reviewed_at,
         "repetitions": run.repetitions, "repeated_since": run.repeated_since,
         "note": run.note,
     }  # fmt: skip

@@ -295,6 +295,8 @@ def _log_run(run: Run) -> None:
     strategy = run.document["policy"]
     if run.status is RunStatus.FAILED:
         logger.error("run %s of policy %s (%s) failed: %s", run.id, run.policy_id, strategy, run.note)
+    elif run.status is RunStatus.AWAITING_APPROVAL:
+        logger.warning("run %s of policy %s awaits approval until %s", run.id, run.policy_id, run.approval_until)
     elif run.tally.unpriced and run.status is RunStatus.DONE:
         logger.warning(
             "run %s of policy %s: %s",

@@ -60,9 +60,9 @@ class PolicyRepository(Protocol):
         """Ids of active policies whose next run is due; sellers take turns.
 
         The policy of each seller that is due longest comes first, then the second of each seller, and so on; of the
-        same turn, the one that is due longest first. Left out are policies with a run in progress, those whose strategy
-        (`PricingPolicy.policy`) is not among `known`, and those that would exceed `per_seller` runs in progress of a
-        seller.
+        same turn, the one that is due longest first. Left out are policies with a run in progress, also one that awaits
+        approval, those whose strategy (`PricingPolicy.policy`) is not among `known`, and those that would exceed
+        `per_seller` runs of a seller that decide or write.
         """
         ...
 
@@ -178,10 +178,11 @@ class RunRepository(Protocol):
         """Mark ended runs that a later run replaced: lists leave them out, and `purge` deletes them."""
         ...
 
-    def unfinished(self, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
+    def unfinished(self, now: datetime, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
         """Unfinished runs, the oldest first, read without a lock; deciding ones if their strategy is among `known`.
 
-        Of each seller at most `per_seller`, the oldest ones.
+        Runs that await approval are left out until the time for it has ended. Of each seller at most `per_seller`, the
+        oldest ones.
         """
         ...
 

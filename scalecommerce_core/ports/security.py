@@ -198,6 +198,8 @@ class SecurityEventKind(StrEnum):
     ACCOUNT_DELETED = "account_deleted"
     DATA_EXPORTED = "data_exported"
     MIN_HOLD_CHANGED = "min_hold_changed"
+    PRICES_APPROVED = "prices_approved"
+    PRICES_DECLINED = "prices_declined"
 
 
 @frozen

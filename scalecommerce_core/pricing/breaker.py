@@ -81,6 +81,8 @@ class Breaker:
     """Changes of more than 4 % are reduced to 4 % first."""
     direction: int = 0
     """Sign of the mean change that exceeds the limit; 0 if the mean is within it."""
+    base_mean: float = 0.0
+    """Mean of the relative changes after those of more than 4 % were reduced, if `caps`."""
     spare: float = 0.0
     """Distance of the mean change, after the reduction, from the upper limit."""
     spare_below: float = 0.0
@@ -98,7 +100,7 @@ class Breaker:
             return cls(0, 0.0, 0.0)
         share, mean, rails = large / prices, total_move / prices, policy.guardrails
         if prices < rails.breaker_least:
-            return cls(prices, share, mean)
+            return cls(prices, share, mean, base_mean=mean)
         caps = share > rails.breaker_share
         base = (total_move if capped_move is None or not caps else capped_move) / prices
         factor, direction = 1.0, 0
@@ -107,7 +109,12 @@ class Breaker:
             direction = 1 if base > 0 else -1
         left = factor * base
         spare = (max(rails.breaker_mean - left, 0.0), max(rails.breaker_mean + left, 0.0)) if caps or direction else ()
-        return cls(prices, share, mean, factor, caps, direction, *spare)
+        return cls(prices, share, mean, factor, caps, direction, base, *spare)
+
+    @property
+    def limited_mean(self) -> float:
+        """Mean of the relative changes after the reduction, before rounding."""
+        return self.base_mean * self.factor
 
     @property
     def acts(self) -> bool:

@@ -71,6 +71,8 @@ class PricingPolicy:
     is_active: bool = True
     """False: the policy does not run."""
     version: int = 1
+    edited_by: AccountId | None = None
+    """Who created, edited, activated or deactivated the policy last; None: unknown, taken for the seller."""
 
     def __attrs_post_init__(self) -> None:
         self._check()

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 from attrs import define, field, frozen, setters
 
-from scalecommerce_core.domain.errors import Conflict
+from scalecommerce_core.domain.errors import Conflict, Forbidden
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
 from scalecommerce_core.pricing.breaker import Breaker, Moves, capped_prices, is_large
 from scalecommerce_core.pricing.decisions import Decision, Decisions
@@ -23,8 +23,14 @@ from scalecommerce_core.pricing.strategy_calls import is_unpriced, unpriced_sent
 
 class RunStatus(StrEnum):
     DECIDING = "DECIDING"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    """All ranges are decided, and a second person must approve the changes before they are written."""
     WRITING = "WRITING"
     DONE = "DONE"
+    DECLINED = "DECLINED"
+    """A second person declined the changes: no price was changed, the policy state was updated."""
+    EXPIRED = "EXPIRED"
+    """Nobody approved the changes before the epoch ended: no price was changed, the policy state was updated."""
     STOPPED = "STOPPED"
     """The circuit breaker of an earlier release stopped the run: no price and no policy state was written."""
     CANCELLED = "CANCELLED"
@@ -34,9 +40,9 @@ class RunStatus(StrEnum):
     ROLLED_BACK = "ROLLED_BACK"
 
 
-UNFINISHED: Final = frozenset({RunStatus.DECIDING, RunStatus.WRITING, RunStatus.ROLLING_BACK})
-IN_PROGRESS: Final = frozenset({RunStatus.DECIDING, RunStatus.WRITING})
+IN_PROGRESS: Final = frozenset({RunStatus.DECIDING, RunStatus.AWAITING_APPROVAL, RunStatus.WRITING})
 """A policy has at most one run in one of these states."""
+UNFINISHED: Final = IN_PROGRESS | {RunStatus.ROLLING_BACK}
 
 
 class Trigger(StrEnum):
@@ -50,11 +56,36 @@ class DecisionOutcome(StrEnum):
     KEPT = "kept"
     """The decision keeps the price."""
     STAGED = "staged"
-    """The decided change is not written: the run is in progress, was cancelled, or is in shadow."""
+    """The decided change is not written: the run is in progress, was cancelled or not approved, or is in shadow."""
     WRITTEN = "written"
     SUPERSEDED = "superseded"
     """Not written, because the price or the product was changed after the run had read it."""
     ROLLED_BACK = "rolled_back"
+
+
+class RunNotAwaitingApproval(Conflict):
+    """The run does not await approval, or no longer."""
+
+    code = "run_not_awaiting_approval"
+
+
+@frozen
+class ApprovalLimits:
+    """Runs that change more than a limit wait for the approval of a second person; 0: no limit."""
+
+    prices: int = 0
+    """Number of prices that a run may change without approval."""
+    mean_basis_points: int = 0
+    """Mean change of all prices of a run, up or down, that needs no approval, in hundredths of a percent."""
+
+    def require_approval(self, breaker: Breaker, moves: int) -> bool:
+        """Whether a run that changes `moves` prices needs approval; the mean is that after the circuit breaker."""
+        mean = abs(breaker.limited_mean) * 10_000.0
+        many = self.prices > 0 and moves > self.prices
+        return many or (self.mean_basis_points > 0 and mean > self.mean_basis_points)
+
+
+NO_APPROVAL: Final = ApprovalLimits()
 
 
 class RunNotReversible(Conflict):
@@ -182,6 +213,15 @@ class Run:
     """Share of the decided changes that the circuit breaker left; 1 if it did not reduce all changes."""
     caps_moves: bool = False
     """Whether the circuit breaker reduced changes of more than 4 % to 4 %."""
+    edited_by: AccountId | None = field(default=None, on_setattr=setters.frozen)
+    """Who edited or activated the policy last when the run began; None: unknown, taken for the seller."""
+    approval_until: datetime | None = None
+    """End of the time for the approval by a second person; None if the run needed none."""
+    reviewed_by: AccountId | None = None
+    """Who approved or declined the run."""
+    reviewed_at: datetime | None = None
+    ends_as: RunStatus = RunStatus.DONE
+    """Status after the phase WRITING: DONE, or DECLINED or EXPIRED if the run changes no price."""
     repetitions: int = 0
     """Number of earlier runs that this run replaced, because they had the same result and changed no price."""
     repeated_since: datetime | None = None
@@ -247,11 +287,52 @@ class Run:
         self.written = sum(part.written for part in ranges)
         self.undone = sum(part.undone for part in ranges)
 
-    def begin_writing(self, policy: PricingPolicy) -> None:
-        """Enter the phase WRITING once all ranges are decided; the circuit breaker may reduce the changes."""
+    @property
+    def changes_prices(self) -> bool:
+        """Whether the phase WRITING changes prices."""
+        return not self.is_shadow and self.ends_as is RunStatus.DONE
+
+    def close_deciding(self, policy: PricingPolicy, limits: ApprovalLimits, epoch_ends_at: datetime) -> None:
+        """Enter the next phase once all ranges are decided; the circuit breaker may reduce the changes.
+
+        The next phase is AWAITING_APPROVAL, until the end of the epoch, if the changes exceed `limits`, else WRITING.
+        """
         breaker = self.tally.breaker(policy)
         self.move_factor, self.caps_moves = breaker.factor, breaker.caps
         self.status, self.note = RunStatus.WRITING, self.tally.sentence(policy)
+        if not self.is_shadow and limits.require_approval(breaker, self.tally.moves):
+            self.status, self.approval_until = RunStatus.AWAITING_APPROVAL, epoch_ends_at
+
+    def awaits_approval(self, now: datetime) -> bool:
+        """Whether the run can be approved or declined at `now`."""
+        return self.status is RunStatus.AWAITING_APPROVAL and (self.approval_until is None or now < self.approval_until)
+
+    def review(self, by: AccountId, now: datetime, declined_for: str | None = None) -> None:
+        """Approve the run, or decline it for a reason; the phase WRITING follows, also to store the policy state.
+
+        Raise `RunNotAwaitingApproval`, and `Forbidden` for the person whose policy or edit is to be approved.
+        """
+        if not self.awaits_approval(now):
+            raise RunNotAwaitingApproval(
+                f"Run {self.id} does not await approval: its status is {self.status.value}."
+                if self.status is not RunStatus.AWAITING_APPROVAL
+                else f"The time for the approval of run {self.id} has ended."
+            )
+        if by == (self.edited_by or self.seller_id):
+            raise Forbidden(
+                "You edited or activated this policy last: another member of staff must approve or decline its run."
+            )
+        self.reviewed_by, self.reviewed_at, self.status = by, now, RunStatus.WRITING
+        if declined_for is None:
+            self.note = f"Approved by account {by}. {self.note}"
+        else:
+            self.ends_as = RunStatus.DECLINED
+            self.note = f"Declined by account {by}: {declined_for.rstrip('.')}. No price was changed. {self.note}"
+
+    def expire(self) -> None:
+        """End the wait for an approval that did not come; the phase WRITING stores the policy state."""
+        self.status, self.ends_as = RunStatus.WRITING, RunStatus.EXPIRED
+        self.note = f"Nobody approved the run before its epoch ended. No price was changed. {self.note}"
 
     def end(self, status: RunStatus, now: datetime, note: str = "") -> None:
         self.status, self.finished_at, self.note = status, now, note

@@ -7,7 +7,7 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
-from scalecommerce_core.pricing.runs import Run, StoredDecision
+from scalecommerce_core.pricing.runs import Run, RunStatus, StoredDecision
 from scalecommerce_core.queries.pagination import Page, PageRequest
 
 
@@ -20,8 +20,15 @@ class PricingQueries(Protocol):
 
     def policy(self, policy_id: PolicyId) -> PricingPolicy | None: ...
 
-    def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
-        """Return runs, newest first; only those of `policy_id`, if given."""
+    def runs(
+        self,
+        owner: AccountId | None,
+        page: PageRequest,
+        *,
+        policy_id: PolicyId | None = None,
+        status: RunStatus | None = None,
+    ) -> Page[Run]:
+        """Return runs, newest first; only those of `policy_id` and with `status`, if given."""
         ...
 
     def repricing_run(self, run_id: RunId) -> Run | None: ...

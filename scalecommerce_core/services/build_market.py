@@ -220,7 +220,13 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
         reencryption=Reencryption(store, ports.cipher),
         relay=OutboxRelay(store, clock, rules.event_retention),
         repricing=Repricing(
-            store, clock, retention=rules.decision_retention, min_epoch=rules.pricing.min_epoch, pause=ports.pause
+            store,
+            clock,
+            retention=rules.decision_retention,
+            min_epoch=rules.pricing.min_epoch,
+            approval=rules.pricing.approval,
+            security_log=security_log,
+            pause=ports.pause,
         ),
         search_index=SearchIndex(store),
         second_factors=SecondFactors(

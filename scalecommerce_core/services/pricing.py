@@ -24,7 +24,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.domain.stock_horizon import stock_until_errors
 from scalecommerce_core.ports import Clock, SecurityEvent, SecurityEventKind, SecurityLog, Store, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
-from scalecommerce_core.pricing.runs import UNFINISHED, Assignment, RunStatus
+from scalecommerce_core.pricing.runs import NO_APPROVAL, UNFINISHED, ApprovalLimits, Assignment, RunStatus
 from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
@@ -46,6 +46,8 @@ class PricingRules:
     """Most active policies of an account; 0: no limit but `MAX_POLICIES_PER_SELLER`."""
     min_epoch: timedelta = MIN_EPOCH
     """Shortest epoch of a policy, except of staff. Policies with a shorter one, from before, run at this interval."""
+    approval: ApprovalLimits = NO_APPROVAL
+    """Above these limits, a run waits for the approval of a second person."""
 
 
 class TooManyPolicies(QuotaReached):
@@ -163,6 +165,7 @@ class Pricing:
             policy = PricingPolicy.from_document(
                 command.document, id=policy_id, seller_id=command.owner, created_at=now
             )
+            policy.edited_by = command.owner
             _check_category(tx, policy)
             _check_horizon(policy, None, now)
             if not owners[command.owner].is_staff:
@@ -199,7 +202,10 @@ class Pricing:
                 policy = evolve(_visible(found, command))
                 before, epoch, was_active = _state_basis(policy), policy.epoch, policy.is_active
                 horizon = policy.stock_until
+                version = policy.version
                 policy.edit(**command.changes)
+                if policy.version != version:
+                    policy.edited_by = command.owner
                 _check_category(tx, policy)
                 _check_horizon(policy, horizon, now)
                 if policy.epoch != epoch and policy.seller_id not in staff:

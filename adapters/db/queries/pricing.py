@@ -1,10 +1,11 @@
 """Pricing queries: policies, runs, and the log of decisions."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import BigInteger, bindparam, func, select
+from sqlalchemy import BigInteger, Text, bindparam, func, select
 
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
@@ -23,7 +24,7 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
-from scalecommerce_core.pricing.runs import DecisionOutcome, Run, StoredDecision
+from scalecommerce_core.pricing.runs import DecisionOutcome, Run, RunStatus, StoredDecision
 from scalecommerce_core.queries import Page, PageRequest
 
 _OWNER: Final = bindparam("owner", type_=BigInteger)
@@ -40,24 +41,25 @@ _POLICIES: Final = {
 _ONE_POLICY: Final = POLICY.where(pricing_policies.c.id == _POLICY_ID)
 
 
-def _runs(*, owned: bool, of_policy: bool) -> Any:
+def _runs(*, owned: bool, of_policy: bool, with_status: bool) -> Any:
     statement = RUN.where(pricing_runs.c.is_replaced.is_(False))
     if owned:
         statement = statement.where(pricing_runs.c.seller_id == _OWNER)
     if of_policy:
         statement = statement.where(pricing_runs.c.policy_id == _POLICY_ID)
+    if with_status:
+        statement = statement.where(pricing_runs.c.status == bindparam("status", type_=Text))
     return statement
 
 
 _NEWEST: Final = Keyset((pricing_runs.c.id,), descending=True)
 _RUNS: Final = {
-    (owned, of_policy): page_statements(
-        lambda request, owned=owned, of_policy=of_policy: _NEWEST.page_statement(  # type: ignore[misc]
-            _runs(owned=owned, of_policy=of_policy), request
+    chosen: page_statements(
+        lambda request, chosen=chosen: _NEWEST.page_statement(  # type: ignore[misc]
+            _runs(owned=chosen[0], of_policy=chosen[1], with_status=chosen[2]), request
         )
     )
-    for owned in (False, True)
-    for of_policy in (False, True)
+    for chosen in product((False, True), repeat=3)
 }
 _RUN_ID: Final = bindparam("run", type_=BigInteger)
 _ONE_RUN: Final = RUN.where(pricing_runs.c.id == _RUN_ID)
@@ -121,9 +123,18 @@ class PricingQueries:
         found = self._executor.fetch(_ONE_POLICY, {"policy": policy_id})
         return policy_of(found[0]) if found else None
 
-    def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
-        given = {name: value for name, value in (("owner", owner), ("policy", policy_id)) if value is not None}
-        statement = _RUNS[owner is not None, policy_id is not None][page_direction(page)]
+    def runs(
+        self,
+        owner: AccountId | None,
+        page: PageRequest,
+        *,
+        policy_id: PolicyId | None = None,
+        status: RunStatus | None = None,
+    ) -> Page[Run]:
+        choices = {"owner": owner, "policy": policy_id, "status": None if status is None else status.value}
+        given = {name: value for name, value in choices.items() if value is not None}
+        owned, of_policy, with_status = (value is not None for value in choices.values())
+        statement = _RUNS[owned, of_policy, with_status][page_direction(page)]
         fetched = self._executor.fetch(statement, {**given, **_NEWEST.page_params(page)})
         return build_page(fetched, page, run_of, lambda row: (row[0],))
 

@@ -13,16 +13,18 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Assignment, Schedule
 
-_COLUMNS: Final = ("id", "seller_id", "created_at", "category_id", "name", "is_active", "version", "document")
+_EDITABLE: Final = ("category_id", "name", "is_active", "version", "document", "edited_by")
+_COLUMNS: Final = ("id", "seller_id", "created_at", *_EDITABLE)
 _NUMBERS: Final = next_numbers_statement(policy_ids)
 _INSERT: Final = Insert(pricing_policies, *_COLUMNS)
-_UPDATE: Final = Update(pricing_policies, ["id"], "category_id", "name", "is_active", "version", "document")
+_UPDATE: Final = Update(pricing_policies, ["id"], *_EDITABLE)
 POLICY: Final = select(
     pricing_policies.c.id,
     pricing_policies.c.seller_id,
     pricing_policies.c.created_at,
     pricing_policies.c.version,
     pricing_policies.c.document,
+    pricing_policies.c.edited_by,
 )
 _GET_MANY: Final = POLICY.where(equals_any(pricing_policies.c.id)).order_by(pricing_policies.c.id)
 _LOCK: Final = _GET_MANY.with_for_update(key_share=True)
@@ -40,9 +42,10 @@ _LOCK_SCHEDULES: Final = (
 _DUE: Final = text(
     """
     WITH running AS MATERIALIZED (
-        SELECT policy_id, seller_id FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING')
+        SELECT policy_id, seller_id, status FROM pricing_runs
+        WHERE status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING')
     ), busy AS MATERIALIZED (
-        SELECT seller_id, count(*) AS runs FROM running GROUP BY seller_id
+        SELECT seller_id, count(*) AS runs FROM running WHERE status <> 'AWAITING_APPROVAL' GROUP BY seller_id
     ), due AS (
         SELECT policy.id, schedule.ends_at, coalesce(busy.runs, 0) + row_number() OVER (
             PARTITION BY policy.seller_id ORDER BY schedule.ends_at, policy.id
@@ -155,7 +158,7 @@ class PostgresPolicyRepository:
 
 
 def _editable_columns(policy: PricingPolicy) -> tuple[Any, ...]:
-    return policy.category_id, policy.name, policy.is_active, policy.version, policy.document()
+    return policy.category_id, policy.name, policy.is_active, policy.version, policy.document(), policy.edited_by
 
 
 def _schedule_row(schedule: Schedule) -> tuple[Any, ...]:
@@ -163,7 +166,9 @@ def _schedule_row(schedule: Schedule) -> tuple[Any, ...]:
 
 
 def policy_of(row: Sequence[Any]) -> PricingPolicy:
-    id_, seller_id, created_at, version, document = row
-    return PricingPolicy.from_stored(
+    id_, seller_id, created_at, version, document, edited_by = row
+    policy = PricingPolicy.from_stored(
         document, id=PolicyId(id_), seller_id=AccountId(seller_id), created_at=created_at, version=version
     )
+    policy.edited_by = None if edited_by is None else AccountId(edited_by)
+    return policy

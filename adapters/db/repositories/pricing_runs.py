@@ -177,12 +177,13 @@ _ATTRIBUTES: Final = {"learns": "updates_state"}
 _RUN: Final = (
     "id", "policy_id", "seller_id", "policy_version", "document", "epoch", "trigger", "started_at", "products",
     "is_shadow", "learns", "within", "is_whole", "status", "finished_at", *_TALLY, "written", "undone", "note",
-    "repetitions", "repeated_since", "move_factor", "caps_moves",
+    "repetitions", "repeated_since", "move_factor", "caps_moves", "edited_by", "approval_until", "reviewed_by",
+    "reviewed_at", "ends_as",
 )  # fmt: skip
 _INSERT_RUN: Final = Insert(pricing_runs, *_RUN)
 _UPDATE_RUN: Final = Update(
     pricing_runs, ["id"], "status", "finished_at", *_TALLY, "written", "undone", "note", "repetitions",
-    "repeated_since", "move_factor", "caps_moves",
+    "repeated_since", "move_factor", "caps_moves", "approval_until", "reviewed_by", "reviewed_at", "ends_as",
 )  # fmt: skip
 RUN: Final = select(*(pricing_runs.c[name] for name in _RUN))
 _BY_ID: Final = RUN.where(pricing_runs.c.id == bindparam("id", type_=BigInteger))
@@ -192,12 +193,13 @@ _UNFINISHED: Final = text(
     """
     SELECT id FROM (
         SELECT id, row_number() OVER (PARTITION BY seller_id ORDER BY id) AS turn FROM pricing_runs
-        WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')
+        WHERE status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING', 'ROLLING_BACK')
+          AND (status <> 'AWAITING_APPROVAL' OR approval_until <= :now)
           AND (status <> 'DECIDING' OR document ->> 'policy' = ANY (CAST(:known AS text[])))
     ) AS run
     WHERE turn <= :per_seller ORDER BY id LIMIT :limit
     """
-)
+).bindparams(bindparam("now", type_=Moment))
 _LOCK_LAST: Final = (
     RUN.where(
         pricing_runs.c.id.in_(
@@ -214,7 +216,12 @@ _LOCK_LAST: Final = (
     .with_for_update(key_share=True)
 )
 _REPLACE: Final = text("UPDATE pricing_runs SET is_replaced = true WHERE id = ANY (CAST(:ids AS bigint[]))")
-_ACTIVE_RUN: Final = text("SELECT id FROM pricing_runs WHERE policy_id = :policy AND status IN ('DECIDING', 'WRITING')")
+_ACTIVE_RUN: Final = text(
+    """
+    SELECT id FROM pricing_runs
+    WHERE policy_id = :policy AND status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING')
+    """
+)
 _RANGE: Final = (
     "run_id", "number", "block", "first", "last", "products", "status", *_TALLY, "decided_at", "written_at", "written",
     "undone",
@@ -334,7 +341,8 @@ _PURGEABLE: Final = text(
         (SELECT id FROM pricing_runs WHERE is_replaced ORDER BY id LIMIT :limit)
         UNION
         (SELECT id FROM pricing_runs
-         WHERE finished_at < :before AND status NOT IN ('DECIDING', 'WRITING', 'ROLLING_BACK') ORDER BY id LIMIT :limit)
+         WHERE finished_at < :before AND status NOT IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING', 'ROLLING_BACK')
+         ORDER BY id LIMIT :limit)
     ))
     ORDER BY run.id, part.number LIMIT :limit
     FOR NO KEY UPDATE OF run
@@ -469,8 +477,8 @@ class PostgresRunRepository:
         if run_ids:
             self._sql.execute(_REPLACE, {"ids": id_array(run_ids)})
 
-    def unfinished(self, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
-        given = {"limit": limit, "known": sorted(known), "per_seller": per_seller}
+    def unfinished(self, now: datetime, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
+        given = {"now": now, "limit": limit, "known": sorted(known), "per_seller": per_seller}
         return [RunId(id_) for (id_,) in self._sql.fetch_all(_UNFINISHED, given)]
 
     def active_run(self, policy_id: PolicyId) -> RunId | None:
@@ -595,6 +603,7 @@ def run_of(row: Sequence[Any]) -> Run:
             "seller_id": AccountId(facts["seller_id"]),
             "trigger": Trigger(facts["trigger"]),
             "status": RunStatus(facts["status"]),
+            "ends_as": RunStatus(facts["ends_as"]),
         },
         tally=tally,
     )

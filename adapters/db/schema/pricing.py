@@ -45,6 +45,7 @@ pricing_policies: Final = Table(
     Column("version", Integer, nullable=False),
     # The complete policy as in `PricingPolicy.document`, including the columns above.
     Column("document", JSONB, nullable=False),
+    Column("edited_by", BigInteger),
 )
 
 # The epochs of a policy, in a table of their own so that runs and edits by the seller do not update the same row.
@@ -127,6 +128,12 @@ pricing_runs: Final = Table(
     # How the circuit breaker reduced the changes.
     Column("move_factor", Double, nullable=False, server_default=text("1")),
     Column("caps_moves", Boolean, nullable=False, server_default=text("false")),
+    # The approval of a run by a second person: numbers of accounts without foreign keys, as in the decisions.
+    Column("edited_by", BigInteger),
+    Column("approval_until", Moment),
+    Column("reviewed_by", BigInteger),
+    Column("reviewed_at", Moment),
+    Column("ends_as", Text, nullable=False, server_default=text("'DONE'")),
     one_of("status", RunStatus),
     one_of("trigger", Trigger),
     Index("pricing_runs_policy_id_id_idx", "policy_id", "id"),
@@ -137,12 +144,12 @@ Index(
     "pricing_runs_at_work_idx",
     pricing_runs.c.policy_id,
     unique=True,
-    postgresql_where=text("status IN ('DECIDING', 'WRITING')"),
+    postgresql_where=text("status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING')"),
 )
 Index(
     "pricing_runs_unfinished_idx",
     pricing_runs.c.id,
-    postgresql_where=text("status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')"),
+    postgresql_where=text("status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING', 'ROLLING_BACK')"),
 )
 
 pricing_ranges: Final = Table(

@@ -42,7 +42,7 @@ from scalecommerce_core.domain.promotion import PromotionOver, PromotionsOverlap
 from scalecommerce_core.pricing.experiments.experiment import ExperimentKind, ExperimentStatus
 from scalecommerce_core.pricing.experiments.results import Measure, Verdict
 from scalecommerce_core.pricing.interface import Motive
-from scalecommerce_core.pricing.runs import DecisionOutcome, RunStatus, Trigger
+from scalecommerce_core.pricing.runs import DecisionOutcome, RunNotAwaitingApproval, RunStatus, Trigger
 from scalecommerce_core.services.experiments import ExperimentInProgress
 
 _STEP: Final = ParameterSchema(
@@ -83,6 +83,7 @@ _POLICY: Final = PolicySchema(
     is_shadow=True,
     is_active=True,
     version=1,
+    edited_by=STAFF_ID,
     created_at=NOW,
 )
 _BELIEVED: Final = (
@@ -158,6 +159,9 @@ _RUN: Final = RunSchema(
     unpriced=0,
     move_factor=1.0,
     caps_moves=False,
+    approval_until=None,
+    reviewed_by=None,
+    reviewed_at=None,
     note="Circuit breaker not tripped: mean change -0.2%, 0% of 195 prices changed by more than 4%.",
     started_at=EARLIER,
     finished_at=EARLIER + timedelta(milliseconds=367),
@@ -232,6 +236,17 @@ _PROMOTED: Final = PromotedProductSchema(
 )
 _OVERLAP: Final = PromotionsOverlap([ProductId(PRICED_PRODUCT)], PromotionId(NEW_PROMOTION))
 _PROMOTION_ID: Final = {"id": NEW_PROMOTION}
+_REVIEWED: Final = replace(
+    _RUN,
+    status=RunStatus.WRITING,
+    written=0,
+    approval_until=EARLIER + timedelta(days=7),
+    reviewed_by=1,
+    reviewed_at=EARLIER + timedelta(hours=2),
+    finished_at=None,
+    note="Approved by account 1. Circuit breaker not tripped: mean change -0.2%, 0% of 195 prices changed by more than"
+    " 4%.",
+)
 _DEMO_POLICY_ID: Final = {"id": DEMO_POLICY}
 _NEW_POLICY_ID: Final = {"id": NEW_POLICY}
 _RUN_ID: Final = {"id": RUN}
@@ -359,6 +374,17 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         responses={
             200: replace(_EXPERIMENT, status=ExperimentStatus.ENDED, ended_at=NOW, note="It was ended by hand.")
         },
+    ),
+    "approvePricingRun": Example(
+        parameters=_RUN_ID,
+        responses={200: _REVIEWED},
+        problems=[RunNotAwaitingApproval(f"Run {RUN} does not await approval: its status is DONE.")],
+    ),
+    "declinePricingRun": Example(
+        parameters=_RUN_ID,
+        body={"reason": "The costs of these products are wrong."},
+        responses={200: _REVIEWED},
+        problems=[RunNotAwaitingApproval(f"Run {RUN} does not await approval: its status is DONE.")],
     ),
     "rollBackPricingRun": Example(parameters=_RUN_ID, responses={200: replace(_RUN, status=RunStatus.ROLLING_BACK)}),
     "cancelPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),

@@ -35,7 +35,7 @@ from scalecommerce_core.domain.identifiers import OrderId, PolicyId, ProductId, 
 from scalecommerce_core.domain.promotion import PromotionOver, PromotionsOverlap
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled, EndpointUnverified
 from scalecommerce_core.ports.orders import UnsettledOrder
-from scalecommerce_core.pricing.runs import RunNotReversible
+from scalecommerce_core.pricing.runs import RunNotAwaitingApproval, RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.api_keys import MAX_API_KEYS, TooManyApiKeys
 from scalecommerce_core.services.emails import EmailDisabled
@@ -143,6 +143,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     RunNotReversible("The run has not changed any price."),
     ExperimentInProgress("Experiment 1 of policy 4 is in progress: end it first."),
     ExperimentNotPossible("Policy 4 changes no prices: set its is_active to true and its is_shadow to false first."),
+    RunNotAwaitingApproval("Run 12 does not await approval: its status is DONE."),
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product has been edited since you read it: read it again."),
     catch_problem(lambda: expected_version(Headers({"If-Match": '"another"'}))),

@@ -1,4 +1,4 @@
-"""`pricing/api/v1/runs/`: runs of pricing policies, their decisions, rollback and cancellation."""
+"""`pricing/api/v1/runs/`: runs of pricing policies, their decisions, approval, rollback and cancellation."""
 
 from typing import Annotated, Any, Final
 
@@ -9,12 +9,14 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.pricing_policies import ROOT, TAG, list_owner
 from adapters.http.schemas.pricing import RunSchema, StoredDecisionSchema, to_run_schema, to_stored_decision_schema
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
-from scalecommerce_core.pricing.runs import Run, RunNotReversible
+from scalecommerce_core.pricing.runs import Run, RunNotAwaitingApproval, RunNotReversible, RunStatus
+from scalecommerce_core.services.account_administration import Actor
 
 RUNS: Final = ROOT + "runs/"
 RUN: Final = RUNS + "{id:id}/"
@@ -24,6 +26,13 @@ class RunQuery(PageQuery, frozen=True):
     policy: (
         Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Only runs of this policy.", examples=[4])] | None
     ) = None
+
+    status: Annotated[
+        RunStatus | None,
+        msgspec.Meta(
+            description="Only runs with this status, such as those that await approval.", examples=["AWAITING_APPROVAL"]
+        ),
+    ] = None
 
 
 class DecisionQuery(PageQuery, frozen=True):
@@ -52,7 +61,7 @@ class PricingRunResource:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         policy = None if call.query.policy is None else PolicyId(call.query.policy)
         page = await self._dependencies.run_in_thread(
-            self._queries.runs, list_owner(call), page_request, policy_id=policy
+            self._queries.runs, list_owner(call), page_request, policy_id=policy, status=call.query.status
         )
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_run_schema))
 
@@ -90,6 +99,40 @@ class PricingRunResource:
         return json_response(
             self._dependencies.paginator.to_schema(call.request, call.query, page, to_stored_decision_schema)
         )
+
+    @OperationSpec(
+        method="POST",
+        path=f"{RUN}approve/",
+        name="approvePricingRun",
+        summary="Approve the changes of a run that awaits approval",
+        description="For a member of staff who did not edit or activate the policy last. The run continues in the"
+        " background. An API key cannot approve.",
+        responses={200: ResponseSpec(RunSchema, "The run, which changes prices.", links=[Link("readPricingRun")])},
+        tag=TAG,
+        access=Access.STAFF,
+        errors=(RunNotAwaitingApproval,),
+    )
+    async def approve_pricing_run(self, call: Call[None, None]) -> Response:
+        by = Actor(call.identity.account_id, call.client_address)
+        run = await self._dependencies.run_in_thread(self._repricing.approve, RunId(call.id), by)
+        return json_response(to_run_schema(run))
+
+    @OperationSpec(
+        method="POST",
+        path=f"{RUN}decline/",
+        name="declinePricingRun",
+        summary="Decline the changes of a run that awaits approval; all prices stay",
+        description="For a member of staff who did not edit or activate the policy last. The policy learns from the"
+        " run nevertheless. An API key cannot decline.",
+        responses={200: ResponseSpec(RunSchema, "The run, which changes no price.", links=[Link("readPricingRun")])},
+        tag=TAG,
+        access=Access.STAFF,
+        errors=(RunNotAwaitingApproval,),
+    )
+    async def decline_pricing_run(self, call: Call[ReasonBody, None]) -> Response:
+        by = Actor(call.identity.account_id, call.client_address)
+        run = await self._dependencies.run_in_thread(self._repricing.decline, RunId(call.id), call.body.reason, by)
+        return json_response(to_run_schema(run))
 
     @OperationSpec(
         method="POST",

@@ -23,6 +23,7 @@ GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(guar
 class PolicySchema(msgspec.Struct):
     """`parameters` contains the values that differ from the defaults of the strategy; `version` counts edits.
     `experiment` is the newest experiment about the policy, null if there was none.
+    `edited_by` is the account that created, edited, activated or deactivated the policy last, null if unknown.
     """
 
     id: int
@@ -40,6 +41,7 @@ class PolicySchema(msgspec.Struct):
     is_shadow: bool
     is_active: bool
     version: int
+    edited_by: int | None
     created_at: datetime
     experiment: ExperimentSummarySchema | None = None
 
@@ -130,7 +132,8 @@ class RunSchema(msgspec.Struct):
     """`products` counts the products in the run, `written` the changed prices, `undone` those rolled back, and
     `unpriced` the decisions without a usable proposal. The circuit breaker multiplied all changes by `move_factor`,
     after it reduced those of more than 4 % to 4 % if `caps_moves` is true; 1 and false in a run that it did not limit.
-    `note` describes how the run ended, and errors. A scheduled run
+    A run that needed the approval of a second person has `approval_until`, the end of the time for it, and from
+    their review on `reviewed_by` and `reviewed_at`. `note` describes how the run ended, and errors. A scheduled run
     that changed no price replaces the preceding runs with the same result: `repetitions` counts them, and
     `repeated_since` is the start of the first of them, null if there are none.
     """
@@ -151,6 +154,9 @@ class RunSchema(msgspec.Struct):
     unpriced: int
     move_factor: float
     caps_moves: bool
+    approval_until: datetime | None
+    reviewed_by: int | None
+    reviewed_at: datetime | None
     note: str
     started_at: datetime
     finished_at: datetime | None
@@ -172,6 +178,7 @@ def to_policy_schema(policy: PricingPolicy, experiment: ExperimentSummarySchema 
         id=policy.id,
         seller=policy.seller_id,
         version=policy.version,
+        edited_by=policy.edited_by,
         created_at=policy.created_at,
         experiment=experiment,
         **document,
@@ -278,6 +285,9 @@ def to_run_schema(run: Run) -> RunSchema:
         unpriced=run.tally.unpriced,
         move_factor=run.move_factor,
         caps_moves=run.caps_moves,
+        approval_until=run.approval_until,
+        reviewed_by=run.reviewed_by,
+        reviewed_at=run.reviewed_at,
         note=run.note,
         started_at=run.started_at,
         finished_at=run.finished_at,

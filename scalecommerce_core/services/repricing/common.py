@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
-from scalecommerce_core.ports import Clock, Store, Transaction
+from scalecommerce_core.ports import Clock, SecurityLog, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.evidence import SHORTEST
 from scalecommerce_core.pricing.facts import PriceIntervals, microseconds
@@ -19,7 +19,7 @@ from scalecommerce_core.pricing.observation import HISTORY_DAYS, RangeResult, de
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
 from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState
-from scalecommerce_core.pricing.runs import Run, RunStatus
+from scalecommerce_core.pricing.runs import NO_APPROVAL, ApprovalLimits, Run, RunStatus
 from scalecommerce_core.services.experiments import hold_out
 from scalecommerce_core.services.pricing import MIN_EPOCH
 from scalecommerce_core.services.retry import retry_on
@@ -92,7 +92,7 @@ class RunContext:
 class RepricingBase:
     """Dependencies of the use cases. A range has `block` products; ended runs are kept for `retention`.
 
-    Policies run at most every `min_epoch`, except those of staff.
+    Policies run at most every `min_epoch`, except those of staff. Runs above the limits of `approval` wait for it.
     `pause` waits between two checks while other processes finish the last ranges of a run.
     """
 
@@ -104,6 +104,8 @@ class RepricingBase:
         retention: timedelta = RETENTION,
         min_epoch: timedelta = MIN_EPOCH,
         block: int = BLOCK_SIZE,
+        approval: ApprovalLimits = NO_APPROVAL,
+        security_log: SecurityLog | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
@@ -112,6 +114,8 @@ class RepricingBase:
         self._retention = retention
         self._min_epoch = min_epoch
         self._block = block
+        self._approval = approval
+        self._security_log = security_log
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _replace_repeated(self, ended: Run) -> None:

@@ -1,8 +1,11 @@
-"""Control of pricing runs: cancel, roll back, purge."""
+"""Control of pricing runs: approve, decline, cancel, roll back, purge."""
 
-from scalecommerce_core.domain.errors import ConnectionLost, NotFound, TransactionAborted
+from scalecommerce_core.domain.errors import ConnectionLost, Forbidden, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, RunId
+from scalecommerce_core.domain.text import normal_reason
+from scalecommerce_core.ports import SecurityEvent, SecurityEventKind
 from scalecommerce_core.pricing.runs import IN_PROGRESS, Run, RunStatus
+from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.repricing.common import RepricingBase, finish_epoch
 from scalecommerce_core.services.retry import retry_on
 
@@ -38,6 +41,41 @@ class Control(RepricingBase):
                 run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, self._clock.now(), "The run was cancelled.")
                 tx.runs.save(run)
+        return run
+
+    def approve(self, run_id: RunId, by: Actor) -> Run:
+        """Let a run that awaits approval change prices, which workers or `finish` carry out.
+
+        `by` must be a member of staff, and not the one who edited or activated the policy last. Raise `NotFound`,
+        `RunNotAwaitingApproval` and `Forbidden`.
+        """
+        return self._review(run_id, by, None)
+
+    def decline(self, run_id: RunId, reason: str, by: Actor) -> Run:
+        """Keep the prices of a run that awaits approval; its policy state is updated. Raise what `approve` raises, and
+        `Invalid` for the reason.
+        """
+        return self._review(run_id, by, normal_reason(reason))
+
+    def _review(self, run_id: RunId, by: Actor, declined_for: str | None) -> Run:
+        run = self._record_review(run_id, by, declined_for)
+        if self._security_log is not None:
+            kind = SecurityEventKind.PRICES_APPROVED if declined_for is None else SecurityEventKind.PRICES_DECLINED
+            self._security_log.record(
+                SecurityEvent(kind, run.seller_id, by.address, f"run {run.id}", actor_id=by.account_id)
+            )
+        return run
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def _record_review(self, run_id: RunId, by: Actor, declined_for: str | None) -> Run:
+        with self._store.begin() as tx:
+            if by.account_id is None or by.account_id not in tx.accounts.staff_among([by.account_id]):
+                raise Forbidden("Only staff may approve or decline a run.")
+            run = tx.runs.lock(run_id)
+            if run is None:
+                raise NotFound("run", run_id)
+            run.review(by.account_id, self._clock.now(), declined_for)
+            tx.runs.save(run)
         return run
 
     @retry_on(TransactionAborted, ConnectionLost)

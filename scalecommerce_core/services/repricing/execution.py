@@ -78,12 +78,13 @@ class Execution(RepricingBase):
                 run = tx.runs.lock_shared(run_id)
                 if run is None:
                     raise NotFound("run", run_id)
-                if (pending := _PENDING.get(run.status)) is None:
-                    return RunStep.FINISHED
                 stopped = run.status in IN_PROGRESS and _is_stopped(tx, run)
+                pending = _PENDING.get(run.status)
+                if pending is None and not self._leaves_approval(run, stopped=stopped):
+                    return RunStep.FINISHED
                 if run.status is RunStatus.DECIDING and not stopped:
                     check_known(policy_of(run))
-                part = None if stopped else tx.runs.claim_range(run_id, pending)
+                part = None if stopped or pending is None else tx.runs.claim_range(run_id, pending)
                 if part is not None:
                     self._process(tx, run, part)
                     return RunStep.WORKED
@@ -139,7 +140,7 @@ class Execution(RepricingBase):
         at = self._later_than(part.decided_at)
         if run.is_limited:
             _limit_moves(tx, run, part)
-        if not run.is_shadow:
+        if run.changes_prices:
             part.written_at = at
             part.written = len(tx.runs.apply_prices(run, part, at))
         if run.updates_state:
@@ -156,22 +157,27 @@ class Execution(RepricingBase):
     def _advance(self, run_id: RunId) -> RunStep:
         """Bring the run into its next phase once all ranges of the present phase are processed.
 
-        From deciding to writing, with the limits of the circuit breaker; from writing to DONE.
+        From deciding to writing, with the limits of the circuit breaker, or to the wait for approval; from an expired
+        wait to writing; from writing to DONE, DECLINED or EXPIRED.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
             run = tx.runs.lock(run_id)
-            if run is None or run.status not in _PENDING:
+            if run is None or (run.status not in _PENDING and run.status is not RunStatus.AWAITING_APPROVAL):
                 return RunStep.FINISHED
             before = run.status
             if run.status in IN_PROGRESS and _is_stopped(tx, run):
                 run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, now, "The policy was switched off, or all pricing was stopped.")
+            elif run.status is RunStatus.AWAITING_APPROVAL:
+                if run.awaits_approval(now):
+                    return RunStep.FINISHED
+                run.expire()
             else:
                 ranges = tx.runs.ranges(run_id)
                 if any(part.status is _PENDING[run.status] for part in ranges):
                     return RunStep.WAITING
-                _close_phase(run, ranges, now)
+                self._close_phase(tx, run, ranges, now)
             if run.status not in IN_PROGRESS and before in IN_PROGRESS and run.updates_state and run.is_whole:
                 finish_epoch(tx, run)
             tx.runs.save(run)
@@ -179,6 +185,21 @@ class Execution(RepricingBase):
             return RunStep.WORKED
         self._replace_repeated(run)
         return RunStep.FINISHED
+
+    def _leaves_approval(self, run: Run, *, stopped: bool) -> bool:
+        """Whether the run awaited approval and does so no longer: the time is over, or the policy was stopped."""
+        waits = run.status is RunStatus.AWAITING_APPROVAL
+        return waits and (stopped or not run.awaits_approval(self._clock.now()))
+
+    def _close_phase(self, tx: Transaction, run: Run, ranges: Sequence[Range], now: datetime) -> None:
+        run.sum_ranges(ranges)
+        if run.status is RunStatus.DECIDING:
+            schedule = tx.policies.lock_schedules([run.policy_id]).get(run.policy_id)
+            run.close_deciding(policy_of(run), self._approval, now if schedule is None else schedule.ends_at)
+        elif run.status is RunStatus.WRITING:
+            run.end(run.ends_as, now, run.note)
+        else:
+            run.end_rollback(ranges, now)
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _fail(self, run_id: RunId, note: str) -> None:
@@ -216,13 +237,3 @@ def _limit_moves(tx: Transaction, run: Run, part: Range) -> None:
     moves = evolve(moves, new=limited_prices(moves, limit, policy.guardrails.ending, run.epoch))
     tx.runs.limit_moves(part, moves, limit)
     part.tally = Tally.of_moves(moves, policy, decided=part.tally.decided, unpriced=part.tally.unpriced)
-
-
-def _close_phase(run: Run, ranges: Sequence[Range], now: datetime) -> None:
-    run.sum_ranges(ranges)
-    if run.status is RunStatus.DECIDING:
-        run.begin_writing(policy_of(run))
-    elif run.status is RunStatus.WRITING:
-        run.end(RunStatus.DONE, now, run.note)
-    else:
-        run.end_rollback(ranges, now)

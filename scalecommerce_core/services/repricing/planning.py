@@ -85,10 +85,12 @@ class Planning(RepricingBase):
     def unfinished(self, limit: int = 100, *, per_seller: int = ANY_NUMBER) -> Sequence[RunId]:
         """Runs that decide, write or roll back, the oldest first; deciding ones if their strategy is registered.
 
+        Runs whose approval has expired are included, because their policy state is still to be stored.
+
         Of each seller at most `per_seller`.
         """
         with self._store.begin() as tx:
-            return tx.runs.unfinished(limit, known_strategies(), per_seller=per_seller)
+            return tx.runs.unfinished(self._clock.now(), limit, known_strategies(), per_seller=per_seller)
 
     def active_with_unknown_strategy(self, limit: int = 100) -> Sequence[PricingPolicy]:
         """Active policies whose strategy is not registered in this process."""
@@ -157,6 +159,7 @@ class Planning(RepricingBase):
                     updates_state=not shadow,
                     within=only.category_id,
                     is_whole=only.is_all,
+                    edited_by=policy.edited_by,
                 )
                 if failure:
                     run.end(RunStatus.FAILED, now, failure[:NOTE_LENGTH])

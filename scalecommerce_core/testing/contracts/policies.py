@@ -70,9 +70,32 @@ class PoliciesContract:
         one = _add_run(store, _policy(store, quiet))
         with store.begin() as tx:
             known = {"elasticity_learning"}
-            assert list(tx.runs.unfinished(9, known, per_seller=1)) == [many[0].id, one.id]
-            assert list(tx.runs.unfinished(9, known, per_seller=2)) == [many[0].id, many[1].id, one.id]
-            assert list(tx.runs.unfinished(2, known, per_seller=9)) == [many[0].id, many[1].id]
+            assert list(tx.runs.unfinished(NOW, 9, known, per_seller=1)) == [many[0].id, one.id]
+            assert list(tx.runs.unfinished(NOW, 9, known, per_seller=2)) == [many[0].id, many[1].id, one.id]
+            assert list(tx.runs.unfinished(NOW, 2, known, per_seller=9)) == [many[0].id, many[1].id]
+
+    def test_runs_that_await_approval_are_in_progress_until_the_time_for_it_has_ended(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        policy, other = _policy(store, seller, edited_by=seller), _policy(store, seller)
+        run_id = _add_run(store, policy).id
+        known = {"elasticity_learning"}
+        with store.begin() as tx:
+            run = tx.runs.lock(run_id)
+            assert run is not None
+            run.status, run.approval_until = RunStatus.AWAITING_APPROVAL, NOW + DAY
+            run.reviewed_by, run.reviewed_at, run.ends_as = seller, NOW, RunStatus.DECLINED
+            tx.runs.save(run)
+        with store.begin() as tx:
+            assert tx.runs.lock_shared(run_id) == run
+            assert tx.policies.get_many([policy.id])[policy.id].edited_by == seller
+            assert tx.policies.get_many([other.id])[other.id].edited_by is None
+            assert tx.runs.active_run(policy.id) == run_id
+            assert list(tx.runs.unfinished(NOW, 9, known, per_seller=9)) == []
+            assert list(tx.runs.unfinished(NOW + DAY, 9, known, per_seller=9)) == [run_id]
+            # It takes none of the seller's turns.
+            assert list(tx.policies.due(NOW + DAY, 9, known, per_seller=1)) == [other.id]
+            assert tx.runs.purge(NOW + 2 * DAY, 9) == 0
 
     def test_active_policies_with_an_unknown_strategy_are_found(self, store: Store) -> None:
         seller = Stage(store).account()
@@ -89,12 +112,12 @@ class PoliciesContract:
         run = _add_run(store, policy)
         run_id = run.id
         with store.begin() as tx:
-            assert list(tx.runs.unfinished(10, {"elasticity_learning"}, per_seller=9)) == [run_id]
-            assert list(tx.runs.unfinished(10, {"hill_climb"}, per_seller=9)) == []
+            assert list(tx.runs.unfinished(NOW, 10, {"elasticity_learning"}, per_seller=9)) == [run_id]
+            assert list(tx.runs.unfinished(NOW, 10, {"hill_climb"}, per_seller=9)) == []
             run.status, run.tally = RunStatus.WRITING, Tally(decided=5, moves=1, unpriced=3)
             tx.runs.save(run)
         with store.begin() as tx:
-            assert list(tx.runs.unfinished(10, set(), per_seller=9)) == [run_id]
+            assert list(tx.runs.unfinished(NOW, 10, set(), per_seller=9)) == [run_id]
             assert tx.runs.lock(run_id) == run
 
     def test_each_product_follows_one_policy(self, store: Store) -> None:

@@ -95,7 +95,11 @@ class MemoryPolicies:
 
     def due(self, now: datetime, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[PolicyId]:
         running = {run.policy_id: run.seller_id for run in self._tables.runs.all() if run.status in IN_PROGRESS}
-        turns = Counter(running.values())
+        turns = Counter(
+            run.seller_id
+            for run in self._tables.runs.all()
+            if run.status in IN_PROGRESS and run.status is not RunStatus.AWAITING_APPROVAL
+        )
         due = []
         for schedule in sorted(self._tables.schedules.all(), key=lambda each: (each.ends_at, each.policy_id)):
             policy = self._tables.policies.get(schedule.policy_id)
@@ -301,11 +305,13 @@ class MemoryRuns:
         for run_id in run_ids:
             self._tables.replaced_runs.put(run_id, True)
 
-    def unfinished(self, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
+    def unfinished(self, now: datetime, limit: int, known: Collection[str], *, per_seller: int) -> Sequence[RunId]:
         runs = sorted(
             (run.id, run.seller_id)
             for run in self._tables.runs.all()
-            if run.status in UNFINISHED and (run.status is not RunStatus.DECIDING or run.document["policy"] in known)
+            if run.status in UNFINISHED
+            and (run.status is not RunStatus.DECIDING or run.document["policy"] in known)
+            and not run.awaits_approval(now)
         )
         turns: Counter[AccountId] = Counter()
         found = []
@@ -448,12 +454,20 @@ class MemoryPricingQueries:
     def policy(self, policy_id: PolicyId) -> PricingPolicy | None:
         return self._tables.policies.get(policy_id)
 
-    def runs(self, owner: AccountId | None, page: PageRequest, *, policy_id: PolicyId | None = None) -> Page[Run]:
+    def runs(
+        self,
+        owner: AccountId | None,
+        page: PageRequest,
+        *,
+        policy_id: PolicyId | None = None,
+        status: RunStatus | None = None,
+    ) -> Page[Run]:
         shown = [
             evolve(run)
             for run in self._tables.runs.all()
             if owner in {None, run.seller_id}
             and policy_id in {None, run.policy_id}
+            and status in {None, run.status}
             and not self._tables.replaced_runs.get(run.id)
         ]
         return paged(shown, lambda run: (-run.id,), page)

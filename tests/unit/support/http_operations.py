@@ -53,6 +53,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "payOrder": {"payment_method": "sandbox-ok"},
     "createWebhook": {"url": "https://example.com/hooks", "topics": ["order.paid"], "description": "W"},
     "patchWebhook": {"url": "https://example.com/new", "topics": [], "description": "X", "is_active": True},
+    "declinePricingRun": {"reason": "Wrong costs."},
     "createPricingPolicy": {
         "name": "Mine",
         "policy": "hill_climb",

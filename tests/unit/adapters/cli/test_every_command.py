@@ -13,10 +13,12 @@ from adapters.cli import online_retail
 from adapters.cli.commands import REPLACED_COMMANDS
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.webhook import WebhookAnswer
+from scalecommerce_core.pricing.runs import ApprovalLimits, RunStatus
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.experiments import EndExperiment, StartExperiment
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.promotions import CreatePromotion
+from scalecommerce_core.services.repricing import Repricing
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.webhooks import ActOnEndpoint, CreateEndpoint
 from scalecommerce_core.testing import CountingOneTimePasswords, RecordingSender, in_memory_market
@@ -80,6 +82,8 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "pricing policies": [],
     "pricing stop": [],
     "pricing resume": [],
+    "pricing approve": ["2", "--by", "boss@example.com"],
+    "pricing decline": ["2", "--by", "boss@example.com", "--reason", HOSTILE],
     "pricing min-hold": ["1", "7"],
     "pricing withdraw-price": ["1", "10.00", "--reason", HOSTILE],
     "pricing experiment start": ["1", "--kind", "switchback", "--weeks", "52"],
@@ -123,10 +127,23 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         experiment = unwrap_single(market.experiments.start([StartExperiment(policy.id, seller.id, plan)]))
         market.experiments.end([EndExperiment(experiment.id, seller.id)])
         market.repricing.run(policy.id)
+    _begin_run_that_awaits_approval(actions)
     monkeypatch.chdir(tmp_path)
     Path("products.csv").write_text(f"sku,name,category,price\nA,{HOSTILE},toys,1.00\n[/red],,nowhere,1.00\n")
     Path("sales.csv").write_text("product,period,units,price\n1,1,2,3.00\n")
     return runtime
+
+
+def _begin_run_that_awaits_approval(actions: MarketActions) -> None:
+    market = actions.market
+    actions.person("boss", is_staff=True)
+    owner = actions.person("owner")
+    actions.list(owner, cost=usd("9.00"))
+    rails = {"least_views": 0, "least_history_days": 0, "dead_band": 0, "cooldown_days": 0}
+    policy = unwrap_single(market.pricing.create([CreatePolicy(owner.id, {"name": HOSTILE, "guardrails": rails})]))
+    limits = ApprovalLimits(mean_basis_points=1)
+    run = Repricing(market.store, market.clock, approval=limits).run(policy.id)
+    assert (run.id, run.status) == (2, RunStatus.AWAITING_APPROVAL)
 
 
 def strict(text: str) -> Any:

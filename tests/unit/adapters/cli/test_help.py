@@ -15,7 +15,7 @@ WANTED = {
     "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "webhooks verify",
     "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
-    "pricing min-hold", "pricing withdraw-price",
+    "pricing approve", "pricing decline", "pricing min-hold", "pricing withdraw-price",
     "pricing experiment start", "pricing experiment show", "pricing experiment list", "pricing experiment end",
     "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "users list", "users show", "users sessions",

@@ -8,6 +8,7 @@ from tests.unit.support.http_operations import Endpoint, endpoints, every
 CREATES_NOTHING: Final = {
     "payOrder", "cancelOrder", "changePassword", "logOut", "rollBackPricingRun", "cancelPricingRun",
     "endPricingExperiment",
+    "approvePricingRun", "declinePricingRun",
     "changeEmail", "requestEmailVerification", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
     "disableSecondFactor", "deleteProfile", "deleteUser",
     "withdrawPrice", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",

@@ -93,6 +93,7 @@ COMPONENTS = """
     PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody
     RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem RejectionReason
     RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RotationBody RunDocument
+    RunNotAwaitingApprovalProblem
     RunNotReversibleProblem RunStatus Sale Scope SecondFactorDocument SecondFactorEnabledProblem
     SecondFactorNotEnabledProblem SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument
     SellerDocument SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument SignUpBody

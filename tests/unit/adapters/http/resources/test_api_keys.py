@@ -42,6 +42,7 @@ WITHOUT_SCOPE = {
     "reactivateUser", "revokeSessionsOfUser", "appointStaff", "dismissStaff", "changeEmail",
     "requestEmailVerification", "readSecondFactor", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
     "disableSecondFactor", "exportUser", "deleteUser", "exportProfile", "deleteProfile",
+    "approvePricingRun", "declinePricingRun",
 }  # fmt: skip
 
 

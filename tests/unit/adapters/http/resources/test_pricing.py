@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from scalecommerce_core.domain.identifiers import PolicyId, ProductId
+from scalecommerce_core.domain.identifiers import PolicyId, ProductId, RunId
 from scalecommerce_core.pricing.interface import registered_strategies
+from scalecommerce_core.pricing.runs import ApprovalLimits
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER
-from scalecommerce_core.services.repricing import Selection
+from scalecommerce_core.services.repricing import Repricing, Selection
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
 from tests.unit.support.user_policies import Markup, proposing, temporarily_registered
 
@@ -406,3 +407,35 @@ def test_staff_set_the_minimum_hold_of_a_category() -> None:
         assert problem(seller.patch(path, {"min_hold_days": 0}), 403)["code"] == "forbidden"
         problem(staff.patch(path, {"min_hold_days": 366}), 400, "min_hold_days")
         problem(staff.patch("/products/api/v1/categories/999/", {"min_hold_days": 1}), 404)
+
+
+def test_a_run_above_the_limits_is_approved_or_declined_by_a_second_person() -> None:
+    with marketplace() as place:
+        staff, other, seller = place.person(is_staff=True), place.person(is_staff=True), place.person()
+        policies = []
+        for person in (staff, seller):
+            wares(person)
+            policies.append(create(person, guardrails=EAGER))
+        place.clock.advance(minutes=1)
+        limits = ApprovalLimits(mean_basis_points=1)
+        repricing = Repricing(place.market.store, place.clock, approval=limits)
+        mine, hers = (repricing.run(PolicyId(policy["id"])).id for policy in policies)
+
+        waiting = answer(other.get(f"{RUNS}?status=AWAITING_APPROVAL"))["results"]
+        assert [each["id"] for each in waiting] == [hers, mine]
+        assert all(each["approval_until"] and each["reviewed_by"] is None for each in waiting)
+        assert [each["id"] for each in answer(seller.get(f"{RUNS}?status=AWAITING_APPROVAL"))["results"]] == [hers]
+        problem(other.get(f"{RUNS}?status=SLEEPING"), 400, "status")
+
+        problem(seller.post(f"{RUNS}{hers}/approve/"), 403)
+        refused = problem(staff.post(f"{RUNS}{mine}/approve/"), 403)
+        assert "another member of staff" in refused["detail"]
+        approved = answer(other.post(f"{RUNS}{mine}/approve/"))
+        assert (approved["status"], approved["reviewed_by"]) == ("WRITING", other.id)
+        problem(other.post(f"{RUNS}{hers}/decline/", {"reason": ""}), 400, "reason")
+        declined = answer(staff.post(f"{RUNS}{hers}/decline/", {"reason": "Wrong costs."}))
+        assert "Wrong costs" in declined["note"]
+        assert problem(other.post(f"{RUNS}{hers}/approve/"), 409)["code"] == "run_not_awaiting_approval"
+        done = [repricing.finish(RunId(run)) for run in (mine, hers)]
+        assert [(each.status.value, each.written) for each in done] == [("DONE", 1), ("DECLINED", 0)]
+        assert answer(seller.get(f"{POLICIES}{policies[1]['id']}/"))["edited_by"] == seller.id
