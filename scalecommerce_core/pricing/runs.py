@@ -23,14 +23,8 @@ from scalecommerce_core.pricing.strategy_calls import is_unpriced, unpriced_sent
 
 class RunStatus(StrEnum):
     DECIDING = "DECIDING"
-    AWAITING_APPROVAL = "AWAITING_APPROVAL"
-    """All ranges are decided, and a second person must approve the changes before they are written."""
     WRITING = "WRITING"
     DONE = "DONE"
-    DECLINED = "DECLINED"
-    """A second person declined the changes: no price was changed, the policy state was updated."""
-    EXPIRED = "EXPIRED"
-    """Nobody approved the changes before the epoch ended: no price was changed, the policy state was updated."""
     STOPPED = "STOPPED"
     """The circuit breaker of an earlier release stopped the run: no price and no policy state was written."""
     CANCELLED = "CANCELLED"
@@ -38,6 +32,12 @@ class RunStatus(StrEnum):
     FAILED = "FAILED"
     ROLLING_BACK = "ROLLING_BACK"
     ROLLED_BACK = "ROLLED_BACK"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    """All ranges are decided, and a second person must approve the changes before they are written."""
+    DECLINED = "DECLINED"
+    """A second person declined the changes: no price was changed, the policy state was updated."""
+    EXPIRED = "EXPIRED"
+    """Nobody approved the changes before the epoch ended: no price was changed, the policy state was updated."""
 
 
 IN_PROGRESS: Final = frozenset({RunStatus.DECIDING, RunStatus.AWAITING_APPROVAL, RunStatus.WRITING})
