@@ -379,12 +379,16 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         parameters=_RUN_ID,
         responses={200: _REVIEWED},
         problems=[RunNotAwaitingApproval(f"Run {RUN} does not await approval: its status is DONE.")],
+        # No run of the demo awaits approval.
+        is_refused=True,
     ),
     "declinePricingRun": Example(
         parameters=_RUN_ID,
         body={"reason": "The costs of these products are wrong."},
         responses={200: _REVIEWED},
         problems=[RunNotAwaitingApproval(f"Run {RUN} does not await approval: its status is DONE.")],
+        # No run of the demo awaits approval.
+        is_refused=True,
     ),
     "rollBackPricingRun": Example(parameters=_RUN_ID, responses={200: replace(_RUN, status=RunStatus.ROLLING_BACK)}),
     "cancelPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),
