@@ -104,13 +104,13 @@ def gather_evidence(facts: Facts, past: PriceIntervals, last: LastReadings, *, e
     seen_at = np.where(last.is_known, last.of.seen_at, facts.created_at)
     share = _share_in_stock(facts, last, seen_at, now)
     current, net = _current(facts, last, seen_at, share, now)
-    ended, ended_net, is_late = _ended(facts, past, last, seen_at, share, epoch)
+    ended, ended_net = _ended(facts, past, last, seen_at, share, epoch)
     readable = last.is_known & ~last.is_blind
     late_units = np.where(readable, facts.net_units - last.of.baseline_column(NET_UNITS), 0.0)
     late_amount = np.where(readable, facts.net_amount - last.of.baseline_column(NET_AMOUNT), 0.0)
     late_units -= np.where(readable, net, 0.0)
     late_amount -= np.where(readable, net * facts.price, 0.0)
-    counted = ~is_late & readable[ended.row]
+    counted = readable[ended.row]
     if counted.any():
         row, units = ended.row[counted], ended_net[counted]
         late_units -= np.bincount(row, weights=units, minlength=len(facts))
@@ -133,34 +133,35 @@ def _current(facts: Facts, last: LastReadings, seen_at: Whole, share: Floats, no
     elapsed = np.maximum(now - begun, 0).astype(np.float64)
     net = counts["units"] - counts["refunded"]
     unknown = same & last.is_blind & (facts.priced_at < last.of.seen_at)
-    evidence = ~unknown & ~_is_promoted(facts, begun, np.full_like(begun, now))
+    evidence = ~unknown & ~_is_promoted(facts.promoted_from, facts.promoted_until, begun, now)
     row = np.arange(len(facts))
     return _observed(row, facts.price, counts, elapsed, elapsed * share, evidence), net
 
 
 def _ended(  # noqa: PLR0917 - arrays of one run
     facts: Facts, past: PriceIntervals, last: LastReadings, seen_at: Whole, share: Floats, epoch: int
-) -> tuple[Observed, Floats, Flags]:
-    """Observations of ended prices, their units less refunds, and flags of those that count as late sales."""
+) -> tuple[Observed, Floats]:
+    """Observations of ended prices, without those whose sales count as late, and their units less refunds."""
     row = find_rows(facts.product, past.product)
     ends = np.append(past.valid_from[1:], 0)
     is_last = np.append(past.product[1:] != past.product[:-1], True)[: len(past)]
     ends = np.where(is_last, facts.priced_at[row], ends) if len(past) else ends[:0]
     known = last.is_known[row]
+    begun = np.where(known, np.maximum(past.valid_from, seen_at[row]), past.valid_from)
+    excluded = past.is_withdrawn | past.is_promoted
+    excluded |= _is_promoted(facts.promoted_from[row], facts.promoted_until[row], begun, ends)
     chosen = (row >= 0) & (past.valid_from < facts.priced_at[row])
     chosen &= ~known | ((past.valid_from >= last.of.priced_at[row]) & (ends > seen_at[row]))
-    past, row, ends, known = past.rows(chosen), row[chosen], ends[chosen], known[chosen]
+    chosen &= ~known | excluded | (ends - begun > SHORTEST * epoch)
+    past, row, known, begun, excluded = past.rows(chosen), row[chosen], known[chosen], begun[chosen], excluded[chosen]
+    elapsed = np.maximum(ends[chosen] - begun, 0).astype(np.float64)
     same = known & (past.valid_from == last.of.priced_at[row])
     comparable = same & ~last.is_blind[row]
     counts = {name: _difference(getattr(past, name), last.count(name)[row], comparable) for name in _COUNTS}
-    begun = np.where(known, np.maximum(past.valid_from, seen_at[row]), past.valid_from)
-    elapsed = np.maximum(ends - begun, 0).astype(np.float64)
     unknown = same & last.is_blind[row] & (past.valid_from < last.of.seen_at[row])
-    excluded = past.is_withdrawn | past.is_promoted | _is_promoted(facts.rows(row), begun, ends)
-    is_late = (elapsed <= SHORTEST * epoch) & known & ~excluded
     net = counts["units"] - counts["refunded"]
-    evidence = ~(excluded | is_late | unknown) & (elapsed > 0)
-    return _observed(row, past.price, counts, elapsed, elapsed * share[row], evidence), net, is_late
+    evidence = ~(excluded | unknown) & (elapsed > 0)
+    return _observed(row, past.price, counts, elapsed, elapsed * share[row], evidence), net
 
 
 def _observed(  # noqa: PLR0917 - arrays of one observation
@@ -175,9 +176,9 @@ def _difference(total: Whole, before: Floats, same: Flags) -> Floats:
     return np.maximum(np.where(same, total - before, total), 0.0)
 
 
-def _is_promoted(facts: Facts, begun: Whole, ends: Whole) -> Flags:
-    shared = np.minimum(ends, facts.promoted_until) - np.maximum(begun, facts.promoted_from)
-    return (facts.promoted_from >= 0) & (shared > PROMOTED_SHARE * (ends - begun))
+def _is_promoted(promoted_from: Whole, promoted_until: Whole, begun: Whole, ends: Whole | int) -> Flags:
+    shared = np.minimum(ends, promoted_until) - np.maximum(begun, promoted_from)
+    return (promoted_from >= 0) & (shared > PROMOTED_SHARE * (ends - begun))
 
 
 def _late_price(units: Floats, amount: Floats, facts: Facts, last: LastReadings) -> Floats:

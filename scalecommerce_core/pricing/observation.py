@@ -99,7 +99,9 @@ def decide_range(
     # Products without a stored state get row -1 of another product; `known` masks these values.
     old = (policy_state if len(policy_state) else _blank_row(strategy)).rows(at)
     due = (at < 0) | (old.epoch < epoch)
-    facts, old, known = facts.rows(due), old.rows(due), (at >= 0)[due]
+    known = at >= 0
+    if not due.all():
+        facts, old, known = facts.rows(due), old.rows(due), known[due]
     if not len(facts):
         past = past.rows(slice(0, 0))
 
