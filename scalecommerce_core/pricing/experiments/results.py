@@ -10,6 +10,8 @@ from attrs import asdict, evolve, frozen
 from scalecommerce_core.pricing.experiments.intervals import Interval, repeated_quantile
 from scalecommerce_core.pricing.experiments.lift import LiftEstimate
 
+MOST_TOLD: Final = 1.0
+"""Intervals that reach further are not told in the sentence."""
 MOST_WEEKS_MORE: Final = 520
 """A longer time is not predicted."""
 
@@ -145,6 +147,8 @@ def _sentence(verdict: Verdict, interval: Interval, measure: Measure, weeks_more
             return f"The policy earns {low:.1%} to {high:.1%} more {measure} than your own prices."
         case Verdict.EARNS_LESS:
             return f"The policy earns {-high:.1%} to {-low:.1%} less {measure} than your own prices: switch it off."
+        case Verdict.NO_DIFFERENCE if high > MOST_TOLD:
+            return "Not proven: the result is too uncertain for figures."
         case Verdict.NO_DIFFERENCE:
             largest = max(-low, high)
             return (
@@ -154,6 +158,10 @@ def _sentence(verdict: Verdict, interval: Interval, measure: Measure, weeks_more
     said = (
         f"Not proven yet: the policy earns between {-low:.1%} less and {high:.1%} more {measure} than your own prices."
     )
+    if high > MOST_TOLD:
+        said = "Not proven yet: the result is still too uncertain for figures."
+        if weeks_more is None:
+            return said
     if weeks_more is None:
         return f"{said} The difference is too small to be proven."
     weeks = "1 more week is" if weeks_more == 1 else f"{weeks_more} more weeks are"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, ExperimentId, PolicyId, ProductId
@@ -25,6 +26,7 @@ from scalecommerce_core.services.experiments import (
 )
 from scalecommerce_core.services.pricing import CreatePolicy, DeletePolicy, EditPolicy, ExcludeProduct
 from scalecommerce_core.services.results import unwrap_single
+from scalecommerce_core.testing import MemoryViewCounter
 from tests.unit.support.shop import Shop, line, usd
 
 RAILS = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
@@ -217,6 +219,15 @@ def test_running_experiments_are_measured_every_hour_and_ended_ones_once(
     assert found.sentence == "Not proven: there were too few sales."
     shop.clock.advance(days=99)
     assert experiments.measure_due() == 0
+
+
+@pytest.mark.usefixtures("products")
+def test_workers_measure_experiments(shop: Shop, start: Start) -> None:
+    experiment, views = start(), MemoryViewCounter(shop.clock)
+    BackgroundTasks(shop.market, views, lambda: None).measure_experiments()
+    found = shop.queries.experiment(experiment.id)
+    assert found is not None
+    assert found.measured_at == shop.clock.now()
 
 
 @pytest.mark.usefixtures("products")

@@ -61,6 +61,16 @@ def test_until_the_proof_the_weeks_that_it_needs_are_told(
     assert result.sentence.endswith(said)
 
 
+def test_an_interval_that_is_too_wide_is_not_told() -> None:
+    result = judged(0.05, 0.1, elapsed=0.05)
+    assert result.high is not None
+    assert result.high > 1.0
+    assert result.sentence.startswith("Not proven yet: the result is still too uncertain for figures. About ")
+    ended = judged(0.0, 0.4, elapsed=1.0, ended=True)
+    assert ended.sentence == "Not proven: the result is too uncertain for figures."
+    assert judged(0.0, 0.1, elapsed=0.05).sentence == "Not proven yet: the result is still too uncertain for figures."
+
+
 def test_at_the_end_the_largest_difference_that_is_possible_is_told() -> None:
     result = judged(0.01, 0.01, elapsed=1.0, ended=True)
     assert result.verdict is Verdict.NO_DIFFERENCE
