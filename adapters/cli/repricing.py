@@ -92,6 +92,10 @@ def reprice(
                 documents.append(work(market, chosen, only, shadow=shadow, progress=progress))
             except MarketError as error:
                 documents.append({"policy": chosen.id, "name": chosen.name, "status": REFUSED, "note": str(error)})
+        experiments = market.queries.latest_experiments([PolicyId(document["policy"]) for document in documents])
+    for document in documents:
+        if (experiment := experiments.get(document["policy"])) is not None:
+            document |= {"experiment": {"id": experiment.id, "sentence": experiment.sentence}}
     if as_json:
         print_json(documents)
     else:
@@ -222,6 +226,8 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
         print_line(_summary(document, len(moves)))
         if len(moves) > SHOWN:
             print_line(f"The {SHOWN} largest changes are shown; --json prints all.")
+        if (experiment := document.get("experiment")) is not None:
+            print_line(f"Experiment {experiment['id']}: {experiment['sentence']}")
 
 
 def _summary(document: dict[str, Any], moves: int) -> str:

@@ -50,6 +50,9 @@ def test_an_experiment_is_started_shown_listed_and_ended(cli: Cli, runtime: Memo
     assert "hold_out" in listed.out
     assert document["sentence"] in json.loads(cli("pricing", "experiment", "list", "--json").out)[0]["sentence"]
     assert f"Policy 1, experiment 1: {document['sentence']}" in cli("pricing", "policies", width=400).out
+    assert f"Experiment 1: {document['sentence']}" in cli("reprice", "--dry-run", width=400).out
+    (priced,) = json.loads(cli("reprice", "--json").out)
+    assert priced["experiment"] == {"id": 1, "sentence": document["sentence"]}
     ended = cli("pricing", "experiment", "end", "1")
     assert ended.code == 0
     assert "ended: It was ended by hand." in ended.out
