@@ -12,7 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.facts import PROMOTED_SHARE, Facts, PriceIntervals, find_rows
+from scalecommerce_core.pricing.facts import DAY, PROMOTED_SHARE, Facts, PriceIntervals, find_rows
 from scalecommerce_core.pricing.policy_state import NET_AMOUNT, NET_UNITS, ORDERS_TOTAL, REFUNDED_TOTAL, PolicyState
 
 SHORTEST: Final = 0.05
@@ -20,6 +20,8 @@ SHORTEST: Final = 0.05
 counts with the late sales of earlier prices."""
 _PLAUSIBLE: Final = 2.0
 """Largest factor between a price and the mean price of late sales."""
+_HOUR: Final = DAY // 24
+"""Longest time of a promotion that an observation may contain, however long it is."""
 _COUNTS: Final = ("views", "orders", "units", "refunded")
 
 
@@ -178,7 +180,9 @@ def _difference(total: Whole, before: Floats, same: Flags) -> Floats:
 
 def _is_promoted(promoted_from: Whole, promoted_until: Whole, begun: Whole, ends: Whole | int) -> Flags:
     shared = np.minimum(ends, promoted_until) - np.maximum(begun, promoted_from)
-    return (promoted_from >= 0) & (shared > PROMOTED_SHARE * (ends - begun))
+    tolerated: Floats = np.minimum(PROMOTED_SHARE * (ends - begun), _HOUR)
+    spoilt: Flags = (promoted_from >= 0) & (shared > tolerated)
+    return spoilt
 
 
 def _late_price(units: Floats, amount: Floats, facts: Facts, last: LastReadings) -> Floats:

@@ -267,6 +267,17 @@ def test_sales_of_a_promotion_are_no_evidence_and_those_before_it_are(delay: int
     assert learned(result) != learned(decided(50, 20))
 
 
+@pytest.mark.parametrize(("hours", "is_evidence"), [(0.9, True), (1.1, False), (30, False)])
+def test_a_promotion_without_price_of_more_than_an_hour_spoils_an_epoch(hours: float, is_evidence: bool) -> None:
+    began, day = NOW - 100 * DAY, NOW - 3 * DAY
+    first = decide(facts(1_000, began), past((began, 1_000, False)), 1, NOW - 7 * DAY)
+    seen = facts(
+        1_000, began, views=1_900, units=80, orders=80, promoted_from=day, promoted_until=day + int(hours * DAY / 24)
+    )
+    second = decide(seen, past((began, 1_000, False)), 2, NOW, first.policy_state)
+    assert second.signals.views.item() == (1_000 if is_evidence else 0)
+
+
 def test_windows_of_promotions_flag_the_intervals_that_they_overlap() -> None:
     day = np.arange(40, dtype=np.int64) * DAY
     windows = PromotionWindows(np.array([1, 1, 3]), day[[10, 30, 5]], day[[20, 33, 6]])
