@@ -2,12 +2,12 @@
 
 Units sold ~ Poisson(views · exp(a + b·x)), where x is the distance of the price from the reference price
 (`demand_curve`), so b is the elasticity at the reference.
-The estimate of (a, b) is updated by an extended Kalman filter with a bounded innovation, as in a dynamic generalized
-linear model (West, Harrison and Migon 1985). a and b follow random walks: without their variance, a filter that also
+The estimate of (a, b) is updated as in a dynamic generalized linear model with a conjugate Gamma prior and a bounded
+innovation (West, Harrison and Migon 1985). a and b follow random walks: without their variance, a filter that also
 sets the prices becomes certain of a wrong elasticity (incomplete learning: Keskin and Zeevi 2014).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from attrs import frozen
@@ -40,6 +40,10 @@ class Drift:
     )
 
 
+_LINEAR: Final = 1e-6
+"""Change of the log rate below which its logarithm is not computed."""
+
+
 class Forecast(NamedTuple):
     """Forecast of an epoch's sales, before they were known."""
 
@@ -70,6 +74,10 @@ def update_belief(
     return observe_sales(aged, x=x, views=views, units=units, weight=weight, dispersion=drift.dispersion)[0]
 
 
+MOST_SALES: Final = 3.0
+"""Largest relative excess of sales over their forecast that counts; ten times the forecast's variance widens it."""
+
+
 def observe_sales(
     belief: Belief,
     *,
@@ -90,7 +98,11 @@ def observe_sales(
         f = known + dispersion / (lam * weight)
     k0 = k0_ / f
     k1 = k1_ / f
-    r = np.where(seen, np.clip((units - lam) / np.maximum(lam, 0.5), -2.0, 3.0), 0.0)
+    most = MOST_SALES * (1.0 + 10.0 * known)
+    r = np.where(seen, np.clip((units - lam) / np.maximum(lam, 0.5), -1.0, most), 0.0)
+    # Update of the conjugate Gamma distribution of exp(a + b·x): its logarithm changes by log(1 + s), and not by s.
+    s = known / f * r
+    r = np.where(np.abs(s) > _LINEAR, np.log1p(s) * r / np.where(s == 0.0, 1.0, s), r)
     # Without views f is infinite, so both gains are 0 and the covariance is not reduced.
     updated = Belief(a + k0 * r, b + k1 * r, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
     return updated, Forecast(lam, known, dispersion)

@@ -35,6 +35,8 @@ _COLUMNS: Final = {
     "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "kept": 1, "tries": 1,
 }  # fmt: skip
 _PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
+_LEVEL_VIEWS: Final = 1_000.0
+"""Views of a new category after which the variance of its log conversion rate is 0.5; without views it is 1."""
 _UNTRIED: Final = 0.9
 """Share of the usual variance of elasticities above which an estimate is nearly its prior."""
 _UNCHANGED: Final = 0.01
@@ -85,11 +87,16 @@ class DemandLearning(Drift):
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         known = self._start_groups(signals, groups)
+        # The conversion rate of a new category is known the better, the more views it has had.
+        views = np.bincount(signals.group, weights=signals.views, minlength=len(known["level"]))
+        unknown = np.where(
+            np.arange(len(views)) >= len(groups.get("level", ())), _LEVEL_VIEWS / (_LEVEL_VIEWS + views), 0
+        )
         at, size = signals.group, len(signals)
         markup = markup_elasticity(signals.own_price(), signals.full_cost())
         mean, variance = _priors(known).of_products(at, markup)
         products = {
-            "a": known["level"][at], "b": mean, "c00": np.full(size, self.level_spread), "c01": np.zeros(size),
+            "a": known["level"][at], "b": mean, "c00": self.level_spread + unknown[at], "c01": np.zeros(size),
             "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
             "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
         }  # fmt: skip

@@ -1,5 +1,5 @@
 from itertools import pairwise
-from math import exp
+from math import exp, log
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,10 @@ def scalar(state: list[float], x: float, views: float, units: float, weeks: floa
     w = lam / 1.2
     f = c00 + 2 * x * c01 + x * x * c11 + 1 / w
     k0, k1 = (c00 + x * c01) / f, (c01 + x * c11) / f
-    r = min(max((units - lam) / max(lam, 0.5), -2), 3)
+    known = c00 + 2 * x * c01 + x * x * c11
+    r = min(max((units - lam) / max(lam, 0.5), -1), 3 * (1 + 10 * known))
+    if abs(known / f * r) > 1e-6:
+        r = log(1 + known / f * r) / (known / f)
     return [a + k0 * r, b + k1 * r, c00 - k0 * k0 * f, c01 - k0 * k1 * f, c11 - k1 * k1 * f]
 
 
@@ -84,6 +87,17 @@ def test_an_elasticity_returns_to_its_prior_without_exceeding_its_variance() -> 
         now = revert_slope(now, np.array([-2.4]), np.array([0.81]), np.array([0.001]))
         assert now.c11[0] <= 0.81
     assert (now.b[0], now.c11[0]) == (pytest.approx(-2.4, abs=0.2), pytest.approx(0.81, abs=0.01))
+
+
+def test_a_level_that_was_far_off_is_not_taken_for_an_effect_of_the_price() -> None:
+    """Ten times the expected conversion rate, while the price falls: the level rises, the elasticity hardly changes."""
+    rng, now = np.random.default_rng(4), belief(-3.9, -2.4, 1.25, 0.0, 0.81)
+    for day in range(12):
+        x = np.array([-0.04 * day])
+        units = rng.poisson(200 * 0.2 * np.exp(-2.0 * x)).astype(float)
+        now = update_belief(now, Drift(), x=x, views=np.array([200.0]), units=units, weeks=np.full(1, 1 / 7))
+    assert np.exp(now.a[0]) == pytest.approx(0.2, rel=0.3)
+    assert now.b[0] == pytest.approx(-2.0, abs=0.6)
 
 
 # --- distance of prices
