@@ -25,8 +25,8 @@ from attrs import frozen
 from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
-from adapters.embedded.postgres import EmbeddedPostgres
 from bench.orders_load.market import SERVER_SETTINGS, plain
+from bench.orders_load.server import BenchPostgres
 from bench.repricing_orders import orders
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunStatus
@@ -125,7 +125,7 @@ def main() -> None:
         settings["shared_preload_libraries"] = "pg_stat_statements"
     with (
         tempfile.TemporaryDirectory(prefix="scalecommerce-bench-") as directory,
-        EmbeddedPostgres(Path(directory), settings) as server,
+        BenchPostgres(Path(directory), settings) as server,
     ):
         _Bench(server.url, arguments).measure()
 

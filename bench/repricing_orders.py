@@ -15,7 +15,6 @@ from attrs import frozen
 
 from adapters.db.core.engine import database_engine
 from adapters.db.store import PostgresStore
-from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.system import SystemClock
 from bench.orders_load.engine import MeasuredEngine, running_engine
@@ -32,6 +31,7 @@ from bench.orders_load.market import (
     write_tokens,
 )
 from bench.orders_load.saturation import saturate
+from bench.orders_load.server import BenchPostgres
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.pricing import CreatePolicy, Pricing
 
@@ -74,7 +74,7 @@ class LoadInterval:
 def orders(products: int, rounds: int, seconds: float) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="scalecommerce-bench-") as name,
-        EmbeddedPostgres(name, SERVER_SETTINGS) as server,
+        BenchPostgres(name, SERVER_SETTINGS) as server,
         EmbeddedRedis(name) as redis,
     ):
         market = MarketSize(products=products, buyers=BUYERS)

@@ -22,7 +22,7 @@ from attrs import frozen
 
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
-from adapters.embedded.postgres import EmbeddedPostgres
+from bench.orders_load.server import BenchPostgres
 from bench.reads_load.market import Sizes, Words, into_memory, seed
 from bench.reads_load.plan import SEEDED
 from entrypoints.gc_tuning import reduce_gc_frequency
@@ -104,7 +104,7 @@ def main() -> None:
         "--part", action="append", choices=PARTS, help="one part of the measurement; may be repeated (default: all)"
     )
     arguments = parser.parse_args()
-    with _directory(arguments.directory) as directory, EmbeddedPostgres(directory, SETTINGS) as server:
+    with _directory(arguments.directory) as directory, BenchPostgres(directory, SETTINGS) as server:
         engine = database_engine(server.url, statement_timeout=None)
         words = Words()
         if not (Path(directory) / SEEDED).exists():

@@ -14,10 +14,10 @@ from sqlalchemy import make_url
 from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
-from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import SystemClock
 from bench.orders_load.checkout import THIS, Checkout
+from bench.orders_load.server import BenchPostgres
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.ports import Claims, TokenKind
 from scalecommerce_core.services.search_index import SearchIndex
@@ -84,7 +84,7 @@ class MarketSize:
         return self.first_buyer + self.buyers - 1
 
 
-def seed(server: EmbeddedPostgres, market: MarketSize, checkout: Checkout = THIS) -> None:
+def seed(server: BenchPostgres, market: MarketSize, checkout: Checkout = THIS) -> None:
     """Make the template that `fresh_database` copies, for the engine of this checkout.
 
     All background work that new products cause (vocabulary, popularity, statistics) is done here. Otherwise the worker
@@ -125,7 +125,7 @@ def fill(url: str, market: MarketSize) -> None:
             )
 
 
-def fresh_database(server: EmbeddedPostgres, name: str) -> str:
+def fresh_database(server: BenchPostgres, name: str) -> str:
     """Replace the database of this name by a new copy of the template; return its URL."""
     with administrator(server) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -142,7 +142,7 @@ def settle_database(url: str) -> None:
         connection.execute("CHECKPOINT")
 
 
-def administrator(server: EmbeddedPostgres) -> "psycopg.Connection":
+def administrator(server: BenchPostgres) -> "psycopg.Connection":
     return psycopg.connect(plain(server.url_of("postgres")), autocommit=True)
 
 

@@ -11,7 +11,6 @@ from typing import Final
 
 from attrs import frozen
 
-from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import THIS, Checkout
 from bench.orders_load.engine import MeasuredEngine, running_engine
@@ -27,6 +26,7 @@ from bench.orders_load.market import (
 )
 from bench.orders_load.rush import Rush, rush
 from bench.orders_load.saturation import Answers, saturate
+from bench.orders_load.server import BenchPostgres
 from bench.orders_load.steady import steady_load
 from bench.orders_load.transactions import CLIENTS, run_pgbench, write_script
 
@@ -94,7 +94,7 @@ class OrderBench:
     """Servers with a seeded market; created by `prepared`."""
 
     def __init__(
-        self, options: OrderBenchOptions, server: EmbeddedPostgres, redis: EmbeddedRedis, directory: Path, say: Say
+        self, options: OrderBenchOptions, server: BenchPostgres, redis: EmbeddedRedis, directory: Path, say: Say
     ) -> None:
         self._options = options
         self._server = server
@@ -224,7 +224,7 @@ class OrderBench:
 def prepared(options: OrderBenchOptions, say: Say) -> Iterator[OrderBench]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-orders-") as name,
-        EmbeddedPostgres(name, SERVER_SETTINGS) as server,
+        BenchPostgres(name, SERVER_SETTINGS) as server,
         EmbeddedRedis(name) as redis,
     ):
         yield OrderBench(options, server, redis, Path(name), say)

@@ -19,13 +19,13 @@ import numpy as np
 import psycopg
 from attrs import Factory, evolve, frozen
 
-from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import ROOT as ROOT_DIRECTORY
 from bench.orders_load.checkout import THIS, Checkout
 from bench.orders_load.engine import MeasuredEngine, running_engine
 from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
 from bench.orders_load.saturation import Answers, find_wrk
+from bench.orders_load.server import BenchPostgres
 from bench.orders_load.steady import Request, Taken, open_loop
 from bench.reads_load.edits import EDITS_PER_SECOND, editing
 from bench.reads_load.market import LARGE_SELLER, Sizes, Words, into_memory, seed
@@ -343,7 +343,7 @@ def prepared(options: ReadBenchOptions, say: Say, keep: Path | None = None) -> I
     with ExitStack() as stack:
         directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-reads-")))
         directory.mkdir(parents=True, exist_ok=True)
-        server = stack.enter_context(EmbeddedPostgres(directory, {**SERVER_SETTINGS, "shared_buffers": "2GB"}))
+        server = stack.enter_context(BenchPostgres(directory, {**SERVER_SETTINGS, "shared_buffers": "2GB"}))
         redis = stack.enter_context(EmbeddedRedis(directory))
         mark = directory / SEEDED
         if not mark.exists():
