@@ -321,7 +321,7 @@ class Inventory(ElasticityLearning):
     """
 
     name: ClassVar[str] = "inventory"
-    columns: ClassVar[Mapping[str, int]] = _COLUMNS | {"views_a_day": 1, "units_per_purchase": 1}
+    columns: ClassVar[Mapping[str, int]] = _COLUMNS | {"views_a_day": 1, "averaged_days": 1, "units_per_purchase": 1}
     perishable: bool = parameter(False, says="Unsold units are worthless at the end, so their cost is ignored.")
     memory_days: float = parameter(
         28.0, at_least=1, at_most=365, says="Averaging period of the views per day, in days."
@@ -329,21 +329,21 @@ class Inventory(ElasticityLearning):
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         first = super().start(signals, groups)
-        more = {
-            "views_a_day": signals.views / np.maximum(signals.days, 1.0), "units_per_purchase": _purchases(signals)[1],
-        }  # fmt: skip
+        zero = np.zeros(len(signals))
+        more = {"views_a_day": zero, "averaged_days": zero, "units_per_purchase": _purchases(signals)[1]}
         return State({**first.products, **more}, first.groups)
 
     def update(self, state: State, signals: Signals) -> State:
         then = super().update(state, signals)
-        pace = state.products["views_a_day"]
-        share = signals.days / (signals.days + self.memory_days)
-        today = signals.views / np.maximum(signals.days, 1e-9)
-        pace = np.where(signals.days > 0, pace + share * (today - pace), pace)
+        # A mean over the first `memory_days`, then an exponential average.
+        averaged = np.minimum(state.products["averaged_days"], self.memory_days) + signals.days
+        daily = state.products["views_a_day"]
+        daily = daily + (signals.views - daily * signals.days) / np.maximum(averaged, 1e-9)
         units, size = _purchases(signals)
         mean = state.products["units_per_purchase"]
         mean = mean + np.where(units > 0, units / (units + _USUAL_PURCHASES), 0.0) * (size - mean)
-        return State({**then.products, "views_a_day": pace, "units_per_purchase": mean}, then.groups)
+        more = {"views_a_day": daily, "averaged_days": averaged, "units_per_purchase": mean}
+        return State({**then.products, **more}, then.groups)
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         free = super().propose(state, signals, epoch)

@@ -240,7 +240,8 @@ def test_inventory_raises_prices_if_the_stock_must_last(stock: float, days_left:
     seen = signals(stock=stock, days_left=days_left, cost=60_00)
     state = policy.start(seen, {})
     state = evolve(state, products={**state.products, "a": np.log([0.025]), "b": np.array([-2.4])})
-    assert state.products["views_a_day"].tolist() == [1_000 / 7]
+    assert policy.update(state, seen).products["views_a_day"] == pytest.approx([1_000 / 7])
+    state = evolve(state, products={**state.products, "views_a_day": np.array([1_000 / 7])})
     if distance is None:
         price, motive = wanted(policy, state, seen)
         assert np.isnan(price)
