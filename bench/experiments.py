@@ -121,7 +121,7 @@ def _measure_marketplaces(worlds: int, seed: int) -> None:
         market = partial(
             Marketplace, demand=demand, drifting=False, seed=1_000 * seed + world, products=2_000, epochs=52
         )
-        found = run_market_experiment(market, ElasticityLearning())
+        found = run_market_experiment(market, ElasticityLearning(), seed=1_000 * seed + world)
         estimate = found.estimate()
         if estimate is None:
             continue
