@@ -136,10 +136,11 @@ class Promotion:
             products=products,
         )
         errors = promotion._errors()
-        if starts_at is not None and not now <= starts_at <= now + MAX_AHEAD:
-            errors.setdefault("starts_at", [f"Must not be in the past, and at most {MAX_AHEAD.days} days from now."])
-        if ends_at <= now:
-            errors.setdefault("ends_at", ["Must be in the future."])
+        # Times without an offset cannot be compared.
+        if starts_at is not None and "starts_at" not in errors and not now <= starts_at <= now + MAX_AHEAD:
+            errors["starts_at"] = [f"Must not be in the past, and at most {MAX_AHEAD.days} days from now."]
+        if "ends_at" not in errors and ends_at <= now:
+            errors["ends_at"] = ["Must be in the future."]
         if percent is not None and not MIN_PERCENT <= percent <= MAX_PERCENT:
             errors["percent"] = [f"Must be between {MIN_PERCENT} and {MAX_PERCENT} percent."]
         if errors:
@@ -163,7 +164,7 @@ class Promotion:
             changes["name"] = normal_line(str(changes["name"]))
         has_begun = self.status is PromotionStatus.RUNNING or self.starts_at <= now
         ends_at = changes.get("ends_at")
-        if has_begun and isinstance(ends_at, datetime) and ends_at < now:
+        if has_begun and isinstance(ends_at, datetime) and ends_at.tzinfo is not None and ends_at < now:
             changes["ends_at"] = now
         old = self.starts_at
 
@@ -171,7 +172,7 @@ class Promotion:
             errors = self._errors()
             if self.starts_at != old and has_begun:
                 errors["starts_at"] = ["The promotion has started: only its name and its end can be changed."]
-            elif self.starts_at != old and not now <= self.starts_at <= now + MAX_AHEAD:
+            elif self.starts_at != old and "starts_at" not in errors and not now <= self.starts_at <= now + MAX_AHEAD:
                 errors["starts_at"] = [f"Must not be in the past, and at most {MAX_AHEAD.days} days from now."]
             if errors:
                 raise Invalid(errors)
@@ -189,12 +190,17 @@ class Promotion:
 
     def advance(self, now: datetime) -> None:
         """Start or end the promotion if it is time."""
-        if self.status is PromotionStatus.SCHEDULED and self.starts_at <= now:
-            self.status = PromotionStatus.RUNNING
-            self._record(PromotionStarted, now)
+        if self.starts_at <= now:
+            self.begin(now)
         if self.status is PromotionStatus.RUNNING and self.ends_at <= now:
             self.status = PromotionStatus.ENDED
             self._record(PromotionEnded, now)
+
+    def begin(self, now: datetime) -> None:
+        """Start the promotion if it is scheduled."""
+        if self.status is PromotionStatus.SCHEDULED:
+            self.status = PromotionStatus.RUNNING
+            self._record(PromotionStarted, now)
 
     def _record(self, kind: type[PromotionStarted | PromotionEnded], now: datetime) -> None:
         self.events.append(
@@ -255,6 +261,11 @@ class PromotedProduct:
     def due_at(self) -> datetime | None:
         """When the product is to be changed next; None if nothing is to be done any more."""
         return _due_at(self)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the product's start was processed."""
+        return self.status in {PromotionStatus.RUNNING, PromotionStatus.ENDED}
 
     def follow(self, promotion: Promotion) -> None:
         """Take over the times and a cancellation of the promotion, unless the product is done."""

@@ -146,9 +146,12 @@ class Promotions:
             if command.expected_version not in {None, promotion.version}:
                 raise VersionMismatch(f"Promotion {promotion.id} was edited: its version is {promotion.version} now.")
             before = evolve(promotion)
+            items = tx.promotions.lock_products(promotion_id)
+            if any(item.has_begun for item in items):
+                # The sweep starts products apart from their promotion, possibly by the clock of another machine.
+                promotion.begin(self._clock.now())
             change(promotion)
             if promotion.version != before.version:
-                items = tx.promotions.lock_products(promotion_id)
                 for item in items:
                     item.follow(promotion)
                 if promotion.starts_at < before.starts_at or promotion.ends_at > before.ends_at:

@@ -403,3 +403,54 @@ def test_the_seller_staff_and_operators_change_a_promotion(shop: Shop, seller: A
     assert isinstance(shop.market.promotions.cancel([CancelPromotion(promotion.id, None)])[0], Promotion)
     lost = CreatePromotion(AccountId(10**6), "X", shop.clock.now() + DAY, all_products=True)
     assert isinstance(shop.market.promotions.create([lost])[0], Invalid)
+
+
+# --- the start of products, which the sweep processes apart from that of their promotion
+
+
+def start_products(shop: Shop, ahead: timedelta) -> None:
+    """Start the due products alone, by a clock that is `ahead`, as a sweep does while their promotion is locked."""
+    now = shop.clock.now() + ahead
+    with shop.market.store.begin() as tx:
+        for item in (items := tx.promotions.claim_due_products(now, 100)):
+            product = tx.products.lock([item.product_id])[item.product_id]
+            item.advance(product, product.price_changes, now)
+            tx.products.save([product])
+        tx.promotions.save_products(items)
+
+
+def test_cancelling_a_promotion_restores_products_that_were_started_before_it(
+    shop: Shop, seller: Account, announce: Announce
+) -> None:
+    product, promotion = shop.list(seller), announce()
+    shop.clock.advance(days=1, seconds=-1)
+    start_products(shop, timedelta(seconds=1))
+    assert shop.product(product).price == usd("8.00")
+    assert cancel(shop, promotion).status is PromotionStatus.RUNNING
+    shop.clock.advance(seconds=1)
+    sweep(shop)
+    assert shop.product(product).price == usd("10.00")
+    assert item_of(shop, promotion, product).status is PromotionStatus.ENDED
+    assert status(shop, promotion) is PromotionStatus.ENDED
+
+
+def test_the_start_cannot_be_moved_once_products_were_started(shop: Shop, seller: Account, announce: Announce) -> None:
+    product, promotion = shop.list(seller), announce()
+    shop.clock.advance(days=1, seconds=-1)
+    start_products(shop, timedelta(seconds=1))
+    with pytest.raises(Invalid, match="has started"):
+        edit(shop, promotion, starts_at=promotion.starts_at + HOUR)
+    assert item_of(shop, promotion, product).starts_at == promotion.starts_at
+
+
+def test_times_need_an_offset(shop: Shop, seller: Account, announce: Announce) -> None:
+    shop.list(seller)
+    naive = {name: shop.clock.now().replace(tzinfo=None) + DAY for name in ("starts_at", "ends_at")}
+    with pytest.raises(Invalid) as refused:
+        announce(**naive)
+    assert refused.value.errors.keys() == naive.keys()
+    promotion = announce()
+    for name, moment in naive.items():
+        with pytest.raises(Invalid) as refused:
+            edit(shop, promotion, **{name: moment})
+        assert refused.value.errors.keys() == {name}
