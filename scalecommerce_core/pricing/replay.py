@@ -23,6 +23,7 @@ from scalecommerce_core.domain.identifiers import AccountId, PolicyId
 from scalecommerce_core.pricing.breaker import MoveLimit, limit_decisions
 from scalecommerce_core.pricing.built_in import drop_retired_parameters
 from scalecommerce_core.pricing.decisions import Decisions, decide
+from scalecommerce_core.pricing.former_strategies import strategy_of_inputs
 from scalecommerce_core.pricing.interface import State, current_name, parameter_values
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
@@ -99,7 +100,8 @@ def replay(inputs: Inputs) -> Decisions:
         created_at=_EARLY,
         version=head["version"],
     )
-    decisions = decide(policy, state, signals, head["epoch"])
+    strategy = strategy_of_inputs(policy.strategy(), state)
+    decisions = decide(policy, state, signals, head["epoch"], strategy=strategy)
     if "breaker" not in head:
         return decisions
     return limit_decisions(decisions, MoveLimit.from_document(head["breaker"]), policy.guardrails.ending)

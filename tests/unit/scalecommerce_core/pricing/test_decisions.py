@@ -1,6 +1,7 @@
 import json
 import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -184,6 +185,19 @@ def test_stored_inputs_do_not_depend_on_later_defaults() -> None:
     document = pack_inputs(chosen, chosen.strategy().start(seen, {}), seen, 0).head["document"]
     assert document["parameters"] == parameter_values(ElasticityLearning(caution=0.25))
     assert document["guardrails"] == parameter_values(Guardrails(step=0.03))
+
+
+RECORDED = json.loads((Path(__file__).parent / "decisions_0_2_0.json").read_text("utf-8"))
+"""Decisions of release 0.2.0 with their inputs: several products of each strategy, before and after pooling."""
+
+
+@pytest.mark.parametrize(
+    "recorded", RECORDED, ids=lambda each: f"{each['head']['document']['policy']}-{each['head']['epoch']}"
+)
+def test_decisions_of_an_earlier_release_can_be_replayed(recorded: dict[str, Any]) -> None:
+    again = replay(Inputs(recorded["head"], [bytes.fromhex(row) for row in recorded["rows"]]))
+    for name in ("new", "motive", "guardrails"):
+        assert getattr(again, name).tolist() == recorded[name], name
 
 
 def test_inputs_of_a_later_format_are_refused() -> None:
