@@ -45,6 +45,7 @@ MarketError
 │   ├── PromotionsOverlap     a product is in another promotion at that time: choose another time or end that one
 │   ├── RunInProgress         another run of the pricing policy is in progress: wait for it or cancel it
 │   ├── RunNotReversible      the pricing run has changed no price, or cannot be rolled back
+│   ├── RunNotAwaitingApproval  the pricing run awaits no approval, or no longer: nothing is to be approved
 │   ├── ExperimentInProgress  the policy has an experiment: wait for its end, or end it
 │   ├── ExperimentNotPossible  the policy changes no prices, or covers too few products: the message says what to do
 │   ├── PricingStopped        the policy is switched off, or all pricing is stopped: switch it on
