@@ -68,11 +68,12 @@ _JOIN_COUNTERS: Final = """
 # Imported and seeded sales count if the product also has imported or seeded views.
 _SOLD: Final = "coalesce({of}.{name} - CASE WHEN past_views > 0 THEN 0 ELSE {of}.past_{name} END, 0)"
 # Most products have no imported sales, and each operation on numbers of any size takes its time.
+# `least` ignores NULL, so products without sales get their 0 inside of it.
 _NET: Final = f"""
-    coalesce(least({MOST_TOTAL}, CASE
+    least({MOST_TOTAL}, coalesce(CASE
         WHEN past_views > 0 OR product_sales.past_orders = 0 THEN product_sales.{{sold}} - product_sales.{{returned}}
         ELSE product_sales.{{sold}} - product_sales.{{returned}}
-            - product_sales.past_{{sold}} + product_sales.past_{{returned}} END), 0)::bigint
+            - product_sales.past_{{sold}} + product_sales.past_{{returned}} END, 0))::bigint
 """
 _IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_IN_SCOPE.format(more='')}")
 _PRODUCT_COLUMNS: Final = ("stock_until", "competitor", "competitor_at")

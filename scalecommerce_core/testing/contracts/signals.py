@@ -138,6 +138,18 @@ class SignalsContract:
         facts, _ = observed.read()
         assert facts.views.item() == 70
 
+    def test_a_product_without_sales_has_sold_nothing(self, store: Store) -> None:
+        observed = ObservedProduct(store)
+        facts, _ = observed.read()
+        totals = ("orders", "units", "refunded", "net_units", "net_amount")
+        assert [getattr(facts, name).item() for name in totals] == [0, 0, 0, 0, 0]
+        observed.run(NOW - 14 * DAY)
+        observed.view(100, NOW - 12 * DAY)
+        observed.sell(1, NOW - 12 * DAY)
+        observed.reprice(NEW, NOW - 10 * DAY)
+        observed.sell(1, NOW - 9 * DAY)
+        assert signal(observed.run(NOW - 7 * DAY), "units", "late_units") == (1, 0)
+
     def test_imported_sales_count_only_together_with_imported_views(self, store: Store) -> None:
         observed = ObservedProduct(store)
         observed.view(50, NOW - 2 * DAY)
