@@ -95,8 +95,9 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     """Simulate pricing strategies in markets with known demand.
 
     All strategies sell in the same simulated worlds. Results are percentages of the highest possible expected profit,
-    in forged-signals of the profit without the attack; results "above fixed prices" are percentage points. Exits with 1
-    if a target is missed or a strategy fails; other strategies are still simulated. Ctrl-C shows the results so far.
+    in forged-signals of the profit without the attack; an "uplift over fixed prices" is a percentage of the profit at
+    fixed prices in the same worlds. Exits with 1 if a target is missed or a strategy fails; other strategies are still
+    simulated. Ctrl-C shows the results so far.
     """
     # Imported here, because numpy slows the start of other commands.
     from scalecommerce_core.simulation.experiment import FailedStrategy, Size, StrategyResult

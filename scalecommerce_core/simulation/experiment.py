@@ -1,7 +1,8 @@
 """Experiments: markets, strategies, and the figures that results are compared with, over one or several seeds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import pi, sqrt, tan
+from typing import Final
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -82,18 +83,21 @@ class Experiment:
     variants: Callable[[Size], Sequence[MarketVariant]]
     strategies: tuple[PricingStrategy | None, ...]
     compute_figures: Callable[[Sequence[StrategyResult]], list[Figure]] = field(repr=False)
+    """Figures of one seed."""
     worlds: int
     epochs: int
     seeds: int = 1
     """As published; smaller or shorter simulations are not compared with targets."""
     whole: str = "the best expected profit"
     """What figures are percentages of."""
+    compute_worst: Callable[[Sequence[StrategyResult]], list[Figure]] | None = field(default=None, repr=False)
+    """Figures of the worst among all variants and seeds."""
 
     def figures(self, results: Sequence[StrategyResult], size: Size) -> list[Figure]:
-        """The figures of each seed, combined."""
+        """The figures of each seed, combined, and those of the worst."""
         seeds = dict.fromkeys(result.seed for result in results)
         by_seed = [self.compute_figures([result for result in results if result.seed == seed]) for seed in seeds]
-        figures = _combine(by_seed)
+        figures = _combine(by_seed) + (self.compute_worst(results) if self.compute_worst is not None else [])
         small = (size.worlds or self.worlds) < self.worlds or (size.epochs or self.epochs) < self.epochs
         if small or len(seeds) < self.seeds or any(result.track.interrupted for result in results):
             return [evolve(figure, reference=None, bar=None) for figure in figures]
@@ -130,6 +134,47 @@ class Experiment:
                     yield StrategyResult(self.name, place.label, track, seed)
                     if track.interrupted:
                         return
+
+
+UPLIFT: Final = "uplift over fixed prices"
+"""Measure of figures in percent of the profit at fixed prices."""
+
+
+def static_tracks(results: Sequence[StrategyResult]) -> dict[tuple[str, int], Track]:
+    """Results of fixed prices by variant and seed."""
+    return {(result.place, result.seed): result.track for result in results if result.track.policy == STATIC}
+
+
+def uplift(result: StrategyResult, static: Mapping[tuple[str, int], Track]) -> float | None:
+    """Percentage by which the profit exceeds that of fixed prices in the same world and epochs.
+
+    None for fixed prices themselves, and where fixed prices were not simulated or earn nothing.
+    """
+    fixed = static.get((result.place, result.seed))
+    if fixed is None or result.track.policy == STATIC:
+        return None
+    share = fixed.share(0, result.track.epochs)
+    return 100.0 * (result.track.share() / share - 1.0) if share > 0.0 else None
+
+
+def find_worst_cells(results: Sequence[StrategyResult], targets: Mapping[str, Mapping[str, float]]) -> list[Figure]:
+    """The lowest uplift over fixed prices of each strategy among all cells: the variants in the worlds of each seed.
+
+    `targets` are those of the mean uplift, by strategy and variant; that of the lowest uplift is the same, at most 0.
+    """
+    static = static_tracks(results)
+    figures = []
+    for name in dict.fromkeys(result.track.policy for result in results):
+        uplifts = [(uplift(result, static), result) for result in results if result.track.policy == name]
+        known = [(above, result) for above, result in uplifts if above is not None]
+        if not known:
+            continue
+        lowest, worst = min(known, key=lambda cell: cell[0])
+        bar = min(targets[name].get(worst.place, 0.0), 0.0) if name in targets else None
+        measure = f"lowest of {len(known)} cells ({worst.place}, seed {worst.seed}), {UPLIFT}"
+        seeds = len({result.seed for result in results})
+        figures.append(Figure(worst.market, name, measure, lowest, bar=bar, seeds=seeds))
+    return figures
 
 
 def _combine(by_seed: Sequence[Sequence[Figure]]) -> list[Figure]:

@@ -1,6 +1,7 @@
 """The experiments of `scalecommerce simulate`: markets, strategies, and the figures that results are compared with."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,11 +13,15 @@ from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
 from scalecommerce_core.simulation.experiment import (
+    UPLIFT,
     Experiment,
     Figure,
     MarketVariant,
     Size,
     StrategyResult,
+    find_worst_cells,
+    static_tracks,
+    uplift,
 )
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
@@ -178,9 +183,6 @@ def _compare_with_static(results: Sequence[StrategyResult], least: Mapping[str, 
             figures.append(Figure(market, name, place, track.share(), bar=bar))
         mean = float(np.mean([track.share() for track in tracks.values()]))
         figures.append(Figure(market, name, f"mean of {len(tracks)}", mean, bar=least.get(name)))
-        above = [track.share() - static[place] for place, track in tracks.items() if place in static]
-        if name in least and above:
-            figures.append(Figure(market, name, "the lowest cell, above fixed prices", min(above), bar=0.0))
         if name == ElasticityLearning.name and all(track.epochs >= _LONG_WEEKS for track in tracks.values()):
             fall = max(_decay(track) for track in tracks.values())
             figures.append(Figure(market, name, f"week {_LONG_WEEKS} less the best year", 0.0 - fall, bar=-1.0))
@@ -208,17 +210,13 @@ def _limited_places(size: Size) -> Sequence[MarketVariant]:
 
 
 def _limited_figures(results: Sequence[StrategyResult]) -> list[Figure]:
-    static = {result.place: result.track.share() for result in results if result.track.policy == STATIC}
+    static = static_tracks(results)
     figures = []
     for result in results:
-        name, place, share = result.track.policy, result.place, result.track.share()
-        judged = name == Inventory.name
-        figures.append(Figure("limited-stock", name, place, share, bar=_LIMITED if judged else None))
-        if name != STATIC and place in static:
-            above = share - static[place]
-            figures.append(
-                Figure("limited-stock", name, f"{place}, above fixed prices", above, bar=0.0 if judged else None)
-            )
+        name, place, judged = result.track.policy, result.place, result.track.policy == Inventory.name
+        figures.append(Figure("limited-stock", name, place, result.track.share(), bar=_LIMITED if judged else None))
+        if (above := uplift(result, static)) is not None:
+            figures.append(Figure("limited-stock", name, f"{place}, {UPLIFT}", above, bar=0.0 if judged else None))
     return figures
 
 
@@ -308,6 +306,7 @@ EXPERIMENTS: Final = {
             _marketplace_figures,
             worlds=6_000,
             epochs=104,
+            compute_worst=partial(find_worst_cells, targets={ElasticityLearning.name: {}, HillClimb.name: {}}),
         ),
         Experiment(
             "moody-marketplace",
@@ -317,6 +316,7 @@ EXPERIMENTS: Final = {
             _moody_figures,
             worlds=6_000,
             epochs=104,
+            compute_worst=partial(find_worst_cells, targets={ElasticityLearning.name: {}}),
         ),
         Experiment(
             "limited-stock",
@@ -327,6 +327,7 @@ EXPERIMENTS: Final = {
             worlds=2_000,
             epochs=WEEKS,
             seeds=8,
+            compute_worst=partial(find_worst_cells, targets={Inventory.name: {}}),
         ),
         Experiment(
             "price-list-stock",

@@ -1,6 +1,7 @@
 """Experiments with what happens in practice: sellers who price well, thin margins, and disturbed signals.
 
-The worlds drift; the form of demand alternates between seeds. Results are compared with fixed prices, seed by seed.
+The worlds drift; the form of demand alternates between seeds. Results are compared with fixed prices, seed by seed, and
+no strategy should earn less than these in any cell: any seed of any variant.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,17 @@ from typing import Final
 
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import ElasticityLearning
-from scalecommerce_core.simulation.experiment import Experiment, Figure, MarketVariant, Size, StrategyResult
+from scalecommerce_core.simulation.experiment import (
+    UPLIFT,
+    Experiment,
+    Figure,
+    MarketVariant,
+    Size,
+    StrategyResult,
+    find_worst_cells,
+    static_tracks,
+    uplift,
+)
 from scalecommerce_core.simulation.frictions import (
     Bots,
     BulkOrders,
@@ -21,10 +32,8 @@ from scalecommerce_core.simulation.frictions import (
     all_frictions,
 )
 from scalecommerce_core.simulation.marketplace import COMPETENT, DEMANDS, THIN_MARGINS, USUAL, Marketplace, Seller
-from scalecommerce_core.simulation.runner import STATIC
 
 _LEARNING: Final = ElasticityLearning.name
-_ABOVE: Final = "above fixed prices"
 WEEKS: Final = 104
 PRODUCTS: Final = 1_000
 SEEDS: Final = 8
@@ -52,8 +61,8 @@ def _experiment(
     shares: _Targets | None = None,
     uplifts: _Targets | None = None,
 ) -> Experiment:
-    """`shares` and `uplifts` are targets in percent and in percentage points above fixed prices; the latter are 0 where
-    none is given: `elasticity_learning` must not earn less than fixed prices.
+    """`shares` are targets in percent of the best profit, `uplifts` in percent of that at fixed prices. The latter
+    are 0 where none is given: `elasticity_learning` must not earn less than fixed prices.
     """
 
     def places(size: Size) -> Sequence[MarketVariant]:
@@ -62,24 +71,27 @@ def _experiment(
     def figures(results: Sequence[StrategyResult]) -> list[Figure]:
         return compare_with_static(results, shares or {}, uplifts or {})
 
+    def worst(results: Sequence[StrategyResult]) -> list[Figure]:
+        return find_worst_cells(results, {_LEARNING: uplifts or {}})
+
     return Experiment(
         name, about, places, (None, HillClimb(), ElasticityLearning()), figures, worlds=PRODUCTS, epochs=WEEKS,
-        seeds=SEEDS,
+        seeds=SEEDS, compute_worst=worst,
     )  # fmt: skip
 
 
 def compare_with_static(results: Sequence[StrategyResult], shares: _Targets, uplifts: _Targets) -> list[Figure]:
-    """The profit of each strategy in each variant, and its difference to that of fixed prices in the same worlds."""
-    static = {result.place: result.track for result in results if result.track.policy == STATIC}
+    """The profit of each strategy in each variant, and its uplift over fixed prices in the same worlds."""
+    static = static_tracks(results)
     figures = []
     for result in results:
-        name, place, share = result.track.policy, result.place, result.track.share()
-        judged = name == _LEARNING
-        figures.append(Figure(result.market, name, place, share, bar=shares.get(place) if judged else None))
-        if name != STATIC and place in static:
-            above = share - static[place].share(0, result.track.epochs)
+        name, place, judged = result.track.policy, result.place, result.track.policy == _LEARNING
+        figures.append(
+            Figure(result.market, name, place, result.track.share(), bar=shares.get(place) if judged else None)
+        )
+        if (above := uplift(result, static)) is not None:
             bar = uplifts.get(place, 0.0) if judged else None
-            figures.append(Figure(result.market, name, f"{place}, {_ABOVE}", above, bar=bar))
+            figures.append(Figure(result.market, name, f"{place}, {UPLIFT}", above, bar=bar))
     return figures
 
 
