@@ -40,6 +40,10 @@ class Drift:
     )
 
 
+_INCREDIBLE: Final = 3.0
+_KNOWN: Final = 0.2
+_INCREDIBLE_WEIGHT: Final = 0.02
+"""Weight of sales of more than `_INCREDIBLE` times the forecast, if the variance of its logarithm is below `_KNOWN`."""
 _LINEAR: Final = 1e-6
 """Change of the log rate below which its logarithm is not computed."""
 
@@ -94,6 +98,8 @@ def observe_sales(
     k0_ = c00 + x * c01
     k1_ = c01 + x * c11
     known = k0_ + x * k1_
+    # Sales that no change of the price explains, of a product whose demand is known, are probably not real.
+    weight = np.where((units > _INCREDIBLE * (lam + 1.0)) & (known < _KNOWN), _INCREDIBLE_WEIGHT, 1.0) * weight
     with np.errstate(divide="ignore"):
         f = known + dispersion / (lam * weight)
     k0 = k0_ / f

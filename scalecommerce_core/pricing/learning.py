@@ -33,6 +33,7 @@ from scalecommerce_core.pricing.signals import Signals
 
 _COLUMNS: Final = {
     "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "kept": 1, "tries": 1,
+    "units_per_purchase": 1,
 }  # fmt: skip
 _PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
 _LEVEL_VIEWS: Final = 1_000.0
@@ -95,10 +96,12 @@ class DemandLearning(Drift):
         at, size = signals.group, len(signals)
         markup = markup_elasticity(signals.own_price(), signals.full_cost())
         mean, variance = _priors(known).of_products(at, markup)
+        per_purchase, _ = _units_per_purchase(signals, np.ones(size))
         products = {
             "a": known["level"][at], "b": mean, "c00": self.level_spread + unknown[at], "c01": np.zeros(size),
             "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
             "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
+            "units_per_purchase": per_purchase,
         }  # fmt: skip
         return State(_short(products), known)
 
@@ -124,7 +127,8 @@ class DemandLearning(Drift):
         belief = belief._replace(c00=belief.c00 + groups["walk"][at] * weeks)
         root = fourth_root(signals.price / signals.reference)
         dispersion = groups["dispersion"][at]
-        units, _ = _purchases(signals)
+        per_purchase, mean_per_purchase = _units_per_purchase(signals, was["units_per_purchase"])
+        units = np.where(signals.orders >= 0.0, np.maximum(signals.units, 0.0) / per_purchase, signals.units)
         weight = np.where(_may_be_promotion(was["kept"], signals), _PROMOTION_WEIGHT, 1.0) * signals.weight
         belief, forecast = observe_sales(
             belief, x=4.0 * (root - 1.0), views=signals.views, units=units, weight=weight, dispersion=dispersion
@@ -149,6 +153,7 @@ class DemandLearning(Drift):
                 | {
                     "markup": markup,
                     "kept": kept,
+                    "units_per_purchase": mean_per_purchase,
                     "tries": (value > dispersion * squared * squared).astype(np.float64),
                     **{name: was[name] for name in was.keys() - _COLUMNS.keys()},
                 }
@@ -321,7 +326,7 @@ class Inventory(ElasticityLearning):
     """
 
     name: ClassVar[str] = "inventory"
-    columns: ClassVar[Mapping[str, int]] = _COLUMNS | {"views_a_day": 1, "averaged_days": 1, "units_per_purchase": 1}
+    columns: ClassVar[Mapping[str, int]] = _COLUMNS | {"views_a_day": 1, "averaged_days": 1}
     perishable: bool = parameter(False, says="Unsold units are worthless at the end, so their cost is ignored.")
     memory_days: float = parameter(
         28.0, at_least=1, at_most=365, says="Averaging period of the views per day, in days."
@@ -330,8 +335,7 @@ class Inventory(ElasticityLearning):
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
         first = super().start(signals, groups)
         zero = np.zeros(len(signals))
-        more = {"views_a_day": zero, "averaged_days": zero, "units_per_purchase": _purchases(signals)[1]}
-        return State({**first.products, **more}, first.groups)
+        return State({**first.products, "views_a_day": zero, "averaged_days": zero}, first.groups)
 
     def update(self, state: State, signals: Signals) -> State:
         then = super().update(state, signals)
@@ -339,11 +343,7 @@ class Inventory(ElasticityLearning):
         averaged = np.minimum(state.products["averaged_days"], self.memory_days) + signals.days
         daily = state.products["views_a_day"]
         daily = daily + (signals.views - daily * signals.days) / np.maximum(averaged, 1e-9)
-        units, size = _purchases(signals)
-        mean = state.products["units_per_purchase"]
-        mean = mean + np.where(units > 0, units / (units + _USUAL_PURCHASES), 0.0) * (size - mean)
-        more = {"views_a_day": daily, "averaged_days": averaged, "units_per_purchase": mean}
-        return State({**then.products, **more}, then.groups)
+        return State({**then.products, "views_a_day": daily, "averaged_days": averaged}, then.groups)
 
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         free = super().propose(state, signals, epoch)
@@ -387,12 +387,16 @@ def _may_be_promotion(kept: Floats, signals: Signals) -> Flags:
     return far & np.isfinite(signals.since_edit) & (signals.days <= np.maximum(_PROMOTION_DAYS, signals.epoch_days))
 
 
-def _purchases(signals: Signals) -> tuple[Floats, Floats]:
-    """Number of purchases less refunded ones, and units per purchase; a purchase of several units is one event."""
+def _units_per_purchase(signals: Signals, mean: Floats) -> tuple[Floats, Floats]:
+    """Units per purchase in this epoch, and their running mean.
+
+    A purchase of several units is one event. In epochs whose units the anomaly filter has replaced, it is the mean.
+    """
     gross = signals.units + signals.refunded
-    known = signals.orders > 0.0
-    size = np.where(known, np.maximum(gross, signals.orders) / np.where(known, signals.orders, 1.0), 1.0)
-    return np.where(signals.orders >= 0.0, np.maximum(signals.units, 0.0) / size, signals.units), size
+    known = (signals.orders > 0.0) & (signals.counted_views < 0.0) & (signals.weight == 1.0)
+    orders = np.where(known, signals.orders, 1.0)
+    here = np.where(known, np.maximum(gross, orders) / orders, mean)
+    return here, mean + np.where(known, orders / (orders + _USUAL_PURCHASES), 0.0) * (here - mean)
 
 
 def _short(columns: Mapping[str, Floats]) -> dict[str, Floats]:

@@ -29,10 +29,10 @@ def scalar(state: list[float], x: float, views: float, units: float, weeks: floa
     if views == 0:
         return [a, b, c00, c01, c11]
     lam = views * exp(min(max(a + b * x, -9), 0))
-    w = lam / 1.2
-    f = c00 + 2 * x * c01 + x * x * c11 + 1 / w
-    k0, k1 = (c00 + x * c01) / f, (c01 + x * c11) / f
     known = c00 + 2 * x * c01 + x * x * c11
+    w = lam / 1.2 * (0.02 if units > 3 * (lam + 1) and known < 0.2 else 1)
+    f = known + 1 / w
+    k0, k1 = (c00 + x * c01) / f, (c01 + x * c11) / f
     r = min(max((units - lam) / max(lam, 0.5), -1), 3 * (1 + 10 * known))
     if abs(known / f * r) > 1e-6:
         r = log(1 + known / f * r) / (known / f)
@@ -87,6 +87,14 @@ def test_an_elasticity_returns_to_its_prior_without_exceeding_its_variance() -> 
         now = revert_slope(now, np.array([-2.4]), np.array([0.81]), np.array([0.001]))
         assert now.c11[0] <= 0.81
     assert (now.b[0], now.c11[0]) == (pytest.approx(-2.4, abs=0.2), pytest.approx(0.81, abs=0.01))
+
+
+def test_incredible_sales_hardly_change_a_known_demand() -> None:
+    """Purchases that are refunded later can be forged, but not so that demand grows tenfold in a week unnoticed."""
+    known, unknown = belief(-3.7, -2.4, 0.02, 0.0, 0.3), belief(-3.7, -2.4, 1.25, 0.0, 0.81)
+    week = {"x": np.array([0.1]), "views": np.array([400.0]), "units": np.array([100.0]), "weeks": np.ones(1)}
+    assert update_belief(known, Drift(), **week).b[0] == pytest.approx(-2.4, abs=0.05)
+    assert update_belief(unknown, Drift(), **week).a[0] > -2.6
 
 
 def test_a_level_that_was_far_off_is_not_taken_for_an_effect_of_the_price() -> None:

@@ -145,9 +145,9 @@ def test_a_running_promotion_is_a_signal() -> None:
 
 def test_a_price_of_a_promotion_is_no_evidence() -> None:
     began, reduced, ended = NOW - 100 * DAY, NOW - 20 * DAY, NOW - 15 * DAY
-    rows = past((began, 1_000, False, 800, 20), (reduced, 700, False, 900, 300), (ended, 1_000, False))
+    rows = past((began, 1_000, False, 800, 20), (reduced, 700, False, 900, 80), (ended, 1_000, False))
     flagged = evolve(rows, is_promoted=np.array([False, True, False]))
-    now = facts(1_000, ended, views=150, units=4, orders=4, net_units=324, net_amount=234_000)
+    now = facts(1_000, ended, views=150, units=4, orders=4, net_units=104, net_amount=80_000)
     plain = decide(now, rows, 1, NOW)
     held = decide(now, flagged, 1, NOW)
     without = decide(now, rows.rows(np.array([True, False, True])), 1, NOW)
