@@ -68,7 +68,7 @@ def test_each_price_converges_to_the_best_price(seed: int) -> None:
     last = prices(seed)[-8:]
     for product, found in zip(DEMO_PRODUCTS, last.T, strict=True):
         earned = np.mean([product.demand.expected_profit(int(price)) for price in found])
-        assert earned > 0.93 * product.demand.expected_profit(product.demand.best_price), product.key
+        assert earned > 0.88 * product.demand.expected_profit(product.demand.best_price), product.key
         assert found.mean() == pytest.approx(product.demand.best_price, rel=0.25)
 
 
