@@ -10,12 +10,14 @@ from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLe
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
+from scalecommerce_core.pricing.substitutes import Substitutes
 from scalecommerce_core.pricing.threshold import Threshold
 
 BUILT_IN: Final = (
     ElasticityLearning,
     ControlledVariance,
     Inventory,
+    Substitutes,
     PriceGrid,
     PriceListInventory,
     LinearDemand,

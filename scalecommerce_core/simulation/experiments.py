@@ -12,6 +12,7 @@ from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLe
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
+from scalecommerce_core.pricing.substitutes import Substitutes
 from scalecommerce_core.simulation.experiment import (
     UPLIFT,
     Experiment,
@@ -38,6 +39,7 @@ from scalecommerce_core.simulation.practice import IN_PRACTICE
 from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
 from scalecommerce_core.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, TsFixed, TsUpdate, UcbPi
 from scalecommerce_core.simulation.runner import STATIC, Track
+from scalecommerce_core.simulation.substitutes_market import SubstitutesMarket
 from scalecommerce_core.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
 
 _LONG_WEEKS: Final = 208
@@ -220,6 +222,38 @@ def _limited_figures(results: Sequence[StrategyResult]) -> list[Figure]:
     return figures
 
 
+_SUBSTITUTES_BAR: Final = 88.0
+
+
+def _substitutes_places(size: Size) -> Sequence[MarketVariant]:
+    def variant(cross: float) -> MarketVariant:
+        def made() -> SimulatedMarket:
+            return SubstitutesMarket(
+                cross=cross, demand="semi-log", drifting=False, seed=size.seed, products=size.worlds or 600,
+                epochs=size.epochs or 2 * _YEAR,
+            )  # fmt: skip
+
+        return MarketVariant(f"cross elasticity {cross}", made)
+
+    return [variant(0.4), variant(0.0)]
+
+
+def _substitutes_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    """Without a cross effect, `substitutes` must keep what `elasticity_learning` earns, less 0.3 points."""
+    alone = {result.place: result.track.share() for result in results if result.track.policy == ElasticityLearning.name}
+
+    def bar(result: StrategyResult) -> float | None:
+        if result.track.policy != Substitutes.name:
+            return None
+        least = alone.get(result.place)
+        return _SUBSTITUTES_BAR if result.place.endswith("0.4") else None if least is None else least - 0.3
+
+    return [
+        Figure("substitutes", result.track.policy, result.place, result.track.share(), bar=bar(result))
+        for result in results
+    ]
+
+
 def _price_list_places(size: Size) -> Sequence[MarketVariant]:
     longest = size.epochs or _HORIZONS[-1]
 
@@ -337,6 +371,15 @@ EXPERIMENTS: Final = {
             _price_list_figures,
             worlds=300,
             epochs=10_000,
+        ),
+        Experiment(
+            "substitutes",
+            "600 products whose demand also depends on the prices of their category, and without that effect",
+            _substitutes_places,
+            (None, ElasticityLearning(), Substitutes()),
+            _substitutes_figures,
+            worlds=600,
+            epochs=104,
         ),
         Experiment(
             "forged-signals",

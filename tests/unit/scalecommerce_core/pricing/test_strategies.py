@@ -414,6 +414,7 @@ OTHER: dict[tuple[str, str], Any] = {
     ("inventory", "caution"): 0.0,
     ("price_grid", "prices"): [50_00, 100_00, 150_00],
     ("price_list_inventory", "prices"): [50_00, 100_00, 150_00],
+    ("substitutes", "most_diverted"): 0.01,
 }
 
 
@@ -437,14 +438,16 @@ def varied() -> list[tuple[str, str, Any]]:
 
 
 def prices_proposed(name: str, values: dict[str, Any]) -> list[bytes]:
-    """The proposals of 40 epochs, in a world with scarce stock, unknown costs and several categories."""
+    """The proposals of 40 epochs, in a world with scarce stock, unknown costs, and substitutes in two categories."""
     strategy, state, price, proposals = strategy_named(name, values), None, np.full(40, 100_00), []
     rng, traffic = np.random.default_rng(3), np.where(np.arange(40) % 5, 400, 20)
+    group = np.arange(40) % 2
     for epoch in range(40):
+        others = np.exp(1.0 * (np.bincount(group, weights=price) / 20 / 100_00 - 1.0))[group]
         seen = signals(
-            product=np.arange(1, 41), group=np.arange(40) % 2, price=price, reference=100_00,
+            product=np.arange(1, 41), group=group, price=price, reference=100_00,
             cost=np.where(np.arange(40) % 3, 60_00, -1), views=rng.poisson(traffic), days=7.0,
-            units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0),
+            units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0 * others),
             stock=np.where(np.arange(40) % 4, 900, 60), days_left=70.0,
         )  # fmt: skip
         state = call_start(strategy, seen, {}) if state is None else call_update(strategy, state, seen)
