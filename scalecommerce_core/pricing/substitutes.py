@@ -54,9 +54,9 @@ _PRIOR_NOISE: Final = 2.0
 """The variance of residuals relative to that of counts, before any: its value, and its weight in windows."""
 _BETWEEN: Final = 0.15**2
 """Variance of cross elasticities between the categories of a seller."""
-_CERTAIN: Final = 0.1
+_CERTAIN: Final = 0.2
 """Standard deviation of the mean cross elasticity below which the shifts become smaller."""
-_LEAST_SHIFT: Final = 0.3
+_LEAST_SHIFT: Final = 0.2
 """Smallest amplitude of the shifts, as a share of the largest."""
 _OWN_SHARE: Final = 0.75
 """Amplitude of the random variation of single products, as a share of the shift of their category."""
@@ -75,7 +75,7 @@ class Substitutes(ElasticityLearning):
         ElasticityLearning.unused_in_propose | _COLUMNS.keys() | {_PREFIX + name for name in _GROUPS if name != "shift"}
     )
     probe: float = parameter(
-        0.03,
+        0.025,
         at_least=0,
         at_most=0.2,
         says="Relative shift of all prices of a category, up and down in turn, while cross elasticities are uncertain.",
@@ -190,12 +190,12 @@ class Substitutes(ElasticityLearning):
             pooled > _LEAST_POOLED
         )
         # `a` is the level at the mean price of the others, so another cross elasticity changes it.
-        rebased = (ours["cross"] - cross) * mean_distance
-        now["a"] = now["a"] + rebased[at]
+        revalued = (ours["cross"] - cross) * mean_distance
+        now["a"] = now["a"] + revalued[at]
         amplitude = self.probe * min(1.0, max(estimate.common_deviation / _CERTAIN, _LEAST_SHIFT))
         known = {
             "cross": cross, "mean_distance": mean_distance, "influence": influence, "spill": spill, "pooled": pooled,
-            "level": level + rebased, "shift": amplitude * shift_signs(size, int(pooled.max()), self.seed), **usuals,
+            "level": level + revalued, "shift": amplitude * shift_signs(size, int(pooled.max()), self.seed), **usuals,
             **sums,
         }  # fmt: skip
         empty = dict.fromkeys(_WINDOW, np.zeros(len(signals)))

@@ -115,8 +115,8 @@ def test_without_a_cross_effect_prices_are_those_of_products_alone() -> None:
 def test_shifts_shrink_when_the_cross_elasticity_is_known() -> None:
     early, _ = simulated(Substitutes(), cross=0.0, epochs=3)
     late, _ = simulated(Substitutes(), cross=0.0, epochs=80)
-    assert np.abs(early.groups["substitutes_shift"]).tolist() == [0.03] * CATEGORIES
-    assert (np.abs(late.groups["substitutes_shift"]) < 0.03).all()
+    assert np.abs(early.groups["substitutes_shift"]).tolist() == [0.025] * CATEGORIES
+    assert (np.abs(late.groups["substitutes_shift"]) < 0.025).all()
 
 
 def test_a_category_with_a_single_product_has_no_cross_effect() -> None:
