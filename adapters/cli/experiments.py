@@ -86,7 +86,7 @@ def start(  # noqa: PLR0917 - Typer's options have names
     with runtime.open(data) as opened:
         command = StartExperiment(PolicyId(policy), OPERATOR, plan, as_staff=True)
         started = unwrap_single(opened.market.experiments.start([command]))
-        _print(opened.market, started, as_json=as_json)
+        _print(opened.market, started, as_json=as_json, headline=f"Experiment {started.id} has started.")
 
 
 @app.command()
@@ -144,12 +144,12 @@ def end(
         _print(opened.market, experiments.measure(ended.id), as_json=as_json)
 
 
-def _print(market: Market, shown: PricingExperiment, *, as_json: bool) -> None:
+def _print(market: Market, shown: PricingExperiment, *, as_json: bool, headline: str | None = None) -> None:
     status = shown.status(market.clock.now()).value
     if as_json:
         print_json(_document(shown, status))
         return
-    print_line(shown.sentence, style="bold")
+    print_line(headline or shown.sentence, style="bold")
     kind = f"hold-out of {shown.share:.0%}" if shown.kind is ExperimentKind.HOLD_OUT else "switchback"
     facts: list[tuple[str, Cell]] = [
         ("experiment", f"{shown.id}, {kind}, about policy {shown.policy_id}"),

@@ -106,6 +106,8 @@ def _demand(seen: Mapping[str, Any]) -> str:
     if seen["counted_views"] >= 0:
         return _unusual_demand(seen)
     views, units = seen["views"], seen["units"]
+    if not seen["weight"] and seen["promoted"]:
+        return "not used: a promotion is running"
     if not seen["weight"]:
         return "not used: a promotion ran, or the figures of the release before the last upgrade cannot be compared"
     if not seen["days"]:

@@ -100,7 +100,7 @@ class Experiments:
             number = next(numbers)
             policy = policies.get(command.policy_id)
             if policy is None or (policy.seller_id != command.owner and not command.as_staff):
-                raise Invalid.field("policy", f"You have no policy {command.policy_id}.")
+                raise Invalid.field("policy", f"There is no policy {command.policy_id}, or it is another seller's.")
             before = running.get(policy.id)
             if before is not None:
                 if before.is_running(now):
@@ -220,7 +220,9 @@ def _products_to_compare(tx: Transaction, policy: PricingPolicy, experiment: Pri
         )
     products = tx.runs.product_ids(policy_scope(policy, tx.policies.of_sellers([policy.seller_id])))
     if not len(products):
-        raise ExperimentNotPossible(f"Policy {policy.id} covers no product.")
+        raise ExperimentNotPossible(
+            f"Policy {policy.id} covers no product: none is for sale in its scope, or other policies apply to them."
+        )
     if experiment.kind is ExperimentKind.HOLD_OUT and (said := too_few_products(len(products), experiment.share)):
         raise ExperimentNotPossible(said)
     return products

@@ -28,7 +28,7 @@ def shop(runtime: MemoryRuntime) -> MarketActions:
 def test_an_experiment_is_started_shown_listed_and_ended(cli: Cli, runtime: MemoryRuntime, shop: MarketActions) -> None:
     started = cli("pricing", "experiment", "start", "1", "--share", "0.4", "--weeks", "8", "--burn-in-epochs", "0")
     assert started.code == 0
-    assert "Not proven yet: there are too few sales so far." in started.out
+    assert "Experiment 1 has started." in started.out
     assert "1, hold-out of 40%, about policy 1" in started.out
     buyer = shop.person("another")
     for week in range(3):
@@ -76,4 +76,4 @@ def test_what_does_not_exist_is_named(cli: Cli) -> None:
     assert (missing.code, "There is no experiment 9." in missing.err) == (1, True)
     without = cli("pricing", "experiment", "start", "9")
     assert without.code != 0
-    assert "You have no policy 9." in without.err
+    assert "There is no policy 9, or" in without.err

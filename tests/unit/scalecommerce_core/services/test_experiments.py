@@ -320,9 +320,9 @@ def test_an_invalid_plan_is_refused_by_field(start: Start, plan: dict[str, Any],
 @pytest.mark.usefixtures("products")
 def test_only_the_seller_and_staff_start_and_end_experiments(shop: Shop, policy: PricingPolicy, buyer: Account) -> None:
     experiments = shop.market.experiments
-    with pytest.raises(Invalid, match=f"You have no policy {policy.id}"):
+    with pytest.raises(Invalid, match=f"There is no policy {policy.id}"):
         unwrap_single(experiments.start([StartExperiment(policy.id, buyer.id, {"share": 0.4})]))
-    with pytest.raises(Invalid, match="You have no policy 99"):
+    with pytest.raises(Invalid, match="There is no policy 99"):
         unwrap_single(experiments.start([StartExperiment(PolicyId(99), buyer.id)]))
     started = unwrap_single(
         experiments.start([StartExperiment(policy.id, AccountId(0), {"share": 0.4}, as_staff=True)])
