@@ -132,7 +132,8 @@ def _rolled_back(run: Run) -> str:
     if not run.undone:
         return f"Run {run.id}: no price was restored. All {run.written:,} had changed since and were kept."
     stayed = run.written - run.undone
-    rest = f" The other {stayed:,} had changed since and were kept." if stayed else ""
+    kept = "one had changed since and was" if stayed == 1 else f"{stayed:,} had changed since and were"
+    rest = f" The other {kept} kept." if stayed else ""
     return f"Run {run.id}: {run.undone:,} of {run.written:,} prices are back in force.{rest}"
 
 
