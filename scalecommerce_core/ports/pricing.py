@@ -109,12 +109,19 @@ class RunRepository(Protocol):
         ...
 
     def price_intervals(
-        self, first: ProductId, last: ProductId, since: datetime, *, counted_after: datetime
+        self,
+        first: ProductId,
+        last: ProductId,
+        since: datetime,
+        *,
+        counted_after: datetime,
+        all_since: datetime | None = None,
     ) -> PriceIntervals:
         """The price intervals after `since` of products with ids from `first` to `last`, and the one at `since`, of
         products whose price changed after `since`. The first price of a product is no change.
 
-        The totals of intervals that did not end after `counted_after` may be 0.
+        The totals of intervals that did not end after `counted_after` may be 0. Of the intervals that began before
+        `all_since` (default: `since`), only the last `MOST_EARLIER` of each product are returned.
         """
         ...
 

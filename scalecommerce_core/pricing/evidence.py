@@ -154,7 +154,7 @@ def _ended(  # noqa: PLR0917 - arrays of one run
     excluded |= _is_promoted(facts.promoted_from[row], facts.promoted_until[row], begun, ends)
     chosen = (row >= 0) & (past.valid_from < facts.priced_at[row])
     chosen &= ~known | ((past.valid_from >= last.of.priced_at[row]) & (ends > seen_at[row]))
-    chosen &= ~known | excluded | (ends - begun > SHORTEST * epoch)
+    chosen &= (known & excluded) | (ends - begun > SHORTEST * epoch)
     past, row, known, begun, excluded = past.rows(chosen), row[chosen], known[chosen], begun[chosen], excluded[chosen]
     elapsed = np.maximum(ends[chosen] - begun, 0).astype(np.float64)
     same = known & (past.valid_from == last.of.priced_at[row])

@@ -13,6 +13,9 @@ DAY: Final = 86_400_000_000
 """Microseconds."""
 MOST_TOTAL: Final = 2**62
 """Upper limit of `Facts.net_amount`: revenue may have more than 8 bytes."""
+MOST_EARLIER: Final = 200
+"""Price intervals of a product before the window of its policy that are read as its history. More of them would need
+much memory and time, and old ones say little about present demand."""
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _TICK: Final = timedelta(microseconds=1)
 PROMOTED_SHARE: Final = 0.05
@@ -125,6 +128,11 @@ class PriceIntervals:
         ends = np.append(self.valid_from[1:], 0)[: len(self)]
         is_last = np.append(self.product[1:] != self.product[:-1], True)[: len(self)]
         return ~is_last & (ends > moment)
+
+    def in_force_after(self, moment: int) -> Flags:
+        """Which intervals had not ended at `moment` (microseconds since 1970)."""
+        is_last: Flags = np.append(self.product[1:] != self.product[:-1], True)[: len(self)]
+        return is_last | self.have_ended_after(moment)
 
     @classmethod
     def of_table(cls, table: Whole) -> "PriceIntervals":

@@ -256,8 +256,9 @@ class _Learner:
             own = {name: np.array(values) for name, values in self.state.products.items()}
             self.state = State(own, self.state.groups)
             columns = {name: np.array(values) for name, values in self.baseline.columns().items()}
-            for rank in range(int(evidence.rank.max()) + 1):
-                seen = ended.rows(evidence.rank == rank)
+            order = np.argsort(evidence.rank, kind="stable")
+            for rows in np.split(order, np.cumsum(np.bincount(evidence.rank))[:-1]):
+                seen = ended.rows(rows)
                 self._learn_ended(seen, columns)
                 taken[seen.row] += seen.elapsed / DAY
             # Holds of the price are counted once for each run.

@@ -27,6 +27,7 @@ from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.facts import (
     FACTS,
+    MOST_EARLIER,
     MOST_TOTAL,
     NEUTRAL_FACTS,
     Facts,
@@ -119,10 +120,10 @@ _PRICES_IN_WINDOW: Final = """
                (history.withdrawn_at IS NOT NULL)::integer::bigint {totals}
         FROM products CROSS JOIN LATERAL (
             (SELECT valid_from, price, cause, withdrawn_at FROM price_history
-             WHERE product_id = products.id AND valid_from > %(since)s ORDER BY valid_from)
+             WHERE product_id = products.id AND valid_from > %(all_since)s ORDER BY valid_from)
             UNION ALL
             (SELECT valid_from, price, cause, withdrawn_at FROM price_history
-             WHERE product_id = products.id AND valid_from <= %(since)s ORDER BY valid_from DESC LIMIT 1)
+             WHERE product_id = products.id AND valid_from <= %(all_since)s ORDER BY valid_from DESC LIMIT %(earlier)s)
         ) history {more}
         WHERE products.id BETWEEN %(first)s AND %(last)s AND priced_at > %(since)s AND priced_at > created_at
         ORDER BY products.id, history.valid_from
@@ -387,9 +388,16 @@ class PostgresRunRepository:
         return found
 
     def price_intervals(
-        self, first: ProductId, last: ProductId, since: datetime, *, counted_after: datetime
+        self,
+        first: ProductId,
+        last: ProductId,
+        since: datetime,
+        *,
+        counted_after: datetime,
+        all_since: datetime | None = None,
     ) -> PriceIntervals:
         given: dict[str, Any] = {"first": first, "last": last, "since": since}
+        given |= {"all_since": all_since or since, "earlier": 1 if all_since is None else MOST_EARLIER}
         if counted_after > since:
             found = self._intervals(_PRICES, _PRICE_WINDOW, given)
             if not found.have_ended_after(microseconds(counted_after)).any():
@@ -401,7 +409,7 @@ class PostgresRunRepository:
         product, valid_from = columns["product"], columns["valid_from"] + POSTGRES_EPOCH
         nothing = np.zeros(len(product), dtype=np.int64)
         views, orders, units, refunded = (columns.get(name, nothing) for name in _TOTALS)
-        return PriceIntervals(
+        found = PriceIntervals(
             product=product,
             valid_from=valid_from,
             price=columns["price"],
@@ -413,6 +421,7 @@ class PostgresRunRepository:
             units=units,
             refunded=refunded,
         )
+        return found if given["earlier"] == 1 else found.rows(found.in_force_after(microseconds(given["since"])))
 
     def _columns(self, statement: str, parameters: dict[str, object]) -> list[Whole]:
         return [decode_int64_array(column) for column in self._sql.fetch_binary(statement, parameters) or ()]

@@ -203,7 +203,8 @@ def _price_intervals(
     """The price intervals of these products within the window of the policy.
 
     Totals are read only if a price ended, not by a run, since the last readings. Products that begin, or may begin
-    anew because a price was withdrawn, have the intervals of `HISTORY_DAYS`.
+    anew because a price was withdrawn, have the intervals of `HISTORY_DAYS`, at most
+    `MOST_EARLIER` of them before the window.
     """
     since = now - timedelta(days=price_window_days(policy))
     begins = ~np.isin(products, state.product)
@@ -216,7 +217,7 @@ def _price_intervals(
         found.append(past.rows(~np.isin(past.product, products[begins])) if begins.any() else past)
     if begins.any():
         begin = min(since, now - timedelta(days=HISTORY_DAYS))
-        past = tx.runs.price_intervals(*_bounds(products[begins]), begin, counted_after=begin)
+        past = tx.runs.price_intervals(*_bounds(products[begins]), begin, counted_after=begin, all_since=since)
         found.append(past.rows(np.isin(past.product, products[begins])))
     return PriceIntervals.concatenate(found)
 

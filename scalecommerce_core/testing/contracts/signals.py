@@ -11,7 +11,7 @@ from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.ports import PendingFacts, PendingOrderFacts, Store
 from scalecommerce_core.pricing.evidence import SHORTEST
 from scalecommerce_core.pricing.explaining import explain_inputs
-from scalecommerce_core.pricing.facts import Facts, PriceIntervals
+from scalecommerce_core.pricing.facts import MOST_EARLIER, Facts, PriceIntervals, microseconds
 from scalecommerce_core.pricing.observation import ASSUMED_CONVERSION, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
@@ -323,3 +323,23 @@ class SignalsContract:
         observed.view(90, NOW - 8 * DAY)
         result = observed.run(NOW - 7 * DAY)
         assert signal(result, "price", "late_units", "late_price") == (NEW, 2, OLD)
+
+    def test_few_of_the_old_prices_of_a_product_are_read(self, store: Store) -> None:
+        observed, hour = ObservedProduct(store), DAY / 24
+        changes = [LISTED + (n + 1) * hour for n in range(MOST_EARLIER + 3)]
+        for n, at in enumerate(changes):
+            observed.reprice(OLD + 1 + n % 2, at)
+        fold(store)
+
+        def begins(since: datetime, all_since: datetime | None = None) -> list[int]:
+            with store.begin() as tx:
+                found = tx.runs.price_intervals(
+                    observed.product, observed.product, since, counted_after=since, all_since=all_since
+                )
+            return [int(at) for at in found.valid_from]
+
+        everything = [microseconds(at) for at in (LISTED, *changes)]
+        assert begins(LISTED - DAY) == everything
+        assert begins(LISTED - DAY, changes[-2]) == everything[-MOST_EARLIER - 1 :]
+        assert begins(LISTED - DAY, NOW) == everything[-MOST_EARLIER:]
+        assert begins(changes[-3], NOW) == begins(changes[-3]) == everything[-3:]

@@ -21,7 +21,15 @@ from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.decisions import Decisions
-from scalecommerce_core.pricing.facts import FACTS, INTERVAL_COLUMNS, MOST_TOTAL, NEUTRAL_FACTS, Facts, PriceIntervals
+from scalecommerce_core.pricing.facts import (
+    FACTS,
+    INTERVAL_COLUMNS,
+    MOST_EARLIER,
+    MOST_TOTAL,
+    NEUTRAL_FACTS,
+    Facts,
+    PriceIntervals,
+)
 from scalecommerce_core.pricing.guardrails import Guardrail
 from scalecommerce_core.pricing.observation import CategoryParameters, RangeResult
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -205,7 +213,13 @@ class MemoryRuns:
         return PromotionWindows(*np.array(rows, dtype=np.int64).reshape(len(rows), 3).T.copy())
 
     def price_intervals(
-        self, first: ProductId, last: ProductId, since: datetime, *, counted_after: datetime
+        self,
+        first: ProductId,
+        last: ProductId,
+        since: datetime,
+        *,
+        counted_after: datetime,
+        all_since: datetime | None = None,
     ) -> PriceIntervals:
         del counted_after
         rows = []
@@ -213,7 +227,9 @@ class MemoryRuns:
             if first <= product.id <= last and product.priced_at > max(since, product.created_at):
                 changes = self._tables.price_history(product.id)
                 opening = [change for change in changes if change.valid_from <= since][-1:]
-                for change in (*opening, *(change for change in changes if change.valid_from > since)):
+                opening += [change for change in changes if since < change.valid_from <= (all_since or since)]
+                later = [change for change in changes if change.valid_from > (all_since or since)]
+                for change in (*opening[-MOST_EARLIER:], *later):
                     row = {
                         "product": product.id,
                         "valid_from": _micros(change.valid_from),

@@ -321,3 +321,16 @@ def test_late_sales_at_several_prices_have_the_last_known_price() -> None:
         net = {"net_units": 40 + units, "net_amount": 40_000 + amount}
         result = decide(facts(1_050, changed, views=0, units=0, orders=0, **net), ended, 2, NOW, first.policy_state)
         assert (result.signals.late_units.item(), result.signals.late_price.item()) == (units, price)
+
+
+@pytest.mark.parametrize(("minutes", "learns"), [(1, False), (600, True)])
+def test_a_new_product_learns_from_prices_that_lasted(minutes: int, learns: bool) -> None:
+    """A product whose price changed every minute would otherwise need an update for each of them."""
+    listed, last = (NOW - 100 * DAY, 1_000, False, 900, 40), (NOW - 30 * DAY, 1_000, False)
+    slopes = []
+    for views in (20, 2_000):
+        short = [(NOW - 50 * DAY + n * minutes * DAY // 1_440, 900, False, views, 10) for n in range(30)]
+        after = (short[-1][0] + minutes * DAY // 1_440, 1_000, False)
+        changes = listed, *short, after, last
+        slopes.append(decide(facts(1_000, last[0]), past(*changes), 1, NOW).state.products["b"].item())
+    assert (slopes[0] != slopes[1]) is learns
