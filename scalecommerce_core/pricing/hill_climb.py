@@ -34,7 +34,7 @@ class HillClimb:
         0.04,
         at_least=0.001,
         at_most=0.5,
-        says="Relative size of a price change; larger values can trip the circuit breaker.",
+        says="Relative size of a price change; the circuit breaker reduces larger ones.",
     )
     enough_units: float = parameter(
         25, at_least=1, at_most=10**6, says="Units to sell at a price before its profit is compared."

@@ -52,7 +52,7 @@ _STEP: Final = ParameterSchema(
     minimum=0.001,
     maximum=0.5,
     choices=[],
-    description="Relative size of a price change; larger values can trip the circuit breaker.",
+    description="Relative size of a price change; the circuit breaker reduces larger ones.",
 )
 _LIMIT: Final = replace(_STEP, default=0.05, description="Largest relative change in an epoch.")
 _NEW: Final = {
