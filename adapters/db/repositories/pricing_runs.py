@@ -303,12 +303,17 @@ _CHANGE_PRICES: Final = """
     )
     SELECT array_send(array_agg(id)) FROM moved
 """
-# Skips products that were deactivated, excluded, assigned to another policy, or given other bounds after the decision.
+# Skips products that, after the decision, were deactivated, excluded, assigned to another policy or given other bounds,
+# or whose promotion has begun.
 _STILL_APPLICABLE: Final = """
           AND products.is_active AND NOT EXISTS (
               SELECT FROM pricing_assignments assignment
               WHERE assignment.product_id = products.id AND assignment.product_id BETWEEN %(first)s AND %(last)s
                 AND (assignment.is_excluded OR assignment.policy_id <> %(policy)s)
+          ) AND NOT EXISTS (
+              SELECT FROM promoted_products promoted
+              WHERE promoted.product_id = products.id AND promoted.product_id BETWEEN %(first)s AND %(last)s
+                AND promoted.status <> 'cancelled' AND promoted.starts_at <= %(at)s AND %(at)s < promoted.ends_at
           )
           AND (decision.new_price < decision.old_price OR decision.new_price
                <= greatest(coalesce(products.max_price, decision.new_price), ceil(products.cost * %(per_cost)s) + 1))

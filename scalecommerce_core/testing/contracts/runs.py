@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.promotion import PromotionStatus
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.pricing.breaker import MoveLimit
 from scalecommerce_core.pricing.observation import RangeResult, decide_range
@@ -14,6 +15,7 @@ from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import DecisionOutcome, Range, RangeStatus, Run, RunStatus, Tally, Trigger
 from scalecommerce_core.queries import PageRequest, Queries
+from scalecommerce_core.testing.contracts.promotions import announce
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, usd
 
 PRICE: Final = 10_00
@@ -167,6 +169,21 @@ class RunsContract:
         pricing.stage.edit(untouched, NOW + 2 * SECOND, price=usd(13_00))
         assert (pricing.revert(run, first), pricing.revert(run, second)) == (0, 0)
         assert (pricing.price(edited), pricing.price(untouched)) == (12_00, 13_00)
+
+    def test_a_price_of_a_promotion_that_began_meanwhile_stays(self, store: Store) -> None:
+        pricing = SellerWithRuns(store, products=3)
+        promoted, later, cancelled = pricing.products
+        run = pricing.begin()
+        parts = [pricing.stage_range(run)[0] for _ in pricing.products]
+        announce(store, pricing.seller, promoted, starts_at=NOW)
+        announce(store, pricing.seller, later, starts_at=NOW + DAY)
+        ended = announce(store, pricing.seller, cancelled, starts_at=NOW, status=PromotionStatus.CANCELLED)
+        with store.begin() as tx:
+            (item,) = tx.promotions.lock_products(ended.id)
+            item.follow(ended)
+            tx.promotions.save_products([item])
+        assert [pricing.apply(run, part) for part in parts] == [[], [later], [cancelled]]
+        assert [pricing.price(each) for each in pricing.products] == [PRICE, NEW_PRICE, NEW_PRICE]
 
     def test_finished_runs_are_purged_range_by_range(self, store: Store) -> None:
         pricing = SellerWithRuns(store)

@@ -382,6 +382,11 @@ class MemoryRuns:
     def apply_prices(self, run: Run, part: Range, at: datetime) -> Whole:
         staged = self._staged(part)
         decisions, written = staged.result.decisions, []
+        promoted = {
+            item.product_id
+            for item in self._tables.promoted.all()
+            if item.status is not PromotionStatus.CANCELLED and item.starts_at <= at < item.ends_at
+        }
         for row in np.flatnonzero(decisions.moves):
             product = self._tables.products.get(ProductId(int(decisions.product[row])))
             seen = (int(decisions.old[row]), int(staged.result.priced_at[row]))
@@ -390,6 +395,7 @@ class MemoryRuns:
                 and (product.price.minor, _micros(product.priced_at)) == seen
                 and product.withdrawn_at is None
                 and product.priced_at < at
+                and product.id not in promoted
                 and self._is_applicable(run, product, int(decisions.new[row]))
             ):
                 self._reprice(product.id, int(decisions.new[row]), at, PriceCause.POLICY)

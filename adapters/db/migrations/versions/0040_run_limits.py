@@ -42,10 +42,12 @@ CREATE UNIQUE INDEX pricing_runs_at_work_idx ON pricing_runs (policy_id)
 CREATE INDEX pricing_runs_unfinished_idx ON pricing_runs (id) WHERE status IN ({at_work}, 'ROLLING_BACK');
 """
 VALIDATE: Final = "ALTER TABLE pricing_runs VALIDATE CONSTRAINT pricing_runs_status_known"
-# The former code knows no approval: such runs changed no price.
+# The former code knows no approval: such runs changed no price. It would write the decided prices of a limited run
+# without the limits.
 FORGET: Final = """
 UPDATE pricing_runs SET status = 'CANCELLED', finished_at = coalesce(finished_at, now())
-WHERE status IN ('AWAITING_APPROVAL', 'DECLINED', 'EXPIRED') OR (status = 'WRITING' AND ends_as <> 'DONE')
+WHERE status IN ('AWAITING_APPROVAL', 'DECLINED', 'EXPIRED')
+   OR (status = 'WRITING' AND (ends_as <> 'DONE' OR move_factor < 1 OR caps_moves))
 """
 # Ranges that the former code decided did not compute it. Its magnitude is at most that of the total.
 DECIDED_BEFORE: Final = """

@@ -20,6 +20,7 @@ from scalecommerce_core.pricing.runs import (
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
+from scalecommerce_core.services.promotions import CreatePromotion
 from scalecommerce_core.services.repricing import Repricing, RunInProgress
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing.fakes import RecordedSecurityEvents
@@ -34,6 +35,7 @@ RAILS = {
     "cooldown_days": 0,
 }
 
+DAY = timedelta(days=1)
 ANY_CHANGE = ApprovalLimits(mean_basis_points=1)
 
 
@@ -200,3 +202,21 @@ def test_waiting_runs_are_listed(approval: Approval) -> None:
     waiting = approval.shop.queries.runs(None, PageRequest(), status=RunStatus.AWAITING_APPROVAL).rows
     assert [each.id for each in waiting] == [run.id]
     assert approval.shop.queries.runs(None, PageRequest(), status=RunStatus.DONE).rows == ()
+
+
+def test_products_of_a_promotion_that_began_while_the_run_waited_keep_their_prices(
+    approval: Approval, seller: Account
+) -> None:
+    run, now = approval.run(), approval.shop.clock.now()
+    unwrap_single(
+        approval.shop.market.promotions.create(
+            [
+                # Without a price of its own: it marks the time only.
+                CreatePromotion(seller.id, "Fair", now + DAY, products={approval.products[0]: None})
+            ]
+        )
+    )
+    approval.repricing.approve(run.id, approval.first)
+    done = approval.repricing.finish(run.id)
+    assert (done.status, done.written, done.superseded) == (RunStatus.DONE, 1, 1)
+    assert [approval.price(each) == "10.00" for each in approval.products] == [True, False]
