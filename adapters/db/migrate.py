@@ -78,11 +78,13 @@ def pending_migrations(connection: Connection) -> list[Script]:
 
 
 def migrate_to(connection: Connection, revision: str, on_progress: OnProgress = _ignore_progress) -> None:
-    """Upgrade to a revision or to "head", the newest; downgrade to "base", the empty database."""
+    """Upgrade or downgrade to a revision; "head" is the newest, and "base" the empty database."""
     config = _config()
     config.attributes["connection"] = connection
     config.attributes["on_version_apply"] = _Progress(pending_migrations(connection), on_progress).on_version_apply
-    (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+    # Revisions are numbers of four digits.
+    is_older = revision == "base" or (revision != "head" and revision < (read_revision(connection) or ""))
+    (command.downgrade if is_older else command.upgrade)(config, revision)
 
 
 def _config() -> Config:

@@ -226,6 +226,34 @@ def test_earlier_views_count_and_imported_sales_are_counted_again(empty_database
     engine.dispose()
 
 
+RUNS = """
+INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
+VALUES (1, 'a@example.com', '', '', '', false, true, now());
+INSERT INTO pricing_runs (id, policy_id, seller_id, policy_version, document, epoch, trigger, started_at, products,
+    is_shadow, learns, is_whole, decided, moves, large, total_move, written, undone, note, status, ends_as, move_factor,
+    caps_moves)
+SELECT id, id, 1, 1, '{}', 0, 'schedule', now(), 1, false, true, true, 1, 1, 0, 0, 0, 0, '', status, ends_as, factor,
+    caps
+FROM (VALUES (1, 'WRITING', 'DONE', 1, false), (2, 'WRITING', 'DONE', 0.5, false), (3, 'WRITING', 'DONE', 1, true),
+    (4, 'WRITING', 'DECLINED', 1, false), (5, 'AWAITING_APPROVAL', 'DONE', 1, false), (6, 'DONE', 'DONE', 0.5, true),
+    (7, 'EXPIRED', 'EXPIRED', 1, false)) AS given(id, status, ends_as, factor, caps)
+"""
+
+
+def test_a_downgrade_cancels_runs_whose_limits_the_former_code_does_not_know(empty_database: str) -> None:
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0040")
+        connection.exec_driver_sql(RUNS)
+        migrate.migrate_to(connection, "0039")
+        found = connection.execute(text("SELECT id, status FROM pricing_runs ORDER BY id")).all()
+        assert [status for _, status in found] == [
+            "WRITING", "CANCELLED", "CANCELLED", "CANCELLED", "CANCELLED", "DONE", "CANCELLED",
+        ]  # fmt: skip
+        migrate.migrate_to(connection, "head")
+    engine.dispose()
+
+
 def test_an_unreachable_database_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         migrate.current("postgresql://nobody@127.0.0.1:1/nothing")
