@@ -112,7 +112,7 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     runtime: Runtime = ctx.obj
     runtime.load_policies(load or [])
     strategies = [_strategy(text) for text in policy] if policy else None
-    if strategies is not None and None not in strategies and (seeds or 1) > 1:
+    if strategies is not None and None not in strategies and any((seeds or each.seeds) > 1 for each in programs):
         strategies.insert(0, None)
     outcomes: dict[str, list[StrategyResult]] = {program.name: [] for program in programs}
     failed: list[FailedStrategy] = []
@@ -187,7 +187,7 @@ def _show(market: str, figures: Sequence[Any], seed: int) -> None:
         "published result": lambda figure: figure.reference,
         "target of this release": lambda figure: figure.bar,
         "this run": lambda figure: figure.ours,
-        "± (95 %)": lambda figure: figure.half_width,
+        "± 95%": lambda figure: figure.half_width,
     }
     seeds = max(figure.seeds for figure in figures)
     which = f"seed {seed}" if seeds == 1 else f"seeds {seed} to {seed + seeds - 1}"
