@@ -1,12 +1,14 @@
 """The lowest price of a competitor for a product, and when it was observed."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from scalecommerce_core.domain.money import Money
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """Observations may be this far in the future: clocks of observers differ from the engine's."""
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Databases and pricing cannot represent all times before."""
 
 
 def observation_errors(price: Money | None, observed_at: datetime | None, now: datetime) -> dict[str, list[str]]:
@@ -17,6 +19,8 @@ def observation_errors(price: Money | None, observed_at: datetime | None, now: d
         return {"competitor_price_at": ["Must be a date-time with a UTC offset, such as 2030-01-31T18:00:00Z."]}
     if price is None:
         return {"competitor_price_at": ["Set competitor_price too: this is when that price was observed."]}
+    if observed_at < EARLIEST:
+        return {"competitor_price_at": ["Must not be before 1970."]}
     if observed_at > now + CLOCK_TOLERANCE:
         return {"competitor_price_at": ["Must not be in the future."]}
     return {}

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalecommerce_core.domain.competitor_price import CLOCK_TOLERANCE
+from scalecommerce_core.domain.competitor_price import CLOCK_TOLERANCE, EARLIEST
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.events import PriceChanged, ProductEdited, ProductListed, ProductWithdrawn
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
@@ -159,6 +159,8 @@ def test_an_observed_price_of_a_competitor_is_not_from_the_future_and_has_the_cu
     for wrong in (
         {"competitor_price": price, "competitor_price_at": START + CLOCK_TOLERANCE + TICK},
         {"competitor_price": price, "competitor_price_at": datetime(2026, 1, 1)},  # noqa: DTZ001 - without a zone
+        {"competitor_price": price, "competitor_price_at": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))},
+        {"competitor_price": price, "competitor_price_at": EARLIEST - TICK},
         {"competitor_price_at": START},
     ):
         with pytest.raises(Invalid) as caught:
