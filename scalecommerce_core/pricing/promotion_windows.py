@@ -3,7 +3,7 @@
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.arrays import Flags, Whole
 from scalecommerce_core.pricing.facts import PROMOTED_SHARE
 
 
@@ -46,17 +46,25 @@ class PromotionWindows:
             return np.zeros(len(product), dtype=np.bool_)
         is_last = np.append(product[1:] != product[:-1], True)
         ends = np.where(is_last, valid_from + 1, np.append(valid_from[1:], 0))
-        # Each window is compared with all intervals of its product.
-        first, last = (np.searchsorted(product, self.product, side) for side in ("left", "right"))
-        count = last - first
-        window = np.repeat(np.arange(len(self)), count)
-        interval = np.arange(len(window)) - np.repeat(np.cumsum(count) - count, count) + first[window]
-        shared = overlap(valid_from[interval], ends[interval], self.starts_at[window], self.ends_at[window])
-        total = np.bincount(interval, weights=shared, minlength=len(product))
-        return total > PROMOTED_SHARE * (ends - valid_from)
+        shared = self._promoted_until(product, ends) - self._promoted_until(product, valid_from)
+        return shared > PROMOTED_SHARE * (ends - valid_from)
 
-
-def overlap(begun: Whole, ends: Whole, starts_at: Whole, ends_at: Whole) -> Floats:
-    """Common time of each pair of periods."""
-    shared: Whole = np.minimum(ends, ends_at) - np.maximum(begun, starts_at)
-    return np.maximum(shared, 0).astype(np.float64)
+    def _promoted_until(self, product: Whole, moments: Whole) -> Whole:
+        """How long each product was in promotions until a moment. A product is in one promotion at a time."""
+        length = self.ends_at - self.starts_at
+        earlier = np.cumsum(length) - length
+        # Windows and moments in order of product and time: the number of windows before each moment.
+        order = np.lexsort(
+            (
+                np.append(np.zeros(len(self)), np.ones(len(product))),
+                np.append(self.starts_at, moments),
+                np.append(self.product, product),
+            )
+        )
+        begun = np.empty(len(order), dtype=np.int64)
+        begun[order] = np.cumsum(order < len(self))
+        last = begun[len(self) :] - 1
+        mine = (last >= 0) & (self.product[last] == product)
+        first = np.minimum(np.searchsorted(self.product, product), len(self) - 1)
+        running = np.minimum(moments, self.ends_at[last]) - self.starts_at[last]
+        return np.where(mine, earlier[last] - earlier[first] + running, 0)

@@ -278,6 +278,31 @@ def test_a_promotion_without_price_of_more_than_an_hour_spoils_an_epoch(hours: f
     assert second.signals.views.item() == (1_000 if is_evidence else 0)
 
 
+def test_the_promoted_share_of_each_interval_is_found() -> None:
+    rng = np.random.default_rng(3)
+    products = np.repeat(np.arange(1, 9), 40)
+    windows = PromotionWindows(
+        products[products % 4 > 0], *np.sort(rng.integers(0, 10_000, (6, 80)), axis=1).reshape(-1, 2).T.copy()
+    )
+    valid_from = np.sort(rng.integers(0, 10_000, (8, 40)), axis=1).ravel()
+    expected = [
+        sum(
+            max(min(end, until) - max(begun, start), 0)
+            for product, start, until in zip(windows.product, windows.starts_at, windows.ends_at, strict=True)
+            if product == mine
+        )
+        > 0.05 * (end - begun)
+        for mine, begun, end in zip(
+            products,
+            valid_from,
+            np.where(np.arange(320) % 40 == 39, valid_from + 1, np.append(valid_from[1:], 0)),
+            strict=True,
+        )
+    ]
+    assert windows.promoted(products, valid_from).tolist() == expected
+    assert 50 < sum(expected) < 200
+
+
 def test_windows_of_promotions_flag_the_intervals_that_they_overlap() -> None:
     day = np.arange(40, dtype=np.int64) * DAY
     windows = PromotionWindows(np.array([1, 1, 3]), day[[10, 30, 5]], day[[20, 33, 6]])
