@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.interface import parameter
 
 
@@ -27,6 +27,16 @@ class Belief(NamedTuple):
     c00: Floats
     c01: Floats
     c11: Floats
+
+    def rows(self, chosen: Whole) -> "Belief":
+        return Belief(*(values[chosen] for values in self))
+
+    def with_rows(self, chosen: Whole, other: "Belief") -> "Belief":
+        """The belief with the rows of `other` in place of those chosen."""
+        replaced = Belief(*(np.array(values) for values in self))
+        for values, new in zip(replaced, other, strict=True):
+            values[chosen] = new
+        return replaced
 
 
 @frozen
@@ -44,8 +54,8 @@ _INCREDIBLE: Final = 3.0
 _KNOWN: Final = 0.2
 _INCREDIBLE_WEIGHT: Final = 0.02
 """Weight of sales of more than `_INCREDIBLE` times the forecast, if the variance of its logarithm is below `_KNOWN`."""
-_LINEAR: Final = 1e-6
-"""Change of the log rate below which its logarithm is not computed."""
+_LEAST_VARIANCE: Final = 1e-300
+"""Divisor instead of a variance of 0."""
 
 
 class Forecast(NamedTuple):
@@ -94,23 +104,22 @@ def observe_sales(
     """Update the belief as `update_belief` does, without a random walk; return the forecast, too."""
     a, b, c00, c01, c11 = belief
     lam = views * np.exp(np.clip(a + b * x, -9.0, 0.0))
-    seen = (lam > 0.0) & (weight > 0.0)
     k0_ = c00 + x * c01
     k1_ = c01 + x * c11
     known = k0_ + x * k1_
     # Sales that no change of the price explains, of a product whose demand is known, are probably not real.
-    weight = np.where((units > _INCREDIBLE * (lam + 1.0)) & (known < _KNOWN), _INCREDIBLE_WEIGHT, 1.0) * weight
-    with np.errstate(divide="ignore"):
-        f = known + dispersion / (lam * weight)
-    k0 = k0_ / f
-    k1 = k1_ / f
+    incredible = units > _INCREDIBLE * (lam + 1.0)
+    if incredible.any():
+        weight = np.where(incredible & (known < _KNOWN), _INCREDIBLE_WEIGHT, 1.0) * weight
+    precision = lam * weight
+    # Without views the precision is 0, so the belief is not changed.
+    inverse = precision / (known * precision + dispersion)
     most = MOST_SALES * (1.0 + 10.0 * known)
-    r = np.where(seen, np.clip((units - lam) / np.maximum(lam, 0.5), -1.0, most), 0.0)
+    r = np.clip((units - lam) / np.maximum(lam, 0.5), -1.0, most)
     # Update of the conjugate Gamma distribution of exp(a + b·x): its logarithm changes by log(1 + s), and not by s.
-    s = known / f * r
-    r = np.where(np.abs(s) > _LINEAR, np.log1p(s) * r / np.where(s == 0.0, 1.0, s), r)
-    # Without views f is infinite, so both gains are 0 and the covariance is not reduced.
-    updated = Belief(a + k0 * r, b + k1 * r, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
+    step = np.log1p(known * inverse * r) / np.maximum(known, _LEAST_VARIANCE)
+    k0, k1 = k0_ * inverse, k1_ * inverse
+    updated = Belief(a + k0_ * step, b + k1_ * step, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
     return updated, Forecast(lam, known, dispersion)
 
 

@@ -137,11 +137,12 @@ class DemandLearning(Drift):
             Errors(was["scatter"], was["persistence"]), forecast, units, (weight == 1.0).astype(np.float64)
         )
         markup = was["markup"]
-        own = markup_elasticity(signals.own_price(), signals.full_cost())
-        fresh = (np.isnan(markup) & ~np.isnan(own)) | (signals.since_edit <= signals.epoch_days)
-        if (fresh & (own != markup)).any():
-            markup = np.where(fresh, own, markup)
-            belief = swap_prior(belief, mean, variance, *_priors(groups).of_products(at, markup))
+        fresh = np.flatnonzero(np.isnan(markup) | (signals.since_edit <= signals.epoch_days))
+        if len(fresh):
+            markup = np.array(markup)
+            markup[fresh] = markup_elasticity(signals.own_price()[fresh], signals.full_cost()[fresh])
+            changed = _priors(groups).of_products(at[fresh], markup[fresh])
+            belief = belief.with_rows(fresh, swap_prior(belief.rows(fresh), mean[fresh], variance[fresh], *changed))
         kept = self._kept_price(belief, was["kept"], signals, groups)
         steepness = np.minimum(belief.b, FLATTEST)
         squared = steepness * steepness
@@ -168,9 +169,9 @@ class DemandLearning(Drift):
         otherwise moves to the nearest price that is. A price that was set by hand replaces it.
         """
         price = signals.price.astype(np.float64)
-        by_hand = signals.since_edit <= signals.since_change
+        by_hand = (signals.since_edit <= signals.since_change) & (signals.since_edit < np.inf)
         far = np.abs(before - price) > 2.0 * self.pace * price
-        start = np.where((by_hand & np.isfinite(signals.since_edit)) | far, price, before)
+        start = np.where(by_hand | far, price, before)
         cost = self._break_even(signals, groups)
         root = fourth_root(start / signals.reference)
         deviation = self.margin * np.sqrt(belief.c11)
@@ -383,8 +384,11 @@ def _may_be_promotion(kept: Floats, signals: Signals) -> Flags:
     Sellers who lower a price for a week often advertise it, too, or expect a good week: the sales are not an effect of
     the price alone. A price that stays becomes the kept one, and is evidence then.
     """
+    edited = signals.since_edit < np.inf
+    if not edited.any():
+        return edited
     far = np.abs(signals.price - kept) > _PROMOTION * kept
-    return far & np.isfinite(signals.since_edit) & (signals.days <= np.maximum(_PROMOTION_DAYS, signals.epoch_days))
+    return far & edited & (signals.days <= np.maximum(_PROMOTION_DAYS, signals.epoch_days))
 
 
 def _units_per_purchase(signals: Signals, mean: Floats) -> tuple[Floats, Floats]:
@@ -392,8 +396,10 @@ def _units_per_purchase(signals: Signals, mean: Floats) -> tuple[Floats, Floats]
 
     A purchase of several units is one event. In epochs whose units the anomaly filter has replaced, it is the mean.
     """
-    gross = signals.units + signals.refunded
     known = (signals.orders > 0.0) & (signals.counted_views < 0.0) & (signals.weight == 1.0)
+    if not known.any():
+        return mean, mean
+    gross = signals.units + signals.refunded
     orders = np.where(known, signals.orders, 1.0)
     here = np.where(known, np.maximum(gross, orders) / orders, mean)
     return here, mean + np.where(known, orders / (orders + _USUAL_PURCHASES), 0.0) * (here - mean)

@@ -112,8 +112,9 @@ def estimate_priors(priors: Priors, group: Whole, markup: Floats, b: Floats, c11
     # Weight times the own estimate (b / c11 - prior mean / prior variance) / information.
     weighted = np.where(information > _LEAST_INFORMATION, (b / c11 - prior_mean / prior_variance) * weight_share, 0.0)
     deviation = _deviation(markup)
-    w, wz, wzz = total(weight), total(weight * deviation), total(weight * deviation * deviation)
-    wy, wzy = total(weighted), total(weighted * deviation)
+    weighted_deviation = weight * deviation
+    w, wz, wzz = total(weight), total(weighted_deviation), total(weighted_deviation * deviation)
+    wy, wzy, ww = total(weighted), total(weighted * deviation), total(weight * weight)
 
     # Normal equations of (m0, ρ); the categories' deviations from m0 are integrated out.
     precision = 1.0 / float(priors.between[0])
@@ -130,8 +131,8 @@ def estimate_priors(priors: Priors, group: Whole, markup: Floats, b: Floats, c11
     uncertain = 1.0 / (w + precision) + kept * kept * (a11 / determinant)
 
     residual = weighted - weight * (mean[group] + share * deviation)
-    squares = total(np.minimum(residual * residual, _LARGEST_SQUARE * weight)) + total(weight * weight) * uncertain
-    within = _estimate_within(priors.within, squares - w, total(weight * weight))
+    squares = total(np.minimum(residual * residual, _LARGEST_SQUARE * weight)) + ww * uncertain
+    within = _estimate_within(priors.within, squares - w, ww)
     between = (_BETWEEN_WEIGHT * _BETWEEN + float(((mean - seller) ** 2 + uncertain).sum())) / (_BETWEEN_WEIGHT + size)
     return Priors(
         mean=mean, variance=within + uncertain, within=within, between=np.full(size, between),

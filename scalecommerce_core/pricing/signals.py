@@ -136,7 +136,7 @@ class Signals:
     def full_cost(self) -> Floats:
         """Cost including the fee, cost / (1 - fee); NaN if the cost is unknown."""
         cost = np.where(self.cost >= 0, self.cost, np.nan)
-        return cost * 10_000.0 / (10_000 - self.fee)
+        return cost * 10_000.0 / (10_000 - self.fee) if self.fee.any() else cost
 
     def rows(self, chosen: slice | Whole | Flags) -> "Signals":
         return Signals(**{name: getattr(self, name)[chosen] for name in COLUMNS})
