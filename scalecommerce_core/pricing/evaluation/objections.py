@@ -110,7 +110,7 @@ def find_objections(
     if not enough:
         few = Objection(
             Reason.TOO_FEW,
-            f"There are {rows} rows in {periods} periods; at least {LEAST_ROWS} in {LEAST_PERIODS} are needed.",
+            f"Rows: {rows}, periods: {periods}; at least {LEAST_ROWS} rows and {LEAST_PERIODS} periods are needed.",
             "Evaluate a longer time, or more products.",
         )
         return (few, *_discounts(quantity_discounts))
