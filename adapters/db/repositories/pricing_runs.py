@@ -103,11 +103,15 @@ _MIN_HOLDS: Final = binary_arrays_statement(
     ["id", "hold"],
     "SELECT id::bigint, min_hold_seconds::bigint * 1000000 FROM categories WHERE min_hold_seconds > 0",
 )
-# Apart from the facts: promotions are few, and a join would cost as much for each product without one.
+# Apart from the facts: promotions are few, and a join would cost as much for each product without one. A promotion
+# lasts until its end has restored the former price.
 _PROMOTION_WINDOWS: Final = binary_arrays_statement(
     ["product_id", "starts_at", "ends_at"],
     """
-        SELECT product_id, starts_at, ends_at FROM promoted_products
+        SELECT product_id, starts_at,
+               CASE WHEN status = 'running' THEN greatest(ends_at, %(now)s::timestamptz + interval '1 microsecond')
+                    ELSE ends_at END
+        FROM promoted_products
         WHERE product_id BETWEEN %(first)s AND %(last)s AND status <> 'cancelled' ORDER BY product_id, starts_at
     """,
 )
@@ -313,7 +317,8 @@ _STILL_APPLICABLE: Final = """
           ) AND NOT EXISTS (
               SELECT FROM promoted_products promoted
               WHERE promoted.product_id = products.id AND promoted.product_id BETWEEN %(first)s AND %(last)s
-                AND promoted.status <> 'cancelled' AND promoted.starts_at <= %(at)s AND %(at)s < promoted.ends_at
+                AND promoted.status <> 'cancelled' AND promoted.starts_at <= %(at)s
+                AND (%(at)s < promoted.ends_at OR promoted.status = 'running')
           )
           AND (decision.new_price < decision.old_price OR decision.new_price
                <= greatest(coalesce(products.max_price, decision.new_price), ceil(products.cost * %(per_cost)s) + 1))
@@ -375,14 +380,14 @@ class PostgresRunRepository:
         columns = dict(zip(_READ_FACTS, read, strict=True))
         for moment in ("priced_at", "created_at"):
             columns[moment] += POSTGRES_EPOCH
-        columns |= self._promotion_windows(first, last).facts(columns["product"], microseconds(now))
+        columns |= self._promotion_windows(first, last, now).facts(columns["product"], microseconds(now))
         columns["min_hold"] = self._min_holds(columns["category"])
         size = len(columns["product"])
         neutral = {name: value for name, value in NEUTRAL_FACTS.items() if name not in columns}
         return Facts(**columns, **{name: np.full(size, value, dtype=np.int64) for name, value in neutral.items()})
 
-    def _promotion_windows(self, first: ProductId, last: ProductId) -> PromotionWindows:
-        product, starts_at, ends_at = self._columns(_PROMOTION_WINDOWS, {"first": first, "last": last})
+    def _promotion_windows(self, first: ProductId, last: ProductId, now: datetime) -> PromotionWindows:
+        product, starts_at, ends_at = self._columns(_PROMOTION_WINDOWS, {"first": first, "last": last, "now": now})
         return PromotionWindows(product, starts_at + POSTGRES_EPOCH, ends_at + POSTGRES_EPOCH)
 
     def _min_holds(self, category: Whole) -> Whole:
@@ -420,7 +425,9 @@ class PostgresRunRepository:
             price=columns["price"],
             is_manual=columns["is_manual"] > 0,
             is_withdrawn=columns["is_withdrawn"] > 0,
-            is_promoted=self._promotion_windows(given["first"], given["last"]).promoted(product, valid_from),
+            is_promoted=self._promotion_windows(given["first"], given["last"], given["since"]).promoted(
+                product, valid_from
+            ),
             views=views,
             orders=orders,
             units=units,

@@ -188,6 +188,9 @@ class PromotionsContract:
         assert before.next_promotion.tolist() == [microseconds(STARTS), microseconds(STARTS), -1]
         assert before.promoted_from.tolist() == before.promoted_until.tolist() == [-1, -1, -1]
         advance(store, STARTS + SECOND)
+        # The former prices are not restored yet.
+        overdue, _ = _observe(store, seller, (tea, cup), ENDS + SECOND)
+        assert (overdue.promoted_until > microseconds(ENDS + SECOND)).tolist() == [True, True, False]
         advance(store, ENDS + SECOND)
         announce(store, seller, pot, starts_at=ENDS + 3 * DAY, ends_at=ENDS + 4 * DAY)
         after, past = _observe(store, seller, (tea, cup), ENDS + DAY)

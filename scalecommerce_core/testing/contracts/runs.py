@@ -171,19 +171,22 @@ class RunsContract:
         assert (pricing.price(edited), pricing.price(untouched)) == (12_00, 13_00)
 
     def test_a_price_of_a_promotion_that_began_meanwhile_stays(self, store: Store) -> None:
-        pricing = SellerWithRuns(store, products=3)
-        promoted, later, cancelled = pricing.products
+        pricing = SellerWithRuns(store, products=4)
+        promoted, later, cancelled, overdue = pricing.products
         run = pricing.begin()
         parts = [pricing.stage_range(run)[0] for _ in pricing.products]
         announce(store, pricing.seller, promoted, starts_at=NOW)
         announce(store, pricing.seller, later, starts_at=NOW + DAY)
         ended = announce(store, pricing.seller, cancelled, starts_at=NOW, status=PromotionStatus.CANCELLED)
+        unrestored = announce(store, pricing.seller, overdue, starts_at=NOW - DAY, ends_at=NOW)
         with store.begin() as tx:
             (item,) = tx.promotions.lock_products(ended.id)
             item.follow(ended)
-            tx.promotions.save_products([item])
-        assert [pricing.apply(run, part) for part in parts] == [[], [later], [cancelled]]
-        assert [pricing.price(each) for each in pricing.products] == [PRICE, NEW_PRICE, NEW_PRICE]
+            (running,) = tx.promotions.lock_products(unrestored.id)
+            running.status = PromotionStatus.RUNNING
+            tx.promotions.save_products([item, running])
+        assert [pricing.apply(run, part) for part in parts] == [[], [later], [cancelled], []]
+        assert [pricing.price(each) for each in pricing.products] == [PRICE, NEW_PRICE, NEW_PRICE, PRICE]
 
     def test_finished_runs_are_purged_range_by_range(self, store: Store) -> None:
         pricing = SellerWithRuns(store)

@@ -14,8 +14,8 @@ from attrs import evolve
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.product import REVERSALS, PriceCause, Product
-from scalecommerce_core.domain.promotion import PromotionStatus
+from scalecommerce_core.domain.product import REVERSALS, TICK, PriceCause, Product
+from scalecommerce_core.domain.promotion import PromotedProduct, PromotionStatus
 from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.ports import Duplicate
 from scalecommerce_core.pricing.arrays import Whole
@@ -202,11 +202,16 @@ class MemoryRuns:
             rows.append([row[name] for name in FACTS])
         table = np.array(rows, dtype=np.int64).reshape(len(rows), len(FACTS))
         columns = dict(zip(FACTS, table.T.copy(), strict=True))
-        return Facts(**columns | self._promotion_windows(first, last).facts(columns["product"], _micros(now)))
+        return Facts(**columns | self._promotion_windows(first, last, now).facts(columns["product"], _micros(now)))
 
-    def _promotion_windows(self, first: ProductId, last: ProductId) -> PromotionWindows:
+    def _promotion_windows(self, first: ProductId, last: ProductId, now: datetime) -> PromotionWindows:
+        """A promotion lasts until its end has restored the former price."""
+
+        def ends_at(item: PromotedProduct) -> datetime:
+            return max(item.ends_at, now + TICK) if item.status is PromotionStatus.RUNNING else item.ends_at
+
         rows = sorted(
-            (item.product_id, _micros(item.starts_at), _micros(item.ends_at))
+            (item.product_id, _micros(item.starts_at), _micros(ends_at(item)))
             for item in self._tables.promoted.all()
             if first <= item.product_id <= last and item.status is not PromotionStatus.CANCELLED
         )
@@ -241,7 +246,7 @@ class MemoryRuns:
                     }
                     rows.append([row[name] for name in INTERVAL_COLUMNS])
         past = PriceIntervals.of_table(np.array(rows, dtype=np.int64))
-        promoted = self._promotion_windows(first, last).promoted(past.product, past.valid_from)
+        promoted = self._promotion_windows(first, last, since).promoted(past.product, past.valid_from)
         return evolve(past, is_promoted=promoted)
 
     def _interval(self, product_id: ProductId, valid_from: datetime) -> dict[str, int]:
@@ -385,7 +390,9 @@ class MemoryRuns:
         promoted = {
             item.product_id
             for item in self._tables.promoted.all()
-            if item.status is not PromotionStatus.CANCELLED and item.starts_at <= at < item.ends_at
+            if item.status is not PromotionStatus.CANCELLED
+            and item.starts_at <= at
+            and (at < item.ends_at or item.status is PromotionStatus.RUNNING)
         }
         for row in np.flatnonzero(decisions.moves):
             product = self._tables.products.get(ProductId(int(decisions.product[row])))
