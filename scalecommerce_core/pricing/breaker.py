@@ -22,12 +22,12 @@ from typing import Any, Final, Self
 import numpy as np
 from attrs import asdict, evolve, frozen
 
+from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.guardrails import Guardrail
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.price_endings import nearest_ending
-from scalecommerce_core.pricing.seeded_random import bits
 
 LARGE_PERCENT: Final = 4
 """The breaker counts changes that are larger than this percentage of the old price."""
@@ -203,8 +203,8 @@ def range_limit(breaker: Breaker, policy: PricingPolicy, moves: Moves, *, prices
     ending, old = policy.guardrails.ending, moves.old
     base = capped_prices(moves, ending) if limit.caps else moves.new
     near, far = _reduced(moves, base, limit, ending)
-    number = _random(moves.product, epoch)
-    aim = float(breaker.factor * _relative(old, base).sum())
+    number = seeded_random.uniform(moves.product, epoch, seed=_SEED)
+    allowed = float(breaker.factor * _relative(old, base).sum())
     total = float(_relative(old, near).sum())
 
     # First, changes against the mean balance those with it; then further changes with it fill what is left.
@@ -212,16 +212,16 @@ def range_limit(breaker: Breaker, policy: PricingPolicy, moves: Moves, *, prices
     if limit.direction:
         gain = limit.direction * (_relative(old, far) - _relative(old, near))
         balanced, filled = gain < 0, gain > 0
-        room = limit.direction * (aim - total)
-        against_turn, gained = _shortest(number[balanced], gain[balanced], room)
-        turn, more = _longest(number[filled], gain[filled], -np.inf, room - gained)
+        room = limit.direction * (allowed - total)
+        against_turn, gained = _smallest_threshold(number[balanced], gain[balanced], room)
+        turn, more = _largest_threshold(number[filled], gain[filled], -np.inf, room - gained)
         total += limit.direction * (gained + more)
     whole = (base == old) & (moves.new != old)
-    large_turn, _ = _longest(
+    large_turn, _ = _largest_threshold(
         number[whole],
         _relative(old, moves.new)[whole],
-        aim - breaker.spare_below * prices - total,
-        aim + breaker.spare * prices - total,
+        allowed - breaker.spare_below * prices - total,
+        allowed + breaker.spare * prices - total,
         count=floor(policy.guardrails.breaker_share * prices),
     )
     return evolve(limit, turn=turn, against_turn=against_turn, large_turn=large_turn)
@@ -231,7 +231,7 @@ def limited_prices(moves: Moves, limit: MoveLimit, ending: str, epoch: int) -> W
     """The prices of `moves` after the circuit breaker. The price of a product does not depend on other products."""
     base = capped_prices(moves, ending) if limit.caps else moves.new
     near, far = _reduced(moves, base, limit, ending)
-    number = _random(moves.product, epoch)
+    number = seeded_random.uniform(moves.product, epoch, seed=_SEED)
     follows = (base - moves.old) * limit.direction > 0
     reduced = np.where(number < np.where(follows, limit.turn, limit.against_turn), far, near)
     return np.where((base == moves.old) & (number < limit.large_turn), moves.new, reduced)
@@ -289,12 +289,7 @@ def _relative(old: Whole, new: Whole) -> Floats:
     return new / old - 1.0
 
 
-def _random(product: Whole, epoch: int) -> Floats:
-    """A number from 0 to 1, exclusive, for each product."""
-    return (bits(product, epoch, seed=_SEED) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _longest(
+def _largest_threshold(
     number: Floats, gain: Floats, least: float, most: float, *, count: int | None = None
 ) -> tuple[float, float]:
     """The largest threshold such that the gains of the numbers below it, in their order, sum up to `least` to `most`.
@@ -306,20 +301,20 @@ def _longest(
     fits = (sums <= max(most, 0.0)) & (sums >= min(least, 0.0))
     if count is not None:
         fits &= np.arange(1, len(sums) + 1) <= count
-    return _first(number[order], sums, len(fits) if fits.all() else int(np.argmin(fits)))
+    return _threshold_of(number[order], sums, len(fits) if fits.all() else int(np.argmin(fits)))
 
 
-def _shortest(number: Floats, gain: Floats, most: float) -> tuple[float, float]:
+def _smallest_threshold(number: Floats, gain: Floats, most: float) -> tuple[float, float]:
     """The smallest threshold such that the gains of the numbers below it, which are negative, sum up to `most`.
 
     Return the threshold and the sum of the gains.
     """
     order = np.argsort(number, kind="stable")
     sums = np.cumsum(gain[order])
-    return _first(number[order], sums, int(np.count_nonzero(sums > most)) + 1 if most < 0 else 0)
+    return _threshold_of(number[order], sums, int(np.count_nonzero(sums > most)) + 1 if most < 0 else 0)
 
 
-def _first(number: Floats, sums: Floats, count: int) -> tuple[float, float]:
+def _threshold_of(number: Floats, sums: Floats, count: int) -> tuple[float, float]:
     """The threshold below which the first `count` of these sorted numbers lie, and their sum."""
     threshold = _ALL if count >= len(number) else float(number[count])
     return threshold, float(sums[min(count, len(sums)) - 1]) if count and len(sums) else 0.0

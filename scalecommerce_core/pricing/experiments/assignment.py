@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.seeded_random import bits
 
 _BLOCK: Final = 1
 _JOIN: Final = 2
 _PERIOD: Final = 3
-"""Uses of random numbers, see `seeded_random.bits`."""
+"""Uses of random numbers, see `seeded_random.uniform`."""
 
 
 def hold_out_products(product: Whole, stratum: Whole, revenue: Floats, *, share: float, seed: int) -> Flags:
@@ -55,4 +55,4 @@ def own_price_periods(count: int, *, seed: int) -> Flags:
 
 def _uniform(keys: Whole, seed: int, use: int) -> Floats:
     """Numbers from 0 (inclusive) to 1 (exclusive)."""
-    return (bits(keys.astype(np.int64), 0, seed=seed, use=use) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return seeded_random.uniform(keys.astype(np.int64), 0, seed=seed, use=use)

@@ -16,21 +16,21 @@ LEAST_PRODUCTS: Final = 10
 """Products that each arm must have."""
 LEAST_PAIRS: Final = 5
 """Pairs of complete periods that a switchback must have."""
-_SHRINK: Final = 10.0
-"""Weight of the expectation in the factor of a category, in products."""
+_FACTOR_WEIGHT: Final = 10.0
+"""Number of products of a category at which its factor is halfway between 1 and its own estimate."""
 _VARIANCE_POWER: Final = 1.5
 """Variances of profits grow with this power of the mean: between 1 (independent purchases) and 2 (common shocks)."""
-_FLOOR: Final = 0.02
+_LEAST_EXPECTED: Final = 0.02
 """Least expected profit of a product, as a share of the mean."""
 
 
 @frozen
 class LiftEstimate:
-    """The estimated logarithm of 1 + lift, with its standard error and degrees of freedom."""
+    """The estimated logarithm of 1 + lift, its standard error, and the degrees of freedom of that."""
 
     log_lift: float
     standard_error: float
-    freedom: float
+    degrees_of_freedom: float
 
     @property
     def lift(self) -> float:
@@ -38,11 +38,11 @@ class LiftEstimate:
 
     def fixed_interval(self) -> Interval:
         """95 % interval for one look, at a time that was planned."""
-        return self._interval(fixed_quantile(self.freedom))
+        return self._interval(fixed_quantile(self.degrees_of_freedom))
 
     def repeated_interval(self, elapsed: float) -> Interval:
         """95 % interval for any number of looks until the planned end; `elapsed`: elapsed share of the planned time."""
-        return self._interval(repeated_quantile(self.freedom, elapsed))
+        return self._interval(repeated_quantile(self.degrees_of_freedom, elapsed))
 
     def _interval(self, quantile: float) -> Interval:
         # Bounds beyond e^±5 are of no use, and keep `exp` from overflowing.
@@ -90,17 +90,17 @@ def estimate_hold_out(profits: HoldOutProfits) -> LiftEstimate | None:
     if left_out is None:
         return None
     log_lift, without = left_out
-    variance, freedom = 0.0, 0.0
+    variance, denominator = 0.0, 0.0
     for arm in (held, ~held):
         count = int(arm.sum())
         part = (count - 1) / count * float(((without[arm] - without[arm].mean()) ** 2).sum())
         weights = expected[arm] ** _VARIANCE_POWER
         effective = float(weights.sum() ** 2 / (weights**2).sum())
         variance += part
-        freedom += part**2 / max(effective - 1.0, 1.0)
+        denominator += part**2 / max(effective - 1.0, 1.0)
     if not variance > 0.0:
         return None
-    return LiftEstimate(log_lift, sqrt(variance), variance**2 / freedom)
+    return LiftEstimate(log_lift, sqrt(variance), variance**2 / denominator)
 
 
 def _expected_profits(profits: HoldOutProfits) -> Floats | None:
@@ -116,12 +116,12 @@ def _expected_profits(profits: HoldOutProfits) -> Floats | None:
     overall = float(mean.mean())
     if not overall > 0.0:
         return float(during.sum() / exposure.sum()) * exposure
-    scale = np.maximum(mean, _FLOOR * overall) * exposure
+    scale = np.maximum(mean, _LEAST_EXPECTED * overall) * exposure
     columns = np.column_stack([np.full(len(during), overall), before]) * exposure[:, None]
     root = scale ** (-_VARIANCE_POWER / 2)
     coefficients, *_ = np.linalg.lstsq(columns * root[:, None], during * root, rcond=None)
     fitted = columns @ coefficients
-    return np.asarray(np.maximum(fitted, _FLOOR * float(during.sum() / exposure.sum()) * exposure))
+    return np.asarray(np.maximum(fitted, _LEAST_EXPECTED * float(during.sum() / exposure.sum()) * exposure))
 
 
 def _log_ratios_without_each(
@@ -157,7 +157,7 @@ def _sums(category: Whole, values: Floats, size: int) -> Floats:
 
 def _category_factor(sold: Floats, expected: Floats, count: Floats) -> Floats:
     """Profit divided by expected profit of each category, shrunk to 1 if it has few products; positive."""
-    trust = count / (count + _SHRINK)
+    trust = count / (count + _FACTOR_WEIGHT)
     return np.asarray(np.maximum(1.0 + trust * (sold / np.maximum(expected, 1e-12) - 1.0), 0.05))
 
 

@@ -10,10 +10,10 @@ from attrs import asdict, evolve, frozen
 from scalecommerce_core.pricing.experiments.intervals import Interval, repeated_quantile
 from scalecommerce_core.pricing.experiments.lift import LiftEstimate
 
-MOST_TOLD: Final = 1.0
-"""Intervals that reach further are not told in the sentence."""
+MOST_STATED: Final = 1.0
+"""Largest upper bound that the sentence states; a wider interval is called too uncertain."""
 MOST_WEEKS_MORE: Final = 520
-"""A longer time is not predicted."""
+"""Longest time until a proof that is predicted."""
 
 
 class Measure(StrEnum):
@@ -134,7 +134,7 @@ def _weeks_more(estimate: LiftEstimate, elapsed: float, planned_weeks: float, pe
         time = weeks + more
         variance = persistent_share + (1.0 - persistent_share) * weeks / time
         # Beyond the planned end, an experiment that is planned for that time would be needed.
-        needed = repeated_quantile(estimate.freedom, time / max(planned_weeks, time))
+        needed = repeated_quantile(estimate.degrees_of_freedom, time / max(planned_weeks, time))
         if squared >= needed**2 * variance:
             return more
     return None
@@ -147,7 +147,7 @@ def _sentence(verdict: Verdict, interval: Interval, measure: Measure, weeks_more
             return f"The policy earns {low:.1%} to {high:.1%} more {measure} than your own prices."
         case Verdict.EARNS_LESS:
             return f"The policy earns {-high:.1%} to {-low:.1%} less {measure} than your own prices: switch it off."
-        case Verdict.NO_DIFFERENCE if high > MOST_TOLD:
+        case Verdict.NO_DIFFERENCE if high > MOST_STATED:
             return "Not proven: the result is too uncertain for figures."
         case Verdict.NO_DIFFERENCE:
             largest = max(-low, high)
@@ -158,7 +158,7 @@ def _sentence(verdict: Verdict, interval: Interval, measure: Measure, weeks_more
     said = (
         f"Not proven yet: the policy earns between {-low:.1%} less and {high:.1%} more {measure} than your own prices."
     )
-    if high > MOST_TOLD:
+    if high > MOST_STATED:
         said = "Not proven yet: the result is still too uncertain for figures."
         if weeks_more is None:
             return said

@@ -9,7 +9,7 @@ from scalecommerce_core.pricing.experiments.lift import HoldOutProfits, estimate
 
 
 @pytest.mark.parametrize(
-    ("probability", "freedom", "quantile"),
+    ("probability", "degrees_of_freedom", "quantile"),
     # Tables of Student's t distribution.
     [
         (0.975, 3, 3.182),
@@ -21,8 +21,10 @@ from scalecommerce_core.pricing.experiments.lift import HoldOutProfits, estimate
         (0.9875, 10, 2.634),
     ],
 )
-def test_quantiles_are_those_of_students_distribution(probability: float, freedom: float, quantile: float) -> None:
-    assert student_quantile(probability, freedom) == pytest.approx(quantile, rel=0.01)
+def test_quantiles_are_those_of_students_distribution(
+    probability: float, degrees_of_freedom: float, quantile: float
+) -> None:
+    assert student_quantile(probability, degrees_of_freedom) == pytest.approx(quantile, rel=0.01)
 
 
 def test_the_boundary_for_repeated_looks_is_crossed_by_chance_in_five_percent_at_most() -> None:
@@ -84,7 +86,7 @@ def test_a_dominant_product_leaves_few_degrees_of_freedom() -> None:
     usual, dominated = estimate_hold_out(profits), estimate_hold_out(evolve(profits, before=before, during=during))
     assert usual is not None
     assert dominated is not None
-    assert dominated.freedom < 5 < usual.freedom
+    assert dominated.degrees_of_freedom < 5 < usual.degrees_of_freedom
 
 
 def test_products_that_were_listed_for_a_part_of_the_time_are_expected_to_earn_that_part() -> None:
@@ -127,7 +129,7 @@ def test_a_switchback_compares_pairs_of_periods() -> None:
     found = estimate_switchback(profits, own)
     assert found is not None
     assert found.lift == pytest.approx(0.08, abs=0.01)
-    assert found.freedom == 11
+    assert found.degrees_of_freedom == 11
     assert estimate_switchback(profits[:11], own[:11]) is not None, "the incomplete pair is left out"
     assert estimate_switchback(profits[:9], own[:9]) is None
     assert estimate_switchback(profits - 2_000, own) is None
