@@ -13,12 +13,12 @@ from adapters.cli.csv_files import BadRow, CsvFile, Row, UnreadableFile
 from adapters.cli.product_files import BASELINE, COLUMNS, READ_ONLY, checksum, parse_checksums, strip_formula_quote
 from scalecommerce_core.domain.account import matches_email
 from scalecommerce_core.domain.category import name_key
+from scalecommerce_core.domain.date_times import parse_date_time
 from scalecommerce_core.domain.errors import MarketError, NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, price_units
 from scalecommerce_core.domain.numbers import parse_integer
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.domain.stock_horizon import parse_stock_until
 from scalecommerce_core.domain.text import (
     BRAND_LENGTH,
     DESCRIPTION_LENGTH,
@@ -270,7 +270,7 @@ class ProductImport:
             case "max_per_buyer":
                 return parse_integer(text, least=1, most=MAX_STOCK)
             case "stock_until" | "competitor_price_at":
-                return parse_stock_until(text)
+                return parse_date_time(text)
             case "is_active":
                 if text.lower() not in _TRUTH:
                     raise ValueError("Must be true or false.")

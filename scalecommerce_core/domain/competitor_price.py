@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from scalecommerce_core.domain.date_times import DATE_TIME_FORM
 from scalecommerce_core.domain.money import Money
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
@@ -16,7 +17,7 @@ def observation_errors(price: Money | None, observed_at: datetime | None, now: d
     if observed_at is None:
         return {}
     if observed_at.tzinfo is None:
-        return {"competitor_price_at": ["Must be a date-time with a UTC offset, such as 2030-01-31T18:00:00Z."]}
+        return {"competitor_price_at": [DATE_TIME_FORM]}
     if price is None:
         return {"competitor_price_at": ["Set competitor_price too: this is when that price was observed."]}
     if observed_at < EARLIEST:

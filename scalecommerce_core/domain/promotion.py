@@ -13,6 +13,7 @@ from typing import Final
 from attrs import define, field, frozen
 from attrs.setters import frozen as unchangeable
 
+from scalecommerce_core.domain.date_times import DATE_TIME_FORM
 from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Conflict, Invalid
 from scalecommerce_core.domain.events import Event, PromotionEnded, PromotionStarted
@@ -22,13 +23,15 @@ from scalecommerce_core.domain.price_history import lowest_price_before
 from scalecommerce_core.domain.product import PriceCause, PriceChange, Product
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
 
-MAX_LENGTH: Final = timedelta(days=60)
+MAX_DURATION: Final = timedelta(days=60)
 """Longest promotion. A price that is in force for longer is no temporary reduction."""
 MAX_AHEAD: Final = timedelta(days=3_650)
-"""A promotion is announced at most this long before its start."""
+"""Longest time between the announcement of a promotion and its start."""
 MIN_PERCENT: Final = 1
 MAX_PERCENT: Final = 90
 """Percent off."""
+MAX_NAMED: Final = 20
+"""Products that an error names."""
 
 
 class PromotionStatus(StrEnum):
@@ -136,9 +139,8 @@ class Promotion:
             products=products,
         )
         errors = promotion._errors()
-        # Times without an offset cannot be compared.
-        if starts_at is not None and "starts_at" not in errors and not now <= starts_at <= now + MAX_AHEAD:
-            errors["starts_at"] = [f"Must not be in the past, and at most {MAX_AHEAD.days} days from now."]
+        if starts_at is not None:
+            promotion._check_start(errors, now)
         if "ends_at" not in errors and ends_at <= now:
             errors["ends_at"] = ["Must be in the future."]
         if percent is not None and not MIN_PERCENT <= percent <= MAX_PERCENT:
@@ -172,8 +174,8 @@ class Promotion:
             errors = self._errors()
             if self.starts_at != old and has_begun:
                 errors["starts_at"] = ["The promotion has started: only its name and its end can be changed."]
-            elif self.starts_at != old and "starts_at" not in errors and not now <= self.starts_at <= now + MAX_AHEAD:
-                errors["starts_at"] = [f"Must not be in the past, and at most {MAX_AHEAD.days} days from now."]
+            elif self.starts_at != old:
+                self._check_start(errors, now)
             if errors:
                 raise Invalid(errors)
 
@@ -220,13 +222,19 @@ class Promotion:
             errors["name"] = said
         for name, moment in (("starts_at", self.starts_at), ("ends_at", self.ends_at)):
             if moment.tzinfo is None:
-                errors[name] = ["Must be a date-time with a UTC offset, such as 2030-01-31T18:00:00Z."]
+                errors[name] = [DATE_TIME_FORM]
         if not errors.keys() & {"starts_at", "ends_at"}:
             if self.ends_at < self.starts_at or (self.status is PromotionStatus.SCHEDULED and self._is_empty):
                 errors["ends_at"] = ["Must be after starts_at."]
-            elif self.ends_at - self.starts_at > MAX_LENGTH:
-                errors["ends_at"] = [f"A promotion lasts at most {MAX_LENGTH.days} days."]
+            elif self.ends_at - self.starts_at > MAX_DURATION:
+                errors["ends_at"] = [f"A promotion lasts at most {MAX_DURATION.days} days."]
         return errors
+
+    def _check_start(self, errors: dict[str, list[str]], now: datetime) -> None:
+        """Add the error of a new start that is in the past or too far in the future."""
+        # A time without a UTC offset, which is an error already, cannot be compared.
+        if "starts_at" not in errors and not now <= self.starts_at <= now + MAX_AHEAD:
+            errors["starts_at"] = [f"Must not be in the past, and at most {MAX_AHEAD.days} days from now."]
 
     @property
     def _is_empty(self) -> bool:
@@ -267,8 +275,8 @@ class PromotedProduct:
         """Whether the product's start was processed."""
         return self.status in {PromotionStatus.RUNNING, PromotionStatus.ENDED}
 
-    def follow(self, promotion: Promotion) -> None:
-        """Take over the times and a cancellation of the promotion, unless the product is done."""
+    def copy_schedule(self, promotion: Promotion) -> None:
+        """Copy the times of the promotion, and its cancellation, unless the product has ended or was cancelled."""
         if self.status in OPEN:
             self.starts_at, self.ends_at = promotion.starts_at, promotion.ends_at
             if promotion.status is PromotionStatus.CANCELLED:
@@ -355,10 +363,6 @@ def promote(
         more = [] if len(wrong) <= MAX_NAMED else [f"{len(wrong) - MAX_NAMED} more products have such errors."]
         raise Invalid({"products": wrong[:MAX_NAMED] + more})
     return promoted
-
-
-MAX_NAMED: Final = 20
-"""Products that an error names."""
 
 
 def _candidate_error(item: PromotedProduct, candidate: PromotionCandidate) -> str | None:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from attrs import define, field, setters
 
+from scalecommerce_core.domain.date_times import parse_date_time
 from scalecommerce_core.domain.edits import apply_edit
 from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
-from scalecommerce_core.domain.stock_horizon import parse_stock_until
 from scalecommerce_core.domain.text import NAME_LENGTH, normal_line, text_errors
 from scalecommerce_core.pricing.built_in import BUILT_IN, drop_retired_parameters, strategy_named
 from scalecommerce_core.pricing.guardrails import Guardrails
@@ -203,7 +203,7 @@ def _read(document: Mapping[str, Any]) -> dict[str, Any]:
             errors[name] = [said]
     if isinstance(facts.get("stock_until"), str) and not errors:
         try:
-            facts["stock_until"] = parse_stock_until(facts["stock_until"])
+            facts["stock_until"] = parse_date_time(facts["stock_until"])
         except ValueError as wrong:
             errors["stock_until"] = [str(wrong)]
     if not errors and "guardrails" in facts:

@@ -153,7 +153,7 @@ class Promotions:
             change(promotion)
             if promotion.version != before.version:
                 for item in items:
-                    item.follow(promotion)
+                    item.copy_schedule(promotion)
                 if promotion.starts_at < before.starts_at or promotion.ends_at > before.ends_at:
                     _check_overlap(tx, promotion, [item.product_id for item in items if item.status in OPEN])
                 tx.promotions.save([promotion])

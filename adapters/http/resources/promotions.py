@@ -28,7 +28,7 @@ from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId, PromotionId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.promotion import (
-    MAX_LENGTH,
+    MAX_DURATION,
     MAX_PERCENT,
     MIN_PERCENT,
     Promotion,
@@ -63,7 +63,7 @@ EndsAt = Annotated[
     datetime,
     msgspec.Meta(
         tz=True,
-        description=f"At most {MAX_LENGTH.days} days after the start.",
+        description=f"At most {MAX_DURATION.days} days after the start.",
         examples=["2030-12-02T00:00:00Z"],
     ),
 ]

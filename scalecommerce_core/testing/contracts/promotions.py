@@ -99,7 +99,7 @@ class PromotionsContract:
         with store.begin() as tx:
             items = tx.promotions.lock_products(cancelled.id)
             for item in items:
-                item.follow(cancelled)
+                item.copy_schedule(cancelled)
             tx.promotions.save_products(items)
         with store.begin() as tx:
             assert tx.promotions.claim_due(STARTS - SECOND, 10) == []
@@ -181,7 +181,7 @@ class PromotionsContract:
         with store.begin() as tx:
             items = tx.promotions.lock_products(cancelled.id)
             for item in items:
-                item.follow(cancelled)
+                item.copy_schedule(cancelled)
             tx.promotions.save_products(items)
         before, _ = _observe(store, seller, (tea, cup), NOW)
         assert before.stock_until.tolist() == [microseconds(ENDS), -1, -1]

@@ -12,7 +12,7 @@ from scalecommerce_core.domain.events import PriceChanged, ProductEdited, Produc
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import TICK, PriceCause, Product
-from scalecommerce_core.domain.stock_horizon import MAX_STOCK_HORIZON, parse_stock_until
+from scalecommerce_core.domain.stock_horizon import MAX_STOCK_HORIZON
 from scalecommerce_core.domain.text import BRAND_LENGTH, DESCRIPTION_LENGTH, NAME_LENGTH, SKU_LENGTH
 from tests.unit.support.shop import usd
 
@@ -179,10 +179,3 @@ def test_observing_the_same_price_of_a_competitor_again_renews_its_time() -> Non
     assert product.competitor_price_at == LATER
     product.edit(LATER + TICK, competitor_price=None)
     assert [product.competitor_price, product.competitor_price_at] == [None, None]
-
-
-def test_the_text_of_a_stock_horizon_needs_a_utc_offset() -> None:
-    assert parse_stock_until("2026-06-01T12:00:00+02:00") == datetime(2026, 6, 1, 10, tzinfo=UTC)
-    for text in ("2026-06-01", "2026-06-01T12:00:00", "June", "", "0001-01-01T00:00:00+12:00"):
-        with pytest.raises(ValueError, match="UTC offset"):
-            parse_stock_until(text)

@@ -12,7 +12,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.promotion import (
     MAX_AHEAD,
-    MAX_LENGTH,
+    MAX_DURATION,
     PromotedProduct,
     Promotion,
     PromotionNote,
@@ -279,7 +279,7 @@ def test_a_product_is_in_one_promotion_at_a_time(shop: Shop, seller: Account, an
         ({"starts_at": MAX_AHEAD + HOUR, "ends_at": MAX_AHEAD + DAY}, ["starts_at"]),
         ({"ends_at": HOUR}, ["ends_at"]),
         ({"ends_at": DAY}, ["ends_at"]),
-        ({"ends_at": DAY + MAX_LENGTH + HOUR}, ["ends_at"]),
+        ({"ends_at": DAY + MAX_DURATION + HOUR}, ["ends_at"]),
         ({"starts_at": None, "ends_at": timedelta(0)}, ["ends_at"]),
         ({"percent": 0}, ["percent"]),
         ({"percent": 91}, ["percent"]),
