@@ -16,6 +16,7 @@ from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.experiments.experiment import PricingExperiment
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import EndpointView, OrderView, ProductView, SaleView
+from scalecommerce_core.services.catalog import PRICE_FIELDS
 
 
 def to_json(value: object) -> str:
@@ -81,7 +82,7 @@ def sale_document(sale: SaleView) -> Mapping[str, Any]:
 
 
 def product_document(product: ProductView) -> Mapping[str, Any]:
-    amounts = {name: getattr(product, name) for name in ("price", "cost", "min_price", "max_price")}
+    amounts = {name: getattr(product, name) for name in PRICE_FIELDS}
     return {
         **asdict(
             product, filter=lambda attribute, _: attribute.name not in {"seller", "version", "promotion", *amounts}

@@ -41,7 +41,7 @@ from scalecommerce_core.testing import (
     SettableClock,
     in_memory_market,
 )
-from tests.unit.support.shop import PASSWORD, MarketActions, line
+from tests.unit.support.shop import PASSWORD, MarketActions, line, usd
 
 
 class Trader(MarketActions):
@@ -121,6 +121,13 @@ def test_an_export_contains_everything_about_the_account(trader: Trader) -> None
     assert [(key["name"], key["scopes"]) for key in document["api_keys"]] == [("Till", ["orders:read"])]
     assert [w["url"] for w in document["webhooks"]] == ["https://example.com/hook"]
     assert trader.log.kinds[-1] is SecurityEventKind.DATA_EXPORTED
+
+
+def test_exported_amounts_of_a_product_have_one_form(trader: Trader) -> None:
+    trader.edit(trader.offered, competitor_price=usd("9.50"), cost=usd("4.00"))
+    (product,) = trader.export()["products"]
+    assert (product["price"], product["cost"]) == ("10.00 USD", "4.00 USD")
+    assert (product["competitor_price"], product["max_price"]) == ("9.50 USD", None)
 
 
 def test_an_export_contains_no_secrets_and_nothing_of_others(trader: Trader) -> None:
