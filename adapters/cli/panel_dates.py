@@ -64,10 +64,10 @@ class _Parts:
     order: DateOrder | None
 
 
-def read_periods(texts: Sequence[str], lines: Sequence[int], told: DateOrder | None) -> Periods:
+def read_periods(texts: Sequence[str], lines: Sequence[int], given: DateOrder | None) -> Periods:
     """Read the distinct texts of a column; `lines` are those of their first occurrence. Raise `UnreadablePeriod`.
 
-    `told` is the order of day and month in dates such as 03/04/2026; without it, the order must follow from a date of
+    `given` is the order of day and month in dates such as 03/04/2026; without it, the order must follow from a date of
     the column, such as 31/01/2026.
     """
     stripped = [text.strip() for text in texts]
@@ -85,7 +85,7 @@ def read_periods(texts: Sequence[str], lines: Sequence[int], told: DateOrder | N
             )
     kind = kinds[0] if kinds else _Kind.NUMBER
     if kind is _Kind.DAY:
-        numbers = _days(stripped, lines, told)
+        numbers = _days(stripped, lines, given)
     else:
         numbers = [_number(kind, text, line) for text, line in zip(stripped, lines, strict=True)]
     return Periods(np.array(numbers, dtype=np.int64), _DAYS[kind])
@@ -124,9 +124,9 @@ def _number(kind: _Kind, text: str, line: int) -> int:
         raise UnreadablePeriod(line, f"there is no {kind.removesuffix('s')} {quoted(text)}") from wrong
 
 
-def _days(texts: Sequence[str], lines: Sequence[int], told: DateOrder | None) -> list[int]:
+def _days(texts: Sequence[str], lines: Sequence[int], given: DateOrder | None) -> list[int]:
     parts = [_parts(text, line) for text, line in zip(texts, lines, strict=True)]
-    order = told or _order(parts, texts, lines)
+    order = given or _order(parts, texts, lines)
     numbers = []
     for each, text, line in zip(parts, texts, lines, strict=True):
         month_first = (each.order or order) is DateOrder.MONTH_FIRST

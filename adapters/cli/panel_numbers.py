@@ -36,31 +36,31 @@ class _Pending(NamedTuple):
 class NumberColumn:
     """Collects the cells of a column. `values` are final after `settle` with the decimal sign of the file."""
 
-    def __init__(self, name: str, told: DecimalSign | None) -> None:
+    def __init__(self, name: str, given: DecimalSign | None) -> None:
         self.name = name
         self.values = array("d")
         self.seen: dict[DecimalSign, tuple[int, str]] = {}
         """A cell (line and text) that can only have this decimal sign."""
-        self._told = told
+        self._given = given
         self._pending: list[_Pending] = []
 
     def add(self, text: str, line: int) -> None:
         text = text.strip()
-        if self._told is not DecimalSign.COMMA:
+        if self._given is not DecimalSign.COMMA:
             try:
                 value = parse_float(text)
             except NotNumber as wrong:
                 if len(text) > MAX_LENGTH or not _NUMERIC.fullmatch(text):
                     raise Unreadable(line, f"{self.name}: {wrong}") from wrong
             else:
-                if "." not in text or self._told:
+                if "." not in text or self._given:
                     self.values.append(value)
                     return
                 if not _EITHER.fullmatch(text):
                     self.seen.setdefault(DecimalSign.POINT, (line, text))
                     self.values.append(value)
                     return
-        if self._told is None:
+        if self._given is None:
             for sign in DecimalSign:
                 if _only(text, sign):
                     self.seen.setdefault(sign, (line, text))

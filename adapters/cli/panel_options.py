@@ -1,4 +1,4 @@
-"""What a caller can say of a panel file whose form is ambiguous."""
+"""Options for a panel file whose form is ambiguous."""
 
 from enum import StrEnum
 
@@ -8,6 +8,8 @@ from adapters.cli.csv_files import TextEncoding
 
 
 class DateOrder(StrEnum):
+    """Order of day and month in dates such as 03/04/2026."""
+
     DAY_FIRST = "day-first"
     MONTH_FIRST = "month-first"
 
@@ -19,7 +21,7 @@ class DecimalSign(StrEnum):
 
 @frozen
 class PanelFormat:
-    """None is detected."""
+    """The form of a panel file; what is None is detected."""
 
     dates: DateOrder | None = None
     decimal: DecimalSign | None = None

@@ -39,6 +39,8 @@ class PanelColumns:
 
 @frozen(eq=False)
 class PanelFile:
+    """What was read from a file. Cells and groups of `lines` are numbered in the order of `cells` and `groups`."""
+
     lines: SalesLines
     cells: Sequence[str] = field(repr=False)
     """Name of each cell and, below, of each group: its columns, joined by commas."""
@@ -58,7 +60,7 @@ class _Table(Protocol):
     def __iter__(self) -> Iterator[Row | BadRow]: ...
 
 
-def read_panel(file: Path, columns: PanelColumns, said: PanelFormat) -> PanelFile:
+def read_panel(file: Path, columns: PanelColumns, file_format: PanelFormat) -> PanelFile:
     """Read a panel. Rows in which less than nothing was sold, or without a price, are left out; rows in which nothing
     was sold stay, for models that can use them, but count as left out.
 
@@ -66,10 +68,10 @@ def read_panel(file: Path, columns: PanelColumns, said: PanelFormat) -> PanelFil
     """
     known = {*columns.cell, *columns.group, columns.period, columns.units, columns.price, columns.orders or ORDERS}
     from_parquet = is_parquet(file)
-    encoding = None if from_parquet else said.encoding or detect_encoding(file)
+    encoding = None if from_parquet else file_format.encoding or detect_encoding(file)
     opened = _open_parquet(file) if encoding is None else open_csv(file, known, encoding=encoding)
     with opened as table:
-        return _Reader(file, columns, said, "row" if from_parquet else "line").read(table, encoding)
+        return _Reader(file, columns, file_format, "row" if from_parquet else "line").read(table, encoding)
 
 
 @contextmanager
@@ -86,18 +88,18 @@ def _open_parquet(file: Path) -> Iterator[_Table]:
 
 
 class _Reader:
-    def __init__(self, file: Path, columns: PanelColumns, said: PanelFormat, row_name: str) -> None:
+    def __init__(self, file: Path, columns: PanelColumns, file_format: PanelFormat, row_name: str) -> None:
         self._file = file
         self._columns = columns
-        self._said = said
+        self._format = file_format
         self._row_name = row_name
 
     def read(self, table: _Table, encoding: TextEncoding | None) -> PanelFile:
         columns = self._columns
         header = table.header
         orders_name = self._check_columns(header)
-        units, price = NumberColumn(columns.units, self._said.decimal), NumberColumn("price", self._said.decimal)
-        orders = None if orders_name is None else NumberColumn(orders_name, self._said.decimal)
+        units, price = NumberColumn(columns.units, self._format.decimal), NumberColumn("price", self._format.decimal)
+        orders = None if orders_name is None else NumberColumn(orders_name, self._format.decimal)
         numbers = [units, price, *([orders] if orders else [])]
         cells: dict[tuple[str, ...], int] = {}
         groups: dict[tuple[str, ...], int] = {}
@@ -122,10 +124,10 @@ class _Reader:
                     first_lines.append(line)
                 period.append(periods.setdefault(text, len(periods)))
                 line_of.append(line)
-            sign = self._said.decimal or decimal_sign(numbers)
+            sign = self._format.decimal or decimal_sign(numbers)
             for column in numbers:
                 column.settle(sign)
-            read_as = read_periods(list(periods), first_lines, self._said.dates)
+            read_as = read_periods(list(periods), first_lines, self._format.dates)
         except KeyError as missing:
             raise self._failed(line, f"there is no column {missing} for the price") from missing
         except UnreadablePeriod as wrong:
@@ -139,15 +141,17 @@ class _Reader:
         kept = (sold >= 0) & (paid > 0)
         if not (kept & (sold > 0)).any():
             raise CommandFailed(f"{self._file} has no row in which something was sold at a price.")
-        used_cells, numbered = np.unique(_whole(cell)[kept], return_inverse=True)
-        names = list(cells)
+        # Cells and groups of which no row is left have no number.
+        used_cells, cell_number = np.unique(_whole(cell)[kept], return_inverse=True)
+        used_groups, group_number = np.unique(_whole(group)[kept], return_inverse=True)
+        cell_names, group_names = list(cells), list(groups)
         return PanelFile(
             lines=SalesLines(
-                cell=numbered, group=_whole(group)[kept], period=read_as.number[_whole(period)[kept]],
+                cell=cell_number, group=group_number, period=read_as.number[_whole(period)[kept]],
                 units=sold[kept], price=paid[kept], orders=None if orders is None else np.array(orders.values)[kept],
             ),
-            cells=[",".join(names[number]) for number in used_cells],
-            groups=[",".join(name) for name in groups],
+            cells=[",".join(cell_names[number]) for number in used_cells],
+            groups=[",".join(group_names[number]) for number in used_groups],
             left_out=int((~(kept & (sold > 0))).sum()),
             period_days=read_as.days,
             encoding=encoding,

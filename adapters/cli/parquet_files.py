@@ -2,7 +2,7 @@
 `parquet`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -15,38 +15,37 @@ from pyarrow import parquet
 from adapters.cli.csv_files import Row, UnreadableFile
 
 _BATCH: Final = 10_000
+"""Rows that are decoded at once."""
 
 
 class ParquetFile:
-    """Like `CsvFile`: column names, and the rows with their numbers, from 1. Only the columns of `known` are read."""
+    """Like `CsvFile`: column names, and the rows with their numbers, from 1."""
 
-    def __init__(self, content: Any, name: str, known: Collection[str]) -> None:
+    def __init__(self, content: Any, name: str) -> None:
         self._content = content
         self._name = name
         self.header: list[str] = list(content.schema_arrow.names)
-        self._wanted = [column for column in self.header if column in known] or self.header
 
     def __iter__(self) -> Iterator[Row]:
         number = 0
-        positions = [self._wanted.index(name) if name in self._wanted else -1 for name in self.header]
         try:
-            for batch in self._content.iter_batches(_BATCH, columns=self._wanted):
+            for batch in self._content.iter_batches(_BATCH):
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
-                    yield Row(number, ["" if at < 0 else _text(values[at]) for at in positions])
+                    yield Row(number, [_text(value) for value in values])
         except (pa.ArrowException, OSError) as error:
             raise UnreadableFile(f"{self._name} is damaged after row {number}: {_one_line(error)}.") from error
 
 
 @contextmanager
-def open_parquet(path: Path, known: Collection[str] = ()) -> Iterator[ParquetFile]:
+def open_parquet(path: Path) -> Iterator[ParquetFile]:
     """Open the Parquet file at `path`; raise `UnreadableFile`."""
     try:
         content = parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFile(f"{path} is not a readable Parquet file: {_one_line(error)}.") from error
     with content:
-        yield ParquetFile(content, str(path), known)
+        yield ParquetFile(content, str(path))
 
 
 def _text(value: Any) -> str:

@@ -168,6 +168,12 @@ def test_rows_without_sales_are_kept_for_the_filter_but_count_as_left_out(file: 
     assert (read_as.left_out, read_as.cells) == (3, ["A"])
 
 
+def test_categories_without_a_usable_row_have_no_number(file: Path) -> None:
+    columns = PanelColumns(["product"], ["category"], "period", "units", "price", log_units=False)
+    read_as = read(file, "product,category,period,units,price\nA,Cups,1,5,0\nB,Teas,1,5,2\n", columns=columns)
+    assert (read_as.groups, read_as.lines.group.tolist()) == (["Teas"], [0])
+
+
 def test_orders_are_read_if_the_file_has_them(file: Path) -> None:
     text = "product,period,units,price,orders,n\nA,1,5,2,3,1\nA,2,7,2,,1\n"
     assert read(file, text).lines.orders is not None
