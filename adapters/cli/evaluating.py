@@ -1,7 +1,7 @@
 """`pricing evaluate`: evaluate past prices and sales as data for estimating elasticities."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from attrs import asdict
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from scalecommerce_core.pricing.evaluation.report import Errors, EvaluationReport
 
 app = typer.Typer(no_args_is_help=True, help="Inspect, stop and evaluate pricing.")
-
-_LARGEST_WAPE: Final = 10.0
-"""WAPE from which only "> 1,000%" is shown: predictions are then wrong beyond use."""
 
 
 @app.callback()
@@ -166,56 +163,10 @@ def _document(report: "EvaluationReport", panel: "PanelFile", name: str, curve: 
 
 
 def _print(report: "EvaluationReport", panel: "PanelFile", name: str, curve: "DemandCurve") -> None:
-    unknown = "unknown: prices hardly change"
-    is_guessed = panel.encoding is TextEncoding.WINDOWS_1252
-    median, quartiles, negative = report.elasticity_median, report.elasticity_quartiles, report.negative_share
-    print_facts(
-        [
-            *([("encoding", f"{panel.encoding} (other encodings: --encoding)")] if is_guessed else []),
-            ("rows used, left out", f"{report.rows:,}, {panel.left_out:,}"),
-            ("cells, categories, periods", f"{report.cells:,}, {report.groups:,}, {report.periods:,}"),
-            (
-                "elasticity, median (quartiles)",
-                unknown
-                if median is None or quartiles is None
-                else f"{median:.2f} ({quartiles[0]:.2f} to {quartiles[1]:.2f})",
-            ),
-            ("elasticities below 0", unknown if negative is None else f"{negative:.1%}"),
-            ("cells with a flat price", f"{report.flat_share:.1%}"),
-            (
-                "cells' days with several prices",
-                f"{report.quantity_discounts.mixed_share:.1%} of those with several sales",
-            ),
-            (
-                "level of demand",
-                f"drifts (autocorrelation {report.autocorrelation:.2f}): each category and period has its own level"
-                if report.has_period_effects
-                else f"steady (autocorrelation {report.autocorrelation:.2f})",
-            ),
-            ("variance of sales / Poisson", f"{report.dispersion:,.1f}"),
-        ]
-    )
-    rows: list[list[Cell]] = []
-    for forecast in (report.forecast, report.cold_start):
-        if forecast is not None:
-            for model, errors in (
-                ("without prices", forecast.without_price),
-                ("each cell alone", forecast.alone),
-                ("shrunk to categories", forecast.shrunk),
-            ):
-                rows.append([
-                    f"{forecast.train_periods:,} periods", f"{forecast.test_rows:,} rows", model, *_shown(errors),
-                ])  # fmt: skip
-    if (found := report.filter_forecast) is not None:
-        for model, errors in (
-            ("demand filter without prices", found.without_price),
-            ("demand filter", found.with_price),
-            (f"demand filter, dispersion {found.dispersion:g}", found.adjusted),
-        ):
-            rows.append(["all before", f"{found.test_rows:,} rows", model, *_shown(errors)])
-    if rows:
+    print_facts(_facts(report, panel))
+    if rows := _forecast_rows(report):
         print_table(columns("trained on", "tested on", "model", "log-RMSE", "WAPE", numbers=("log-RMSE", "WAPE")), rows)
-    if median is not None and len(curve.points) > 1:
+    if report.elasticity_median is not None and len(curve.points) > 1:
         from adapters.cli.curves import FITTED, OBSERVED, curve_lines
 
         console = stdout_console()
@@ -232,6 +183,59 @@ def _print(report: "EvaluationReport", panel: "PanelFile", name: str, curve: "De
         print_line(f"- {objection}", style="red")
 
 
-def _shown(errors: "Errors") -> list[Cell]:
-    wape = f"{errors.wape:.1%}" if errors.wape < _LARGEST_WAPE else f"> {_LARGEST_WAPE:,.0%}"
+def _facts(report: "EvaluationReport", panel: "PanelFile") -> list[tuple[str, Cell]]:
+    unknown = "unknown: prices hardly change"
+    is_guessed = panel.encoding is TextEncoding.WINDOWS_1252
+    median, quartiles, negative = report.elasticity_median, report.elasticity_quartiles, report.negative_share
+    return [
+        *([("encoding", f"{panel.encoding} (other encodings: --encoding)")] if is_guessed else []),
+        ("rows used, left out", f"{report.rows:,}, {panel.left_out:,}"),
+        ("cells, categories, periods", f"{report.cells:,}, {report.groups:,}, {report.periods:,}"),
+        (
+            "elasticity, median (quartiles)",
+            unknown
+            if median is None or quartiles is None
+            else f"{median:.2f} ({quartiles[0]:.2f} to {quartiles[1]:.2f})",
+        ),
+        ("elasticities below 0", unknown if negative is None else f"{negative:.1%}"),
+        ("cells with a flat price", f"{report.flat_share:.1%}"),
+        (
+            "cells' days with several prices",
+            f"{report.quantity_discounts.mixed_share:.1%} of those with several sales",
+        ),
+        (
+            "level of demand",
+            f"drifts (autocorrelation {report.autocorrelation:.2f}): each category and period has its own level"
+            if report.has_period_effects
+            else f"steady (autocorrelation {report.autocorrelation:.2f})",
+        ),
+        ("variance of sales / Poisson", f"{report.dispersion:,.1f}"),
+    ]
+
+
+def _forecast_rows(report: "EvaluationReport") -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for forecast in (report.forecast, report.cold_start):
+        if forecast is not None:
+            for model, errors in (
+                ("without prices", forecast.without_price),
+                ("each cell alone", forecast.alone),
+                ("shrunk to categories", forecast.shrunk),
+            ):
+                trained, tested = f"{forecast.train_periods:,} periods", f"{forecast.test_rows:,} rows"
+                rows.append([trained, tested, model, *_format_errors(errors)])
+    if (found := report.filter_forecast) is not None:
+        for model, errors in (
+            ("demand filter without prices", found.without_price),
+            ("demand filter", found.with_price),
+            (f"demand filter, dispersion {found.dispersion:g}", found.adjusted),
+        ):
+            rows.append(["all before", f"{found.test_rows:,} rows", model, *_format_errors(errors)])
+    return rows
+
+
+def _format_errors(errors: "Errors") -> list[Cell]:
+    from scalecommerce_core.pricing.evaluation.report import MOST_WAPE
+
+    wape = f"{errors.wape:.1%}" if errors.wape < MOST_WAPE else f"> {MOST_WAPE:,.0%}"
     return [f"{errors.log_rmse:.3f}", wape]

@@ -54,6 +54,8 @@ class Motive(StrEnum):
     NOT_BETTER = "not_better"
 
 
+POOLING_INTERVAL: Final = 4
+"""Epochs between two calls of `PricingStrategy.pool`."""
 MOTIVES: Final = tuple(Motive)
 """A motive is stored as its index in this tuple: append new motives at the end."""
 

@@ -12,6 +12,7 @@ from scalecommerce_core.pricing.evaluation.elasticities import Elasticities
 from scalecommerce_core.pricing.evaluation.panel import Panel, distinct_pairs
 
 POINTS: Final = 12
+"""Largest number of observed points."""
 _LEAST_ROWS: Final = 5
 """Least rows of a point."""
 
@@ -30,6 +31,8 @@ class DemandPoint:
 
 @frozen
 class DemandCurve:
+    """Units over price of the chosen cells, both relative to the usual ones."""
+
     elasticity: float
     points: tuple[DemandPoint, ...]
     """In the order of their prices."""

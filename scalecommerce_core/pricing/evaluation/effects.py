@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.arrays import Floats, Whole, sums
 
 _ROUNDS: Final = 50
 _CONVERGED: Final = 1e-7
@@ -26,11 +26,6 @@ class Slope:
 
 
 UNKNOWN_SLOPE: Final = Slope(0.0, float("inf"))
-
-
-def sums(at: Whole, values: Floats, size: int) -> Floats:
-    """Sums of `values` for each number of `at`, 0 to `size` - 1."""
-    return np.bincount(at, weights=values, minlength=size).astype(np.float64)
 
 
 def remove_effects(values: Floats, effects: Sequence[Whole]) -> Floats:
@@ -70,4 +65,4 @@ def fit_slopes(x: Floats, y: Floats, clusters: Sequence[Whole]) -> list[Slope]:
         scores = np.column_stack([sums(cluster, x[:, each] * errors, size) for each in range(width)])
         sandwich = inverse @ (scores.T @ scores) @ inverse * size / (size - 1)
         variance = np.maximum(variance, np.diag(sandwich))
-    return [Slope(float(each), float(np.sqrt(of))) for each, of in zip(value, variance, strict=True)]
+    return [Slope(float(each), float(np.sqrt(square))) for each, square in zip(value, variance, strict=True)]

@@ -13,8 +13,8 @@ from typing import Final, Self
 import numpy as np
 from attrs import field, frozen
 
-from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.evaluation.effects import remove_effects, sums
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole, sums
+from scalecommerce_core.pricing.evaluation.effects import remove_effects
 from scalecommerce_core.pricing.evaluation.panel import Panel, distinct_pairs
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN, ROOT_VARIANCE, VARIANCES
 

@@ -7,12 +7,11 @@ from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.evaluation.panel import Panel
-from scalecommerce_core.pricing.interface import State
+from scalecommerce_core.pricing.interface import POOLING_INTERVAL, State
 from scalecommerce_core.pricing.signals import Signals
 
-POOL_EVERY: Final = 4
 MOST_PERIODS: Final = 2_000
-"""Most periods that are predicted one by one; of more, several are combined."""
+"""Largest number of predicted periods; of a longer panel, several periods are combined into one."""
 _REFERENCE: Final = 1_000_000
 """Reference price in signals, whose prices are whole numbers: relative prices have six digits."""
 _CONVERSION: Final = 0.02
@@ -44,9 +43,9 @@ def predict_one_ahead(
 ) -> Predictions:
     """Run `strategy` over all periods and predict each period from `begin` on before the update with its sales.
 
-    `panel` includes rows without sales. Cells without a row before `end` are left out; mean price and sales of their
-    rows before `end` are the scale of prices and views. `without_price` gives the
-    strategy the reference price in all periods, so that it learns from the level of sales alone.
+    `panel` includes rows without sales. Cells without a row before `end` are left out. The mean price of a cell's rows
+    before `end` is its reference price, and their mean sales determine its views. `without_price` gives the strategy
+    the reference price in all periods, so that it learns from the level of sales alone.
     """
     trained = panel.period < end
     count = np.bincount(panel.cell[trained], minlength=panel.cells)
@@ -92,7 +91,7 @@ def predict_one_ahead(
             tested.append(order[first:stop])
             predicted.append(_expected_units(state, signals)[now])
         state = strategy.update(state, signals)
-        if epoch % POOL_EVERY == POOL_EVERY - 1:
+        if epoch % POOLING_INTERVAL == POOLING_INTERVAL - 1:
             state = strategy.pool(state, signals)
     slopes = np.zeros(len(known)) if state is None else state.products["b"]
     none: Whole = np.zeros(0, dtype=np.int64)

@@ -31,15 +31,15 @@ MOST_MIXED: Final = 0.05
 quantity."""
 MOST_MEANS: Final = 0.3
 """Largest permitted share of rows with a mean of several prices, if prices fall with the quantity."""
+MOST_EXCESS: Final = 0.1
+"""Logarithm of the factor by which more is sold at prices between list prices, from which these count as means."""
 MOST_BETWEEN: Final = 0.05
-"""Largest permitted share of rows with a price between list prices, if more is sold in them: by a factor of more than
-e^`MOST_MORE`."""
-MOST_MORE: Final = 0.1
+"""Largest permitted share of rows with a price between list prices, if sales exceed `MOST_EXCESS` there."""
 MOST_OF_ORDER_SIZE: Final = 0.5
 """Largest permitted share of the effect of prices on units that is an effect on units per order."""
 LEAST_VARIATION: Final = -0.15
 """Exponent with which short-term price changes shrink as sales grow: 0 for list prices, -1/2 for means of orders.
-Beyond this value, and `VERY_SURE`, prices count as means."""
+Prices count as means if it is below this value, and `HIGHLY_SIGNIFICANT`."""
 MOST_REPEATED: Final = 0.7
 """Share of rows with a price that occurs again, above which prices come from a list."""
 MOST_UNCONFIRMED: Final = 0.45
@@ -55,16 +55,18 @@ UNDETERMINED: Final = 0.75
 """Standard error of an elasticity above which it is not determined."""
 MOST_LEAD: Final = 1 / 3
 """Largest permitted ratio of the effect of the next price to that of the present one, if both have the same sign."""
-MOST_SINGLE: Final = 0.15
-"""The same for opposite signs, which single cuts in busy periods leave behind."""
-SURE: Final = 3.0
-"""Standard errors from 0 at which an estimate counts as significant, and (`VERY_SURE`) as beyond doubt."""
-VERY_SURE: Final = 4.0
+MOST_OPPOSITE_LEAD: Final = 0.15
+"""The same for opposite signs, as price cuts of a single busy period cause them."""
+SIGNIFICANT: Final = 3.0
+"""Standard errors from 0 beyond which an estimate is significant, and, where several are tested, highly significant."""
+HIGHLY_SIGNIFICANT: Final = 4.0
 IMPROVED: Final = 1.96
 """Standard errors by which prices must improve predictions, in one of two comparisons: 5 % error probability in all."""
 
 
 class Reason(StrEnum):
+    """Names of objections in JSON; docs/pricing.md explains each."""
+
     TOO_FEW = "too_few"
     QUANTITY_DISCOUNTS = "quantity_discounts"
     FLAT_PRICES = "flat_prices"
@@ -151,7 +153,7 @@ def _discounts(found: QuantityDiscounts) -> Iterator[Objection]:
         "Evaluate list prices instead of prices paid, or only orders of usual size; and do not let a strategy learn"
         " from these prices."
     )
-    if found.mixed_share > MOST_MIXED and found.line_slope.t < -SURE:
+    if found.mixed_share > MOST_MIXED and found.line_slope.t < -SIGNIFICANT:
         yield Objection(
             Reason.QUANTITY_DISCOUNTS,
             f"Prices depend on the quantity bought: {found.mixed_share:.0%} of a product's days with several sales have"
@@ -160,7 +162,7 @@ def _discounts(found: QuantityDiscounts) -> Iterator[Objection]:
         )
         return
     share = found.order_size_share
-    if share is not None and share > MOST_OF_ORDER_SIZE and found.order_size.t < -SURE:
+    if share is not None and share > MOST_OF_ORDER_SIZE and found.order_size.t < -SIGNIFICANT:
         yield Objection(
             Reason.QUANTITY_DISCOUNTS,
             f"Prices depend on the quantity bought: {min(share, 1.0):.0%} of the effect of prices on units is an effect"
@@ -168,7 +170,7 @@ def _discounts(found: QuantityDiscounts) -> Iterator[Objection]:
             remedy,
         )
         return
-    if found.unit_slope.t > -SURE:
+    if found.unit_slope.t > -SIGNIFICANT:
         return
     if found.mean_share > MOST_MEANS:
         yield Objection(
@@ -180,8 +182,8 @@ def _discounts(found: QuantityDiscounts) -> Iterator[Objection]:
         )
     elif (
         found.between_share > MOST_BETWEEN
-        and found.between_units.value > MOST_MORE
-        and found.between_units.t > VERY_SURE
+        and found.between_units.value > MOST_EXCESS
+        and found.between_units.t > HIGHLY_SIGNIFICANT
     ):
         yield Objection(
             Reason.QUANTITY_DISCOUNTS,
@@ -192,7 +194,7 @@ def _discounts(found: QuantityDiscounts) -> Iterator[Objection]:
         )
     elif (
         found.variation.value < LEAST_VARIATION
-        and found.variation.t < -VERY_SURE
+        and found.variation.t < -HIGHLY_SIGNIFICANT
         and found.repeated_share < MOST_REPEATED
     ):
         yield Objection(
@@ -212,7 +214,7 @@ def _shared(changes: PriceChanges) -> Iterator[Objection]:
     for whose, found, most in pairs:
         if found is None or found.share < LEAST_SHARED:
             continue
-        if found.unconfirmed > most and found.excess.t < -SURE:
+        if found.unconfirmed > most and found.excess.t < -SIGNIFICANT:
             yield Objection(
                 Reason.BUSY_PERIODS,
                 f"Prices are low in busy periods: price changes that {whose} share in a period go with an elasticity of"
@@ -235,10 +237,10 @@ def _shared(changes: PriceChanges) -> Iterator[Objection]:
 
 def _following(changes: PriceChanges) -> Iterator[Objection]:
     ahead, now, lasting = changes.following, changes.present, changes.lasting
-    if abs(ahead.t) <= VERY_SURE:
+    if abs(ahead.t) <= HIGHLY_SIGNIFICANT:
         return
     if now.value < 0 < ahead.value and ahead.value <= MOST_LEAD * -now.value:
-        if ahead.value > MOST_SINGLE * -now.value:
+        if ahead.value > MOST_OPPOSITE_LEAD * -now.value:
             yield Objection(
                 Reason.CUT_WHEN_BUSY,
                 f"Products are cut when they are busy: price changes of a single period go with an elasticity of"
@@ -261,7 +263,7 @@ def _implausible(trained: Elasticities, negative_share: float | None) -> Iterato
     if negative_share is None:
         return
     use = trained.known & trained.informed
-    steep = use & (trained.alone + SURE * trained.error < STEEPEST_CELL)
+    steep = use & (trained.alone + SIGNIFICANT * trained.error < STEEPEST_CELL)
     share = float(steep.sum()) / max(int(use.sum()), 1)
     if trained.pooled < STEEPEST:
         yield Objection(

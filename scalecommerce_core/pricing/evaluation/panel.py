@@ -86,6 +86,12 @@ class Panel:
         return Panel(self.cell[chosen], self.period[chosen], self.units[chosen], self.price[chosen], self.group, orders)
 
 
+def inner_rows(panel: Panel) -> Whole:
+    """Rows whose previous and next row are of the same cell; the rows of a panel are sorted by cell and period."""
+    cell = panel.cell
+    return np.flatnonzero((cell[1:-1] == cell[:-2]) & (cell[1:-1] == cell[2:])) + 1
+
+
 def distinct_pairs(first: Whole, second: Whole) -> tuple[Whole, Whole]:
     """Distinct pairs of two columns, sorted: the first row of each pair, and the number of the pair of each row."""
     _, rank = np.unique(second, return_inverse=True)

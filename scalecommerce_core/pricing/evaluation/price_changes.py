@@ -1,9 +1,9 @@
 """Why prices changed: tests of whether prices follow demand (reverse causality).
 
 A regression of sales on prices measures the effect of prices only if prices did not change for reasons that also
-change sales. Two consequences of such reasons can be seen in a panel:
+change sales. Three kinds of such reasons can be seen in a panel:
 
-- Everybody lowers prices in busy periods. Prices and demand shocks are then shared by the products of a category, or by
+- All prices are lowered in busy periods. Prices and demand shocks are then shared by the products of a category, or by
   all products. The elasticity among price changes that products of the same category and period share differs from that
   of their own changes, which no shared shock can affect (a test of random against fixed effects: Hausman 1978).
 - Products are cut after they were busy. Later prices then "predict" earlier sales (a test of strict exogeneity by
@@ -22,7 +22,7 @@ from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.evaluation.effects import UNKNOWN_SLOPE, Slope, fit_slopes, remove_effects
-from scalecommerce_core.pricing.evaluation.panel import Panel, distinct_pairs
+from scalecommerce_core.pricing.evaluation.panel import Panel, distinct_pairs, inner_rows
 
 BLOCK: Final = 26
 """Rows of a cell within which the level of its demand counts as constant; slower changes are removed."""
@@ -73,7 +73,8 @@ def study_price_changes(panel: Panel, *, drifts: bool = False) -> PriceChanges:
     """Test the panel. If demand `drifts`, shared changes are compared by differences between successive rows: levels of
     two drifting series seem related by chance (Granger and Newbold 1974).
     """
-    rows, previous, following = _inner_rows(panel)
+    rows = inner_rows(panel)
+    previous, following = rows - 1, rows + 1
     if len(rows) < LEAST_ROWS:
         return PriceChanges(None, None, UNKNOWN_SLOPE, UNKNOWN_SLOPE, UNKNOWN_SLOPE)
     cell, period = panel.cell[rows], panel.period[rows]
@@ -114,12 +115,6 @@ def _compare(columns: Floats, y: Floats, block: Whole, shared_by: Whole, cell: W
         shared=fit_slopes(shared[:, :-1], shared[:, -1], [shared_by])[0],
         own=fit_slopes(own[:, :-1], own[:, -1], [cell, shared_by])[0],
     )
-
-
-def _inner_rows(panel: Panel) -> tuple[Whole, Whole, Whole]:
-    """Rows that have a previous and a next row of the same cell, and these rows; rows are sorted by cell and period."""
-    inner = np.flatnonzero((panel.cell[1:-1] == panel.cell[:-2]) & (panel.cell[1:-1] == panel.cell[2:])) + 1
-    return inner, inner - 1, inner + 1
 
 
 def _row_number(cell: Whole) -> Whole:

@@ -1,6 +1,6 @@
 """Quantity discounts: large orders pay less for a unit, so the mean price of a period is an effect of its sales.
 
-Five signs, of which each suffices. Which ones can be seen depends on what the file has:
+There are five signs, and each of them suffices. Which ones can be seen depends on what the file has:
 
 1. Lines of the same cell and day have several prices, and larger lines have lower ones.
 2. With the number of orders: prices change the units of an order, not the number of orders.
@@ -17,7 +17,7 @@ from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats
 from scalecommerce_core.pricing.evaluation.effects import UNKNOWN_SLOPE, Slope, fit_slopes, remove_effects
-from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines, distinct_pairs
+from scalecommerce_core.pricing.evaluation.panel import Panel, SalesLines, distinct_pairs, inner_rows
 
 LEAST_CELLS: Final = 10
 """Cells whose price varies; with fewer, the variation of prices is not compared with sales."""
@@ -32,6 +32,8 @@ _SUBDIVISIONS: Final = (1.0, 100.0, 1000.0)
 
 @frozen
 class QuantityDiscounts:
+    """The figures of the five signs, in their order."""
+
     mixed_share: float
     """Share of cells' days with several prices, among those with several sales."""
     line_slope: Slope
@@ -56,6 +58,7 @@ class QuantityDiscounts:
 
 
 def study_quantity_discounts(lines: SalesLines, panel: Panel) -> QuantityDiscounts:
+    """Measure the signs in recorded sales and in the panel that sums them up."""
     mixed, line_slope = _lines_of_a_day(lines)
     log_price, log_units = np.log(panel.price), np.log(panel.units)
     x, y = remove_effects(log_price, [panel.cell]), remove_effects(log_units, [panel.cell])
@@ -122,7 +125,7 @@ def _is_whole(values: Floats) -> Flags:
 
 def _variation(panel: Panel, x: Floats) -> Slope:
     cell = panel.cell
-    inner = np.flatnonzero((cell[1:-1] == cell[:-2]) & (cell[1:-1] == cell[2:])) + 1
+    inner = inner_rows(panel)
     if not len(inner):
         return UNKNOWN_SLOPE
     neighbours = np.stack([x[inner - 1], x[inner], x[inner + 1]])

@@ -33,6 +33,7 @@ MOST_WAPE: Final = 10.0
 MOST_DISPERSION: Final = 100.0
 """Largest value of the strategies' parameter `dispersion`."""
 _MANY_UNSOLD: Final = 0.1
+"""Share of rows without sales above which `advice` mentions them."""
 _SPARSE_RATIO: Final = 50
 """Largest usual ratio of all periods to periods with rows; a larger ratio suggests that periods are neither days nor
 weeks."""
@@ -90,6 +91,8 @@ class FilterForecast:
 
 @frozen
 class EvaluationReport:
+    """The result of `evaluate_panel`."""
+
     rows: int
     cells: int
     groups: int
@@ -136,6 +139,7 @@ class EvaluationReport:
 
     @property
     def supports_learning(self) -> bool:
+        """Whether elasticities may be estimated from the data."""
         return not self.objections
 
     @property
@@ -168,6 +172,7 @@ class EvaluationReport:
 
     @property
     def verdict(self) -> str:
+        """The result in sentences, with all objections."""
         if self.supports_learning:
             return "These data are suitable: the elasticities are plausible and predict later sales."
         reasons = " ".join(str(objection) for objection in self.objections)

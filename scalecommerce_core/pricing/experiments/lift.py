@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from attrs import field, frozen
 
-from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole, sums
 from scalecommerce_core.pricing.experiments.intervals import Interval, fixed_quantile, repeated_quantile
 
 LEAST_PRODUCTS: Final = 10
@@ -130,7 +130,7 @@ def _log_ratios_without_each(
     """The logarithm of 1 + lift, and the same without each product; None if the profit of an arm is not positive."""
     size = int(category.max()) + 1
     counts = np.bincount(category, minlength=size).astype(np.float64)
-    sold, planned = _sums(category, profit, size), _sums(category, expected, size)
+    sold, planned = sums(category, profit, size), sums(category, expected, size)
     factor = _category_factor(sold, planned, counts)
     without_factor = _category_factor(
         sold[category] - profit, planned[category] - expected, np.maximum(counts[category] - 1.0, 0.0)
@@ -138,7 +138,7 @@ def _log_ratios_without_each(
     log_lift, without = 0.0, np.zeros(len(profit))
     for arm, sign in ((held, -1.0), (~held, 1.0)):
         in_arm = arm.astype(np.float64)
-        by_category = _sums(category, expected * in_arm, size)
+        by_category = sums(category, expected * in_arm, size)
         total, base = float(profit[arm].sum()), float((by_category * factor).sum())
         rest = total - profit * in_arm
         changed = base + (without_factor - factor[category]) * by_category[category]
@@ -148,11 +148,6 @@ def _log_ratios_without_each(
         log_lift += sign * log(total / base)
         without += sign * np.log(rest / changed)
     return log_lift, without
-
-
-def _sums(category: Whole, values: Floats, size: int) -> Floats:
-    """Sum of `values` in each of `size` categories."""
-    return np.bincount(category, weights=values, minlength=size).astype(np.float64)
 
 
 def _category_factor(sold: Floats, expected: Floats, count: Floats) -> Floats:

@@ -1,5 +1,6 @@
 """Running pricing policies: `planning` begins runs, `execution` works on them, `control` ends them."""
 
+from scalecommerce_core.pricing.interface import POOLING_INTERVAL
 from scalecommerce_core.services.repricing.common import (
     EVERYTHING,
     RETENTION,
@@ -9,7 +10,7 @@ from scalecommerce_core.services.repricing.common import (
     StrategyUnknown,
 )
 from scalecommerce_core.services.repricing.execution import WAIT_SECONDS, RunStep
-from scalecommerce_core.services.repricing.planning import POOLING_INTERVAL, Preview
+from scalecommerce_core.services.repricing.planning import Preview
 from scalecommerce_core.services.repricing.service import Repricing
 
 __all__ = [

@@ -13,7 +13,7 @@ from scalecommerce_core.ports import Duplicate, Transaction
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.breaker import Breaker, Moves, limit_decisions, range_limit
 from scalecommerce_core.pricing.decisions import Decision, Decisions
-from scalecommerce_core.pricing.interface import known_strategies
+from scalecommerce_core.pricing.interface import POOLING_INTERVAL, known_strategies
 from scalecommerce_core.pricing.observation import pool_state
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import PolicyState, StateBlockRange, split_into_ranges
@@ -37,8 +37,6 @@ from scalecommerce_core.services.retry import retry_on
 
 ANY_NUMBER: Final = 1_000_000
 """No limit on the policies or runs of a seller."""
-POOLING_INTERVAL: Final = 4
-"""Epochs between two updates of the category parameters (`PricingStrategy.pool`)."""
 
 
 @frozen
