@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from attrs import evolve, field, frozen
 
+from scalecommerce_core.pricing.experiments.intervals import student_quantile
 from scalecommerce_core.pricing.interface import PricingStrategy
 from scalecommerce_core.simulation.market import SimulatedMarket
 from scalecommerce_core.simulation.runner import STATIC, RunFailed, Track, run
@@ -210,15 +211,10 @@ def half_width(values: Sequence[float]) -> float | None:
     return _t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / sqrt(len(values))
 
 
-def _t_quantile(freedom: int) -> float:
-    """97.5 % quantile of Student's t distribution; the expansion of Fisher and Cornish (1960) from 3 degrees on."""
-    if freedom == 1:
+def _t_quantile(degrees_of_freedom: int) -> float:
+    """97.5 % quantile of Student's t distribution; exact for 1 and 2 degrees of freedom."""
+    if degrees_of_freedom == 1:
         return tan(0.475 * pi)
-    if freedom == 2:
+    if degrees_of_freedom == 2:
         return 2.0 * 0.475 * sqrt(2.0 / (1.0 - 4.0 * 0.475**2))
-    z = 1.959963984540054
-    return (
-        z + (z**3 + z) / (4.0 * freedom) + (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / (96.0 * freedom**2)
-        + (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / (384.0 * freedom**3)
-        + (79.0 * z**9 + 776.0 * z**7 + 1482.0 * z**5 - 1920.0 * z**3 - 945.0 * z) / (92160.0 * freedom**4)
-    )  # fmt: skip
+    return student_quantile(0.975, degrees_of_freedom)

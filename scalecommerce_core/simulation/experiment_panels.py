@@ -50,7 +50,7 @@ class ShopModel:
 
 @frozen(eq=False)
 class SimulatedHoldOut:
-    """Weekly profits (products by weeks) before and since the start, and the expected profits without noise."""
+    """A hold-out with a known lift: profits before and since its start, products by weeks."""
 
     category: Whole
     is_held_out: Flags
@@ -61,13 +61,15 @@ class SimulatedHoldOut:
 
     def estimate(self, weeks: int) -> LiftEstimate | None:
         """The estimate after `weeks` weeks."""
-        before = self.before
-        windows = [before[:, -RECENT:].mean(axis=1), before[:, :-RECENT].mean(axis=1)]
+        during = self.during[:, :weeks].sum(axis=1)
         return estimate_hold_out(
-            HoldOutProfits(
-                self.category, self.is_held_out, np.column_stack(windows), self.during[:, :weeks].sum(axis=1)
-            )
+            HoldOutProfits(self.category, self.is_held_out, mean_weekly_profits(self.before), during)
         )
+
+
+def mean_weekly_profits(before: Floats) -> Floats:
+    """`HoldOutProfits.before` of weekly profits before the start: means of the last `RECENT` weeks, and of the rest."""
+    return np.column_stack([before[:, -RECENT:].mean(axis=1), before[:, :-RECENT].mean(axis=1)])
 
 
 def simulate_hold_out(model: ShopModel, *seed: int) -> SimulatedHoldOut:
@@ -103,6 +105,7 @@ def _products(model: ShopModel, rng: np.random.Generator) -> tuple[Floats, Whole
 
 
 def _shocks(model: ShopModel, category: Whole, weeks: int, rng: np.random.Generator) -> Floats:
+    """Deviations of the logarithm of each product's mean units in each week."""
     shape = model.categories, weeks
     common = rng.normal(0.0, model.week_noise, shape)
     common += np.cumsum(rng.normal(0.0, model.category_drift, shape), axis=1)
@@ -118,6 +121,7 @@ class SimulatedSwitchback:
     profits: Floats
     own: Flags
     lift: float
+    """The true lift of the total profit."""
 
     def estimate(self, periods: int) -> LiftEstimate | None:
         """The estimate after `periods` periods."""

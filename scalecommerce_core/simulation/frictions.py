@@ -20,31 +20,33 @@ _HOUR: Final = WEEK // 168
 
 @define(eq=False)
 class Week:
-    """A week of a marketplace; frictions replace its attributes."""
+    """A week of a marketplace, one element per product; frictions change it before its sales are drawn."""
 
     number: int
     seed: int
     category: Whole
     visits: Floats
     """Expected views."""
-    wish: Floats = field(init=False)
+    conversion_factor: Floats = field(init=False)
     """Factor of the conversion rates."""
     in_stock: Floats = field(init=False)
     """Share of the week in which each product is in stock."""
-    judged: Floats = field(init=False)
+    counts_profit: Floats = field(init=False)
     """1, or 0 for products whose profit does not count, because their seller has set the price for this week."""
     bot_views: Whole = field(init=False)
+    """Views by visitors who never buy."""
     mean_quantity: float = 1.0
     """Mean units of an order; quantities have a geometric distribution."""
     late_share: float = 0.0
     """Share of the orders that are paid `payment_delay` after the week."""
     payment_delay: int = 0
+    """Microseconds."""
     returns: Callable[[Ledger, Whole], None] = lambda _ledger, _units: None
     """Records the returns of units that were sold in this week."""
     _quantities: np.random.Generator = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.wish, self.in_stock, self.judged = (np.ones(self.products) for _ in range(3))
+        self.conversion_factor, self.in_stock, self.counts_profit = (np.ones(self.products) for _ in range(3))
         self.bot_views = np.zeros(self.products, dtype=np.int64)
         self._quantities = self.random(4)
 
@@ -77,10 +79,10 @@ class Friction:
     """Does nothing; subclasses override what they need. A friction belongs to one market."""
 
     def begin(self, week: Week, ledger: Ledger) -> None:
-        """Before the sales of the week."""
+        """Called before the sales of the week."""
 
     def end(self, week: Week, ledger: Ledger) -> None:
-        """After them."""
+        """Called after the sales of the week."""
 
 
 class StockOuts(Friction):
@@ -91,7 +93,7 @@ class StockOuts(Friction):
 
     def __init__(self, *, cycle: int = 6, longest: float = 3.0) -> None:
         self._cycle, self._longest = cycle, longest
-        self._plenty: Whole | None = None
+        self._usual_stock: Whole | None = None
 
     def begin(self, week: Week, ledger: Ledger) -> None:
         del ledger
@@ -108,10 +110,10 @@ class StockOuts(Friction):
     def end(self, week: Week, ledger: Ledger) -> None:
         out = self._out(week)
         ledger.out_of_stock += whole(out * WEEK)
-        if self._plenty is None:
-            self._plenty = ledger.stock.copy()
+        if self._usual_stock is None:
+            self._usual_stock = ledger.stock.copy()
         # The delivery at the end of the cycle arrives after the run.
-        ledger.stock = np.where(out > 0.0, 0, self._plenty)
+        ledger.stock = np.where(out > 0.0, 0, self._usual_stock)
 
 
 class Promotions(Friction):
@@ -131,8 +133,8 @@ class Promotions(Friction):
         self._before = ledger.price[self._on]
         lowered = whole(self._before * (1.0 - self._discount))
         ledger.set_prices(self._on, lowered, week.begins + _HOUR, is_manual=not self._announced)
-        week.wish[self._on] *= self._boost
-        week.judged[self._on] = 0.0
+        week.conversion_factor[self._on] *= self._boost
+        week.counts_profit[self._on] = 0.0
         self._next = np.flatnonzero(week.random(1).random(week.products) < self._share)
         if self._announced:
             ledger.announce(self._next, week.ends + _HOUR, week.ends + WEEK - _HOUR)
@@ -204,7 +206,7 @@ class Shocks(Friction):
             self._level = np.zeros(categories)
         jumps, new = rng.random(categories) < self._share, rng.normal(0.0, self._spread, categories)
         self._level = np.where(jumps, new, self._level)
-        week.wish = week.wish * np.exp(self._level)[week.category]
+        week.conversion_factor = week.conversion_factor * np.exp(self._level)[week.category]
 
 
 def all_frictions() -> list[Friction]:

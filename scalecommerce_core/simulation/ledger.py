@@ -54,9 +54,11 @@ class _Pending:
 
 
 class Ledger:
-    """`now` is the opening time in microseconds since 1970. `kept_days`: intervals that ended earlier are deleted.
+    """The products of a simulated market, and all that has happened to them.
 
-    `counts` is the type of counts: float64 for markets that sell fractions of a unit.
+    `now` is the opening time in microseconds since 1970. Intervals that ended more than `kept_days` ago are deleted.
+    `nearest_admissible` maps prices to those that the market has. `counts` is the type of counts: float64 for markets
+    that sell fractions of a unit.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Ledger:
         self.net_units, self.net_amount = column(0, counts), column(0, counts)
         self._windows = PromotionWindows(*np.empty((3, 0), dtype=np.int64))
         self.epoch_views, self.epoch_units = column(0, counts), column(0, counts)
+        # Price intervals: the first `_rows` elements of each column are in use.
         self._rows = 0
         self._columns: dict[str, NDArray[Any]] = {
             name: np.zeros(2 * size, dtype=counts if name in _COUNTS else np.int64) for name in (*_INTERVAL, *_COUNTS)
@@ -240,6 +243,6 @@ def days(count: float) -> int:
 
 
 def whole(values: NDArray[np.floating[Any]] | Whole) -> Whole:
-    """Rounded to whole minor units."""
+    """Rounded to whole numbers, such as minor units or views."""
     rounded: Whole = np.rint(values).astype(np.int64)
     return rounded

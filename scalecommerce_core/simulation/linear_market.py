@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from scalecommerce_core.simulation.ledger import Ledger, Listing
-from scalecommerce_core.simulation.market import FREE, OPENS, EpochProfit, SimulatedMarket, random_stream
+from scalecommerce_core.simulation.market import NO_LIMITS, OPENS, EpochProfit, SimulatedMarket, random_stream
 
 UNIT: Final = 10_000
 LOWEST, HIGHEST = 0.5, 2.0
@@ -19,7 +19,7 @@ _KEPT_DAYS: Final = 30
 
 class LinearMarket(SimulatedMarket):
     epoch_days = 1.0
-    rails = FREE
+    rails = NO_LIMITS
 
     def __init__(self, *, seed: int, worlds: int = 1_000, epochs: int = 10_000) -> None:
         self.epochs = epochs

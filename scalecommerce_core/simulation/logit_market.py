@@ -10,7 +10,7 @@ import numpy as np
 
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.simulation.ledger import Ledger, Listing, days, whole
-from scalecommerce_core.simulation.market import FREE, OPENS, EpochProfit, SimulatedMarket, random_stream
+from scalecommerce_core.simulation.market import NO_LIMITS, OPENS, EpochProfit, SimulatedMarket, random_stream
 
 LOWEST, HIGHEST = 0.5, 2.0
 """Price limits relative to the start price."""
@@ -24,7 +24,7 @@ _KEPT_DAYS: Final = 30
 
 class LogitMarket(SimulatedMarket):
     epoch_days = 1.0
-    rails = FREE
+    rails = NO_LIMITS
 
     def __init__(self, *, seed: int, worlds: int = 200, epochs: int = 10_000, with_history: bool = False) -> None:
         """`with_history`: the seller varied the price before the first run; else the products are new."""

@@ -15,16 +15,17 @@ from scalecommerce_core.simulation.ledger import Ledger
 OPENING: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """Time of the first run of the policy."""
 OPENS: Final = microseconds(OPENING)
-FREE: Final = Guardrails(
+"""The same in microseconds since 1970."""
+NO_LIMITS: Final = Guardrails(
     least_views=0, least_history_days=0, anomaly_epochs=0, over_median=1e4, unknown_cost_range=1e4, step=1e4,
     day_range=1e4, month_range=1e4, cooldown_days=0, dead_band=0, breaker_share=1, breaker_mean=1e9,
 )  # fmt: skip
-"""Guardrails that never act, for markets of the literature. Policies of sellers cannot be as free."""
+"""Guardrails that never act, for markets of the literature. A policy document cannot have such wide limits."""
 
 
 @frozen(eq=False)
 class EpochProfit:
-    """Expected profit of an epoch, one element per product: at the charged prices, and at the best prices."""
+    """Expected profit of an epoch in minor units, one element per product: at the charged and at the best prices."""
 
     earned: Floats
     best: Floats

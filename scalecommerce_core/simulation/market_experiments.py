@@ -16,14 +16,14 @@ from scalecommerce_core.pricing.experiments.assignment import hold_out_products
 from scalecommerce_core.pricing.experiments.experiment import PricingExperiment
 from scalecommerce_core.pricing.experiments.lift import HoldOutProfits, LiftEstimate, estimate_hold_out
 from scalecommerce_core.pricing.interface import PricingStrategy
-from scalecommerce_core.simulation.experiment_panels import RECENT
+from scalecommerce_core.simulation.experiment_panels import mean_weekly_profits
 from scalecommerce_core.simulation.market import OPENING, SimulatedMarket
 from scalecommerce_core.simulation.runner import Shop
 
 
 @frozen(eq=False)
 class MarketExperiment:
-    """A finished hold-out: profits of products before and since its start, by week, from what was sold."""
+    """A finished hold-out. `before` and `during` are profits of what was sold, products by weeks, in minor units."""
 
     category: Whole
     is_held_out: Flags
@@ -35,9 +35,9 @@ class MarketExperiment:
     """Expected profit of the market with the policy for all products, relative to fixed prices."""
 
     def estimate(self) -> LiftEstimate | None:
-        windows = [self.before[:, -RECENT:].mean(axis=1), self.before[:, :-RECENT].mean(axis=1)]
-        profits = HoldOutProfits(self.category, self.is_held_out, np.column_stack(windows), self.during.sum(axis=1))
-        return estimate_hold_out(profits)
+        """The estimate after all weeks."""
+        before, during = mean_weekly_profits(self.before), self.during.sum(axis=1)
+        return estimate_hold_out(HoldOutProfits(self.category, self.is_held_out, before, during))
 
 
 def run_market_experiment(

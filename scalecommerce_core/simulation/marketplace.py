@@ -58,8 +58,8 @@ class _World:
         mean = rng.normal(-2.4, 0.6, categories)
         category = np.arange(products) % categories
         scale = whole(np.exp(rng.normal(np.log(30_00), 0.8, products)))
-        views = rng.uniform(seller.least_cost, seller.most_cost, products)
-        cost, views = whole(scale * views), 60.0 * np.exp(rng.normal(0, 1, products))
+        cost = whole(scale * rng.uniform(seller.least_cost, seller.most_cost, products))
+        views = 60.0 * np.exp(rng.normal(0, 1, products))
         if seller.zipf is not None:
             rank = random_stream(seed, 10).permutation(products) + 1.0
             views = views.sum() * rank**-seller.zipf / (np.arange(1.0, products + 1.0) ** -seller.zipf).sum()
@@ -75,6 +75,8 @@ class _World:
 
 
 class Marketplace(SimulatedMarket):
+    """Products of several categories; prices are relative to the willingness to pay, which may drift."""
+
     def __init__(
         self,
         *,
@@ -114,46 +116,46 @@ class Marketplace(SimulatedMarket):
 
     def sell(self, ledger: Ledger) -> EpochProfit:
         world, week = self._world, self._week
-        around = random_stream(self._seed, 2, week)
+        rng = random_stream(self._seed, 2, week)
         products = len(ledger)
         season = 1.0 + 0.2 * np.sin(2 * np.pi * week / _YEAR)
         traffic = 7.0 * world.views * season
         # Noise of the week that all products of a category share.
-        mood = np.exp(around.normal(0, 0.15, int(world.category.max()) + 1) - 0.15**2 / 2)[world.category]
+        mood = np.exp(rng.normal(0, 0.15, int(world.category.max()) + 1) - 0.15**2 / 2)[world.category]
         visits = traffic if self._moody else traffic * mood
-        visits = visits * np.exp(around.normal(0, 0.25, products) - 0.25**2 / 2)
-        step = around.normal(0, 0.15 * np.sqrt(1 - 0.97**2), products)
-        happens = Week(number=week, seed=self._seed, category=world.category, visits=traffic)
+        visits = visits * np.exp(rng.normal(0, 0.25, products) - 0.25**2 / 2)
+        step = rng.normal(0, 0.15 * np.sqrt(1 - 0.97**2), products)
+        events = Week(number=week, seed=self._seed, category=world.category, visits=traffic)
         for friction in self._frictions:
-            friction.begin(happens, ledger)
+            friction.begin(events, ledger)
 
-        scale, wish = world.scale * self._worth(), happens.wish
+        scale, conversion_factor = world.scale * self._worth(), events.conversion_factor
         prices, best = ledger.price, self._best_prices(self._worth())
-        views = around.poisson(visits)
-        bought = np.minimum(self._conversion(prices / scale) * wish * (mood if self._moody else 1.0), 1.0)
-        self._record(ledger, happens, views, bought)
-        count = traffic * happens.in_stock * happens.judged * wish
+        views = rng.poisson(visits)
+        bought = np.minimum(self._conversion(prices / scale) * conversion_factor * (mood if self._moody else 1.0), 1.0)
+        self._record(ledger, events, views, bought)
+        count = traffic * events.in_stock * events.counts_profit * conversion_factor
         earned = count * self._conversion(prices / scale) * (prices - world.cost)
         ideal = count * self._conversion(best / scale) * (best - world.cost)
         for friction in self._frictions:
-            friction.end(happens, ledger)
+            friction.end(events, ledger)
         self._drift = 0.97 * self._drift + step if self._drifting else self._drift
         self._week += 1
         return EpochProfit(earned, ideal)
 
-    def _record(self, ledger: Ledger, happens: Week, views: Whole, bought: Floats) -> None:
+    def _record(self, ledger: Ledger, events: Week, views: Whole, bought: Floats) -> None:
         """Draw the orders of a week, and record them with the views."""
         rng = random_stream(self._seed, 3, self._week)
-        served = views if (happens.in_stock == 1.0).all() else happens.random(3).binomial(views, happens.in_stock)
-        orders = rng.poisson(served * bought / happens.mean_quantity)
-        counted = served + whole(happens.bot_views * happens.in_stock)
-        ledger.add_views(counted, during_outage=views + happens.bot_views - counted)
-        late = happens.random(5).binomial(orders, happens.late_share)
-        for part, paid_at in ((orders - late, None), (late, happens.ends + happens.payment_delay)):
+        served = views if (events.in_stock == 1.0).all() else events.random(3).binomial(views, events.in_stock)
+        orders = rng.poisson(served * bought / events.mean_quantity)
+        counted = served + whole(events.bot_views * events.in_stock)
+        ledger.add_views(counted, during_outage=views + events.bot_views - counted)
+        late = events.random(5).binomial(orders, events.late_share)
+        for part, paid_at in ((orders - late, None), (late, events.ends + events.payment_delay)):
             if part.any():
-                units = happens.draw_units(part)
+                units = events.draw_units(part)
                 ledger.add_orders(part, units, paid_at=paid_at)
-                happens.returns(ledger, units)
+                events.returns(ledger, units)
 
     def _worth(self) -> Floats:
         """Willingness to pay relative to the first week."""

@@ -13,7 +13,7 @@ import numpy as np
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.price_list_inventory import best_mixture
 from scalecommerce_core.simulation.ledger import Ledger, Listing, days
-from scalecommerce_core.simulation.market import FREE, OPENS, EpochProfit, SimulatedMarket, random_stream
+from scalecommerce_core.simulation.market import NO_LIMITS, OPENS, EpochProfit, SimulatedMarket, random_stream
 
 LISTED: Final = (2990, 3490, 3990, 4490)
 DEMANDS: Final = (0.8, 0.6, 0.3, 0.1)
@@ -24,7 +24,7 @@ _KEPT_DAYS: Final = 30
 
 class PriceListStock(SimulatedMarket):
     epoch_days = 1.0
-    rails = FREE
+    rails = NO_LIMITS
 
     def __init__(self, *, seed: int, share: float, worlds: int = 500, epochs: int = 1_000) -> None:
         """`share` is α: the stock divided by the number of periods, `epochs`."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.simulation.ledger import Ledger, Listing
-from scalecommerce_core.simulation.market import FREE, OPENS, EpochProfit, SimulatedMarket, random_stream
+from scalecommerce_core.simulation.market import NO_LIMITS, OPENS, EpochProfit, SimulatedMarket, random_stream
 
 PRICES: Final = tuple(100 * price for price in (19, 39, 59, 79, 99, 159, 199, 249, 299, 399))
 BUY_RATES: Final = (0.36, 0.32, 0.28, 0.28, 0.24, 0.20, 0.18, 0.17, 0.13, 0.10)
@@ -25,7 +25,7 @@ _KEPT_EPOCHS: Final = 30
 
 class ZipRecruiter(SimulatedMarket):
     epoch_days = 0.01
-    rails = FREE
+    rails = NO_LIMITS
 
     def __init__(self, *, seed: int, worlds: int = 300, visitors: int = VISITORS) -> None:
         self.epochs = visitors // BLOCK

@@ -22,7 +22,7 @@ from scalecommerce_core.simulation.frictions import (
     all_frictions,
 )
 from scalecommerce_core.simulation.logit_market import LogitMarket
-from scalecommerce_core.simulation.market import FREE, OPENS
+from scalecommerce_core.simulation.market import NO_LIMITS, OPENS
 from scalecommerce_core.simulation.marketplace import COMPETENT, THIN_MARGINS, Marketplace, Seller
 from scalecommerce_core.simulation.runner import Shop, run
 from tests.unit.support.pricing_signals import chaos
@@ -155,8 +155,8 @@ def test_a_shock_changes_the_demand_of_a_whole_category() -> None:
     for number in range(60):
         week = Week(number=number, seed=1, category=np.arange(12) % 3, visits=np.ones(12))
         shocks.begin(week, shop().ledger)
-        assert week.wish[:3].tolist() * 4 == week.wish.tolist()
-        levels.append(week.wish[0])
+        assert week.conversion_factor[:3].tolist() * 4 == week.conversion_factor.tolist()
+        levels.append(week.conversion_factor[0])
     assert 1 < len(set(levels)) < 10
 
 
@@ -192,7 +192,7 @@ def test_free_guardrails_never_act() -> None:
         until_promotion=np.full(len(seen), np.inf),
     )  # fmt: skip
     wanted = seen.price * np.random.default_rng(4).uniform(0.1, 10.0, len(seen))
-    new, acted = apply_guardrails(wanted, seen, FREE, epoch_days=7.0)
+    new, acted = apply_guardrails(wanted, seen, NO_LIMITS, epoch_days=7.0)
     assert not acted.any()
     assert new.tolist() == np.clip(np.rint(wanted), 1, 9_999_999_999).tolist()
 
