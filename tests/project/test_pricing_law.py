@@ -83,8 +83,8 @@ def test_an_import_contract_keeps_pricing_from_people() -> None:
     assert contract["source_modules"] == ["scalecommerce_core.pricing"]
     domain = {path.stem for path in (ROOT / "scalecommerce_core/domain").glob("*.py")} - {"__init__"}
     allowed = {
-        "category", "competitor_price", "currencies", "date_times", "edits", "errors", "identifiers", "money", "numbers",
-        "price_history", "product", "promotion", "ranges", "rollups", "stock", "stock_horizon", "text",
+        "category", "competitor_price", "currencies", "date_times", "edits", "errors", "identifiers", "money",
+        "numbers", "price_history", "product", "promotion", "ranges", "rollups", "stock", "stock_horizon", "text",
         "base64url", "spelling", "word_forms", "search_text", "popularity", "relevance", "event_visibility",
         "events", "web_address", "webhook",
     }  # fmt: skip
