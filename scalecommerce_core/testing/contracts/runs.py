@@ -181,7 +181,7 @@ class RunsContract:
         unrestored = announce(store, pricing.seller, overdue, starts_at=NOW - DAY, ends_at=NOW)
         with store.begin() as tx:
             (item,) = tx.promotions.lock_products(ended.id)
-            item.follow(ended)
+            item.copy_schedule(ended)
             (running,) = tx.promotions.lock_products(unrestored.id)
             running.status = PromotionStatus.RUNNING
             tx.promotions.save_products([item, running])
