@@ -146,7 +146,7 @@ class Promotions:
             if command.expected_version not in {None, promotion.version}:
                 raise VersionMismatch(f"Promotion {promotion.id} was edited: its version is {promotion.version} now.")
             before = evolve(promotion)
-            items = tx.promotions.lock_products(promotion_id)
+            items = tx.promotions.lock_products(promotion_id) if promotion.status in OPEN else []
             if any(item.has_begun for item in items):
                 # The sweep starts products apart from their promotion, possibly by the clock of another machine.
                 promotion.begin(self._clock.now())
