@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.pricing.competitor import Competitor
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.interface import PricingStrategy, build, current_name, registered_strategies
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
@@ -18,6 +19,7 @@ BUILT_IN: Final = (
     ControlledVariance,
     Inventory,
     Substitutes,
+    Competitor,
     PriceGrid,
     PriceListInventory,
     LinearDemand,

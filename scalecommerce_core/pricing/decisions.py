@@ -29,6 +29,7 @@ _WHY: Final = {
     Motive.TRYING: "sales at other prices are needed to estimate demand",
     Motive.NO_PRICE: "the strategy proposed no price",
     Motive.NOT_BETTER: "no other price is likely to earn more",
+    Motive.COMPETITOR: "a price below the competitor's earns more than a higher one",
     Motive.UNUSABLE_PRICE: "the strategy proposed a price that is infinite, zero or negative",
     Motive.OWN_PRICE: "an experiment returns this product to your own price, to compare",
 }

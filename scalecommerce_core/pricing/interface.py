@@ -52,6 +52,7 @@ class Motive(StrEnum):
     OWN_PRICE = "own_price"
     """Set by the engine if an experiment returns the product to the seller's own price."""
     NOT_BETTER = "not_better"
+    COMPETITOR = "competitor"
 
 
 POOLING_INTERVAL: Final = 4

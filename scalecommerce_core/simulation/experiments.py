@@ -7,12 +7,14 @@ from typing import Final
 import numpy as np
 
 from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.competitor import Competitor
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
 from scalecommerce_core.pricing.substitutes import Substitutes
+from scalecommerce_core.simulation.buy_box_market import LEFT, BuyBoxMarket
 from scalecommerce_core.simulation.experiment import (
     UPLIFT,
     Experiment,
@@ -254,6 +256,48 @@ def _substitutes_figures(results: Sequence[StrategyResult]) -> list[Figure]:
     ]
 
 
+_NO_EFFECT: Final = "competitors without effect"
+
+
+def _buy_box_places(size: Size) -> Sequence[MarketVariant]:
+    def variant(label: str, *, follows: bool, left: float = LEFT) -> MarketVariant:
+        def made() -> SimulatedMarket:
+            return BuyBoxMarket(
+                follows=follows, left=left, demand="semi-log", drifting=False, seed=size.seed,
+                products=size.worlds or 300, epochs=size.epochs or 2 * _YEAR,
+            )  # fmt: skip
+
+        return MarketVariant(label, made)
+
+    return [
+        variant("independent competitors", follows=False),
+        variant("competitors who undercut", follows=True),
+        variant(_NO_EFFECT, follows=False, left=1.0),
+    ]
+
+
+def _buy_box_figures(results: Sequence[StrategyResult]) -> list[Figure]:
+    """Profit as a percentage of that with fixed prices: the best price depends on competitors, who react to prices.
+
+    `competitor` must earn at least what `elasticity_learning` does, which ignores competitors.
+    """
+    static = {result.place: result.track for result in results if result.track.policy == STATIC}
+
+    def share(result: StrategyResult) -> float:
+        track = result.track
+        return 100.0 * float(track.earned.sum() / static[result.place].earned[: track.epochs].sum())
+
+    compared = [result for result in results if result.track.policy != STATIC and result.place in static]
+    learned = {each.place: share(each) for each in compared if each.track.policy == ElasticityLearning.name}
+    return [
+        Figure(
+            "buy-box", each.track.policy, each.place, share(each),
+            bar=learned.get(each.place) if each.track.policy == Competitor.name and each.place != _NO_EFFECT else None,
+        )
+        for each in compared
+    ]  # fmt: skip
+
+
 def _price_list_places(size: Size) -> Sequence[MarketVariant]:
     longest = size.epochs or _HORIZONS[-1]
 
@@ -380,6 +424,16 @@ EXPERIMENTS: Final = {
             _substitutes_figures,
             worlds=600,
             epochs=104,
+        ),
+        Experiment(
+            "buy-box",
+            "each product has a competitor, and the dearer offer loses most of its sales",
+            _buy_box_places,
+            (None, HillClimb(), ElasticityLearning(), Competitor()),
+            _buy_box_figures,
+            worlds=300,
+            epochs=104,
+            whole="the profit with fixed prices",
         ),
         Experiment(
             "forged-signals",

@@ -156,6 +156,11 @@ class Ledger:
             here = self.current[some], some, self.price[some], np.zeros_like(count[some]), count[some]
             self._pending.append(_Pending(at, True, *here))
 
+    def observe_competitor(self, price: Whole, at: int) -> None:
+        """Record the lowest price of a competitor of each product, observed at the time `at`; -1: unknown."""
+        self._fixed["competitor"] = price.astype(np.int64)
+        self._fixed["competitor_at"] = np.where(price < 0, -1, at)
+
     def settle(self, now: int) -> None:
         """Count the payments and refunds that are due, and begin an epoch."""
         due = [each for each in self._pending if each.due <= now]

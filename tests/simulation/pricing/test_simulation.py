@@ -10,11 +10,14 @@ from attrs import evolve
 
 from scalecommerce_core.pricing import anomalies
 from scalecommerce_core.pricing.arrays import Floats
+from scalecommerce_core.pricing.competitor import Competitor
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import ControlledVariance, ElasticityLearning, Inventory
 from scalecommerce_core.pricing.linear_demand import LinearDemand
 from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
+from scalecommerce_core.pricing.substitutes import Substitutes
+from scalecommerce_core.simulation.buy_box_market import BuyBoxMarket
 from scalecommerce_core.simulation.experiment import Size, StrategyResult, half_width
 from scalecommerce_core.simulation.experiments import EXPERIMENTS
 from scalecommerce_core.simulation.forged_signals import (
@@ -31,6 +34,7 @@ from scalecommerce_core.simulation.marketplace import DEMANDS, HIGHEST, LOWEST, 
 from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
 from scalecommerce_core.simulation.references import LearnThenEarn, LeastSquares, TsFixed, TsUpdate
 from scalecommerce_core.simulation.runner import Shop, run
+from scalecommerce_core.simulation.substitutes_market import SubstitutesMarket
 from scalecommerce_core.simulation.zip_recruiter import PRICES, ZipRecruiter
 
 MARKETS: list[Callable[[], SimulatedMarket]] = [
@@ -160,6 +164,42 @@ def test_a_market_with_a_price_list_never_sells_more_than_its_stock() -> None:
     sold = [shop.sell().earned / LISTED[0] for _ in range(40)]
     assert np.sum(sold, axis=0).tolist() == [10.0] * 50
     assert shop.ledger.stock.tolist() == [0] * 50
+
+
+def test_the_best_prices_of_substitutes_maximize_their_joint_profit() -> None:
+    """Other prices of one product, or of all, earn less in total."""
+    market = SubstitutesMarket(cross=0.4, demand="semi-log", drifting=False, seed=2, products=60, categories=6)
+    best = market._best_prices(np.ones(60))
+    world = market._world
+
+    def earned(prices: Floats) -> float:
+        return float((world.views * market._conversion(prices / world.scale) * (prices - world.cost)).sum())
+
+    highest = earned(best)
+    for share in (0.95, 1.05):
+        inside = np.clip(share * best, LOWEST * world.start, HIGHEST * world.start)
+        assert earned(inside) <= highest
+        for row in range(60):
+            one = best.copy()
+            one[row] = inside[row]
+            assert earned(one) <= highest * (1 + 1e-9)
+
+
+def test_substitutes_priced_together_exceed_products_priced_alone() -> None:
+    def share(policy: Any) -> float:
+        market = SubstitutesMarket(cross=0.6, demand="semi-log", drifting=False, seed=3, products=400, epochs=80)
+        return run(policy, market).share()
+
+    assert share(ElasticityLearning()) + 2 < share(Substitutes())
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_knowing_the_price_of_a_competitor_earns_more(follows: bool) -> None:
+    def earned(policy: Any) -> float:
+        market = BuyBoxMarket(follows=follows, demand="semi-log", drifting=False, seed=4, products=200, epochs=80)
+        return float(run(policy, market).earned.sum())
+
+    assert earned(Competitor()) > 1.01 * earned(ElasticityLearning())
 
 
 @pytest.mark.parametrize("policy", [ElasticityLearning(), HillClimb()])

@@ -415,6 +415,7 @@ OTHER: dict[tuple[str, str], Any] = {
     ("price_grid", "prices"): [50_00, 100_00, 150_00],
     ("price_list_inventory", "prices"): [50_00, 100_00, 150_00],
     ("substitutes", "most_diverted"): 0.01,
+    ("competitor", "most_undercut"): 0.0,
 }
 
 
@@ -438,18 +439,23 @@ def varied() -> list[tuple[str, str, Any]]:
 
 
 def prices_proposed(name: str, values: dict[str, Any]) -> list[bytes]:
-    """The proposals of 40 epochs, in a world with scarce stock, unknown costs, and substitutes in two categories."""
+    """The proposals of 40 epochs, in a world with scarce stock, unknown costs, competitors, and substitutes in two
+    categories.
+    """
     strategy, state, price, proposals = strategy_named(name, values), None, np.full(40, 100_00), []
-    rng, traffic = np.random.default_rng(3), np.where(np.arange(40) % 5, 400, 20)
-    group = np.arange(40) % 2
+    rng, rivals, group = np.random.default_rng(3), np.random.default_rng(4), np.arange(40) % 2
+    traffic = np.array([20, 400, 400, 400, 4_000])[np.arange(40) % 5]
+    rival = np.full(40, 110_00)
     for epoch in range(40):
-        others = np.exp(1.0 * (np.bincount(group, weights=price) / 20 / 100_00 - 1.0))[group]
+        others = np.exp(np.bincount(group, weights=price) / 20 / 100_00 - 1.0)[group]
         seen = signals(
             product=np.arange(1, 41), group=group, price=price, reference=100_00,
             cost=np.where(np.arange(40) % 3, 60_00, -1), views=rng.poisson(traffic), days=7.0,
-            units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0 * others),
-            stock=np.where(np.arange(40) % 4, 900, 60), days_left=70.0,
+            units=rng.poisson(traffic * 0.03 * (price / 100_00) ** -3.0 * others * np.where(price > rival, 0.5, 1.0)),
+            stock=np.where(np.arange(40) % 4, 900, 60), days_left=70.0, competitor=rivals.integers(80_00, 120_00, 40),
+            competitor_days=np.arange(40) % 9,
         )  # fmt: skip
+        rival = np.where(np.arange(40) % 9 <= 7, seen.competitor, 200_00)
         state = call_start(strategy, seen, {}) if state is None else call_update(strategy, state, seen)
         if epoch % 4 == 3:
             state = call_pool(strategy, state, seen)
