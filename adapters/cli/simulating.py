@@ -31,7 +31,8 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
         typer.Argument(
             help="Market to simulate: zip-recruiter, linear, logit, marketplace, moody-marketplace, limited-stock,"
             " price-list-stock, substitutes, buy-box, forged-signals, base, competent-seller, thin-margins,"
-            " unknown-costs, zipf-traffic, stock-outs, promotions, returns, bots, bulk-orders, shocks, all-frictions, or all."
+            " unknown-costs, zipf-traffic, stock-outs, promotions, returns, bots, bulk-orders, shocks, all-frictions,"
+            " or all."
         ),
     ] = "marketplace",
     policy: Annotated[
