@@ -12,13 +12,14 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
-from scalecommerce_core.pricing.facts import DAY, PROMOTED_SHARE, Facts, PriceIntervals, find_rows
+from scalecommerce_core.pricing.facts import DAY, PROMOTED_SHARE, Facts, PriceIntervals, find_rows, last_rows
 from scalecommerce_core.pricing.policy_state import NET_AMOUNT, NET_UNITS, ORDERS_TOTAL, REFUNDED_TOTAL, PolicyState
 
-SHORTEST: Final = 0.05
-"""Share of an epoch. A run changes a price some seconds or minutes after its readings; what is sold in so short a time
+SHORTEST_OBSERVATION: Final = 0.05
+"""Shortest observation, as a share of an epoch. A run changes a price some seconds or minutes after its readings; what
+is sold in so short a time
 counts with the late sales of earlier prices."""
-_PLAUSIBLE: Final = 2.0
+_PLAUSIBLE_FACTOR: Final = 2.0
 """Largest factor between a price and the mean price of late sales."""
 _HOUR: Final = DAY // 24
 """Longest time of a promotion that an observation may contain, however long it is."""
@@ -73,14 +74,14 @@ class Evidence:
 class LastReadings:
     """The readings of the previous run, one row for each product.
 
-    `is_known` is false for products without a reading, whose totals then count in full. `is_blind` marks readings of
-    earlier releases, which counted totals of the product instead of those of the interval: totals of an interval that
-    was current then cannot be compared with them.
+    `is_known` is false for products without a reading, whose totals then count in full. `is_incomparable` marks
+    readings of earlier releases, which are totals of the product instead of those of the interval: totals of an
+    interval that was current then cannot be compared with them.
     """
 
-    of: PolicyState
+    state: PolicyState
     is_known: Flags
-    is_blind: Flags
+    is_incomparable: Flags
 
     @classmethod
     def of_state(cls, old: PolicyState, known: Flags) -> "LastReadings":
@@ -90,8 +91,8 @@ class LastReadings:
         """The total `name` of the interval, NaN if it is unknown."""
         columns = {"orders": ORDERS_TOTAL, "refunded": REFUNDED_TOTAL}
         if name in columns:
-            return self.of.baseline_column(columns[name])
-        total: Whole = getattr(self.of, name)
+            return self.state.baseline_column(columns[name])
+        total: Whole = getattr(self.state, name)
         return total.astype(np.float64)
 
 
@@ -100,16 +101,16 @@ def gather_evidence(facts: Facts, past: PriceIntervals, last: LastReadings, *, e
 
     `epoch` is its length in microseconds, `now` is in microseconds since 1970. Times of announced promotions and of
     withdrawn prices are no evidence (`PROMOTED_SHARE`), and neither are ended prices that were observed for at most
-    `SHORTEST` epochs. The time without available units is known per product; it is divided among the prices in
-    proportion to their time.
+    `SHORTEST_OBSERVATION` epochs. The time without available units is known per product; it is divided among the
+    prices in proportion to their time.
     """
-    seen_at = np.where(last.is_known, last.of.seen_at, facts.created_at)
+    seen_at = np.where(last.is_known, last.state.seen_at, facts.created_at)
     share = _share_in_stock(facts, last, seen_at, now)
     current, net = _current(facts, last, seen_at, share, now)
     ended, ended_net = _ended(facts, past, last, seen_at, share, epoch)
-    readable = last.is_known & ~last.is_blind
-    late_units = np.where(readable, facts.net_units - last.of.baseline_column(NET_UNITS), 0.0)
-    late_amount = np.where(readable, facts.net_amount - last.of.baseline_column(NET_AMOUNT), 0.0)
+    readable = last.is_known & ~last.is_incomparable
+    late_units = np.where(readable, facts.net_units - last.state.baseline_column(NET_UNITS), 0.0)
+    late_amount = np.where(readable, facts.net_amount - last.state.baseline_column(NET_AMOUNT), 0.0)
     late_units -= np.where(readable, net, 0.0)
     late_amount -= np.where(readable, net * facts.price, 0.0)
     counted = readable[ended.row]
@@ -123,18 +124,19 @@ def gather_evidence(facts: Facts, past: PriceIntervals, last: LastReadings, *, e
 
 def _share_in_stock(facts: Facts, last: LastReadings, seen_at: Whole, now: int) -> Floats:
     elapsed = np.maximum(now - seen_at, 1)
-    out_of_stock = np.maximum(facts.out_of_stock - np.where(last.is_known, last.of.out_of_stock, 0), 0)
+    out_of_stock = np.maximum(facts.out_of_stock - np.where(last.is_known, last.state.out_of_stock, 0), 0)
     return np.clip(1.0 - out_of_stock / elapsed, 0.0, 1.0)
 
 
 def _current(facts: Facts, last: LastReadings, seen_at: Whole, share: Floats, now: int) -> tuple[Observed, Floats]:
     """The observation of the current prices, and their units less refunds even where these are no evidence."""
-    same = last.is_known & (facts.priced_at == last.of.priced_at)
-    counts = {name: _difference(getattr(facts, name), last.count(name), same & ~last.is_blind) for name in _COUNTS}
+    same = last.is_known & (facts.priced_at == last.state.priced_at)
+    comparable = same & ~last.is_incomparable
+    counts = {name: _difference(getattr(facts, name), last.count(name), comparable) for name in _COUNTS}
     begun = np.maximum(facts.priced_at, seen_at)
     elapsed = np.maximum(now - begun, 0).astype(np.float64)
     net = counts["units"] - counts["refunded"]
-    unknown = same & last.is_blind & (facts.priced_at < last.of.seen_at)
+    unknown = same & last.is_incomparable & (facts.priced_at < last.state.seen_at)
     evidence = ~unknown & ~_is_promoted(facts.promoted_from, facts.promoted_until, begun, now)
     row = np.arange(len(facts))
     return _observed(row, facts.price, counts, elapsed, elapsed * share, evidence), net
@@ -146,21 +148,20 @@ def _ended(  # noqa: PLR0917 - arrays of one run
     """Observations of ended prices, without those whose sales count as late, and their units less refunds."""
     row = find_rows(facts.product, past.product)
     ends = np.append(past.valid_from[1:], 0)
-    is_last = np.append(past.product[1:] != past.product[:-1], True)[: len(past)]
-    ends = np.where(is_last, facts.priced_at[row], ends) if len(past) else ends[:0]
+    ends = np.where(last_rows(past.product), facts.priced_at[row], ends) if len(past) else ends[:0]
     known = last.is_known[row]
     begun = np.where(known, np.maximum(past.valid_from, seen_at[row]), past.valid_from)
     excluded = past.is_withdrawn | past.is_promoted
     excluded |= _is_promoted(facts.promoted_from[row], facts.promoted_until[row], begun, ends)
     chosen = (row >= 0) & (past.valid_from < facts.priced_at[row])
-    chosen &= ~known | ((past.valid_from >= last.of.priced_at[row]) & (ends > seen_at[row]))
-    chosen &= (known & excluded) | (ends - begun > SHORTEST * epoch)
+    chosen &= ~known | ((past.valid_from >= last.state.priced_at[row]) & (ends > seen_at[row]))
+    chosen &= (known & excluded) | (ends - begun > SHORTEST_OBSERVATION * epoch)
     past, row, known, begun, excluded = past.rows(chosen), row[chosen], known[chosen], begun[chosen], excluded[chosen]
     elapsed = np.maximum(ends[chosen] - begun, 0).astype(np.float64)
-    same = known & (past.valid_from == last.of.priced_at[row])
-    comparable = same & ~last.is_blind[row]
+    same = known & (past.valid_from == last.state.priced_at[row])
+    comparable = same & ~last.is_incomparable[row]
     counts = {name: _difference(getattr(past, name), last.count(name)[row], comparable) for name in _COUNTS}
-    unknown = same & last.is_blind[row] & (past.valid_from < last.of.seen_at[row])
+    unknown = same & last.is_incomparable[row] & (past.valid_from < last.state.seen_at[row])
     net = counts["units"] - counts["refunded"]
     evidence = ~(excluded | unknown) & (elapsed > 0)
     return _observed(row, past.price, counts, elapsed, elapsed * share[row], evidence), net
@@ -169,9 +170,9 @@ def _ended(  # noqa: PLR0917 - arrays of one run
 def _observed(  # noqa: PLR0917 - arrays of one observation
     row: Whole, price: Whole, counts: dict[str, Floats], elapsed: Floats, on_sale: Floats, evidence: Flags
 ) -> Observed:
-    shown = {name: np.where(evidence, values, 0.0) for name, values in counts.items()}
+    counted = {name: np.where(evidence, values, 0.0) for name, values in counts.items()}
     on_sale = np.where(evidence, on_sale, 0.0)
-    return Observed(row, price, **shown, elapsed=elapsed, on_sale=on_sale, is_evidence=evidence)
+    return Observed(row, price, **counted, elapsed=elapsed, on_sale=on_sale, is_evidence=evidence)
 
 
 def _difference(total: Whole, before: Floats, same: Flags) -> Floats:
@@ -181,16 +182,16 @@ def _difference(total: Whole, before: Floats, same: Flags) -> Floats:
 def _is_promoted(promoted_from: Whole, promoted_until: Whole, begun: Whole, ends: Whole | int) -> Flags:
     shared = np.minimum(ends, promoted_until) - np.maximum(begun, promoted_from)
     tolerated: Floats = np.minimum(PROMOTED_SHARE * (ends - begun), _HOUR)
-    spoilt: Flags = (promoted_from >= 0) & (shared > tolerated)
-    return spoilt
+    promoted: Flags = (promoted_from >= 0) & (shared > tolerated)
+    return promoted
 
 
 def _late_price(units: Floats, amount: Floats, facts: Facts, last: LastReadings) -> Floats:
     """Mean price of late sales; the last known price where sales and refunds at several prices have no such mean."""
-    usual = np.where(last.is_known, last.of.price, facts.price).astype(np.float64)
+    usual = np.where(last.is_known, last.state.price, facts.price).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         price = amount / units
-    plausible = (price >= usual / _PLAUSIBLE) & (price <= usual * _PLAUSIBLE)
+    plausible = (price >= usual / _PLAUSIBLE_FACTOR) & (price <= usual * _PLAUSIBLE_FACTOR)
     return np.where(plausible, price, usual)
 
 

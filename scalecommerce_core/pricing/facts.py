@@ -126,13 +126,11 @@ class PriceIntervals:
     def have_ended_after(self, moment: int) -> Flags:
         """Which intervals ended after `moment` (microseconds since 1970); the last one of a product has not ended."""
         ends = np.append(self.valid_from[1:], 0)[: len(self)]
-        is_last = np.append(self.product[1:] != self.product[:-1], True)[: len(self)]
-        return ~is_last & (ends > moment)
+        return ~last_rows(self.product) & (ends > moment)
 
     def in_force_after(self, moment: int) -> Flags:
         """Which intervals had not ended at `moment` (microseconds since 1970)."""
-        is_last: Flags = np.append(self.product[1:] != self.product[:-1], True)[: len(self)]
-        return is_last | self.have_ended_after(moment)
+        return last_rows(self.product) | self.have_ended_after(moment)
 
     @classmethod
     def of_table(cls, table: Whole) -> "PriceIntervals":
@@ -155,6 +153,12 @@ class PriceIntervals:
 INTERVAL_COLUMNS: Final = tuple(attribute.name for attribute in fields(PriceIntervals))
 
 
+def last_rows(product: Whole) -> Flags:
+    """Whether each row is the last one of its product, in rows that are sorted by product."""
+    last: Flags = np.append(product[1:] != product[:-1], True)[: len(product)]
+    return last
+
+
 def find_rows(known: Whole, wanted: Whole) -> Whole:
     """Index of each of `wanted` in `known` (both sorted), or -1."""
     if not len(known):
@@ -166,3 +170,8 @@ def find_rows(known: Whole, wanted: Whole) -> Whole:
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970-01-01 UTC, as the arrays hold times."""
     return (moment - _EPOCH) // _TICK
+
+
+def moment_of(time: int) -> datetime:
+    """The inverse of `microseconds`."""
+    return _EPOCH + time * _TICK

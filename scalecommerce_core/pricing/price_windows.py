@@ -7,7 +7,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from scalecommerce_core.pricing.arrays import Flags, Whole
-from scalecommerce_core.pricing.facts import DAY, Facts, PriceIntervals, find_rows
+from scalecommerce_core.pricing.facts import DAY, Facts, PriceIntervals, find_rows, last_rows
 
 MEDIAN_DAYS: Final = 90
 MONTH_DAYS: Final = 30
@@ -58,8 +58,7 @@ def price_ranges(facts: Facts, past: PriceIntervals, now: int, scale: float) -> 
     if not len(at):
         found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}
         return found
-    last = np.append(at[1:] != at[:-1], True)
-    ends = np.where(last, max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
+    ends = np.where(last_rows(at), max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
     for days in (1, MONTH_DAYS):
         inside = ends > now - days * scale * DAY
         low, high = facts.price.copy(), facts.price.copy()

@@ -4,7 +4,7 @@ import numpy as np
 from attrs import frozen
 
 from scalecommerce_core.pricing.arrays import Flags, Whole
-from scalecommerce_core.pricing.facts import PROMOTED_SHARE
+from scalecommerce_core.pricing.facts import PROMOTED_SHARE, last_rows
 
 
 @frozen(eq=False)
@@ -44,8 +44,7 @@ class PromotionWindows:
         """
         if not len(self) or not len(product):
             return np.zeros(len(product), dtype=np.bool_)
-        is_last = np.append(product[1:] != product[:-1], True)
-        ends = np.where(is_last, valid_from + 1, np.append(valid_from[1:], 0))
+        ends = np.where(last_rows(product), valid_from + 1, np.append(valid_from[1:], 0))
         shared = self._promoted_until(product, ends) - self._promoted_until(product, valid_from)
         return shared > PROMOTED_SHARE * (ends - valid_from)
 

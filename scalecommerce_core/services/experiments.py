@@ -274,7 +274,7 @@ def join_new_products(tx: Transaction, scope: PolicyScope, now: datetime) -> Non
         tx.experiments.add_products(experiment.id, new, held)
 
 
-def hold_out(tx: Transaction, policy_id: PolicyId, facts: Facts, now: datetime) -> Facts:
+def with_held_out_prices(tx: Transaction, policy_id: PolicyId, facts: Facts, now: datetime) -> Facts:
     """The facts with the seller's own prices of the products that an experiment keeps at them."""
     experiment = tx.experiments.unended(policy_id)
     if experiment is None or not experiment.is_running(now) or not len(facts):

@@ -12,15 +12,15 @@ from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound,
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
 from scalecommerce_core.ports import Clock, SecurityLog, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
-from scalecommerce_core.pricing.evidence import SHORTEST
-from scalecommerce_core.pricing.facts import PriceIntervals, microseconds
+from scalecommerce_core.pricing.evidence import SHORTEST_OBSERVATION
+from scalecommerce_core.pricing.facts import PriceIntervals, microseconds, moment_of
 from scalecommerce_core.pricing.interface import PricingStrategy, registered_strategies
 from scalecommerce_core.pricing.observation import HISTORY_DAYS, RangeResult, decide_range, price_window_days
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
 from scalecommerce_core.pricing.policy_state import BLOCK_SIZE, PolicyState
 from scalecommerce_core.pricing.runs import NO_APPROVAL, ApprovalLimits, Run, RunStatus
-from scalecommerce_core.services.experiments import hold_out
+from scalecommerce_core.services.experiments import with_held_out_prices
 from scalecommerce_core.services.pricing import MIN_EPOCH
 from scalecommerce_core.services.retry import retry_on
 
@@ -184,7 +184,7 @@ def decide(
     state = tx.runs.policy_state(policy_id, block)
     if state is None or not state.fits(strategy.columns):
         state = PolicyState.empty(strategy.columns)
-    facts = hold_out(tx, policy_id, tx.runs.facts(context.scope, *bounds, now), now)
+    facts = with_held_out_prices(tx, policy_id, tx.runs.facts(context.scope, *bounds, now), now)
     return decide_range(
         context.policy,
         strategy,
@@ -210,9 +210,9 @@ def _price_intervals(
     begins = ~np.isin(products, state.product)
     found: list[PriceIntervals] = []
     if not begins.all():
-        seen_at = _EPOCH + int(state.for_products(products).seen_at.min()) * TICK
+        seen_at = moment_of(int(state.for_products(products).seen_at.min()))
         bounds = _bounds(products)
-        past = tx.runs.price_intervals(*bounds, since, counted_after=seen_at + SHORTEST * policy.epoch)
+        past = tx.runs.price_intervals(*bounds, since, counted_after=seen_at + SHORTEST_OBSERVATION * policy.epoch)
         begins |= np.isin(products, past.product[past.is_withdrawn])
         found.append(past.rows(~np.isin(past.product, products[begins])) if begins.any() else past)
     if begins.any():

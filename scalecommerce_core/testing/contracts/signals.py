@@ -9,7 +9,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.ports import PendingFacts, PendingOrderFacts, Store
-from scalecommerce_core.pricing.evidence import SHORTEST
+from scalecommerce_core.pricing.evidence import SHORTEST_OBSERVATION
 from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.facts import MOST_EARLIER, Facts, PriceIntervals, microseconds
 from scalecommerce_core.pricing.observation import ASSUMED_CONVERSION, RangeResult
@@ -318,7 +318,7 @@ class SignalsContract:
         observed.view(300, NOW - 20 * DAY)
         observed.run(NOW - 14 * DAY)
         observed.sell(2, NOW - 14 * DAY + SECOND)
-        ended = NOW - 14 * DAY + SHORTEST / 2 * observed.policy.epoch
+        ended = NOW - 14 * DAY + SHORTEST_OBSERVATION / 2 * observed.policy.epoch
         observed.reprice(NEW, ended, PriceCause.POLICY)
         observed.view(90, NOW - 8 * DAY)
         result = observed.run(NOW - 7 * DAY)
