@@ -51,7 +51,7 @@ def start(  # noqa: PLR0917 - Typer's options have names
     policy: PolicyArgument,
     kind: Annotated[
         ExperimentKind,
-        typer.Option(help="Hold out a share of the products, or let all products take turns."),
+        typer.Option(help="Keep some products at the seller's own prices, or all products in some periods."),
     ] = ExperimentKind.HOLD_OUT,
     share: Annotated[
         float,

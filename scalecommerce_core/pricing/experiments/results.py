@@ -57,7 +57,7 @@ class ExperimentResult:
     products: int = 0
     """Measured products."""
     held_out: int = 0
-    """Measured products at the seller's own prices; all of them in a switchback, which takes turns."""
+    """Measured products at the seller's own prices; all of them in a switchback."""
     notes: tuple[str, ...] = ()
     """What limits the result, in sentences."""
 
