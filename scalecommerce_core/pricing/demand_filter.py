@@ -66,6 +66,7 @@ class Forecast(NamedTuple):
     variance: Floats
     """Variance of the logarithm of `expected`, from that of the belief."""
     dispersion: Floats | float
+    """Variance of sales divided by `expected` if the belief is certain."""
 
 
 def update_belief(
@@ -100,10 +101,16 @@ def observe_sales(
     units: Floats,
     weight: Floats | float,
     dispersion: Floats | float,
+    relative_noise: Floats | float = 0.0,
 ) -> tuple[Belief, Forecast]:
-    """Update the belief as `update_belief` does, without a random walk; return the forecast, too."""
+    """Update the belief as `update_belief` does, without a random walk; return the forecast, too.
+
+    `relative_noise` is the variance of the conversion rate between epochs in relation to its square, from events that
+    are not effects of the price. Unlike that of a Poisson count, it does not average out over the visitors of an epoch.
+    """
     a, b, c00, c01, c11 = belief
     lam = views * np.exp(np.clip(a + b * x, -9.0, 0.0))
+    dispersion = dispersion + relative_noise * lam
     k0_ = c00 + x * c01
     k1_ = c01 + x * c11
     known = k0_ + x * k1_

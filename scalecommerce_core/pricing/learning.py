@@ -27,12 +27,13 @@ from scalecommerce_core.pricing.interface import (
     register,
     select_motives,
 )
-from scalecommerce_core.pricing.sales_noise import Errors, estimate_dispersion, estimate_walk, update_errors
+from scalecommerce_core.pricing.sales_noise import Errors, estimate_noise, estimate_walk, update_errors
 from scalecommerce_core.pricing.shrinkage import ROOT_VARIANCE, Priors, estimate_priors, markup_elasticity, swap_prior
 from scalecommerce_core.pricing.signals import Signals
 
 _COLUMNS: Final = {
-    "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "kept": 1, "tries": 1,
+    "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "sales": 1, "kept": 1,
+    "tries": 1,
     "units_per_purchase": 1,
 }  # fmt: skip
 _PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
@@ -61,13 +62,14 @@ class DemandLearning(Drift):
     """Base class: a belief about each product's demand, the prior of its category, and the price that is kept.
 
     Columns of the state: the belief (a, b, c00, c01, c11); `markup`, the elasticity that the seller's price implies;
-    `scatter` and `persistence`, running means of forecast errors; `kept`, the price to which variations return;
-    `tries`, 1 if variations of the price repay what they cost.
+    `scatter`, `persistence` and `sales`, running means of forecast errors and of sales; `kept`, the price to which
+    variations return; `tries`, 1 if variations of the price repay what they cost.
     """
 
     columns: ClassVar[Mapping[str, int]] = _COLUMNS
     unused_in_propose: ClassVar[frozenset[str]] = frozenset({
-        "scatter", "persistence", "variance", "within", "between", "share_variance", "dispersion", "walk",
+        "scatter", "persistence", "sales", "variance", "within", "between", "share_variance", "dispersion",
+        "relative_noise", "walk",
     })  # fmt: skip
     """Columns of the state that `propose` does not read; `replay` does not store them."""
     pace: float = parameter(
@@ -100,6 +102,7 @@ class DemandLearning(Drift):
         products = {
             "a": known["level"][at], "b": mean, "c00": self.level_spread + unknown[at], "c01": np.zeros(size),
             "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
+            "sales": np.zeros(size),
             "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
             "units_per_purchase": per_purchase,
         }  # fmt: skip
@@ -108,7 +111,9 @@ class DemandLearning(Drift):
     def _start_groups(self, signals: Signals, groups: Mapping[str, Floats]) -> dict[str, Floats]:
         """`groups` with values for new ones: those of the seller's other categories, or else the usual ones."""
         size = group_count(groups, signals)
-        usual = asdict(Priors.usual(1)) | {"dispersion": [self.dispersion], "walk": [self.level]}
+        usual = asdict(Priors.usual(1)) | {
+            "dispersion": [self.dispersion], "relative_noise": [0.0], "walk": [self.level],
+        }  # fmt: skip
         level = np.log(estimate_conversions(signals, groups))
         present = len(groups.get("level", ()))
         known = {"level": np.concatenate([groups.get("level", level[:0]), level[present:]])}
@@ -126,15 +131,18 @@ class DemandLearning(Drift):
         belief = revert_slope(_belief(state), mean, variance, self.slope / ROOT_VARIANCE * weeks)
         belief = belief._replace(c00=belief.c00 + groups["walk"][at] * weeks)
         root = fourth_root(signals.price / signals.reference)
-        dispersion = groups["dispersion"][at]
         per_purchase, mean_per_purchase = _units_per_purchase(signals, was["units_per_purchase"])
         units = np.where(signals.orders >= 0.0, np.maximum(signals.units, 0.0) / per_purchase, signals.units)
         weight = np.where(_may_be_promotion(was["kept"], signals), _PROMOTION_WEIGHT, 1.0) * signals.weight
         belief, forecast = observe_sales(
-            belief, x=4.0 * (root - 1.0), views=signals.views, units=units, weight=weight, dispersion=dispersion
-        )
+            belief, x=4.0 * (root - 1.0), views=signals.views, units=units, weight=weight,
+            dispersion=groups["dispersion"][at], relative_noise=groups["relative_noise"][at],
+        )  # fmt: skip
         errors = update_errors(
-            Errors(was["scatter"], was["persistence"]), forecast, units, (weight == 1.0).astype(np.float64)
+            Errors(was["scatter"], was["persistence"], was["sales"]),
+            forecast,
+            units,
+            (weight == 1.0).astype(np.float64),
         )
         markup = was["markup"]
         fresh = np.flatnonzero(np.isnan(markup) | (signals.since_edit <= signals.epoch_days))
@@ -155,7 +163,7 @@ class DemandLearning(Drift):
                     "markup": markup,
                     "kept": kept,
                     "units_per_purchase": mean_per_purchase,
-                    "tries": (value > dispersion * squared * squared).astype(np.float64),
+                    "tries": (value > forecast.dispersion * squared * squared).astype(np.float64),
                     **{name: was[name] for name in was.keys() - _COLUMNS.keys()},
                 }
             ),
@@ -198,14 +206,18 @@ class DemandLearning(Drift):
         exchanged = swap_prior(
             belief, *old.of_products(at, products["markup"]), *new.of_products(at, products["markup"])
         )
-        errors = Errors(products["scatter"], products["persistence"])
+        errors = Errors(products["scatter"], products["persistence"], products["sales"])
+        dispersion, relative = estimate_noise(
+            errors, at, groups["dispersion"], float(groups["relative_noise"][0]), self.dispersion
+        )
         return State(
             _short({**products, **exchanged._asdict()}),
             _short(
                 {
                     "level": _group_means(belief.a, signals, groups["level"]),
                     **asdict(new),
-                    "dispersion": estimate_dispersion(errors, at, self.dispersion, len(new.mean)),
+                    "dispersion": dispersion,
+                    "relative_noise": np.full(len(dispersion), relative),
                     "walk": estimate_walk(groups["walk"], errors),
                 }
             ),
@@ -213,7 +225,7 @@ class DemandLearning(Drift):
 
     def _complete(self, groups: Mapping[str, Floats]) -> Mapping[str, Floats]:
         """`groups`, with the usual values of parameters that a group of an earlier release lacks."""
-        if "walk" in groups:
+        if "relative_noise" in groups:
             return groups
         return self._start_groups(Signals.of(product=[], price=[], reference=[]), groups)
 

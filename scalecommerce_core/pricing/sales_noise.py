@@ -1,8 +1,11 @@
-"""How sales vary: dispersion and drift of each category, estimated from the errors of the demand filter's forecasts.
+"""How sales vary: noise and drift of demand, estimated from the errors of the demand filter's forecasts.
 
 A filter whose noise is set too high learns too little, and one whose noise is too low believes in accidents. Both show
 in its one-step forecast errors (Mehra 1970): their variance must be the forecast's, and they must be uncorrelated.
-Errors that persist tell of a larger drift than assumed, errors that alternate of a smaller one.
+Noise has two parts. That of independent buyers is proportional to the expected sales m, that of all else (advertising,
+weather, robots, promotions of others) to m²: the variance of sales is φ·m + κ·m², as of a negative binomial
+distribution (Lawless 1987). Errors that persist tell of a larger drift than assumed, errors that alternate of a
+smaller one.
 """
 
 from typing import Final, NamedTuple
@@ -22,6 +25,12 @@ _LEAST_SALES: Final = 0.25
 """Expected sales below which the sign of an error says nothing about drift."""
 _LARGEST_ERROR: Final = 3.0
 _LARGEST_SCATTER: Final = 10.0
+"""Largest value of an epoch, in multiples of the forecast's noise."""
+MOST_RELATIVE_NOISE: Final = 1.0
+_RELATIVE_PRECISION: Final = 400.0
+"""Prior precision of κ, whose prior mean is 0."""
+_SCATTER_VARIANCE: Final = 2.0 * SCATTER_GAIN / (2.0 - SCATTER_GAIN)
+"""Variance of `Errors.scatter`, relative to the square of its mean."""
 _PRIOR_PRODUCTS: Final = 20.0
 """Weight of the prior dispersion."""
 _WALK_PRODUCTS: Final = 50.0
@@ -37,6 +46,8 @@ class Errors(NamedTuple):
     """Variance of sales divided by their expectation."""
     persistence: Floats
     """Mean of the errors in standard deviations of the forecast."""
+    sales: Floats
+    """Expected sales of an epoch, weighted as `scatter`."""
 
 
 def update_errors(errors: Errors, forecast: Forecast, units: Floats, usable: Floats) -> Errors:
@@ -45,21 +56,36 @@ def update_errors(errors: Errors, forecast: Forecast, units: Floats, usable: Flo
     error = units - expected
     noise = forecast.dispersion + expected * known
     by_sales = np.where(expected > 0.0, expected, 1.0)
-    found = np.clip(error * error / by_sales - expected * known, -_LARGEST_SCATTER, _LARGEST_SCATTER)
+    most = _LARGEST_SCATTER * forecast.dispersion
+    found = np.clip(error * error / by_sales - expected * known, -most, most)
     gain = SCATTER_GAIN * usable * expected / (1.0 + 2.0 * expected) * forecast.dispersion / noise
     standard = np.clip(error / np.sqrt(by_sales * noise), -_LARGEST_ERROR, _LARGEST_ERROR)
     memory = np.where(expected >= _LEAST_SALES, PERSISTENCE_GAIN * usable, 0.0)
     return Errors(
         errors.scatter + gain * (found - errors.scatter),
         errors.persistence + memory * (standard - errors.persistence),
+        errors.sales + gain * (expected - errors.sales),
     )
 
 
-def estimate_dispersion(errors: Errors, group: Whole, usual: float, groups: int) -> Floats:
-    """Variance of sales divided by that of a Poisson count, one element per group."""
-    products = np.bincount(group, minlength=groups)
-    total = np.bincount(group, weights=errors.scatter, minlength=groups)
-    return np.clip((total + _PRIOR_PRODUCTS * usual) / (products + _PRIOR_PRODUCTS), *DISPERSIONS)
+def estimate_noise(
+    errors: Errors, group: Whole, dispersion: Floats, relative_noise: float, usual: float
+) -> tuple[Floats, float]:
+    """φ of each group, whose prior is `usual`, and κ of all products, from the present values of both.
+
+    The scatter of a product that sells m an epoch is φ + κ·m on average: weighted least squares, one step of κ and then
+    of φ (Gauss-Seidel), so that repeated estimates approach the joint solution.
+    """
+    groups, before = len(dispersion), dispersion[group]
+    noise = before + relative_noise * errors.sales
+    weight = 1.0 / (_SCATTER_VARIANCE * noise * noise)
+    excess = float((weight * errors.sales * (errors.scatter - before)).sum())
+    precision = float((weight * errors.sales * errors.sales).sum()) + _RELATIVE_PRECISION
+    relative = min(max(excess / precision, 0.0), MOST_RELATIVE_NOISE)
+    share = (before / noise) ** 2
+    count = np.bincount(group, weights=share, minlength=groups)
+    total = np.bincount(group, weights=share * (errors.scatter - relative * errors.sales), minlength=groups)
+    return np.clip((total + _PRIOR_PRODUCTS * usual) / (count + _PRIOR_PRODUCTS), *DISPERSIONS), relative
 
 
 def estimate_walk(walk: Floats, errors: Errors) -> Floats:

@@ -9,11 +9,12 @@ from scalecommerce_core.pricing.demand_curve import fourth_root, next_price, pri
 from scalecommerce_core.pricing.demand_filter import (
     Belief,
     Drift,
+    Forecast,
     observe_sales,
     revert_slope,
     update_belief,
 )
-from scalecommerce_core.pricing.sales_noise import Errors, estimate_dispersion, estimate_walk, update_errors
+from scalecommerce_core.pricing.sales_noise import Errors, estimate_noise, estimate_walk, update_errors
 from scalecommerce_core.pricing.shrinkage import MEANS, ROOT_MEAN, VARIANCES, Priors, estimate_priors, swap_prior
 
 
@@ -261,21 +262,34 @@ def test_products_without_a_known_cost_take_part_without_a_mark_up() -> None:
 # --- noise
 
 
-def filtered(drift: float, walk: float, *, dispersion: float = 1.0, products: int = 400, weeks: int = 60) -> Errors:
-    """Errors of a filter that assumes `walk`, of sales whose level drifts by `drift` a week."""
+def filtered(
+    drift: float,
+    walk: float,
+    *,
+    dispersion: float = 1.0,
+    relative_noise: float = 0.0,
+    assumed: float = 0.0,
+    views: float = 1_000.0,
+    products: int = 400,
+    weeks: int = 60,
+) -> Errors:
+    """Errors of a filter that assumes `walk` and the relative noise `assumed`, of sales whose level drifts by `drift` a
+    week. Half of the products have ten times the views of the others.
+    """
     rng = np.random.default_rng(9)
     level, zero = np.full(products, -3.5), np.zeros(products)
     now = Belief(level, np.full(products, -2.4), np.full(products, 0.1), zero, np.full(products, 1e-6))
-    errors = Errors(np.full(products, 1.0), zero)
+    errors = Errors(np.full(products, 1.0), zero, zero)
+    visits = views * np.where(np.arange(products) % 2, 1.0, 0.1)
     for _ in range(weeks):
         level = level + rng.normal(0, np.sqrt(drift), products)
-        rate = 1_000 * np.exp(level)
+        rate = visits * np.exp(level)
         # A Gamma-Poisson mixture of this dispersion.
-        more = (dispersion - 1.0) / rate
+        more = (dispersion - 1.0) / rate + relative_noise
         units = rng.poisson(rng.gamma(1 / np.maximum(more, 1e-9), rate * np.maximum(more, 1e-9))).astype(float)
         now = now._replace(c00=now.c00 + walk)
         now, forecast = observe_sales(
-            now, x=zero, views=np.full(products, 1_000.0), units=units, weight=1.0, dispersion=1.0
+            now, x=zero, views=visits, units=units, weight=1.0, dispersion=1.0, relative_noise=assumed
         )
         errors = update_errors(errors, forecast, units, np.ones(products))
     return errors
@@ -288,9 +302,42 @@ def test_the_drift_of_demand_is_estimated_from_the_correlation_of_errors() -> No
     assert estimate_walk(before, filtered(drift=0.005, walk=0.005))[0] == pytest.approx(0.005, rel=0.2)
 
 
+def estimated_noise(errors: Errors, *, poolings: int = 20) -> tuple[float, float]:
+    """Dispersion and relative noise after repeated estimates from the same errors."""
+    group, dispersion, relative = np.zeros(len(errors.sales), dtype=np.int64), np.array([1.2]), 0.0
+    for _ in range(poolings):
+        dispersion, relative = estimate_noise(errors, group, dispersion, relative, 1.2)
+    return float(dispersion[0]), relative
+
+
 def test_the_dispersion_of_sales_is_estimated_from_the_size_of_errors() -> None:
-    group = np.zeros(400, dtype=np.int64)
-    plain = estimate_dispersion(filtered(0.0, 0.0005), group, 1.2, 1)[0]
-    bulky = estimate_dispersion(filtered(0.0, 0.0005, dispersion=4.0), group, 1.2, 1)[0]
+    plain, none = estimated_noise(filtered(0.0, 0.0005))
     assert plain == pytest.approx(1.0, abs=0.15)
-    assert bulky > 2.5
+    assert none < 0.01
+    bulky, little = estimated_noise(filtered(0.0, 0.0005, dispersion=4.0))
+    assert bulky > 2.0
+    assert little < 0.06
+
+
+def test_noise_in_proportion_to_sales_is_told_from_that_of_single_purchases() -> None:
+    """Conversion rates that vary by half from week to week: a large number of visitors does not average this out."""
+    plain, relative = estimated_noise(filtered(0.0, 0.0005, relative_noise=0.25, assumed=0.25, views=3_000.0))
+    assert relative == pytest.approx(0.25, abs=0.06)
+    assert plain == pytest.approx(1.0, abs=0.5)
+
+
+def test_an_observation_with_relative_noise_teaches_no_more_at_any_number_of_sales() -> None:
+    belief = Belief(*(np.array([each, each]) for each in (-3.0, -2.4, 0.1, 0.0, 0.5)))
+    views = np.array([1e5, 1e7])
+
+    def observe(relative_noise: float) -> tuple[Belief, Forecast]:
+        return observe_sales(
+            belief, x=np.full(2, 0.1), views=views, units=0.03 * views, weight=1.0, dispersion=1.0,
+            relative_noise=relative_noise,
+        )  # fmt: skip
+
+    noisy, forecast = observe(0.2)
+    certain, _ = observe(0.0)
+    assert noisy.c00[1] == pytest.approx(noisy.c00[0], rel=1e-2)
+    assert (certain.c00 < 0.1 * noisy.c00).all()
+    assert forecast.dispersion == pytest.approx(1.0 + 0.2 * forecast.expected)
