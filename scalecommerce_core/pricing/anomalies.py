@@ -13,9 +13,10 @@ standard deviations is an anomaly (a Hampel identifier; Hampel 1974, Davies and 
   division ends as soon as the units of one or several epochs are those of the undivided views (a sequential test).
 - *Units*: an epoch whose units are an anomaly counts as an epoch without data; a lasting one becomes the baseline. A
   change of the price since the baseline explains units up to a demand of elasticity `LARGEST_ELASTICITY`.
-- *Refunds*: an epoch with an unusual number of refunds counts as one without data, because they concern earlier sales.
-  If it has many sales too, these are reduced by the share of the previous epoch's sales that was refunded, and have
-  less weight.
+- *Refunds*: purchases that will be refunded look like real ones until then. An epoch with more units than chance and
+  the price explain therefore waits: it counts one epoch later, less the units that were refunded by then. An unusual
+  number of refunds makes the product suspect for some time: less is needed for an epoch to wait then, and it waits
+  longer.
 
 `Signals.weight` is below 1 for an epoch with an anomaly, and `Signals.is_held` asks the guardrail `anomaly_hold` to
 keep the price. Holds are limited, so that repeated anomalies cannot keep a price for long.
@@ -27,7 +28,7 @@ from typing import Final
 import numpy as np
 from attrs import evolve, fields, frozen
 
-from scalecommerce_core.pricing.arrays import Flags, Floats
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.signals import UNKNOWN, Signals
 
 DEVIATIONS: Final = 3.0
@@ -59,17 +60,25 @@ LARGEST_ELASTICITY: Final = 4.0
 """Percent of units that a price 1 % lower sells more, at most."""
 FOLLOWING_BOUND: Final = 4.0
 """Logarithm of the likelihood ratio beyond which units follow the views."""
-REFUND_DEVIATIONS: Final = 3.0
+REFUND_DEVIATIONS: Final = 4.0
 REFUNDED_SHARE: Final = 0.3
-"""Refunds are unusual beyond both: `REFUND_DEVIATIONS` of a Poisson count, and this share of the units sold."""
-RETURNED_DEVIATIONS: Final = 1.0
-"""Units in an epoch with unusual refunds are too many beyond this number of deviations of a Poisson count."""
+"""Refunds are unusual beyond both: `REFUND_DEVIATIONS` of a Poisson count, and this share of the units sold in this
+epoch or the last one, whichever are more."""
 REFUND_SHARE_GAIN: Final = 0.1
 """Weight of an epoch with many sales in the usual share of refunds."""
-REFUND_GAIN: Final = 0.5
-"""Weight of an epoch in `Baseline.return_share`."""
-REFUND_WEIGHT: Final = 0.25
-"""Weight of such units as evidence."""
+WAITING_DEVIATIONS: Final = 4.0
+WAITING_RATIO: Final = 2.0
+"""An epoch waits if its units exceed both: `WAITING_DEVIATIONS` of a Poisson count, and this ratio to the expected
+number."""
+SUSPECT_DEVIATIONS: Final = 1.0
+SUSPECT_RATIO: Final = 1.2
+"""The same for suspect products."""
+SUSPICION_DECAY: Final = 0.95
+"""Share of `Baseline.suspicion` that remains after an epoch."""
+LEAST_SUSPICION: Final = 0.5
+"""Suspicion from which a product is suspect: for 13 epochs after the last unusual refunds."""
+LONGEST_WAIT: Final = 4.0
+"""Epochs after which an epoch of a suspect product no longer waits for the refunds of its excess."""
 HOLD_RECOVERY: Final = 1 / 8
 """Holds that become available again in each epoch."""
 _MOST_EXPOSURE: Final = 1 / TRAFFIC_GAIN
@@ -107,11 +116,20 @@ class Baseline:
     sales_jump: Floats
     last_sold: Floats
     """Units sold in the last epoch, before refunds."""
-    return_share: Floats
-    """Share of an epoch's units that is refunded in the next one, in a run of epochs with anomalies of both; else NaN.
-    """
     refund_share: Floats
     """Usual share of refunds in the units sold."""
+    suspicion: Floats
+    """1 after an epoch with unusual refunds, then decreasing; NaN: none."""
+    waiting_price: Floats
+    """Price of the epoch that waits, in minor units; NaN: none waits."""
+    waiting_views: Floats
+    waiting_units: Floats
+    """Its units that were not refunded."""
+    waiting_orders: Floats
+    waiting_days: Floats
+    """Its days on sale."""
+    waited: Floats
+    """Epochs for which it has waited."""
     holds: Floats
     """Holds of the price that were used and are not available again yet."""
 
@@ -122,7 +140,9 @@ class Baseline:
         return cls(
             traffic=nothing, exposure=zero, spread=np.full(size, LEAST_SPREAD), accepted=zero, conversion=nothing,
             evidence=zero, price=zero, following=zero, traffic_run=zero, traffic_jump=zero, sales_run=zero,
-            sales_jump=zero, last_sold=zero, return_share=nothing, refund_share=zero, holds=zero,
+            sales_jump=zero, last_sold=zero, refund_share=zero, suspicion=nothing, waiting_price=nothing,
+            waiting_views=nothing, waiting_units=nothing, waiting_orders=nothing, waiting_days=nothing,
+            waited=nothing, holds=zero,
         )  # fmt: skip
 
     @classmethod
@@ -136,14 +156,84 @@ class Baseline:
 
 
 BASELINE_COLUMNS: Final = tuple(attribute.name for attribute in fields(Baseline))
+_WAITING: Final = ("waiting_price", "waiting_views", "waiting_units", "waiting_orders", "waiting_days", "waited")
 
 
-def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> tuple[Baseline, Signals]:
+@frozen(eq=False)
+class Released:
+    """Epochs that have waited and count now, one row per product; `row` is its index in the baseline."""
+
+    row: Whole
+    price: Whole
+    views: Floats
+    units: Floats
+    """Units sold, less those that were refunded."""
+    orders: Floats
+    """Reduced in the same proportion; -1: unknown."""
+    days: Floats
+
+
+def release_waiting(
+    baseline: Baseline, *, sold: Floats, refunded: Floats, returned: Floats
+) -> tuple[Baseline, Released]:
+    """Reduce the units of epochs that wait by their refunds, and release those that have waited long enough.
+
+    `sold` and `refunded` are the units of the present epoch at all prices of each product, `returned` the refunded ones
+    that were sold at the price of the epoch that waits. To be called before `filter_anomalies`. An epoch of a suspect
+    product waits while it has too many units, for at most `LONGEST_WAIT` epochs, another one for one epoch. It does not
+    count if its units are an anomaly then, or, for a suspect product, more or fewer than the price explains.
+    """
+    row = np.flatnonzero(~np.isnan(baseline.waiting_price))
+    if not len(row):
+        return baseline, Released(row, row, *np.empty((4, 0)))
+    here = Baseline(**{name: values[row] for name, values in baseline.columns().items()})
+    _, usual, unusual = _unusual_refunds(here, sold[row], refunded[row])
+    gone = np.where(unusual, np.clip(returned[row] - usual, 0.0, here.waiting_units), 0.0)
+    units = here.waiting_units - gone
+    # Each purchase came with a view.
+    views = np.maximum(here.waiting_views - gone, units)
+    kept = np.where(here.waiting_orders > 0.0, units / np.maximum(here.waiting_units, 1e-9), 1.0)
+    changed = {
+        "waiting_views": views, "waiting_units": units, "waiting_orders": here.waiting_orders * kept,
+        "waited": here.waited + 1.0,
+    }  # fmt: skip
+    price = np.log(here.waiting_price)
+    expected = views * np.exp(here.conversion)
+    factors = _explained(here, price)
+    suspect = unusual | (here.suspicion >= LEAST_SUSPICION)
+    excess = _excess(units, expected * factors.most)
+    many = (excess.ratio > SUSPECT_RATIO) & (excess.deviations > SUSPECT_DEVIATIONS)
+    few = _excess(units, expected * factors.least).deviations < -WAITING_DEVIATIONS
+    anomaly = (excess.ratio > SALES_RATIO) & (excess.deviations > SALES_DEVIATIONS)
+    waits = suspect & many & (changed["waited"] < LONGEST_WAIT)
+    counts = ~waits & ~np.where(suspect, many | few, anomaly)
+
+    rows = {name: np.array(values) for name, values in baseline.columns().items()}
+    for name in _WAITING:
+        rows[name][row] = np.where(waits, changed.get(name, getattr(here, name)), np.nan)
+    ratio = np.log((units + 0.5) / (expected + 0.5))
+    for name, values in _teach_conversion(here, views, expected, ratio, price, counts).items():
+        rows[name][row] = values
+    at = np.flatnonzero(counts)
+    return Baseline(**rows), Released(
+        row=row[at],
+        price=here.waiting_price[at].astype(np.int64),
+        views=views[at],
+        units=units[at],
+        orders=changed["waiting_orders"][at],
+        days=here.waiting_days[at],
+    )
+
+
+def filter_anomalies(
+    baseline: Baseline, seen: Signals, *, most_holds: int, may_wait: bool = True
+) -> tuple[Baseline, Signals]:
     """Update the baseline with an epoch, and replace anomalies in its signals.
 
     `seen.units` may be negative: net of refunds of earlier sales. The result has none of these. `most_holds` is the
     number of consecutive epochs for which a price is held. A product without a baseline gets one from its first epoch
-    with views; that epoch, and epochs without a day on sale, have no anomalies.
+    with views; that epoch, and epochs without a day on sale, have no anomalies. `may_wait` is false for epochs whose
+    refunds are known already.
     """
     known = ~np.isnan(baseline.traffic)
     active = known & (seen.days > 0)
@@ -151,30 +241,29 @@ def filter_anomalies(baseline: Baseline, seen: Signals, *, most_holds: int) -> t
     epoch = _epoch(seen)
     first = _begin(baseline, seen, sales, epoch)
     judged = active & (first.exposure >= LEAST_EXPOSURE) & (epoch.length >= LEAST_LENGTH)
-    explainable = _explained(first, epoch)
+    explainable = _explained(first, epoch.price)
     views = _judge_views(first, seen, sales.sold, epoch, explainable, active=active, judged=judged)
-    units = _judge_units(first, seen, sales, views, explainable, judged)
+    units = _judge_units(first, sales, views, explainable, judged, may_wait)
 
     # The replaced number of views is uncertain by `spread`, which adds to the Poisson variance of the units.
     weight = np.where(views.odd, 1.0 / (1.0 + first.spread**2 * units.expected), 1.0)
-    weight = np.where(units.returned, np.minimum(weight, REFUND_WEIGHT), weight)
-    odd = views.odd | units.returned | units.odd
+    odd = views.odd | units.odd
+    unused = units.odd | units.many
     available = np.maximum(first.holds - HOLD_RECOVERY, 0.0)
     held = odd & (available + 1.0 <= most_holds)
 
-    updated = _update(first, sales, epoch, views, units, odd=odd, holds=available + held)
+    updated = _update(first, seen, sales, epoch, views, units, odd=odd, holds=available + held)
     begins = ~known & (seen.days > 0) & (seen.views > 0)
     kept = {
         name: np.where(active, column, np.where(begins, getattr(first, name), getattr(baseline, name)))
         for name, column in updated.columns().items()
     }
-    net = np.maximum(sales.gross * (1.0 - units.returns), 0.0)
-    changed = active & (odd | sales.unusual | (views.accepted != 0.0))
+    changed = active & (odd | units.many | sales.unusual | (views.accepted != 0.0))
     return Baseline(**kept), seen.with_columns(
-        views=np.where(units.odd, 0.0, views.shown),
-        units=np.where(units.odd, 0.0, np.where(units.returned, net, sales.sold)),
-        days=np.where(units.odd, 0.0, seen.days),
-        weight=np.where(units.odd, 0.0, weight) * seen.weight,
+        views=np.where(unused, 0.0, views.shown),
+        units=np.where(unused, 0.0, sales.sold),
+        days=np.where(unused, 0.0, seen.days),
+        weight=np.where(unused, 0.0, weight) * seen.weight,
         is_held=held,
         counted_views=np.where(changed, seen.views, UNKNOWN),
         counted_units=np.where(changed, seen.units, UNKNOWN),
@@ -188,6 +277,9 @@ class _Sales:
     gross: Floats
     """Units sold, before refunds."""
     refunded: Floats
+    """Units refunded, of this price and of earlier ones."""
+    recent: Floats
+    """Units of this epoch or the last one, whichever are more."""
     usual_refunds: Floats
     unusual: Flags
     sold: Floats
@@ -196,11 +288,19 @@ class _Sales:
 
 def _judge_refunds(baseline: Baseline, seen: Signals, active: Flags) -> _Sales:
     gross = np.maximum(seen.units + seen.refunded, 0.0)
-    usual = gross * baseline.refund_share
-    unusual = active & (seen.refunded > REFUNDED_SHARE * gross)
-    unusual &= _poisson_deviations(seen.refunded, usual) > REFUND_DEVIATIONS
-    sold = np.where(unusual, gross - usual, np.maximum(seen.units, 0.0))
-    return _Sales(gross, np.minimum(seen.refunded, gross), usual, unusual, sold)
+    refunded = seen.refunded + np.maximum(-seen.late_units, 0.0)
+    recent, usual, unusual = _unusual_refunds(baseline, gross, refunded)
+    unusual &= active
+    sold = np.where(unusual, gross - gross * baseline.refund_share, np.maximum(seen.units, 0.0))
+    return _Sales(gross, refunded, recent, usual, unusual, sold)
+
+
+def _unusual_refunds(baseline: Baseline, sold: Floats, refunded: Floats) -> tuple[Floats, Floats, Flags]:
+    """Units sold recently, how many of them are usually refunded, and whether `refunded` is unusually many."""
+    recent = np.maximum(sold, baseline.last_sold)
+    usual = recent * baseline.refund_share
+    unusual = refunded > REFUNDED_SHARE * recent
+    return recent, usual, unusual & (_poisson_deviations(refunded, usual) > REFUND_DEVIATIONS)
 
 
 @frozen(eq=False)
@@ -231,7 +331,9 @@ def _begin(baseline: Baseline, seen: Signals, sales: _Sales, epoch: _Epoch) -> B
         conversion=np.where(known, baseline.conversion, conversion),
         evidence=np.where(known, baseline.evidence, seen.views),
         price=np.where(known, baseline.price, epoch.price),
-        refund_share=np.where(known, baseline.refund_share, sales.refunded / (sales.gross + FEW_SALES)),
+        refund_share=np.where(
+            known, baseline.refund_share, np.minimum(sales.refunded, sales.gross) / (sales.gross + FEW_SALES)
+        ),
     )
 
 
@@ -243,8 +345,9 @@ class _Explained:
     least: Floats
 
 
-def _explained(first: Baseline, epoch: _Epoch) -> _Explained:
-    cheaper = LARGEST_ELASTICITY * (first.price - epoch.price)
+def _explained(first: Baseline, price: Floats) -> _Explained:
+    """`price` is a logarithm."""
+    cheaper = LARGEST_ELASTICITY * (first.price - price)
     return _Explained(np.exp(np.maximum(cheaper, 0.0)), np.exp(np.minimum(cheaper, 0.0)))
 
 
@@ -314,46 +417,99 @@ def _judge_views(
 
 
 @frozen(eq=False)
+class _Excess:
+    """Distance of units from their expected number."""
+
+    ratio: Floats
+    deviations: Floats
+    """In standard deviations of a Poisson count."""
+
+
+def _excess(sold: Floats, expected: Floats) -> _Excess:
+    return _Excess((sold + 0.5) / (expected + 0.5), _poisson_deviations(sold, expected))
+
+
+@frozen(eq=False)
 class _Units:
-    """Units of an epoch, compared with its views. `odd`: the epoch counts as one without data."""
+    """Units of an epoch, compared with its views. `odd`: their number is an anomaly."""
 
     expected: Floats
     ratio: Floats
     """Logarithm of sold by expected units."""
     odd: Flags
+    many: Flags
+    """There are so many that the epoch does not count before its refunds are known."""
     jumped: Flags
-    """The number of units is an anomaly, and that of refunds is not."""
-    returned: Flags
-    """Unusual refunds, with many sales: `returns` is the share of these that will probably be refunded too."""
-    returns: Floats
+    """The anomaly may be a new level of sales."""
 
 
 def _judge_units(  # noqa: PLR0917 - arrays of one epoch
-    first: Baseline, seen: Signals, sales: _Sales, views: _Views, explainable: _Explained, judged: Flags
+    first: Baseline, sales: _Sales, views: _Views, explainable: _Explained, judged: Flags, may_wait: bool
 ) -> _Units:
     """Compare the units of an epoch with the baseline; only those where `judged` is true can be an anomaly."""
     expected = views.shown * np.exp(first.conversion)
     ratio = np.log((sales.sold + 0.5) / (expected + 0.5))
-    deviations = _poisson_deviations(sales.sold, expected)
-    most, least = expected * explainable.most, expected * explainable.least
     # The variance of the baseline's own conversion rate, beyond that of a long baseline.
-    uncertain = np.maximum(views.shown / np.maximum(first.evidence, 1.0) - SALES_GAIN, 0.0)
-    limit = SALES_DEVIATIONS * np.sqrt(1.0 + uncertain)
-    many = np.log((sales.sold + 0.5) / (most + 0.5)) > np.log(SALES_RATIO)
-    many &= _poisson_deviations(sales.sold, most) > limit
-    few = np.log((sales.sold + 0.5) / (least + 0.5)) < -np.log(SALES_RATIO)
-    few &= _poisson_deviations(sales.sold, least) < -limit
-    odd = judged & (many | few)
-    returned = sales.unusual & (deviations > RETURNED_DEVIATIONS)
-    returns = np.clip(seen.refunded / np.maximum(first.last_sold, 1.0), 0.0, 1.0)
-    returns = np.where(
-        np.isnan(first.return_share), returns, first.return_share + REFUND_GAIN * (returns - first.return_share)
-    )
-    return _Units(expected, ratio, (odd | sales.unusual) & ~returned, odd & ~sales.unusual, returned, returns)
+    uncertain = np.sqrt(1.0 + np.maximum(views.shown / np.maximum(first.evidence, 1.0) - SALES_GAIN, 0.0))
+    more, less = _excess(sales.sold, expected * explainable.most), _excess(sales.sold, expected * explainable.least)
+    above, below = more.deviations / uncertain, less.deviations / uncertain
+    odd = (more.ratio > SALES_RATIO) & (above > SALES_DEVIATIONS)
+    odd |= (less.ratio < 1.0 / SALES_RATIO) & (below < -SALES_DEVIATIONS)
+    odd &= judged
+    if not may_wait:
+        return _Units(expected, ratio, odd, np.zeros(len(odd), np.bool_), odd)
+    suspect = sales.unusual | (first.suspicion >= LEAST_SUSPICION)
+    many = (more.ratio > WAITING_RATIO) & (above > WAITING_DEVIATIONS)
+    many |= suspect & (more.ratio > SUSPECT_RATIO) & (above > SUSPECT_DEVIATIONS)
+    many &= judged
+    return _Units(expected, ratio, odd, many, odd & ~(suspect & many))
 
 
-def _update(
-    first: Baseline, sales: _Sales, epoch: _Epoch, views: _Views, units: _Units, *, odd: Flags, holds: Floats
+def _teach_conversion(  # noqa: PLR0917 - arrays of one epoch
+    first: Baseline, views: Floats, expected: Floats, ratio: Floats, price: Floats, teaches: Flags
+) -> dict[str, Floats]:
+    """Columns of the baseline after an epoch with these views, of which it learns where `teaches` is true.
+
+    `expected` units, `ratio`: logarithm of sold by expected units; `price` is a logarithm.
+    """
+    forgotten = SALES_GAIN * expected / (expected + FEW_SALES)
+    evidence = first.evidence * (1.0 - forgotten) + views
+    gain = np.where(teaches, views / np.maximum(evidence, 1e-9), 0.0)
+    largest = LARGEST_STEP * np.maximum(views / np.maximum(first.evidence, 1.0), 1.0)
+    return {
+        "conversion": first.conversion + gain * np.clip(ratio, -largest, largest),
+        "evidence": np.where(teaches, evidence, first.evidence),
+        "price": first.price + gain * (price - first.price),
+    }
+
+
+def _wait(first: Baseline, seen: Signals, sales: _Sales, views: _Views, units: _Units) -> dict[str, Floats]:
+    """Columns of the epoch that waits. Only one epoch of a product can: further ones do not count at all."""
+    none = np.isnan(first.waiting_price)
+    if not (begins := units.many & none).any():
+        return {name: getattr(first, name) for name in _WAITING}
+    kept = sales.sold / np.maximum(sales.gross, 1e-9)
+    new = {
+        "waiting_price": seen.price.astype(np.float64),
+        "waiting_views": views.shown,
+        "waiting_units": sales.sold,
+        "waiting_orders": np.where(seen.orders > 0.0, seen.orders * kept, seen.orders),
+        "waiting_days": seen.days,
+        "waited": np.zeros(len(none)),
+    }
+    return {name: np.where(begins, new[name], getattr(first, name)) for name in _WAITING}
+
+
+def _update(  # noqa: PLR0917 - arrays of one epoch
+    first: Baseline,
+    seen: Signals,
+    sales: _Sales,
+    epoch: _Epoch,
+    views: _Views,
+    units: _Units,
+    *,
+    odd: Flags,
+    holds: Floats,
 ) -> Baseline:
     """The baseline after the epoch; `odd`: the epoch has an anomaly."""
     run, jump = _extend_run(first.traffic_run, first.traffic_jump, views.odd, views.deviation)
@@ -361,31 +517,27 @@ def _update(
     lasts, sales_last = np.abs(run) >= LASTING_EPOCHS, np.abs(sales_run) >= LASTING_EPOCHS
     moved = np.where(lasts, jump / LASTING_EPOCHS, 0.0)
     # While units may follow the undivided views, they do not change the conversion rate of the divided ones.
-    teaches = ~odd & ~((views.accepted != 0.0) & (views.following > 0.0))
-    forgotten = SALES_GAIN * units.expected / (units.expected + FEW_SALES)
-    evidence = first.evidence * (1.0 - forgotten) + views.shown
-    gain = np.where(teaches, views.shown / np.maximum(evidence, 1e-9), 0.0)
-    largest = LARGEST_STEP * np.maximum(views.shown / np.maximum(first.evidence, 1.0), 1.0)
-    refund_step = REFUND_SHARE_GAIN * (sales.refunded - sales.usual_refunds) / (sales.gross + FEW_SALES)
+    teaches = ~odd & ~units.many & ~((views.accepted != 0.0) & (views.following > 0.0))
+    taught = _teach_conversion(first, views.shown, units.expected, units.ratio, epoch.price, teaches)
+    refund_step = REFUND_SHARE_GAIN * (sales.refunded - sales.usual_refunds) / (sales.recent + FEW_SALES)
     return Baseline(
         traffic=views.traffic + moved,
         exposure=views.exposure,
         spread=views.spread,
         accepted=views.accepted + moved,
-        conversion=first.conversion
-        + gain * np.clip(units.ratio, -largest, largest)
-        + np.where(sales_last, sales_jump / LASTING_EPOCHS, 0.0),
-        evidence=np.where(sales_last, LASTING_EPOCHS * views.shown, np.where(teaches, evidence, first.evidence)),
-        price=np.where(sales_last, epoch.price, first.price + gain * (epoch.price - first.price)),
+        conversion=taught["conversion"] + np.where(sales_last, sales_jump / LASTING_EPOCHS, 0.0),
+        evidence=np.where(sales_last, LASTING_EPOCHS * views.shown, taught["evidence"]),
+        price=np.where(sales_last, epoch.price, taught["price"]),
         following=views.following,
         traffic_run=np.where(lasts, 0.0, run),
         traffic_jump=np.where(lasts, 0.0, jump),
         sales_run=np.where(sales_last, 0.0, sales_run),
         sales_jump=np.where(sales_last, 0.0, sales_jump),
         last_sold=sales.gross,
-        return_share=np.where(units.returned, units.returns, np.nan),
-        refund_share=first.refund_share + np.where(units.returned | units.jumped, 0.0, refund_step),
+        refund_share=first.refund_share + np.where(units.odd | units.many | sales.unusual, 0.0, refund_step),
+        suspicion=np.where(sales.unusual, 1.0, SUSPICION_DECAY * first.suspicion),
         holds=holds,
+        **_wait(first, seen, sales, views, units),
     )
 
 

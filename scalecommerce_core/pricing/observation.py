@@ -14,7 +14,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.identifiers import CategoryId
-from scalecommerce_core.pricing.anomalies import BASELINE_COLUMNS, Baseline, filter_anomalies
+from scalecommerce_core.pricing.anomalies import BASELINE_COLUMNS, Baseline, filter_anomalies, release_waiting
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.evidence import Evidence, LastReadings, Observed, gather_evidence
@@ -49,6 +49,10 @@ ASSUMED_CONVERSION: Final = 0.02
 """Conversion rate at which the views of a product are assumed whose views are not counted."""
 _TICK: Final = timedelta(microseconds=1)
 _HOUR: Final = DAY // 24
+_SAME_PRICE: Final = 0.005
+"""Largest relative distance of the mean price of late refunds from that of an epoch of which they probably are."""
+_NO_TIME: Final = 1e-9
+"""Days of an observation by which no time passes."""
 _OWN_PRICE: Final = 0.2
 """A price that the seller sets farther from the reference price than this share replaces it as the seller's price."""
 
@@ -249,6 +253,7 @@ class _Learner:
 
     def learn(self, evidence: Evidence) -> None:
         """Call `update` for each ended price in order of time, then for the current prices."""
+        self._learn_released(evidence)
         ended = evidence.ended
         taken = np.zeros(len(self.signals))
         if len(ended):
@@ -278,16 +283,48 @@ class _Learner:
         learned = call_update(self._strategy, self.state, aged)
         self.state, self.signals = State(learned.products, self.state.groups), signals
 
+    def _learn_released(self, evidence: Evidence) -> None:
+        """Call `update` for earlier epochs whose refunds had to be awaited."""
+        price = self.baseline.waiting_price
+        if np.isnan(price).all():
+            return
+        ended, current, size = evidence.ended, evidence.current, len(self.signals)
+        sold = current.units + np.bincount(ended.row, weights=ended.units, minlength=size)
+        late = np.maximum(-evidence.late_units, 0.0)
+        refunded = current.refunded + np.bincount(ended.row, weights=ended.refunded, minlength=size) + late
+        returned = np.where(current.price == price, current.refunded, 0.0)
+        returned += np.bincount(ended.row, weights=ended.refunded * (ended.price == price[ended.row]), minlength=size)
+        returned += np.where(np.abs(evidence.late_price - price) <= _SAME_PRICE * price, late, 0.0)
+        self.baseline, seen = release_waiting(self.baseline, sold=sold, refunded=refunded, returned=returned)
+        if not len(seen.row):
+            return
+        signals = self.signals.rows(seen.row).with_columns(
+            price=seen.price,
+            views=seen.views,
+            units=seen.units,
+            orders=seen.orders,
+            days=seen.days,
+            epoch_days=np.full(len(seen.row), _NO_TIME),
+            late_units=np.zeros(len(seen.row)),
+            late_price=np.zeros(len(seen.row)),
+        )
+        chosen = {name: values[seen.row] for name, values in self.state.products.items()}
+        learned = call_update(self._strategy, State(chosen, self.state.groups), signals)
+        products = {name: np.array(values) for name, values in self.state.products.items()}
+        for name, values in learned.products.items():
+            products[name][seen.row] = values
+        self.state = State(products, self.state.groups)
+
     def _learn_ended(self, seen: Observed, columns: dict[str, Floats]) -> None:
         before = Baseline(**{name: values[seen.row] for name, values in columns.items()})
         here = self.signals.rows(seen.row).with_columns(
             price=seen.price, late_units=np.zeros(len(seen)), late_price=np.zeros(len(seen))
         )
-        baseline, signals = filter_anomalies(before, self._observed(here, seen), most_holds=0)
+        baseline, signals = filter_anomalies(before, self._observed(here, seen), most_holds=0, may_wait=False)
         for name, values in baseline.columns().items():
             columns[name][seen.row] = values
         signals = signals.with_columns(
-            orders=_kept_orders(seen, signals), epoch_days=np.maximum(seen.elapsed / DAY, 1e-9)
+            orders=_kept_orders(seen, signals), epoch_days=np.maximum(seen.elapsed / DAY, _NO_TIME)
         )
         chosen = {name: values[seen.row] for name, values in self.state.products.items()}
         learned = call_update(self._strategy, State(chosen, self.state.groups), signals)

@@ -28,7 +28,11 @@ ASSUMED_VIEWS: Final = "assumed_views"
 """Name of the column with the views per day that are assumed for a product whose views are not counted."""
 SELLER_PRICE: Final = "seller_price"
 """Name of the column of `Signals.seller_price`."""
-_EXACT: Final = frozenset({REFUNDED_TOTAL, ORDERS_TOTAL, NET_UNITS, NET_AMOUNT, ASSUMED_VIEWS, SELLER_PRICE})
+WAITING_PRICE: Final = "waiting_price"
+"""Name of the column with the price of an epoch whose refunds are awaited (`anomalies`)."""
+_EXACT: Final = frozenset({
+    REFUNDED_TOTAL, ORDERS_TOTAL, NET_UNITS, NET_AMOUNT, ASSUMED_VIEWS, SELLER_PRICE, WAITING_PRICE,
+})  # fmt: skip
 
 
 @frozen(eq=False)

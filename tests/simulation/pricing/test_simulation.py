@@ -226,12 +226,10 @@ def kept(policy: Any, attack: str) -> Floats:
 @pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack not in BEYOND_THE_FILTER])
 def test_an_attack_with_forged_signals_costs_at_most_three_percent(policy: Any, attack: str) -> None:
     shares = kept(policy, attack)
-    # Refunds of earlier prices are not part of a strategy's evidence yet.
-    least = 88.0 if "purchases" in attack else 97.0
     # 2.571 is the quantile of the t distribution for a 95 % interval of six seeds.
     half_interval = 2.571 * shares.std(ddof=1) / np.sqrt(len(shares))
-    assert shares.mean() + half_interval >= least
-    assert shares.mean() >= least - 1
+    assert shares.mean() + half_interval >= 97
+    assert shares.mean() >= 96
 
 
 def test_without_the_filter_forged_views_cost_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scalecommerce_core.pricing.anomalies import LARGEST_ELASTICITY, LASTING_EPOCHS, Baseline, filter_anomalies
+from scalecommerce_core.pricing.anomalies import (
+    LARGEST_ELASTICITY,
+    LASTING_EPOCHS,
+    Baseline,
+    filter_anomalies,
+    release_waiting,
+)
 from scalecommerce_core.pricing.decisions import decide
 from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.replay import pack_inputs, replay
@@ -28,6 +34,14 @@ class Epochs:
         seen = signals(**{"views": VIEWS, "units": UNITS, **self.product, **more})
         self.baseline, self.last = filter_anomalies(self.baseline, seen, most_holds=self.most_holds)
         return self.last
+
+    def release(self, *, sold: float, refunded: float, returned: float | None = None) -> list[tuple[Any, ...]]:
+        """Price, views, units and orders of the epoch that waited; `returned` is `refunded` by default."""
+        here = refunded if returned is None else returned
+        self.baseline, found = release_waiting(
+            self.baseline, sold=np.array([sold]), refunded=np.array([refunded]), returned=np.array([here])
+        )
+        return list(zip(found.price.tolist(), found.views, found.units, found.orders, strict=True))
 
 
 def counts(seen: Signals) -> tuple[float, float, float]:
@@ -175,17 +189,83 @@ def test_a_lasting_level_of_sales_is_accepted() -> None:
     assert counts(epochs.see(units=6 * UNITS)) == (VIEWS, 6 * UNITS, 1.0)
 
 
-def test_purchases_that_are_refunded_in_the_next_epoch_do_not_count() -> None:
+def test_purchases_count_when_their_refunds_are_known() -> None:
     epochs = Epochs()
     forged = 9 * UNITS
-    epochs.see(units=UNITS + forged)
+    assert epochs.see(units=UNITS + forged, views=VIEWS + forged, orders=UNITS + forged).weight.item() == 0.0
     for _ in range(20):
-        seen = epochs.see(units=UNITS, refunded=forged)
-        assert seen.units.item() == pytest.approx(UNITS, rel=0.05)
-        assert 0 < seen.weight.item() < 1
+        # Ten times the usual purchases, and the refunds of those of the epoch before.
+        assert epochs.release(sold=UNITS + forged, refunded=forged) == [(100_00, VIEWS, UNITS, UNITS)]
+        more = {"units": UNITS, "views": VIEWS + forged, "refunded": forged, "orders": UNITS + forged}
+        assert counts(epochs.see(**more)) == (0.0, 0.0, 0.0)
     # The last refunds come when nothing is forged any more.
-    assert epochs.see(units=UNITS - forged, refunded=forged).weight.item() == 0.0
+    assert epochs.release(sold=UNITS, refunded=forged) == [(100_00, VIEWS, UNITS, UNITS)]
+    assert counts(epochs.see(units=UNITS - forged, refunded=forged)) == (VIEWS, UNITS, 1.0)
+    assert epochs.release(sold=UNITS, refunded=0) == []
     assert counts(epochs.see()) == (VIEWS, UNITS, 1.0)
+    assert np.exp(epochs.baseline.conversion.item()) == pytest.approx(UNITS / VIEWS, rel=0.05)
+
+
+def test_many_purchases_without_refunds_count_one_epoch_later() -> None:
+    epochs = Epochs()
+    assert counts(epochs.see(units=3 * UNITS, price=95_00)) == (0.0, 0.0, 0.0)
+    assert epochs.release(sold=UNITS, refunded=0) == [(95_00, VIEWS, 3 * UNITS, -1)]
+    # Without another such epoch, nothing waits.
+    assert counts(epochs.see()) == (VIEWS, UNITS, 1.0)
+    assert epochs.release(sold=UNITS, refunded=0) == []
+
+
+def test_an_anomaly_that_is_not_refunded_does_not_count() -> None:
+    epochs = Epochs()
+    epochs.see(units=10 * UNITS)
+    assert epochs.release(sold=UNITS, refunded=0) == []
+    assert np.isnan(epochs.baseline.waiting_price.item())
+
+
+def suspect() -> Epochs:
+    """After purchases that were refunded after a change of the price: refunds of earlier prices are late units."""
+    epochs = Epochs()
+    epochs.see(views=VIEWS + 9 * UNITS, units=10 * UNITS)
+    assert len(epochs.release(sold=UNITS, refunded=9 * UNITS)) == 1
+    assert counts(epochs.see(price=103_00, late_units=-9 * UNITS)) == (VIEWS, UNITS, 1.0)
+    return epochs
+
+
+def test_less_is_needed_to_wait_after_unusual_refunds() -> None:
+    usual = Epochs()
+    usual.see(price=103_00)
+    assert usual.see(units=1.5 * UNITS).weight.item() == 1.0
+    assert suspect().see(units=1.5 * UNITS).weight.item() == 0.0
+    assert counts(suspect().see()) == (VIEWS, UNITS, 1.0)
+
+
+def test_a_suspect_product_waits_for_refunds_for_four_epochs() -> None:
+    epochs = suspect()
+    epochs.see(units=3 * UNITS)
+    for _ in range(2):
+        assert epochs.release(sold=UNITS, refunded=0) == []
+        assert counts(epochs.see()) == (VIEWS, UNITS, 1.0)
+    assert epochs.release(sold=UNITS, refunded=2 * UNITS) == [(100_00, pytest.approx(VIEWS - 2 * UNITS), UNITS, -1)]
+    # Without refunds, they never count.
+    epochs = suspect()
+    for _ in range(4):
+        epochs.see(units=3 * UNITS)
+        assert epochs.release(sold=UNITS, refunded=0) == []
+    assert np.isnan(epochs.baseline.waiting_price.item())
+
+
+def test_refunds_of_other_prices_do_not_reduce_the_sales_that_wait() -> None:
+    epochs = suspect()
+    epochs.see(units=3 * UNITS)
+    assert epochs.release(sold=UNITS, refunded=9 * UNITS, returned=0) == []
+    assert epochs.baseline.waiting_units.item() == 3 * UNITS
+
+
+def test_suspicion_ends() -> None:
+    epochs = suspect()
+    for _ in range(14):
+        epochs.see()
+    assert counts(epochs.see(units=1.5 * UNITS)) == (VIEWS, 1.5 * UNITS, 1.0)
 
 
 def test_usual_refunds_are_no_anomaly() -> None:

@@ -359,3 +359,27 @@ def test_a_new_product_learns_from_prices_that_lasted(minutes: int, learns: bool
         changes = listed, *short, after, last
         slopes.append(decide(facts(1_000, last[0]), past(*changes), 1, NOW).state.products["b"].item())
     assert (slopes[0] != slopes[1]) is learns
+
+
+def test_refunded_purchases_teach_nothing_after_a_change_of_the_price() -> None:
+    """Purchases at a price that is no longer in force are refunded; those that were not refunded are learned."""
+    began, changed = NOW - 100 * DAY, NOW - 7 * DAY + 1
+
+    def learn(*, forged: int, refunded: int) -> list[float]:
+        """Level and elasticity after a tenth week with forged purchases, and the week of their refunds."""
+        state, sold, views = None, 0, 0
+        for week in range(1, 11):
+            sold, views = sold + 25 + forged * (week == 10), views + 1_000 + forged * (week == 10)
+            counts = {"views": views, "units": sold, "orders": sold, "net_units": sold, "net_amount": sold * 1_000}
+            at = NOW - 7 * (11 - week) * DAY
+            state = decide(facts(1_000, began, **counts), past((began, 1_000, False)), week, at, state).policy_state
+        ended = past((began, 1_000, False, views, sold))
+        net = {"net_units": sold + 25 - refunded, "net_amount": (sold - refunded) * 1_000 + 25 * 1_030}
+        seen = facts(1_030, changed, views=1_000, units=25, orders=25, **net)
+        result = decide(seen, ended, 11, NOW, state)
+        assert result.signals.late_units.item() == -refunded
+        return [result.state.products[name].item() for name in ("a", "b")]
+
+    honest = learn(forged=0, refunded=0)
+    assert learn(forged=225, refunded=225) == pytest.approx(honest, rel=2e-3)
+    assert learn(forged=60, refunded=0)[0] > honest[0] + 0.01
