@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from scalecommerce_core.pricing.arrays import Floats
-from scalecommerce_core.simulation.experiment import StrategyResult
+from scalecommerce_core.simulation.scenario import StrategyResult
 
 _PRODUCTS_SHOWN = 3
 _POINTS = 150

@@ -101,21 +101,21 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     simulated. Ctrl-C shows the results so far.
     """
     # Imported here, because numpy slows the start of other commands.
-    from scalecommerce_core.simulation.experiment import FailedStrategy, Size, StrategyResult
-    from scalecommerce_core.simulation.experiments import EXPERIMENTS
+    from scalecommerce_core.simulation.scenario import FailedStrategy, Size, StrategyResult
+    from scalecommerce_core.simulation.scenarios import SCENARIOS
 
-    programs = list(EXPERIMENTS.values()) if market == "all" else [EXPERIMENTS[market]] if market in EXPERIMENTS else []
-    if not programs:
+    scenarios = list(SCENARIOS.values()) if market == "all" else [SCENARIOS[market]] if market in SCENARIOS else []
+    if not scenarios:
         raise CommandFailed(
-            f"There is no market {market!r}. Choose one of {', '.join(EXPERIMENTS)}, or all.", ExitCode.USAGE
+            f"There is no market {market!r}. Choose one of {', '.join(SCENARIOS)}, or all.", ExitCode.USAGE
         )
     draw = _drawing(plot)
     runtime: Runtime = ctx.obj
     runtime.load_policies(load or [])
     strategies = [_strategy(text) for text in policy] if policy else None
-    if strategies is not None and None not in strategies and any((seeds or each.seeds) > 1 for each in programs):
+    if strategies is not None and None not in strategies and any((seeds or each.seeds) > 1 for each in scenarios):
         strategies.insert(0, None)
-    outcomes: dict[str, list[StrategyResult]] = {program.name: [] for program in programs}
+    outcomes: dict[str, list[StrategyResult]] = {scenario.name: [] for scenario in scenarios}
     failed: list[FailedStrategy] = []
     size, interrupted = Size(seed, worlds, epochs, seeds), False
     try:
@@ -125,19 +125,19 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
                 if done % _EVERY == 0 or done == total:
                     progress(step, done, total)
 
-            for program in programs:
-                for outcome in program.run(size, strategies, report):
+            for scenario in scenarios:
+                for outcome in scenario.run(size, strategies, report):
                     if isinstance(outcome, FailedStrategy):
                         failed.append(outcome)
                         continue
-                    outcomes[program.name].append(outcome)
+                    outcomes[scenario.name].append(outcome)
                     interrupted |= outcome.track.interrupted
                 if interrupted:
                     break
     except Interrupted:
         interrupted = True
-    done = [(program, outcomes[program.name]) for program in programs if outcomes[program.name]]
-    figures = {program.name: program.figures(its, size) for program, its in done}
+    done = [(scenario, outcomes[scenario.name]) for scenario in scenarios if outcomes[scenario.name]]
+    figures = {scenario.name: scenario.figures(its, size) for scenario, its in done}
     every = [outcome for _, its in done for outcome in its]
     if as_json:
         print_json({
@@ -182,7 +182,7 @@ def _sentences(failed: Iterable[Any], outcomes: Iterable[Any]) -> list[str]:
 
 
 def _show(market: str, figures: Sequence[Any], seed: int) -> None:
-    from scalecommerce_core.simulation.experiments import EXPERIMENTS
+    from scalecommerce_core.simulation.scenarios import SCENARIOS
 
     numbers: dict[str, Callable[[Any], float | None]] = {
         "published result": lambda figure: figure.reference,
@@ -194,7 +194,7 @@ def _show(market: str, figures: Sequence[Any], seed: int) -> None:
     which = f"seed {seed}" if seeds == 1 else f"seeds {seed} to {seed + seeds - 1}"
     shown = [name for name, value in numbers.items() if any(value(figure) is not None for figure in figures)]
     # A title of the table would be wrapped to the width of the table.
-    print_line(f"{market}, {which}: percentages of {EXPERIMENTS[market].whole}", style="bold")
+    print_line(f"{market}, {which}: percentages of {SCENARIOS[market].whole}", style="bold")
     print_table(
         columns("policy", "measure", *shown, numbers=shown, prose=["measure"]),
         [[f.policy, f.measure, *(_number(numbers[name](f)) for name in shown)] for f in figures],

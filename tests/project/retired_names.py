@@ -326,6 +326,7 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
             "values_of",
         }
     ),
+    "scalecommerce_core/simulation": frozenset({"EXPERIMENTS", "Experiment", "PROGRAMS", "Program"}),
     "scalecommerce_core/services": frozenset(
         {
             "BREATH",

@@ -16,7 +16,7 @@ import pytest
 from attrs import evolve
 
 from adapters.cli.failures import ExitCode
-from scalecommerce_core.simulation import experiments
+from scalecommerce_core.simulation import scenarios
 from scalecommerce_core.simulation.linear_market import LinearMarket
 from tests.unit.adapters.cli.conftest import Cli
 from tests.unit.support.user_policies import temporarily_registered
@@ -44,7 +44,7 @@ def test_all_markets_are_simulated_as_json(cli: Cli) -> None:
     document = json.loads(ended.out)
     assert (ended.code, document["seed"], document["complete"]) == (0, 3, True)
     markets = {figure["market"] for figure in document["figures"]}
-    assert markets == set(experiments.EXPERIMENTS)
+    assert markets == set(scenarios.SCENARIOS)
     assert (document["failed"], document["unpriced"]) == ([], [])
     assert {figure["passed"] for figure in document["figures"]} == {None}
     assert cli("simulate", "all", *small).out == ended.out
@@ -195,8 +195,8 @@ def test_unusable_prices_are_counted(cli: Cli, in_folder: Path) -> None:
 
 
 def test_a_missed_target_exits_with_1(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged_as_full = evolve(experiments.EXPERIMENTS["marketplace"], worlds=1, epochs=1)
-    monkeypatch.setitem(experiments.EXPERIMENTS, "marketplace", judged_as_full)
+    judged_as_full = evolve(scenarios.SCENARIOS["marketplace"], worlds=1, epochs=1)
+    monkeypatch.setitem(scenarios.SCENARIOS, "marketplace", judged_as_full)
     ended = cli("simulate", "--policy", 'learning:{"caution": 2}', *SMALL, "--json")
     assert ended.code == ExitCode.PROBLEM
     assert [f["passed"] for f in json.loads(ended.out)["figures"] if f["measure"] == "mean of 6"] == [False]

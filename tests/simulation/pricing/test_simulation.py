@@ -18,8 +18,6 @@ from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
 from scalecommerce_core.pricing.substitutes import Substitutes
 from scalecommerce_core.simulation.buy_box_market import BuyBoxMarket
-from scalecommerce_core.simulation.experiment import Size, StrategyResult, half_width
-from scalecommerce_core.simulation.experiments import EXPERIMENTS
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
     BEYOND_THE_FILTER,
@@ -34,6 +32,8 @@ from scalecommerce_core.simulation.marketplace import DEMANDS, HIGHEST, LOWEST, 
 from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
 from scalecommerce_core.simulation.references import LearnThenEarn, LeastSquares, TsFixed, TsUpdate
 from scalecommerce_core.simulation.runner import Shop, run
+from scalecommerce_core.simulation.scenario import Size, StrategyResult, half_width
+from scalecommerce_core.simulation.scenarios import SCENARIOS
 from scalecommerce_core.simulation.substitutes_market import SubstitutesMarket
 from scalecommerce_core.simulation.zip_recruiter import PRICES, ZipRecruiter
 
@@ -245,9 +245,9 @@ WITHOUT_TARGETS = {"linear", "price-list-stock", "logit"}
 """At these sizes."""
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_an_experiment_has_targets_only_at_its_published_size(name: str) -> None:
-    program, size = evolve(EXPERIMENTS[name], seeds=1), Size(seed=1, worlds=10, epochs=12)
+    program, size = evolve(SCENARIOS[name], seeds=1), Size(seed=1, worlds=10, epochs=12)
     told: list[tuple[str, int, int]] = []
     outcomes = [
         each for each in program.run(size, None, lambda *step: told.append(step)) if isinstance(each, StrategyResult)
@@ -260,7 +260,7 @@ def test_an_experiment_has_targets_only_at_its_published_size(name: str) -> None
 
 
 def test_figures_of_several_seeds_are_means_with_intervals() -> None:
-    program, size = EXPERIMENTS["base"], Size(seed=4, worlds=20, epochs=3, seeds=3)
+    program, size = SCENARIOS["base"], Size(seed=4, worlds=20, epochs=3, seeds=3)
     told: list[tuple[str, int, int]] = []
     outcomes = [
         each for each in program.run(size, [None], lambda *step: told.append(step)) if isinstance(each, StrategyResult)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scalecommerce_core.simulation.experiment import StrategyResult, find_worst_cells, static_tracks, uplift
 from scalecommerce_core.simulation.runner import STATIC, Track
+from scalecommerce_core.simulation.scenario import StrategyResult, find_worst_cells, static_tracks, uplift
 
 
 def result(

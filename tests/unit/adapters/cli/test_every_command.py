@@ -318,7 +318,7 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
         ("reprice rollback 1", "scalecommerce_core.services.repricing.Repricing.rollback", "Restored prices stay"),
         (
             "simulate linear",
-            "scalecommerce_core.simulation.experiment.Experiment.run",
+            "scalecommerce_core.simulation.scenario.Scenario.run",
             "Results so far are shown",
         ),
         ("pricing evaluate sales.csv", "adapters.cli.panels.read_panel", "Nothing was changed."),

@@ -1,4 +1,4 @@
-"""The experiments of `scalecommerce simulate`: markets, strategies, and the figures that results are compared with."""
+"""The scenarios of `scalecommerce simulate`: markets, strategies, and the figures that results are compared with."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,17 +15,6 @@ from scalecommerce_core.pricing.price_grid import PriceGrid
 from scalecommerce_core.pricing.price_list_inventory import PriceListInventory
 from scalecommerce_core.pricing.substitutes import Substitutes
 from scalecommerce_core.simulation.buy_box_market import LEFT, BuyBoxMarket
-from scalecommerce_core.simulation.experiment import (
-    UPLIFT,
-    Experiment,
-    Figure,
-    MarketVariant,
-    Size,
-    StrategyResult,
-    find_worst_cells,
-    static_tracks,
-    uplift,
-)
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
     BEYOND_THE_FILTER,
@@ -37,10 +26,21 @@ from scalecommerce_core.simulation.linear_market import LinearMarket
 from scalecommerce_core.simulation.logit_market import LogitMarket
 from scalecommerce_core.simulation.market import SimulatedMarket
 from scalecommerce_core.simulation.marketplace import DEMANDS, Marketplace
-from scalecommerce_core.simulation.practice import IN_PRACTICE
+from scalecommerce_core.simulation.practical_scenarios import PRACTICAL_SCENARIOS
 from scalecommerce_core.simulation.price_list_stock import LISTED, SHARES, PriceListStock
 from scalecommerce_core.simulation.references import Cils, Cvp, LearnThenEarn, LeastSquares, TsFixed, TsUpdate, UcbPi
 from scalecommerce_core.simulation.runner import STATIC, Track
+from scalecommerce_core.simulation.scenario import (
+    UPLIFT,
+    Figure,
+    MarketVariant,
+    Scenario,
+    Size,
+    StrategyResult,
+    find_worst_cells,
+    static_tracks,
+    uplift,
+)
 from scalecommerce_core.simulation.substitutes_market import SubstitutesMarket
 from scalecommerce_core.simulation.zip_recruiter import BLOCK, FIRST_VISITORS, PRICES, ZipRecruiter
 
@@ -355,10 +355,10 @@ def _percentile(values: Floats, percent: float) -> float:
     return float(np.percentile(values, percent))
 
 
-EXPERIMENTS: Final = {
-    program.name: program
-    for program in (
-        Experiment(
+SCENARIOS: Final = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
             "zip-recruiter",
             "price experiment of a subscription, ten prices (Misra and others 2019)",
             _zip_places,
@@ -367,7 +367,7 @@ EXPERIMENTS: Final = {
             worlds=300,
             epochs=10_000,
         ),
-        Experiment(
+        Scenario(
             "linear",
             "linear demand with Gaussian noise, in which greedy strategies stop learning",
             _linear_places,
@@ -376,7 +376,7 @@ EXPERIMENTS: Final = {
             worlds=1_000,
             epochs=10_000,
         ),
-        Experiment(
+        Scenario(
             "marketplace",
             "6,000 products with guardrails, three forms of demand, steady or drifting",
             _marketplace_places,
@@ -386,7 +386,7 @@ EXPERIMENTS: Final = {
             epochs=104,
             compute_worst=partial(find_worst_cells, targets={ElasticityLearning.name: {}, HillClimb.name: {}}),
         ),
-        Experiment(
+        Scenario(
             "moody-marketplace",
             "the same, but a category's good and bad weeks resemble effects of prices",
             _moody_places,
@@ -396,7 +396,7 @@ EXPERIMENTS: Final = {
             epochs=104,
             compute_worst=partial(find_worst_cells, targets={ElasticityLearning.name: {}}),
         ),
-        Experiment(
+        Scenario(
             "limited-stock",
             "seasonal goods without restocking, compared with an upper bound",
             _limited_places,
@@ -407,7 +407,7 @@ EXPERIMENTS: Final = {
             seeds=8,
             compute_worst=partial(find_worst_cells, targets={Inventory.name: {}}),
         ),
-        Experiment(
+        Scenario(
             "price-list-stock",
             "four prices and stock that is not replenished (Ferreira, Simchi-Levi and Wang 2018)",
             _price_list_places,
@@ -416,7 +416,7 @@ EXPERIMENTS: Final = {
             worlds=300,
             epochs=10_000,
         ),
-        Experiment(
+        Scenario(
             "substitutes",
             "600 products whose demand also depends on the prices of their category, and without that effect",
             _substitutes_places,
@@ -425,7 +425,7 @@ EXPERIMENTS: Final = {
             worlds=600,
             epochs=104,
         ),
-        Experiment(
+        Scenario(
             "buy-box",
             "each product has a competitor, and the dearer offer loses most of its sales",
             _buy_box_places,
@@ -435,7 +435,7 @@ EXPERIMENTS: Final = {
             epochs=104,
             whole="the profit with fixed prices",
         ),
-        Experiment(
+        Scenario(
             "forged-signals",
             "marketplace in which an attacker forges ten times the views, or purchases that are refunded",
             _forged_places,
@@ -445,7 +445,7 @@ EXPERIMENTS: Final = {
             epochs=104,
             whole="the profit without the attack",
         ),
-        Experiment(
+        Scenario(
             "logit",
             "logit demand, one product in each world, new or with a history of prices",
             _logit_places,
@@ -454,6 +454,6 @@ EXPERIMENTS: Final = {
             worlds=200,
             epochs=10_000,
         ),
-        *IN_PRACTICE,
+        *PRACTICAL_SCENARIOS,
     )
 }

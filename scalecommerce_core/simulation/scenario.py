@@ -1,4 +1,4 @@
-"""Experiments: markets, strategies, and the figures that results are compared with, over one or several seeds."""
+"""Scenarios: markets, strategies, and the figures that results are compared with, over one or several seeds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import pi, sqrt, tan
@@ -36,7 +36,7 @@ class MarketVariant:
 
 @frozen
 class Figure:
-    """A result as a percentage of the highest possible expected profit, or of another whole (`Experiment.whole`).
+    """A result as a percentage of the highest possible expected profit, or of another whole (`Scenario.whole`).
 
     `reference` is a published result, `bar` the target of this release, if there is one. With several seeds, `ours` is
     the mean, and `half_width` half of its 95 % confidence interval (Student's t distribution).
@@ -76,7 +76,7 @@ class FailedStrategy:
 
 
 @frozen
-class Experiment:
+class Scenario:
     """A market with its strategies, and the function that computes figures from their results."""
 
     name: str

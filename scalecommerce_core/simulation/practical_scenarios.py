@@ -1,4 +1,4 @@
-"""Experiments with what happens in practice: sellers who price well, thin margins, and disturbed signals.
+"""Scenarios of what happens in practice: sellers who price well, thin margins, and disturbed signals.
 
 The worlds drift; the form of demand alternates between seeds. Results are compared with fixed prices, seed by seed, and
 no strategy should earn less than these in any cell: any seed of any variant.
@@ -10,17 +10,6 @@ from typing import Final
 
 from scalecommerce_core.pricing.hill_climb import HillClimb
 from scalecommerce_core.pricing.learning import ElasticityLearning
-from scalecommerce_core.simulation.experiment import (
-    UPLIFT,
-    Experiment,
-    Figure,
-    MarketVariant,
-    Size,
-    StrategyResult,
-    find_worst_cells,
-    static_tracks,
-    uplift,
-)
 from scalecommerce_core.simulation.frictions import (
     Bots,
     BulkOrders,
@@ -32,6 +21,17 @@ from scalecommerce_core.simulation.frictions import (
     all_frictions,
 )
 from scalecommerce_core.simulation.marketplace import COMPETENT, DEMANDS, THIN_MARGINS, USUAL, Marketplace, Seller
+from scalecommerce_core.simulation.scenario import (
+    UPLIFT,
+    Figure,
+    MarketVariant,
+    Scenario,
+    Size,
+    StrategyResult,
+    find_worst_cells,
+    static_tracks,
+    uplift,
+)
 
 _LEARNING: Final = ElasticityLearning.name
 WEEKS: Final = 104
@@ -53,14 +53,14 @@ def _market(size: Size, seller: Seller, frictions: _Frictions) -> Marketplace:
     )  # fmt: skip
 
 
-def _experiment(
+def _scenario(
     name: str,
     about: str,
     variants: Mapping[str, tuple[Seller, _Frictions]],
     *,
     shares: _Targets | None = None,
     uplifts: _Targets | None = None,
-) -> Experiment:
+) -> Scenario:
     """`shares` are targets in percent of the best profit, `uplifts` in percent of that at fixed prices. The latter
     are 0 where none is given: `elasticity_learning` must not earn less than fixed prices.
     """
@@ -74,7 +74,7 @@ def _experiment(
     def worst(results: Sequence[StrategyResult]) -> list[Figure]:
         return find_worst_cells(results, {_LEARNING: uplifts or {}})
 
-    return Experiment(
+    return Scenario(
         name, about, places, (None, HillClimb(), ElasticityLearning()), figures, worlds=PRODUCTS, epochs=WEEKS,
         seeds=SEEDS, compute_worst=worst,
     )  # fmt: skip
@@ -97,11 +97,11 @@ def compare_with_static(results: Sequence[StrategyResult], shares: _Targets, upl
 
 def _one(
     name: str, about: str, seller: Seller = USUAL, frictions: _Frictions = _nothing, **targets: _Targets
-) -> Experiment:
-    return _experiment(name, about, {name: (seller, frictions)}, **targets)
+) -> Scenario:
+    return _scenario(name, about, {name: (seller, frictions)}, **targets)
 
 
-IN_PRACTICE: Final = (
+PRACTICAL_SCENARIOS: Final = (
     _one("base", "a drifting marketplace without frictions", uplifts={"base": 9.0}),
     _one(
         "competent-seller",
@@ -118,7 +118,7 @@ IN_PRACTICE: Final = (
         frictions=lambda: [StockOuts()],
         shares={"stock-outs": 95.0},
     ),
-    _experiment(
+    _scenario(
         "promotions",
         "prices 20 % lower in 8 % of the weeks, with more demand than that explains",
         {
@@ -131,7 +131,7 @@ IN_PRACTICE: Final = (
     _one("bots", "views without intent", frictions=lambda: [Bots()]),
     _one("bulk-orders", "orders of several units: four times the variance", frictions=lambda: [BulkOrders()]),
     _one("shocks", "the demand of whole categories jumps", frictions=lambda: [Shocks()]),
-    _experiment(
+    _scenario(
         "all-frictions",
         "stock-outs, promotions by hand, returns, late payments, bots, bulk orders and shocks at once",
         {"usual sellers": (USUAL, all_frictions), "competent sellers": (COMPETENT, all_frictions)},
