@@ -1,11 +1,11 @@
 """Strategies that estimate elasticities: a demand filter per product, shrunk towards its category.
 
 `elasticity_learning` varies prices at random where sales repay it, `controlled_variance` without random numbers;
-`inventory` also takes into account stock that must last for some time. All of them keep the seller's price unless
-another price is likely to earn more.
+`inventory` is meant for goods that are not restocked in time. All of them keep the seller's price unless another price
+is likely to earn more, and propose at least the price at which the stock lasts until `Signals.days_left`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 import numpy as np
@@ -232,6 +232,28 @@ class DemandLearning(Drift):
     def _limit_step(self, prices: Floats, signals: Signals) -> Floats:
         return np.clip(prices, *price_band(signals.price, signals.price, self.pace))
 
+    def _clearing_price(self, state: State, signals: Signals) -> Floats:
+        """The price at which the expected sales until `days_left` equal the stock; 0 if there is none.
+
+        It solves the fluid problem with the remaining stock (Gallego and van Ryzin 1994; repeated solution: Maglaras
+        and Meissner 2006): maximize margin · expected sales, with expected sales until `days_left` within the stock.
+        """
+        limited = np.isfinite(signals.days_left)
+        if not limited.any():
+            return np.zeros(len(signals))
+        # Without views or an end x is not finite, and no price is required.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            visitors = self._views_a_day(state, signals) * signals.days_left
+            purchases = signals.stock / state.products["units_per_purchase"]
+            x = (np.log(purchases / visitors) - state.products["a"]) / np.minimum(state.products["b"], FLATTEST)
+        found = np.isfinite(x)
+        return np.where(found, price_at(np.where(found, x, 0.0), signals.reference), 0.0)
+
+    def _views_a_day(self, state: State, signals: Signals) -> Floats:
+        """Expected views per day: those of the last epoch."""
+        del state
+        return signals.views / signals.days
+
 
 @register
 @frozen
@@ -276,7 +298,7 @@ class ElasticityLearning(DemandLearning):
         prices = np.where(same, np.nan, self._limit_step(np.where(tries, varied, kept), signals))
         untried = state.products["c11"] > _UNTRIED * ROOT_VARIANCE
         motive = select_motives(Motive.LEARNED, (tries | untried, Motive.TRYING), (same, Motive.NOT_BETTER))
-        return Proposal(prices, motive)
+        return _at_least_clearing(Proposal(prices, motive), self._clearing_price(state, signals), signals, self._limit_step)
 
 
 @register
@@ -325,17 +347,17 @@ class ControlledVariance(DemandLearning):
         apart = self.width * np.sqrt((n + 1.0) / n * ((n + 1.0) ** self.exponent - n**self.exponent))
         kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
         motive = select_motives(Motive.LEARNED, (kept != x, Motive.TRYING))
-        return Proposal(self._limit_step((1.0 + kept) * signals.reference, signals), motive)
+        free = Proposal(self._limit_step((1.0 + kept) * signals.reference, signals), motive)
+        return _at_least_clearing(free, self._clearing_price(state, signals), signals, self._limit_step)
 
 
 @register
 @frozen
 class Inventory(ElasticityLearning):
-    """`elasticity_learning` for goods that are not restocked in time: at least the price at which the stock just lasts.
+    """`elasticity_learning` for goods that are not restocked in time.
 
-    Each epoch solves the fluid problem with the remaining stock (Gallego and van Ryzin 1994; repeated solution:
-    Maglaras and Meissner 2006): maximize margin · expected sales, with expected sales until `days_left` within the
-    stock.
+    It averages the views per day over several epochs, can ignore the cost of perishable goods, and varies prices only
+    where that repays its cost before `days_left` ends.
     """
 
     name: ClassVar[str] = "inventory"
@@ -358,20 +380,8 @@ class Inventory(ElasticityLearning):
         daily = daily + (signals.views - daily * signals.days) / np.maximum(averaged, 1e-9)
         return State({**then.products, "views_a_day": daily, "averaged_days": averaged}, then.groups)
 
-    def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
-        free = super().propose(state, signals, epoch)
-        b = np.minimum(state.products["b"], FLATTEST)
-        # Without views or an end x is not finite, and no price is required.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            visitors = state.products["views_a_day"] * signals.days_left
-            purchases = signals.stock / state.products["units_per_purchase"]
-            x = (np.log(purchases / visitors) - state.products["a"]) / b
-        clearing = np.where(np.isfinite(x), price_at(np.where(np.isfinite(x), x, 0.0), signals.reference), 0.0)
-        wanted = np.where(np.isnan(free.prices), signals.price, free.prices)
-        short = clearing > wanted
-        prices = np.where(short, self._limit_step(clearing, signals), free.prices)
-        motive = free.motive if free.motive is not None else motive_column(Motive.LEARNED, len(signals))
-        return Proposal(prices, select_motives(motive, (short, Motive.STOCK_SHORT)))
+    def _views_a_day(self, state: State, signals: Signals) -> Floats:
+        return state.products["views_a_day"]
 
     def _break_even(self, signals: Signals, groups: Mapping[str, Floats]) -> Floats:
         if self.perishable:
@@ -380,6 +390,19 @@ class Inventory(ElasticityLearning):
 
     def _horizon(self, signals: Signals) -> Floats | float:
         return np.minimum(signals.days_left / 7.0, self.repaid_weeks)
+
+
+def _at_least_clearing(
+    free: Proposal, clearing: Floats, signals: Signals, limit_step: Callable[[Floats, Signals], Floats]
+) -> Proposal:
+    """The proposal `free`, with prices of at least `clearing` within a step."""
+    wanted = np.where(np.isnan(free.prices), signals.price, free.prices)
+    short = clearing > wanted
+    if not short.any():
+        return free
+    prices = np.where(short, limit_step(clearing, signals), free.prices)
+    motive = free.motive if free.motive is not None else motive_column(Motive.LEARNED, len(signals))
+    return Proposal(prices, select_motives(motive, (short, Motive.STOCK_SHORT)))
 
 
 def _belief(state: State) -> Belief:
