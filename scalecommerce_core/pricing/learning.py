@@ -5,7 +5,7 @@
 is likely to earn more, and propose at least the price at which the stock lasts until `Signals.days_left`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
@@ -232,6 +232,16 @@ class DemandLearning(Drift):
     def _limit_step(self, prices: Floats, signals: Signals) -> Floats:
         return np.clip(prices, *price_band(signals.price, signals.price, self.pace))
 
+    def _at_least_clearing(self, free: Proposal, state: State, signals: Signals) -> Proposal:
+        """The proposal `free`, with prices of at least the clearing price, within a step."""
+        clearing = self._clearing_price(state, signals)
+        short = clearing > np.where(np.isnan(free.prices), signals.price, free.prices)
+        if not short.any():
+            return free
+        prices = np.where(short, self._limit_step(clearing, signals), free.prices)
+        motive = free.motive if free.motive is not None else motive_column(Motive.LEARNED, len(signals))
+        return Proposal(prices, select_motives(motive, (short, Motive.STOCK_SHORT)))
+
     def _clearing_price(self, state: State, signals: Signals) -> Floats:
         """The price at which the expected sales until `days_left` equal the stock; 0 if there is none.
 
@@ -298,7 +308,7 @@ class ElasticityLearning(DemandLearning):
         prices = np.where(same, np.nan, self._limit_step(np.where(tries, varied, kept), signals))
         untried = state.products["c11"] > _UNTRIED * ROOT_VARIANCE
         motive = select_motives(Motive.LEARNED, (tries | untried, Motive.TRYING), (same, Motive.NOT_BETTER))
-        return _at_least_clearing(Proposal(prices, motive), self._clearing_price(state, signals), signals, self._limit_step)
+        return self._at_least_clearing(Proposal(prices, motive), state, signals)
 
 
 @register
@@ -348,7 +358,7 @@ class ControlledVariance(DemandLearning):
         kept = np.where(x >= mean, np.maximum(x, mean + apart), np.minimum(x, mean - apart))
         motive = select_motives(Motive.LEARNED, (kept != x, Motive.TRYING))
         free = Proposal(self._limit_step((1.0 + kept) * signals.reference, signals), motive)
-        return _at_least_clearing(free, self._clearing_price(state, signals), signals, self._limit_step)
+        return self._at_least_clearing(free, state, signals)
 
 
 @register
@@ -381,6 +391,7 @@ class Inventory(ElasticityLearning):
         return State({**then.products, "views_a_day": daily, "averaged_days": averaged}, then.groups)
 
     def _views_a_day(self, state: State, signals: Signals) -> Floats:
+        del signals
         return state.products["views_a_day"]
 
     def _break_even(self, signals: Signals, groups: Mapping[str, Floats]) -> Floats:
@@ -390,19 +401,6 @@ class Inventory(ElasticityLearning):
 
     def _horizon(self, signals: Signals) -> Floats | float:
         return np.minimum(signals.days_left / 7.0, self.repaid_weeks)
-
-
-def _at_least_clearing(
-    free: Proposal, clearing: Floats, signals: Signals, limit_step: Callable[[Floats, Signals], Floats]
-) -> Proposal:
-    """The proposal `free`, with prices of at least `clearing` within a step."""
-    wanted = np.where(np.isnan(free.prices), signals.price, free.prices)
-    short = clearing > wanted
-    if not short.any():
-        return free
-    prices = np.where(short, limit_step(clearing, signals), free.prices)
-    motive = free.motive if free.motive is not None else motive_column(Motive.LEARNED, len(signals))
-    return Proposal(prices, select_motives(motive, (short, Motive.STOCK_SHORT)))
 
 
 def _belief(state: State) -> Belief:
