@@ -154,9 +154,9 @@ def decide(
     """
     wanted = call_propose(strategy or policy.strategy(), state, signals, epoch)
     prices, motive = wanted.prices, wanted.motive
-    held_out = signals.held_out > 0
+    held_out = signals.held_out_price > 0
     if held_out.any():
-        own = np.where(signals.held_out == signals.price, np.nan, signals.held_out)
+        own = np.where(signals.held_out_price == signals.price, np.nan, signals.held_out_price)
         prices = np.where(held_out, own, prices)
         motive = np.where(held_out, MOTIVES.index(Motive.OWN_PRICE), motive)
     new, acted = apply_guardrails(prices, signals, policy.guardrails, epoch_days=policy.epoch_days)

@@ -99,7 +99,11 @@ def _since(days: float) -> str:
 
 
 def _experiment(seen: Mapping[str, Any]) -> str:
-    return f"held out at the seller's own price, {_amount(seen, seen['held_out'])}" if seen["held_out"] > 0 else ""
+    return (
+        f"held out at the seller's own price, {_amount(seen, seen['held_out_price'])}"
+        if seen["held_out_price"] > 0
+        else ""
+    )
 
 
 def _demand(seen: Mapping[str, Any]) -> str:

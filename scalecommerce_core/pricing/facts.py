@@ -68,7 +68,7 @@ class Facts:
     """When the latest announced promotion of the product that has begun began; -1: none."""
     promoted_until: Whole
     """When it ends or ended; -1: none."""
-    held_out: Whole
+    held_out_price: Whole
     """The seller's own price, if an experiment keeps the product at it, else 0."""
     competitor: Whole
     """Lowest price of a competitor; -1: unknown."""
@@ -88,7 +88,7 @@ class Facts:
 
 FACTS: Final = tuple(attribute.name for attribute in fields(Facts))
 NEUTRAL_FACTS: Final = {
-    "stock_until": -1, "promoted_from": -1, "promoted_until": -1, "held_out": 0, "competitor": -1,
+    "stock_until": -1, "promoted_from": -1, "promoted_until": -1, "held_out_price": 0, "competitor": -1,
     "competitor_at": -1, "min_hold": 0,
     "next_promotion": -1,
 }  # fmt: skip

@@ -139,7 +139,7 @@ def decide_range(
         fee=round(policy.fee * 10_000),
         days_left=_days_left(facts, policy, now),
         promoted=(facts.promoted_from >= 0) & (facts.promoted_from <= now) & (now < facts.promoted_until),
-        held_out=facts.held_out,
+        held_out_price=facts.held_out_price,
         competitor=facts.competitor,
         competitor_days=np.where(facts.competitor_at < 0, np.inf, np.maximum(now - facts.competitor_at, 0) / DAY),
         min_hold_days=facts.min_hold / DAY,

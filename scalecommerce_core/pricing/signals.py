@@ -93,7 +93,7 @@ class Signals:
     policy's `stock_days` is known, it is the same in each epoch."""
     promoted: Flags = field(metadata=_column(np.bool_, 0))
     """Whether an announced promotion is running; guardrails then keep the price."""
-    held_out: Whole = field(metadata=_column(np.int64, 0))
+    held_out_price: Whole = field(metadata=_column(np.int64, 0))
     """The seller's own price, if an experiment keeps the product at it, else 0."""
     competitor: Whole = field(metadata=_column(np.int64, UNKNOWN))
     """Lowest price of a competitor."""

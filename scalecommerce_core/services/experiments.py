@@ -289,4 +289,4 @@ def with_held_out_prices(tx: Transaction, policy_id: PolicyId, facts: Facts, now
         return facts
     price = np.zeros(len(facts), dtype=np.int64)
     price[held] = tx.experiments.own_prices(facts.product[held])
-    return evolve(facts, held_out=price)
+    return evolve(facts, held_out_price=price)

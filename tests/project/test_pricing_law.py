@@ -18,7 +18,7 @@ PAGE: Final = (ROOT / "docs/pricing-law.md").read_text()
 PRODUCT_FACTS: Final = {
     "product", "category", "price", "priced_at", "created_at", "cost", "min_price", "max_price", "stock", "stock_until",
     "views_ever", "views", "orders", "units", "refunded", "net_units", "net_amount", "out_of_stock", "minor_per_unit",
-    "promoted_from", "promoted_until", "next_promotion", "held_out", "competitor", "competitor_at", "min_hold",
+    "promoted_from", "promoted_until", "next_promotion", "held_out_price", "competitor", "competitor_at", "min_hold",
 }  # fmt: skip
 """Facts about a product as a whole. Before you add one, make sure that no value of it tells anything about a person."""
 INTERVAL_FACTS: Final = {

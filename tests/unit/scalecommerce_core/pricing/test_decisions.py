@@ -228,7 +228,7 @@ def test_inputs_of_a_later_format_are_refused() -> None:
 def test_a_held_out_product_returns_to_the_sellers_price_and_stays_there(
     price: int, own: int, new: int, sentence: str
 ) -> None:
-    seen = signals(price=price, lowest_30d=price, highest_30d=price, held_out=own)
+    seen = signals(price=price, lowest_30d=price, highest_30d=price, held_out_price=own)
     chosen = policy(parameters={"caution": 0, "vary": False})
     state = chosen.strategy().start(seen, {})
     (made,) = (decide(chosen, state, seen, 0)[0],)
@@ -244,7 +244,7 @@ def test_other_products_are_priced_as_without_the_experiment() -> None:
     state = chosen.strategy().start(seen, {})
     held = np.arange(500) % 4 == 0
     without = decide(chosen, state, seen, 0)
-    compared = decide(chosen, state, seen.with_columns(held_out=np.where(held, seen.price, 0)), 0)
+    compared = decide(chosen, state, seen.with_columns(held_out_price=np.where(held, seen.price, 0)), 0)
     assert (compared.new[held] == seen.price[held]).all()
     assert (compared.new[~held] == without.new[~held]).all()
     assert (compared.guardrails[~held] == without.guardrails[~held]).all()
