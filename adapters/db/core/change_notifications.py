@@ -11,7 +11,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final, cast
 
@@ -98,17 +98,13 @@ class PendingChanges:
         return AccessChange(frozenset(self.revoked_sessions), frozenset(self.key_owners))
 
 
-def _split_messages(kind: str, ids: Iterable[int | str]) -> Iterator[str]:
+def _split_messages(kind: str, ids: Sequence[int | str]) -> Iterator[str]:
     """Messages such as `p 1 2 3`, each within `MAX_MESSAGE_BYTES`."""
-    part = kind
-    for id_ in ids:
-        word = f" {id_}"
-        if len(part) + len(word) > MAX_MESSAGE_BYTES:
-            yield part
-            part = kind
-        part += word
-    if part != kind:
-        yield part
+    words = [f" {id_}" for id_ in ids]
+    # Every message has the same number of words, as many as fit if all of them are as long as the longest.
+    count = (MAX_MESSAGE_BYTES - len(kind)) // max(map(len, words), default=1)
+    for begin in range(0, len(words), count):
+        yield kind + "".join(words[begin : begin + count])
 
 
 def parse_change(payload: str) -> CatalogChange | AccessChange:
