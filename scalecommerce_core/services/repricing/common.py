@@ -166,8 +166,9 @@ def scope_of(tx: Transaction, policy: PricingPolicy, only: Selection) -> PolicyS
     return policy_scope(policy, tx.policies.of_sellers([policy.seller_id]), only.category_id)
 
 
-def scope_of_run(tx: Transaction, run: Run) -> PolicyScope:
-    return policy_scope(policy_of(run), tx.policies.of_sellers([run.seller_id]), run.within)
+def scope_of_run(tx: Transaction, run: Run, policy: PricingPolicy) -> PolicyScope:
+    """The products of a run of `policy`."""
+    return policy_scope(policy, tx.policies.of_sellers([run.seller_id]), run.within)
 
 
 def decide(

@@ -124,7 +124,7 @@ class Execution(RepricingBase):
     def _decide(self, tx: Transaction, run: Run, part: Range) -> None:
         policy = policy_of(run)
         try:
-            context = RunContext(policy, strategy_of(policy), scope_of_run(tx, run))
+            context = RunContext(policy, strategy_of(policy), scope_of_run(tx, run, policy))
             bounds, now = (part.first, part.last), self._clock.now()
             result = decide(tx, context, part.block, bounds, epoch=run.epoch, now=now)
         except (Invalid, StrategyFailed) as error:
