@@ -54,6 +54,8 @@ _INCREDIBLE: Final = 3.0
 _KNOWN: Final = 0.2
 _INCREDIBLE_WEIGHT: Final = 0.02
 """Weight of sales of more than `_INCREDIBLE` times the forecast, if the variance of its logarithm is below `_KNOWN`."""
+_LARGEST_SQUARE: Final = 4.0
+"""Squared error, in variances of the forecast, beyond which the weight of sales decreases."""
 _LEAST_VARIANCE: Final = 1e-300
 """Divisor instead of a variance of 0."""
 
@@ -67,6 +69,10 @@ class Forecast(NamedTuple):
     """Variance of the logarithm of `expected`, from that of the belief."""
     dispersion: Floats | float
     """Variance of sales divided by `expected` if the belief is certain."""
+    error: Floats
+    """Relative error, within bounds."""
+    precision: Floats
+    """Inverse of the variance of `error`; 0 without views."""
 
 
 def update_belief(
@@ -93,6 +99,16 @@ MOST_SALES: Final = 3.0
 """Largest relative excess of sales over their forecast that counts; ten times the forecast's variance widens it."""
 
 
+def _outlier_weight(units: Floats, expected: Floats, dispersion: Floats) -> Floats:
+    """Weight by which squared errors count as at most `_LARGEST_SQUARE` variances: views and orders come in bursts.
+
+    Errors are compared on the scale that stabilizes the variance of a count (Anscombe 1948).
+    """
+    error = 2.0 * (np.sqrt(np.maximum(units, 0.0) + 0.375) - np.sqrt(expected + 0.375))
+    weight: Floats = np.minimum(_LARGEST_SQUARE * dispersion / np.maximum(error * error, 1e-9), 1.0)
+    return weight
+
+
 def observe_sales(
     belief: Belief,
     *,
@@ -102,11 +118,13 @@ def observe_sales(
     weight: Floats | float,
     dispersion: Floats | float,
     relative_noise: Floats | float = 0.0,
+    robust: bool = False,
 ) -> tuple[Belief, Forecast]:
     """Update the belief as `update_belief` does, without a random walk; return the forecast, too.
 
     `relative_noise` is the variance of the conversion rate between epochs in relation to its square, from events that
     are not effects of the price. Unlike that of a Poisson count, it does not average out over the visitors of an epoch.
+    `robust` reduces the weight of large errors.
     """
     a, b, c00, c01, c11 = belief
     lam = views * np.exp(np.clip(a + b * x, -9.0, 0.0))
@@ -118,6 +136,8 @@ def observe_sales(
     incredible = units > _INCREDIBLE * (lam + 1.0)
     if incredible.any():
         weight = np.where(incredible & (known < _KNOWN), _INCREDIBLE_WEIGHT, 1.0) * weight
+    if robust:
+        weight = _outlier_weight(units, lam, dispersion + lam * known) * weight
     precision = lam * weight
     # Without views the precision is 0, so the belief is not changed.
     inverse = precision / (known * precision + dispersion)
@@ -127,7 +147,7 @@ def observe_sales(
     step = np.log1p(known * inverse * r) / np.maximum(known, _LEAST_VARIANCE)
     k0, k1 = k0_ * inverse, k1_ * inverse
     updated = Belief(a + k0_ * step, b + k1_ * step, c00 - k0 * k0_, c01 - k0 * k1_, c11 - k1 * k1_)
-    return updated, Forecast(lam, known, dispersion)
+    return updated, Forecast(lam, known, dispersion, r, inverse)
 
 
 def revert_slope(belief: Belief, mean: Floats, variance: Floats, share: Floats) -> Belief:

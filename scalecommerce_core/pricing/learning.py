@@ -15,6 +15,7 @@ from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Flags, Floats
 from scalecommerce_core.pricing.categories import estimate_conversions, group_count
 from scalecommerce_core.pricing.costs import break_even
+from scalecommerce_core.pricing.delayed_sales import Delay, correct_belief, estimate_delay, observe_delay
 from scalecommerce_core.pricing.demand_curve import FLATTEST, fourth_root, next_price, price_at
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, observe_sales, revert_slope
 from scalecommerce_core.pricing.guardrails import price_band
@@ -33,7 +34,7 @@ from scalecommerce_core.pricing.signals import Signals
 
 _COLUMNS: Final = {
     "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "sales": 1, "kept": 1,
-    "tries": 1,
+    "tries": 1, "delay_a": 1, "delay_b": 1, "delay_score": 1, "delay_information": 1,
     "units_per_purchase": 1,
 }  # fmt: skip
 _PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
@@ -63,13 +64,14 @@ class DemandLearning(Drift):
 
     Columns of the state: the belief (a, b, c00, c01, c11); `markup`, the elasticity that the seller's price implies;
     `scatter`, `persistence` and `sales`, running means of forecast errors and of sales; `kept`, the price to which
-    variations return; `tries`, 1 if variations of the price repay what they cost.
+    variations return; `tries`, 1 if variations of the price repay what they cost; `delay_…`, what is known about sales
+    that come late.
     """
 
     columns: ClassVar[Mapping[str, int]] = _COLUMNS
     unused_in_propose: ClassVar[frozenset[str]] = frozenset({
         "scatter", "persistence", "sales", "variance", "within", "between", "share_variance", "dispersion",
-        "relative_noise", "walk",
+        "relative_noise", "walk", "delay", "delay_a", "delay_b", "delay_score", "delay_information",
     })  # fmt: skip
     """Columns of the state that `propose` does not read; `replay` does not store them."""
     pace: float = parameter(
@@ -102,7 +104,7 @@ class DemandLearning(Drift):
         products = {
             "a": known["level"][at], "b": mean, "c00": self.level_spread + unknown[at], "c01": np.zeros(size),
             "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
-            "sales": np.zeros(size),
+            "sales": np.zeros(size), **Delay.unknown(size)._asdict(),
             "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
             "units_per_purchase": per_purchase,
         }  # fmt: skip
@@ -112,7 +114,7 @@ class DemandLearning(Drift):
         """`groups` with values for new ones: those of the seller's other categories, or else the usual ones."""
         size = group_count(groups, signals)
         usual = asdict(Priors.usual(1)) | {
-            "dispersion": [self.dispersion], "relative_noise": [0.0], "walk": [self.level],
+            "dispersion": [self.dispersion], "relative_noise": [0.0], "walk": [self.level], "delay": [0.0],
         }  # fmt: skip
         level = np.log(estimate_conversions(signals, groups))
         present = len(groups.get("level", ()))
@@ -134,10 +136,15 @@ class DemandLearning(Drift):
         per_purchase, mean_per_purchase = _units_per_purchase(signals, was["units_per_purchase"])
         units = np.where(signals.orders >= 0.0, np.maximum(signals.units, 0.0) / per_purchase, signals.units)
         weight = np.where(_may_be_promotion(was["kept"], signals), _PROMOTION_WEIGHT, 1.0) * signals.weight
+        # Times are rounded up to epochs.
+        is_first = signals.since_change < 1.5 * signals.epoch_days
+        shown = np.where(is_first, np.exp(groups["delay"])[at], 1.0)
+        before, x = belief, 4.0 * (root - 1.0)
         belief, forecast = observe_sales(
-            belief, x=4.0 * (root - 1.0), views=signals.views, units=units, weight=weight,
-            dispersion=groups["dispersion"][at], relative_noise=groups["relative_noise"][at],
+            before, x=x, views=signals.views * shown, units=units, weight=weight,
+            dispersion=groups["dispersion"][at], relative_noise=groups["relative_noise"][at], robust=True,
         )  # fmt: skip
+        delay = observe_delay(_delay(state), before, forecast, x=x, is_first=is_first, is_new=was["sales"] == 0.0)
         errors = update_errors(
             Errors(was["scatter"], was["persistence"], was["sales"]),
             forecast,
@@ -159,6 +166,7 @@ class DemandLearning(Drift):
             _short(
                 belief._asdict()
                 | errors._asdict()
+                | delay._asdict()
                 | {
                     "markup": markup,
                     "kept": kept,
@@ -201,7 +209,9 @@ class DemandLearning(Drift):
         """Re-estimate the elasticities and the noise of each category, and replace the prior of its products."""
         at, products = signals.group, state.products
         groups = self._complete(state.groups)
-        belief, old = _belief(state), _priors(groups)
+        shown = estimate_delay(_delay(state), groups["delay"])
+        belief, delay = correct_belief(_belief(state), _delay(state), (shown - groups["delay"])[at])
+        old = _priors(groups)
         new = estimate_priors(old, at, products["markup"], belief.b, belief.c11)
         exchanged = swap_prior(
             belief, *old.of_products(at, products["markup"]), *new.of_products(at, products["markup"])
@@ -211,13 +221,14 @@ class DemandLearning(Drift):
             errors, at, groups["dispersion"], float(groups["relative_noise"][0]), self.dispersion
         )
         return State(
-            _short({**products, **exchanged._asdict()}),
+            _short({**products, **exchanged._asdict(), **delay._asdict()}),
             _short(
                 {
                     "level": _group_means(belief.a, signals, groups["level"]),
                     **asdict(new),
                     "dispersion": dispersion,
                     "relative_noise": np.full(len(dispersion), relative),
+                    "delay": shown,
                     "walk": estimate_walk(groups["walk"], errors),
                 }
             ),
@@ -225,7 +236,7 @@ class DemandLearning(Drift):
 
     def _complete(self, groups: Mapping[str, Floats]) -> Mapping[str, Floats]:
         """`groups`, with the usual values of parameters that a group of an earlier release lacks."""
-        if "relative_noise" in groups:
+        if "delay" in groups:
             return groups
         return self._start_groups(Signals.of(product=[], price=[], reference=[]), groups)
 
@@ -405,6 +416,10 @@ class Inventory(ElasticityLearning):
 
 def _belief(state: State) -> Belief:
     return Belief(*(state.products[name] for name in Belief._fields))
+
+
+def _delay(state: State) -> Delay:
+    return Delay(*(state.products[name] for name in Delay._fields))
 
 
 def _priors(groups: Mapping[str, Floats]) -> Priors:

@@ -35,6 +35,7 @@ from scalecommerce_core.pricing.policy_state import (
 from scalecommerce_core.pricing.price_windows import (
     MEDIAN_DAYS,
     ManualChanges,
+    is_return,
     last_manual_changes,
     price_ranges,
     was_withdrawn,
@@ -114,7 +115,7 @@ def decide_range(
     evidence = gather_evidence(facts, past, LastReadings.of_state(old, known), epoch=policy.epoch // _TICK, now=now)
     manual = last_manual_changes(facts, past, int(now - price_window_days(policy) * DAY))
     reference = np.where(known, old.reference, facts.price)
-    seller_price = _seller_price(manual, old, known, reference)
+    seller_price = _seller_price(manual, is_return(facts, past, manual), old, known, reference)
     categories, group = _number_categories(facts.category, category_parameters)
     scale = policy.epoch_days / USUAL_EPOCH_DAYS
     signals = Signals.of(
@@ -367,12 +368,17 @@ def _kept_orders(seen: Observed, filtered: Signals) -> Floats:
     return np.where(filtered.weight > 0, seen.orders * kept, 0.0)
 
 
-def _seller_price(manual: ManualChanges, old: PolicyState, known: Flags, reference: Whole) -> Whole:
-    """Update `Signals.seller_price` with the last change by hand since the last reading."""
+def _seller_price(manual: ManualChanges, returned: Flags, old: PolicyState, known: Flags, reference: Whole) -> Whole:
+    """Update `Signals.seller_price` with the last change by hand since the last reading.
+
+    A change that returned to a price of the policy, such as at the end of a sale, tells nothing about the seller's own
+    price; the price that it ended was a temporary one.
+    """
     stored = np.where(known, np.nan_to_num(old.baseline_column(SELLER_PRICE), nan=UNKNOWN), UNKNOWN).astype(np.int64)
     own = np.where(stored >= 0, stored, reference)
     is_set = known & (manual.at > old.seen_at) & (np.abs(manual.price - own) > _OWN_PRICE * own)
-    return np.where(is_set, manual.price, stored)
+    ended = np.where(stored == old.price, UNKNOWN, stored)
+    return np.where(is_set, np.where(returned, ended, manual.price), stored)
 
 
 def _days_left(facts: Facts, policy: PricingPolicy, now: int) -> Floats:

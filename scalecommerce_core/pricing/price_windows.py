@@ -34,6 +34,17 @@ def last_manual_changes(facts: Facts, past: PriceIntervals, since: int) -> Manua
     return ManualChanges(at, price)
 
 
+def is_return(facts: Facts, past: PriceIntervals, manual: ManualChanges) -> Flags:
+    """Whether the last change by hand returned to an earlier price that was not set by hand."""
+    found = np.zeros(len(facts), dtype=np.bool_)
+    automatic = ~past.is_manual
+    row = find_rows(facts.product, past.product[automatic])
+    mine = row >= 0
+    row, price, begun = row[mine], past.price[automatic][mine], past.valid_from[automatic][mine]
+    found[row[(price == manual.price[row]) & (begun < manual.at[row])]] = True
+    return found
+
+
 def was_withdrawn(facts: Facts, past: PriceIntervals, priced_at: Whole) -> Flags:
     """Whether the price of each product that began at `priced_at` was withdrawn."""
     found = np.zeros(len(facts), dtype=np.bool_)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scalecommerce_core.pricing.delayed_sales import Delay, correct_belief, estimate_delay, observe_delay
 from scalecommerce_core.pricing.demand_curve import fourth_root, next_price, price_at, price_distance
 from scalecommerce_core.pricing.demand_filter import (
     Belief,
@@ -341,3 +342,56 @@ def test_an_observation_with_relative_noise_teaches_no_more_at_any_number_of_sal
     assert noisy.c00[1] == pytest.approx(noisy.c00[0], rel=1e-2)
     assert (certain.c00 < 0.1 * noisy.c00).all()
     assert forecast.dispersion == pytest.approx(1.0 + 0.2 * forecast.expected)
+
+
+def test_exceptional_sales_change_a_belief_less() -> None:
+    now = belief(-3.7, -2.4, 0.01, 0.0, 0.3)
+
+    def learned(units: float) -> float:
+        new, _ = observe_sales(
+            now, x=np.full(1, -0.2), views=np.full(1, 5_000.0), units=np.full(1, units), weight=1.0, dispersion=1.0,
+            robust=True,
+        )  # fmt: skip
+        return float(abs(new.b[0] - now.b[0]))
+
+    usual = float(5_000 * np.exp(now.a[0] - 0.2 * now.b[0]))
+    # Twelve times as far from the forecast, and yet less than six times the change.
+    assert learned(2.2 * usual) < 6 * learned(1.1 * usual)
+
+
+# --- sales that the first epoch of a price does not show
+
+
+def test_sales_that_come_late_are_no_effect_of_the_price() -> None:
+    """Prices rise once and stay; the first epoch of the new price shows 70 % of its sales."""
+    rng, n = np.random.default_rng(10), 500
+    zero = np.zeros(n)
+    first = Belief(np.full(n, -3.0), np.full(n, -2.4), np.full(n, 0.02), zero, np.full(n, 0.5))
+    now, delay, known = first, Delay.unknown(n), np.zeros(1)
+    for week in range(6):
+        x, is_first = np.full(n, 0.04 if week >= 2 else 0.0), np.full(n, week == 2)
+        units = rng.poisson(400 * np.exp(-3.0 - 2.4 * x) * np.where(is_first, 0.7, 1.0)).astype(float)
+        before = now
+        now, forecast = observe_sales(before, x=x, views=np.full(n, 400.0), units=units, weight=1.0, dispersion=1.0)
+        delay = observe_delay(delay, before, forecast, x=x, is_first=is_first, is_new=np.zeros(n, dtype=np.bool_))
+    estimate = estimate_delay(delay, known)
+    assert estimate[0] == pytest.approx(log(0.7), abs=0.06)
+    corrected, rest = correct_belief(now, delay, estimate - known)
+    assert now.b.mean() < -2.45
+    assert corrected.b.mean() == pytest.approx(-2.4, abs=0.02)
+    # The same evidence changes the estimate only once.
+    assert estimate_delay(rest, estimate)[0] == pytest.approx(estimate[0], abs=0.01)
+
+
+def test_sales_without_a_delay_have_none() -> None:
+    rng, n = np.random.default_rng(11), 500
+    zero, x = np.zeros(n), np.full(n, 0.03)
+    now = Belief(np.full(n, -3.0), np.full(n, -2.4), np.full(n, 0.02), zero, np.full(n, 0.5))
+    delay = Delay.unknown(n)
+    for _ in range(8):
+        moved = np.where(rng.random(n) < 0.5, x, -x)
+        units = rng.poisson(400 * np.exp(-3.0 - 2.4 * moved)).astype(float)
+        before = now
+        now, forecast = observe_sales(before, x=moved, views=np.full(n, 400.0), units=units, weight=1.0, dispersion=1.0)
+        delay = observe_delay(delay, before, forecast, x=moved, is_first=rng.random(n) < 0.5, is_new=zero > 0)
+    assert estimate_delay(delay, np.zeros(1))[0] == pytest.approx(0.0, abs=0.02)

@@ -382,4 +382,24 @@ def test_refunded_purchases_teach_nothing_after_a_change_of_the_price() -> None:
 
     honest = learn(forged=0, refunded=0)
     assert learn(forged=225, refunded=225) == pytest.approx(honest, rel=2e-3)
-    assert learn(forged=60, refunded=0)[0] > honest[0] + 0.01
+    assert learn(forged=15, refunded=0)[0] > honest[0] + 0.01
+
+
+def test_a_return_to_a_price_of_the_policy_is_no_price_of_the_seller() -> None:
+    """The policy sets 1,300; the seller lowers it for a sale that lasts two runs, and returns to it."""
+    changes = [(NOW - 40 * DAY, 1_000, True), (NOW - 20 * DAY, 1_300, False), (NOW - 10 * DAY, 700, True)]
+
+    def after(last: tuple[int, int, bool], days: int, state: PolicyState | None = None) -> RangeResult:
+        until = [change for change in changes if change[0] < last[0]] + [last]
+        intervals = past(*((valid_from, price, 0) for valid_from, price, _ in until))
+        intervals = evolve(intervals, is_manual=np.array([by_hand for _, _, by_hand in until]))
+        return decide(facts(last[1], last[0]), intervals, 40 - days, NOW - days * DAY, state)
+
+    first = after(changes[0], 30)
+    second = after(changes[1], 15, first.policy_state)
+    sale = after(changes[2], 8, second.policy_state)
+    assert sale.signals.own_price().tolist() == [700]
+    back = after((NOW - 5 * DAY, 1_300, True), 1, sale.policy_state)
+    assert back.signals.own_price().tolist() == [1_000]
+    other = after((NOW - 5 * DAY, 1_400, True), 1, sale.policy_state)
+    assert other.signals.own_price().tolist() == [1_400]
