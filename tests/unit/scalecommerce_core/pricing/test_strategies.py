@@ -180,6 +180,19 @@ def test_a_purchase_of_several_units_is_one_event() -> None:
     )
 
 
+def test_a_new_mark_up_of_a_product_does_not_change_what_is_learned_of_others() -> None:
+    strategy = ElasticityLearning()
+    both = signals(price=[100_00, 100_00], since_edit=[3.0, np.inf], seller_price=[130_00, -1])
+    begun = call_start(strategy, signals(price=[100_00, 100_00]), {})
+    # The prior of the first product changes; the second one's estimate is less certain than its prior.
+    state = State({**begun.products, "c11": np.array([0.5, 1.5])}, begun.groups)
+    together = call_update(strategy, state, both)
+    alone = call_update(strategy, state.rows(slice(1, 2)), both.rows(slice(1, 2)))
+    assert together.products["markup"][0] != state.products["markup"][0]
+    for name, values in alone.products.items():
+        assert together.products[name][1] == values[0]
+
+
 def test_a_price_lowered_by_hand_teaches_once_it_has_stayed() -> None:
     """Sellers advertise promotions, so that a price which is lower for a week is not the only reason for its sales."""
     strategy, usual = ElasticityLearning(), signals()
