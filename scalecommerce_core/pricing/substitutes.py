@@ -28,12 +28,23 @@ from scalecommerce_core.pricing.interface import Proposal, State, parameter, reg
 from scalecommerce_core.pricing.learning import ElasticityLearning
 from scalecommerce_core.pricing.signals import Signals
 
-_WINDOW: Final = ("sold", "expected", "drift", "distance", "variation", "counted", "age")
+_WINDOW: Final = (
+    "sold",
+    "expected",
+    "drift",
+    "distance",
+    "variation",
+    "counted",
+    "age",
+    "own_score",
+    "own_information",
+)
 """Columns that are sums since the last call of `pool`."""
 _LASTING: Final = ("shifted", "views_a_week", "profit_a_unit")
 _COLUMNS: Final = dict.fromkeys((*_WINDOW, *_LASTING), 1)
-_SUMS: Final = ("vv", "vr", "rr", "vy", "ry", "yy", "windows")
-"""Weighted sums of products of y (log sales), v (random variation) and r (the rest of the mean price)."""
+_SUMS: Final = ("vv", "vr", "rr", "vy", "ry", "yy", "windows", "own_score", "own_information")
+"""Weighted sums of products of y (log sales), v (random variation) and r (the rest of the mean price), and the sums of
+a Poisson regression of the products' sales on their own random variation."""
 _GROUPS: Final = (
     "cross", "shift", "mean_distance", "influence", "spill", "pooled", "level", "usual_level", "usual_distance",
     "usual_variation", *_SUMS,
@@ -54,7 +65,11 @@ _PRIOR_NOISE: Final = 2.0
 """The variance of residuals relative to that of counts, before any: its value, and its weight in windows."""
 _BETWEEN: Final = 0.15**2
 """Variance of cross elasticities between the categories of a seller."""
-_CERTAIN: Final = 0.2
+_OWN_COMMON, _OWN_BETWEEN = 0.3**2, 0.1**2
+"""Variances of the error of the estimated own elasticities: of all categories, and between them."""
+_DISPERSION: Final = 1.2
+"""Variance of sales relative to that of a Poisson distribution."""
+_CERTAIN: Final = 0.4
 """Standard deviation of the mean cross elasticity below which the shifts become smaller."""
 _LEAST_SHIFT: Final = 0.2
 """Smallest amplitude of the shifts, as a share of the largest."""
@@ -84,7 +99,7 @@ class Substitutes(ElasticityLearning):
         0.5, at_least=0.01, at_most=10, says="Standard deviation of cross elasticities around 0, before any sale."
     )
     cross_caution: float = parameter(
-        0.1,
+        0.5,
         at_least=0,
         at_most=10,
         says="Standard deviations of their common mean by which cross elasticities are used below their estimates.",
@@ -117,8 +132,12 @@ class Substitutes(ElasticityLearning):
         direction = np.sign(was["shifted"])
         shift = direction * np.clip(direction * variation, 0.0, np.abs(was["shifted"]))
         unshifted = np.maximum(np.rint(signals.price / (1.0 + shift)), 1.0).astype(np.int64)
-        effect = (was["b"] + ours["cross"][at]) * (x - price_distance(unshifted, signals.reference))
+        x0 = price_distance(unshifted, signals.reference)
+        effect = (was["b"] + ours["cross"][at]) * (x - x0)
         effect = np.clip(effect + (ours["cross"] * ours["mean_distance"])[at], -1.0, 1.0)
+        # The products' own random variation tells the error of the elasticities, without that of the category's prices.
+        own = root * np.clip((1.0 + variation) / (1.0 + shift) - 1.0, -_LARGEST_VARIATION, _LARGEST_VARIATION)
+        forecast = signals.views * np.exp(np.clip(was["a"] + was["b"] * x0 + effect, -9.0, 0.0))
         adjusted = signals.with_columns(views=signals.views * np.exp(effect), price=unshifted)
         then = super().update(State(_without(was), learned), adjusted)
         now = then.products
@@ -142,6 +161,8 @@ class Substitutes(ElasticityLearning):
             "variation": was["variation"] + counted * variation,
             "counted": was["counted"] + counted,
             "age": was["age"] + 1.0,
+            "own_score": was["own_score"] + counted * own * (signals.units - forecast),
+            "own_information": was["own_information"] + counted * own * own * forecast,
             "shifted": ours["shift"][at],
             "views_a_week": was["views_a_week"] + share * (weekly - was["views_a_week"]),
             "profit_a_unit": signals.price - break_even(signals, learned["mean"][at]),
@@ -182,6 +203,7 @@ class Substitutes(ElasticityLearning):
             (total(was["expected"] * np.exp(np.clip(drift, -5.0, 5.0))) + 0.5) / (expected + 0.5)
         )
         usuals, sums = _add_window(ours, window)
+        sums |= {name: ours[name] + total(was[name]) for name in ("own_score", "own_information")}
         # The elasticities' own errors change log sales, too.
         shares = was["expected"] / np.maximum(expected[at], 1e-9)
         estimate = estimate_cross(sums, total(shares * shares * now["c11"]), self.cross_spread)
@@ -238,7 +260,8 @@ def estimate_cross(sums: Mapping[str, Floats], own_variance: Floats, spread: flo
 
     Each regression has two coefficients, of the random and of the other part of the mean price; the first one is the
     cross elasticity. `own_variance` is the variance of the mean own elasticity. The cross elasticities are normal
-    around a common mean, which is normal around 0 with the standard deviation `spread` (empirical Bayes).
+    around a common mean, which is normal around 0 with the standard deviation `spread` (empirical Bayes). The error of
+    the own elasticities, with which log sales were corrected, is subtracted.
     """
     vv, vr, rr = sums["vv"], sums["vr"], sums["rr"] + 1.0
     determinant = np.maximum(vv * rr - vr * vr, 1e-9)
@@ -249,12 +272,27 @@ def estimate_cross(sums: Mapping[str, Floats], own_variance: Floats, spread: flo
     noise = (residual.sum() + _PRIOR_NOISE * _PRIOR_WINDOWS) / (freedom.sum() + _PRIOR_WINDOWS)
     known = vv > 0.0
     variance = np.where(known, noise * rr / determinant + own_variance, np.inf)
+    error, error_variance = _own_errors(sums)
+    cross = np.where(known, random - error, 0.0)
     precision = 1.0 / (variance + _BETWEEN)
-    total = float(precision.sum()) + 1.0 / spread**2
-    common = float((precision * np.where(known, random, 0.0)).sum()) / total
+    total = float(precision.sum())
+    common_variance = (1.0 / total if total > 0.0 else np.inf) + error_variance
+    shrunk = 1.0 / (1.0 + common_variance / spread**2)
+    common = shrunk * float((precision * cross).sum()) / total if total > 0.0 else 0.0
     trust = np.where(known, _BETWEEN * precision, 0.0)
-    mean = trust * np.where(known, random, 0.0) + (1.0 - trust) * common
-    return CrossEstimate(mean, total**-0.5)
+    mean = trust * cross + (1.0 - trust) * common
+    return CrossEstimate(mean, float(spread * np.sqrt(1.0 - shrunk)))
+
+
+def _own_errors(sums: Mapping[str, Floats]) -> tuple[Floats, float]:
+    """Mean error of the estimated own elasticities of each category, and the variance of their common part.
+
+    In the regression of a category, the random part of the mean price has the coefficient cross elasticity + error.
+    """
+    score, information = sums["own_score"] / _DISPERSION, sums["own_information"] / _DISPERSION
+    variance = 1.0 / (float(information.sum()) + 1.0 / _OWN_COMMON)
+    common = float(score.sum()) * variance
+    return (score + common / _OWN_BETWEEN) / (information + 1.0 / _OWN_BETWEEN), variance
 
 
 def shift_signs(groups: int, window: int, seed: int) -> Floats:
