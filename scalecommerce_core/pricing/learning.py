@@ -29,7 +29,14 @@ from scalecommerce_core.pricing.interface import (
     select_motives,
 )
 from scalecommerce_core.pricing.sales_noise import Errors, estimate_noise, estimate_walk, update_errors
-from scalecommerce_core.pricing.shrinkage import ROOT_VARIANCE, Priors, estimate_priors, markup_elasticity, swap_prior
+from scalecommerce_core.pricing.shrinkage import (
+    ROOT_VARIANCE,
+    SHARE_VARIANCE,
+    Priors,
+    estimate_priors,
+    markup_elasticity,
+    swap_prior,
+)
 from scalecommerce_core.pricing.signals import Signals
 
 _COLUMNS: Final = {
@@ -88,6 +95,13 @@ class DemandLearning(Drift):
         at_least=0,
         at_most=5,
         says="Standard deviations of the elasticity by which another price must be better than the present one.",
+    )
+    unproven_margin: float = parameter(
+        0.5,
+        at_least=0,
+        at_most=5,
+        says="Standard deviations that are added to the margin while sales have not shown how well the mark-ups of the"
+        " seller fit.",
     )
 
     def start(self, signals: Signals, groups: Mapping[str, Floats]) -> State:
@@ -181,8 +195,9 @@ class DemandLearning(Drift):
     def _kept_price(self, belief: Belief, before: Floats, signals: Signals, groups: Mapping[str, Floats]) -> Floats:
         """The price to which variations return.
 
-        It stays while it is optimal for some elasticity within `margin` standard deviations of the estimate, and
-        otherwise moves to the nearest price that is. A price that was set by hand replaces it.
+        It stays while it is optimal for some elasticity within `margin` standard deviations of the estimate, more while
+        little is known about the seller's mark-ups, and otherwise moves to the nearest price that is. A price that was
+        set by hand replaces it.
         """
         price = signals.price.astype(np.float64)
         by_hand = (signals.since_edit <= signals.since_change) & (signals.since_edit < np.inf)
@@ -190,7 +205,8 @@ class DemandLearning(Drift):
         start = np.where(by_hand | far, price, before)
         cost = self._break_even(signals, groups)
         root = fourth_root(start / signals.reference)
-        deviation = self.margin * np.sqrt(belief.c11)
+        unproven = (groups["share_variance"][signals.group] / SHARE_VARIANCE) ** 2
+        deviation = (self.margin + self.unproven_margin * unproven) * np.sqrt(belief.c11)
         lowest = next_price(belief.b - deviation, start, cost, root)
         highest = next_price(belief.b + deviation, start, cost, root)
         wanted = np.clip(start, lowest, highest)

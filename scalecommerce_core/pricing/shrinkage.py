@@ -40,7 +40,7 @@ _SELLER_LOG_VARIANCE: Final = 0.25
 _CATEGORY_LOG_VARIANCE: Final = 0.3
 """Prior variances of log τ0², and of log τ² around it."""
 _SHARE: Final = 0.35
-_SHARE_VARIANCE: Final = 0.2
+SHARE_VARIANCE: Final = 0.2
 """Prior mean and variance of ρ."""
 _LARGEST_STEP: Final = 1.0
 """Largest change of log τ² in one estimate."""
@@ -69,7 +69,7 @@ class Priors:
     @classmethod
     def usual(cls, size: int) -> "Priors":
         """The distributions before any sale."""
-        usual = ROOT_MEAN, ROOT_VARIANCE, _WITHIN, _BETWEEN, _SHARE, _SHARE_VARIANCE
+        usual = ROOT_MEAN, ROOT_VARIANCE, _WITHIN, _BETWEEN, _SHARE, SHARE_VARIANCE
         return cls(*(np.full(size, value) for value in usual))
 
     def of_products(self, group: Whole, markup: Floats) -> tuple[Floats, Floats]:
@@ -121,9 +121,9 @@ def estimate_priors(priors: Priors, group: Whole, markup: Floats, b: Floats, c11
     kept = precision / (w + precision)
     a00 = float((w * kept).sum()) + 1.0 / _SELLER_VARIANCE
     a01 = float((wz * kept).sum())
-    a11 = float((wzz - wz * wz / (w + precision)).sum()) + 1.0 / _SHARE_VARIANCE
+    a11 = float((wzz - wz * wz / (w + precision)).sum()) + 1.0 / SHARE_VARIANCE
     r0 = float((wy * kept).sum()) + ROOT_MEAN / _SELLER_VARIANCE
-    r1 = float((wzy - wz * wy / (w + precision)).sum()) + _SHARE / _SHARE_VARIANCE
+    r1 = float((wzy - wz * wy / (w + precision)).sum()) + _SHARE / SHARE_VARIANCE
     determinant = a00 * a11 - a01 * a01
     seller = (a11 * r0 - a01 * r1) / determinant
     share = (a00 * r1 - a01 * r0) / determinant

@@ -143,8 +143,9 @@ def _product(body: dict[str, Any]) -> None:
         body["category_id"] = int(body["category_id"]) % CATEGORIES + 1
     if body.get("sku") is not None:
         body["sku"] = uuid.uuid4().hex
-    # A generated time is rarely in the future.
+    # A generated time is rarely in the future, or often before 1970.
     body.pop("stock_until", None)
+    body.pop("competitor_price_at", None)
     # Reserved units lower the limit of the stock below the limit of the schema.
     if "stock" in body:
         body["stock"] = min(body["stock"], MANY)

@@ -17,8 +17,9 @@ SKU_PREFIX: Final = "DEMO-"
 EPOCH_SECONDS: Final = 15
 """Epoch of the demo's pricing policy (a week is the usual one). The durations of its guardrails shrink with it."""
 POLICY_NAME: Final = "Demo: learn while you watch"
-PARAMETERS: Final = {"level": 0.0005, "slope": 0.0001, "pace": 0.1}
-"""Low drift of the learned demand, because it is constant here; the defaults are for epochs of a week."""
+PARAMETERS: Final = {"level": 0.0005, "slope": 0.0001, "pace": 0.1, "margin": 0.0, "unproven_margin": 0.0}
+"""Low drift of the learned demand, because it is constant here; the defaults are for epochs of a week. The start prices
+are far from the best ones, so nothing speaks for keeping them."""
 GUARDRAILS: Final = {
     # The circuit breaker protects a catalog; here all three products should change at once.
     "breaker_share": 1.0,

@@ -120,7 +120,7 @@ CEILING = "the highest price that your limits and the usual price allow"
     ],
 )  # fmt: skip
 def test_decisions_have_sentences_for_sellers(seen: dict[str, Any], sentence: str) -> None:
-    chosen = policy(parameters={"caution": 0, "vary": False, "pace": 1})
+    chosen = policy(parameters={"caution": 0, "vary": False, "pace": 1, "unproven_margin": 0})
     look = signals(**seen)
     decisions = decide(chosen, learned(chosen.strategy(), look), look, 5)
     assert decisions[0].sentence == sentence

@@ -93,7 +93,7 @@ QUIET = {"views": 0.0, "units": 0.0, "cost": 54_00, "fee": 1_000}
 
 
 def test_the_proposed_price_is_the_optimum_of_the_elasticity() -> None:
-    plain = ElasticityLearning(caution=0.0, vary=False, pace=1.0, margin=0.0, slope=0.0)
+    plain = ElasticityLearning(caution=0.0, vary=False, pace=1.0, margin=0.0, unproven_margin=0.0, slope=0.0)
     seen = signals(**QUIET)
     # 60 + 100 / 2 at the present price; the elasticity is steeper at higher prices.
     first = after_update(plain, seen, b=-2.0, c11=0.1)
@@ -120,7 +120,10 @@ def test_the_proposed_price_is_the_optimum_of_the_elasticity() -> None:
 def test_the_seller_s_price_is_kept_unless_another_one_is_likely_to_earn_more(
     b: float, deviation: float, price: float | None
 ) -> None:
-    plain, seen = ElasticityLearning(caution=0.0, vary=False, pace=1.0, margin=0.5, slope=0.0), signals(**QUIET)
+    plain, seen = (
+        ElasticityLearning(caution=0.0, vary=False, pace=1.0, margin=0.5, unproven_margin=0.0, slope=0.0),
+        signals(**QUIET),
+    )
     proposed = wanted(plain, after_update(plain, seen, b=b, c11=deviation**2), seen)
     if price is None:
         assert np.isnan(proposed[0])
@@ -206,6 +209,15 @@ def test_a_price_lowered_by_hand_teaches_once_it_has_stayed() -> None:
     assert own.products["b"] < state.products["b"] - 0.1
 
 
+def test_a_price_is_kept_longer_while_the_fit_of_mark_ups_is_unknown() -> None:
+    plain, seen = ElasticityLearning(caution=0.0, vary=False, pace=1.0, slope=0.0), signals(**QUIET)
+    unknown = believing(seen, plain, b=-2.2, c11=0.6**2)
+    judged = State(unknown.products, {**unknown.groups, "share_variance": np.zeros(1)})
+
+    assert plain.update(unknown, seen).products["kept"][0] == pytest.approx(100_00)
+    assert plain.update(judged, seen).products["kept"][0] > 101_00
+
+
 @pytest.mark.parametrize("policy", [ElasticityLearning(), ControlledVariance(), Inventory()])
 def test_elasticity_learning_proposes_steps_below_the_breaker_limit(policy: ElasticityLearning) -> None:
     """More than 4 % of too many prices would trip the breaker in every run."""
@@ -269,8 +281,8 @@ def test_inventory_raises_prices_if_the_stock_must_last(stock: float, days_left:
 
 def test_inventory_ignores_the_cost_of_perishable_goods() -> None:
     seen = signals(stock=1e9, days_left=28, cost=60_00, views=0.0, units=0.0)
-    plain = Inventory(caution=0.0, vary=False, margin=0.0, slope=0.0)
-    fresh = Inventory(caution=0.0, vary=False, margin=0.0, slope=0.0, perishable=True)
+    plain = Inventory(caution=0.0, vary=False, margin=0.0, unproven_margin=0.0, slope=0.0)
+    fresh = Inventory(caution=0.0, vary=False, margin=0.0, unproven_margin=0.0, slope=0.0, perishable=True)
     for policy, price in ((plain, 101_00), (fresh, 96_00)):
         assert policy.update(believing(seen, policy, b=-2.4), seen).products["kept"] == pytest.approx([price], abs=70)
 

@@ -521,7 +521,7 @@ def test_edits_of_the_epoch_do_not_bring_runs_closer_than_the_minimum(shop: Shop
 def test_a_price_is_kept_for_the_minimum_hold_of_its_category(shop: Shop, seller: Account, make: Make) -> None:
     categories = {category.id: category for category in shop.queries.categories()}
     first, second = list(categories)[:2]
-    held, free = (shop.list(seller, category_id=category, cost=usd("7.00")) for category in (first, second))
+    held, free = (shop.list(seller, category_id=category, cost=usd("9.00")) for category in (first, second))
     shop.catalog.record_views(ViewBatch("views", {(product, shop.clock.now()): 400 for product in (held, free)}))
     policy = make(guardrails=RAILS | {"cooldown_days": 0}, epoch_seconds=86_400)
     (changed,) = shop.pricing.set_min_holds([SetMinHold(first, 3)])
