@@ -57,7 +57,7 @@ class Competitor(ElasticityLearning):
         0.03, at_least=0, at_most=0.5, says="Relative distance below the competitor's price when undercutting."
     )
     most_undercut: float = parameter(
-        0.2, at_least=0, at_most=0.9, says="Largest relative distance below the product's own best price for that."
+        0.1, at_least=0, at_most=0.9, says="Largest relative distance below the product's own best price for that."
     )
     loss_spread: float = parameter(
         0.5, at_least=0.01, at_most=10, says="Standard deviation of the log loss above a competitor, before any sale."

@@ -85,7 +85,7 @@ def test_a_race_ends_at_a_distance_from_the_own_best_price() -> None:
         wanted = call_propose(strategy, believing(seen, 3.0), seen, 3).prices
         price = price if np.isnan(wanted[0]) else round(float(wanted[0]))
         lowest = min(lowest, price)
-    assert 78_00 <= lowest < 95_00
+    assert 88_00 <= lowest < 98_00
     assert price > lowest
 
 
