@@ -188,7 +188,7 @@ def test_free_guardrails_never_act() -> None:
     seen = seen.with_columns(
         min_price=np.full(len(seen), -1), max_price=np.full(len(seen), -1), cost=np.zeros(len(seen), dtype=np.int64),
         stock=np.ones(len(seen)), since_edit=np.full(len(seen), np.inf), promoted=np.zeros(len(seen), dtype=np.bool_),
-        held_out=np.zeros(len(seen), dtype=np.bool_), min_hold_days=np.zeros(len(seen)),
+        held_out_price=np.zeros(len(seen), dtype=np.int64), min_hold_days=np.zeros(len(seen)),
         until_promotion=np.full(len(seen), np.inf),
     )  # fmt: skip
     wanted = seen.price * np.random.default_rng(4).uniform(0.1, 10.0, len(seen))
