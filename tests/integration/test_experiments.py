@@ -26,6 +26,7 @@ from tests.unit.support.shop import MarketActions, line, usd
 PRODUCTS = 40
 LAST = ProductId(2**63 - 1)
 RAILS = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0, "least_history_days": 0}
+PARAMETERS = {"caution": 0, "vary": False, "unproven_margin": 0}
 
 
 class ComparedMarket(MarketActions):
@@ -39,7 +40,7 @@ class ComparedMarket(MarketActions):
             self.list(self.seller, stock=5_000, name=f"Tea pot {n}", cost=usd("7.00")) for n in range(PRODUCTS)
         ]
         self.repricing = Repricing(market.store, clock, block=16)
-        document = {"name": "Learn", "guardrails": RAILS, "parameters": {"caution": 0, "vary": False}}
+        document = {"name": "Learn", "guardrails": RAILS, "parameters": PARAMETERS}
         self.policy = unwrap_single(market.pricing.create([CreatePolicy(self.seller.id, document)])).id
         self.sell(4, lambda _: 0)
 

@@ -27,6 +27,8 @@ from tests.integration.real_market import real_market
 from tests.unit.support.shop import MarketActions
 
 RAILS = {"breaker_share": 1, "breaker_mean": 1, "dead_band": 0, "least_views": 0, "least_history_days": 0}
+MOVING = {"unproven_margin": 0}
+"""Prices change without sales."""
 MANY = 13_000
 """The number of products of more than two ranges."""
 
@@ -61,7 +63,7 @@ def add_seller_with_products(url: str, *, products: int) -> tuple[AccountId, lis
 
 
 def policy(market: Market, seller: AccountId, *, seconds: float = 7 * 86_400) -> PolicyId:
-    document = {"name": "Learn", "guardrails": RAILS, "epoch_seconds": seconds}
+    document = {"name": "Learn", "guardrails": RAILS, "epoch_seconds": seconds, "parameters": MOVING}
     pricing = Pricing(market.store, market.clock, PricingRules(min_epoch=timedelta(seconds=1)))
     return unwrap_single(pricing.create([CreatePolicy(seller, document)])).id
 
