@@ -30,7 +30,7 @@ def _experiments(*, owned: bool, of_policy: bool) -> Any:
 _NEWEST: Final = Keyset((_c.id,), descending=True)
 _EXPERIMENTS: Final = {
     (owned, of_policy): page_statements(
-        lambda request, owned=owned, of_policy=of_policy: _NEWEST.page_statement(  # type: ignore[misc]
+        lambda request, owned=owned, of_policy=of_policy: _NEWEST.page_statement(  # type: ignore[misc]  # the defaults bind the loop variables
             _experiments(owned=owned, of_policy=of_policy), request
         )
     )

@@ -32,7 +32,7 @@ _POLICY_ID: Final = bindparam("policy", type_=BigInteger)
 _POLICIES_BY_ID: Final = Keyset((pricing_policies.c.id,))
 _POLICIES: Final = {
     owned: page_statements(
-        lambda request, owned=owned: _POLICIES_BY_ID.page_statement(  # type: ignore[misc]
+        lambda request, owned=owned: _POLICIES_BY_ID.page_statement(  # type: ignore[misc]  # the default binds the loop variable
             POLICY.where(pricing_policies.c.seller_id == _OWNER) if owned else POLICY, request
         )
     )
@@ -55,7 +55,7 @@ def _runs(*, owned: bool, of_policy: bool, with_status: bool) -> Any:
 _NEWEST: Final = Keyset((pricing_runs.c.id,), descending=True)
 _RUNS: Final = {
     chosen: page_statements(
-        lambda request, chosen=chosen: _NEWEST.page_statement(  # type: ignore[misc]
+        lambda request, chosen=chosen: _NEWEST.page_statement(  # type: ignore[misc]  # the default binds the loop variable
             _runs(owned=chosen[0], of_policy=chosen[1], with_status=chosen[2]), request
         )
     )
@@ -87,7 +87,7 @@ _WITH_END: Final = _DECISION.add_columns(_REPLACED_AT)
 _BY_PRODUCT: Final = Keyset((_d.product_id,))
 _DECISIONS_OF_RUN: Final = {
     moves: page_statements(
-        lambda request, moves=moves: _BY_PRODUCT.page_statement(  # type: ignore[misc]
+        lambda request, moves=moves: _BY_PRODUCT.page_statement(  # type: ignore[misc]  # the default binds the loop variable
             _WITH_END.where(_d.run_id == _RUN_ID, *([_d.new_price != _d.old_price] if moves else [])), request
         )
     )

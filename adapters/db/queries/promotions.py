@@ -16,7 +16,7 @@ _OWNER: Final = bindparam("owner", type_=BigInteger)
 _NEWEST: Final = Keyset((promotions.c.id,), descending=True)
 _PROMOTIONS: Final = {
     owned: page_statements(
-        lambda request, owned=owned: _NEWEST.page_statement(  # type: ignore[misc]
+        lambda request, owned=owned: _NEWEST.page_statement(  # type: ignore[misc]  # the default binds the loop variable
             PROMOTION.where(promotions.c.seller_id == _OWNER) if owned else PROMOTION, request
         )
     )

@@ -72,7 +72,7 @@ _PRODUCTS: Final = binary_arrays_statement(
 )
 _DESCRIBED: Final = binary_arrays_statement(
     _FACT_COLUMNS,
-    f"SELECT id, 0::bigint, {_FACTS} FROM products WHERE id = ANY (%(ids)s::bigint[]) ORDER BY id",  # noqa: S608
+    f"SELECT id, 0::bigint, {_FACTS} FROM products WHERE id = ANY (%(ids)s::bigint[]) ORDER BY id",  # noqa: S608 - no values in it
 )
 _SALES: Final = binary_arrays_statement(
     ["product", "period", "units", "revenue"],
