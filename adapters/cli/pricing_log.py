@@ -14,6 +14,7 @@ from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import Cell, columns, print_facts, print_table
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId, RunId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units, unit_text
@@ -22,7 +23,6 @@ from scalecommerce_core.pricing.explaining import GUARDRAIL_EXPLANATIONS, explai
 from scalecommerce_core.pricing.replay import input_values
 from scalecommerce_core.pricing.runs import DecisionOutcome, Run, RunStatus, StoredDecision
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.catalog import WithdrawPrice
 from scalecommerce_core.services.pricing import SetMinHold
 from scalecommerce_core.services.results import unwrap_single

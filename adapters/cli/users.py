@@ -17,11 +17,12 @@ from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.api_key import ApiKey
+from scalecommerce_core.domain.audit import OPERATOR, Actor
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId
 from scalecommerce_core.domain.text import printable
 from scalecommerce_core.queries import AccountDetails, AccountFilter, PageRequest
-from scalecommerce_core.services.account_administration import OPERATOR, AccountAdministration, Actor
+from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.market import Market
 
 app = typer.Typer(no_args_is_help=True, help="List accounts, decide who has access, export and delete data.")
@@ -88,7 +89,7 @@ def show(ctx: typer.Context, account: AccountArgument, data: DataOption = None, 
     print_table(
         columns("time", "action", "by", "reason", prose=("reason",)),
         [
-            [each.occurred_at, each.kind.value, actors.get(each.actor_id, "operator"), each.reason]
+            [each.occurred_at, each.action.verb, actors.get(each.actor_id, "operator"), each.reason]
             for each in details.actions
         ],
         nothing="It has no history.",
@@ -249,7 +250,7 @@ def export(ctx: typer.Context, account: AccountArgument, data: DataOption = None
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         personal_data = opened.market.personal_data
-        for part in personal_data.export(find_account(opened.market, account), limited=False):
+        for part in personal_data.export(find_account(opened.market, account), OPERATOR):
             sys.stdout.write(part)
 
 
@@ -373,7 +374,7 @@ def _document(details: AccountDetails, actors: Mapping[AccountId | None, str]) -
         "created_at": details.created_at,
         "actions": [
             {
-                "kind": each.kind.value,
+                "kind": each.action.verb,
                 "reason": each.reason,
                 "at": each.occurred_at,
                 "actor": each.actor_id,

@@ -17,6 +17,7 @@ from adapters.db.repositories.accounts import (
     PostgresSessionRepository,
 )
 from adapters.db.repositories.api_keys import PostgresApiKeyRepository
+from adapters.db.repositories.audit import PostgresAuditRepository
 from adapters.db.repositories.emails import PostgresEmailRepository
 from adapters.db.repositories.events import PostgresEventRepository
 from adapters.db.repositories.experiments import PostgresExperimentRepository
@@ -126,6 +127,7 @@ class PostgresTransaction:
         self.deliveries = PostgresDeliveryRepository(sql)
         self.statistics = PostgresStatisticsRepository(sql)
         self.search = PostgresSearchRepository(sql)
+        self.audit = PostgresAuditRepository(sql)
 
 
 def _milliseconds(timeout: timedelta) -> int:

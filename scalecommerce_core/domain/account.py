@@ -1,12 +1,11 @@
-"""Accounts, and the history of what staff did with them."""
+"""Accounts."""
 
 import re
 import unicodedata
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
-from attrs import define, field, frozen, setters
+from attrs import define, field, setters
 
 from scalecommerce_core.domain.errors import AccountDeleted, Invalid
 from scalecommerce_core.domain.identifiers import AccountId
@@ -139,26 +138,3 @@ def is_deleted_email(account_id: AccountId, email: str) -> bool:
 def _deleted_email(account_id: AccountId) -> tuple[str, str]:
     """The beginning and end of the address that replaces the one of a deleted account (RFC 2606: `.invalid`)."""
     return f"deleted-{account_id}-", "@deleted.invalid"
-
-
-class AccountActionKind(StrEnum):
-    """What staff or an operator did with an account."""
-
-    DEACTIVATED = "deactivated"
-    REACTIVATED = "reactivated"
-    STAFF_APPOINTED = "staff_appointed"
-    STAFF_DISMISSED = "staff_dismissed"
-    SESSIONS_REVOKED = "sessions_revoked"
-    DELETED = "deleted"
-    SECOND_FACTOR_RESET = "second_factor_reset"
-
-
-@frozen
-class AccountAction:
-    """An entry of an account's history. `actor_id` is None for an operator on the command line."""
-
-    account_id: AccountId
-    kind: AccountActionKind
-    reason: str
-    occurred_at: datetime
-    actor_id: AccountId | None = None

@@ -1,4 +1,4 @@
-"""The networks of a client that limits count: its own one, and the larger one that it may belong to."""
+"""The networks of a client: those that limits count, and the one that is stored."""
 
 from functools import lru_cache
 from ipaddress import IPv6Network, ip_network
@@ -29,3 +29,13 @@ def network_keys(network: str) -> tuple[str, ...]:
         if isinstance(parsed, IPv6Network) and parsed.prefixlen > SITE_PREFIX:
             return (network, str(parsed.supernet(new_prefix=SITE_PREFIX)))
     return (network,)
+
+
+def shortened_network(address: str) -> str:
+    """The /24 (IPv4) or /48 (IPv6) network of an address, which may be stored; empty for what is no address."""
+    try:
+        network = ip_network(address, strict=False)
+    except ValueError:
+        return ""
+    length = min(network.prefixlen, 24 if network.version == 4 else SITE_PREFIX)
+    return str(network.supernet(new_prefix=length))

@@ -15,6 +15,7 @@ EndpointId = NewType("EndpointId", int)
 DeliveryId = NewType("DeliveryId", int)
 EmailId = NewType("EmailId", int)
 ApiKeyId = NewType("ApiKeyId", int)
+AuditId = NewType("AuditId", int)
 
 CommandId = NewType("CommandId", UUID)
 """The caller makes it before the first attempt, so that a retry after a lost response has no second effect."""

@@ -2,11 +2,11 @@
 
 import hashlib
 from datetime import datetime, timedelta
-from ipaddress import ip_network
 from typing import Final
 
 from attrs import define, field, frozen, setters
 
+from scalecommerce_core.domain.client_network import shortened_network
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.text import normal_line
 
@@ -45,16 +45,7 @@ class SessionClient:
     @classmethod
     def of(cls, address: str, user_agent: str) -> "SessionClient":
         """Shorten the network address and the User-Agent header of a request."""
-        return cls(_shorten_network(address), normal_line(user_agent)[:MAX_USER_AGENT])
-
-
-def _shorten_network(address: str) -> str:
-    try:
-        network = ip_network(address, strict=False)
-    except ValueError:
-        return ""
-    length = min(network.prefixlen, 24 if network.version == 4 else 48)
-    return str(network.supernet(new_prefix=length))
+        return cls(shortened_network(address), normal_line(user_agent)[:MAX_USER_AGENT])
 
 
 def session_number(session_id: SessionId) -> int:

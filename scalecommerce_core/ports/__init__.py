@@ -13,6 +13,7 @@ from scalecommerce_core.ports.accounts import (
     SessionRepository,
 )
 from scalecommerce_core.ports.api_keys import ApiKeyRepository
+from scalecommerce_core.ports.audit import AuditRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, CatalogFeed, ChangeListener
 from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
@@ -66,6 +67,7 @@ __all__ = [
     "AccountRepository",
     "AccountTokenRepository",
     "ApiKeyRepository",
+    "AuditRepository",
     "CatalogChange",
     "CatalogFeed",
     "CategoryRepository",

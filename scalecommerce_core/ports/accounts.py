@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from scalecommerce_core.domain.account import Account, AccountAction
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.second_factor import SecondFactor
@@ -36,10 +36,6 @@ class AccountRepository(Protocol):
 
     def get_many(self, ids: Collection[AccountId]) -> Mapping[AccountId, Account]:
         """Read accounts without a lock."""
-        ...
-
-    def add_action(self, action: AccountAction) -> None:
-        """Append an entry to the history of an account."""
         ...
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:

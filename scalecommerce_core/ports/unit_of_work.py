@@ -12,6 +12,7 @@ from scalecommerce_core.ports.accounts import (
     SessionRepository,
 )
 from scalecommerce_core.ports.api_keys import ApiKeyRepository
+from scalecommerce_core.ports.audit import AuditRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.email import OutgoingEmailRepository
 from scalecommerce_core.ports.events import EventRepository
@@ -108,6 +109,8 @@ class Transaction(Protocol):
     def statistics(self) -> StatisticsRepository: ...
     @property
     def search(self) -> SearchRepository: ...
+    @property
+    def audit(self) -> AuditRepository: ...
 
 
 class Store(Protocol):

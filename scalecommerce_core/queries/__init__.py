@@ -8,6 +8,7 @@ from scalecommerce_core.queries.accounts import (
     AccountView,
 )
 from scalecommerce_core.queries.all import Queries
+from scalecommerce_core.queries.audit import ALL_ENTRIES, AuditFilter, AuditQueries
 from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_feed_position
 from scalecommerce_core.queries.experiments import ExperimentQueries
 from scalecommerce_core.queries.exports import ExportQueries
@@ -51,6 +52,7 @@ from scalecommerce_core.queries.webhooks import MAX_ATTEMPTS, AttemptView, Deliv
 
 __all__ = [
     "ACTIVE_ACCOUNTS",
+    "ALL_ENTRIES",
     "FACET_CAP",
     "MAX_ATTEMPTS",
     "MAX_FACET_VALUES",
@@ -63,6 +65,8 @@ __all__ = [
     "AccountView",
     "ApiKeyState",
     "AttemptView",
+    "AuditFilter",
+    "AuditQueries",
     "CategoryRef",
     "DeliveryView",
     "EndpointView",

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-from scalecommerce_core.domain.account import AccountAction
+from scalecommerce_core.domain.audit import AuditEntry
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries.pagination import Page, PageRequest
 
@@ -36,7 +36,8 @@ ACTIVE_ACCOUNTS: Final = AccountFilter()
 
 @frozen
 class AccountDetails:
-    """An account as staff see it. `actions` is its history, newest first, at most `MAX_ACTIONS` entries.
+    """An account as staff see it. `actions` are the entries of the audit log about it, newest first, at most
+    `MAX_ACTIONS`.
 
     `email_verified_at` is None for an address that is not verified. `has_second_factor`: log-ins need a code.
     """
@@ -45,7 +46,7 @@ class AccountDetails:
     is_staff: bool
     is_active: bool
     created_at: datetime
-    actions: Sequence[AccountAction]
+    actions: Sequence[AuditEntry]
     is_deleted: bool = False
     email_verified_at: datetime | None = None
     has_second_factor: bool = False

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from scalecommerce_core.queries.accounts import AccountQueries
+from scalecommerce_core.queries.audit import AuditQueries
 from scalecommerce_core.queries.events import EventQueries
 from scalecommerce_core.queries.experiments import ExperimentQueries
 from scalecommerce_core.queries.exports import ExportQueries
@@ -29,6 +30,7 @@ class Queries(
     PromotionQueries,
     ExperimentQueries,
     ExportQueries,
+    AuditQueries,
     Protocol,
 ):
     """The whole read side; an adapter implements it in one class."""

@@ -1,37 +1,24 @@
 """What staff and operators do with the accounts of others: deactivate, reactivate, dismiss, end sessions."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Final
 
-from attrs import frozen
-
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, OwnAccount, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import Clock, SecurityEvent, SecurityEventKind, SecurityLog, Store, Transaction
 from scalecommerce_core.services.retry import retry_on
 
-_REMOVALS: Final = frozenset({AccountActionKind.DEACTIVATED, AccountActionKind.STAFF_DISMISSED})
+_REMOVALS: Final = frozenset({AuditAction.ACCOUNT_DEACTIVATED, AuditAction.ACCOUNT_STAFF_DISMISSED})
 _EVENTS: Final = {
-    AccountActionKind.DEACTIVATED: SecurityEventKind.ACCOUNT_DEACTIVATED,
-    AccountActionKind.REACTIVATED: SecurityEventKind.ACCOUNT_REACTIVATED,
-    AccountActionKind.STAFF_DISMISSED: SecurityEventKind.STAFF_DISMISSED,
-    AccountActionKind.SESSIONS_REVOKED: SecurityEventKind.SESSION_REVOKED,
+    AuditAction.ACCOUNT_DEACTIVATED: SecurityEventKind.ACCOUNT_DEACTIVATED,
+    AuditAction.ACCOUNT_REACTIVATED: SecurityEventKind.ACCOUNT_REACTIVATED,
+    AuditAction.ACCOUNT_STAFF_DISMISSED: SecurityEventKind.STAFF_DISMISSED,
+    AuditAction.ACCOUNT_SESSIONS_REVOKED: SecurityEventKind.SESSION_REVOKED,
 }
-
-
-@frozen
-class Actor:
-    """Who acts on an account: a member of staff, or an operator on the command line (None)."""
-
-    account_id: AccountId | None = None
-    address: str = ""
-    """The network address of the client, for the security log."""
-
-
-OPERATOR: Final = Actor()
 _Act = Callable[[Transaction, Account, datetime], bool]
 """Change a locked account; return whether there was something to change."""
 
@@ -39,8 +26,8 @@ _Act = Callable[[Transaction, Account, datetime], bool]
 class AccountAdministration:
     """Use cases of staff and operators on an account.
 
-    Each takes a reason, which is kept in the account's history. An action that changes nothing leaves no entry. All
-    raise `NotFound`, `AccountDeleted`, and `Invalid` for the reason.
+    Each takes a reason, which is kept in the audit log. An action that changes nothing leaves no entry. All raise
+    `NotFound`, `AccountDeleted`, and `Invalid` for the reason.
     """
 
     def __init__(self, store: Store, clock: Clock, security_log: SecurityLog) -> None:
@@ -61,7 +48,7 @@ class AccountAdministration:
             tx.sessions.revoke_all(account_id, now)
             return True
 
-        return self._act(self._entry(AccountActionKind.DEACTIVATED, account_id, reason, by), by, act)
+        return self._act(AuditAction.ACCOUNT_DEACTIVATED, account_id, reason, by, act)
 
     def reactivate(self, account_id: AccountId, reason: str, by: Actor) -> Account:
         """Undo `deactivate`: the account may log in, and its products, webhooks and policies continue."""
@@ -73,7 +60,7 @@ class AccountAdministration:
             tx.accounts.save([account])
             return True
 
-        return self._act(self._entry(AccountActionKind.REACTIVATED, account_id, reason, by), by, act)
+        return self._act(AuditAction.ACCOUNT_REACTIVATED, account_id, reason, by, act)
 
     def dismiss_staff(self, account_id: AccountId, reason: str, by: Actor) -> Account:
         """Withdraw the staff rights of an account and revoke its sessions. Raise `OwnAccount` or `LastStaffAccount`."""
@@ -86,7 +73,7 @@ class AccountAdministration:
             tx.sessions.revoke_all(account_id, now)
             return True
 
-        return self._act(self._entry(AccountActionKind.STAFF_DISMISSED, account_id, reason, by), by, act)
+        return self._act(AuditAction.ACCOUNT_STAFF_DISMISSED, account_id, reason, by, act)
 
     def revoke_sessions(self, account_id: AccountId, reason: str, by: Actor) -> Account:
         """Revoke all sessions of an account, which may log in again."""
@@ -95,34 +82,38 @@ class AccountAdministration:
             tx.sessions.revoke_all(account_id, now)
             return True
 
-        return self._act(self._entry(AccountActionKind.SESSIONS_REVOKED, account_id, reason, by), by, act)
+        return self._act(AuditAction.ACCOUNT_SESSIONS_REVOKED, account_id, reason, by, act)
 
-    def _entry(self, kind: AccountActionKind, account_id: AccountId, reason: str, by: Actor) -> AccountAction:
-        return AccountAction(account_id, kind, normal_reason(reason), self._clock.now(), by.account_id)
-
-    def _act(self, entry: AccountAction, by: Actor, act: _Act) -> Account:
-        account, changed = self._change(entry, act)
+    def _act(self, action: AuditAction, account_id: AccountId, reason: str, by: Actor, act: _Act) -> Account:
+        account, changed = self._change(action, account_id, normal_reason(reason), by, act)
         if changed:
-            self._security_log.record(
-                SecurityEvent(_EVENTS[entry.kind], account.id, by.address, actor_id=by.account_id)
-            )
+            self._security_log.record(SecurityEvent(_EVENTS[action], account.id, by.address, actor_id=by.account_id))
         return account
 
     @retry_on(TransactionAborted)
-    def _change(self, entry: AccountAction, act: _Act) -> tuple[Account, bool]:
-        removes_access = entry.kind in _REMOVALS
-        account_id = entry.account_id
+    def _change(
+        self, action: AuditAction, account_id: AccountId, reason: str, by: Actor, act: _Act
+    ) -> tuple[Account, bool]:
+        removes_access = action in _REMOVALS
+        now = self._clock.now()
         with self._store.begin() as tx:
             found = tx.accounts.lock_with_staff(account_id) if removes_access else tx.accounts.lock([account_id])
             if (account := found.get(account_id)) is None:
                 raise NotFound("account", account_id)
             account.check_not_deleted()
             if removes_access:
-                check_removal(account, found.values(), entry.actor_id)
-            changed = act(tx, account, entry.occurred_at)
+                check_removal(account, found.values(), by.account_id)
+            before = _rights(account)
+            changed = act(tx, account, now)
             if changed:
-                tx.accounts.add_action(entry)
+                tx.audit.record(
+                    [by.entry(action, account_id, now, before=before, after=_rights(account), reason=reason)]
+                )
         return account, changed
+
+
+def _rights(account: Account) -> Mapping[str, bool]:
+    return {"is_active": account.is_active, "is_staff": account.is_staff}
 
 
 def check_removal(account: Account, locked: Collection[Account], by: AccountId | None) -> None:

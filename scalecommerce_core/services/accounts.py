@@ -8,8 +8,9 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind, normal_email
+from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.account_token import account_state
+from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction, AuditEntry
 from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import (
     Invalid,
@@ -42,7 +43,6 @@ from scalecommerce_core.ports import (
     Tokens,
     Transaction,
 )
-from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.account_limits import per_client
 from scalecommerce_core.services.emails import Emails, drop_email_changes
 from scalecommerce_core.services.login_throttle import Admission, LoginClient, LoginLimits, LoginThrottle
@@ -193,7 +193,10 @@ class Accounts:
                     return account
 
                 outcomes = apply_each(zip(commands, hashes, strict=True), create)
-                tx.accounts.add(succeeded(outcomes))
+                created = succeeded(outcomes)
+                tx.accounts.add(created)
+                # Only operators create accounts that are staff.
+                tx.audit.record([_appointment(account.id, now) for account in created if account.is_staff])
                 if self._emails is not None:
                     asked = [a for a, c in zip(outcomes, commands, strict=True) if c.verify_email]
                     recipients = {account.email: account.id for account in succeeded(asked)}
@@ -374,20 +377,26 @@ class Accounts:
             raise Invalid.field("password", "Give a new password: somebody else may know the present one.")
         _check_appointment(found, by.account_id)
         now = self._clock.now()
-        entry = AccountAction(found.id, AccountActionKind.STAFF_APPOINTED, normal_reason(reason), now, by.account_id)
+        entry = by.entry(
+            AuditAction.ACCOUNT_STAFF_APPOINTED,
+            found.id,
+            now,
+            before={"is_staff": found.is_staff},
+            after={"is_staff": True},
+            reason=normal_reason(reason),
+        )
         about = _words(found.email, found.first_name, found.last_name)
         if violations := self._passwords.find_violations(password, about=about):
             raise Invalid({"password": violations})
         # Outside the transaction: hashing takes long.
-        account = self._appoint(entry, self._passwords.hash(password))
+        account = self._appoint(found.id, entry, self._passwords.hash(password))
         self._security_log.record(
             SecurityEvent(SecurityEventKind.STAFF_APPOINTED, account.id, by.address, actor_id=by.account_id)
         )
         return account
 
     @retry_on(TransactionAborted)
-    def _appoint(self, entry: AccountAction, hashed: str) -> Account:
-        account_id = entry.account_id
+    def _appoint(self, account_id: AccountId, entry: AuditEntry, hashed: str) -> Account:
         with self._store.begin() as tx:
             account = self._locked(tx.accounts.lock([account_id]).get(account_id), account_id)
             account.check_not_deleted()
@@ -398,7 +407,7 @@ class Accounts:
             if is_doubtful:
                 account.edit(first_name="", last_name="", bio="", display_name="")
             tx.accounts.save([account])
-            tx.accounts.add_action(entry)
+            tx.audit.record([entry])
             tx.sessions.revoke_all(account_id, entry.occurred_at)
             if is_doubtful:
                 because = "Your account became staff: check the URL, then enable the endpoint."
@@ -516,6 +525,12 @@ def check_unchanged(account: Account, checked: Account) -> None:
     """Raise `Invalid` if the password or the address of an account, locked now, changed after its owner was checked."""
     if account_state(account) != account_state(checked):
         raise Invalid.field("password", "The account has changed meanwhile: try again.")
+
+
+def _appointment(account_id: AccountId, now: datetime) -> AuditEntry:
+    return OPERATOR.entry(
+        AuditAction.ACCOUNT_STAFF_APPOINTED, account_id, now, after={"is_staff": True}, reason=APPOINTED_BY_OPERATOR
+    )
 
 
 def has_doubtful_profile(account: Account) -> bool:

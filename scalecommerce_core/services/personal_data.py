@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import Actor, AuditAction, AuditEntry
 from scalecommerce_core.domain.errors import Conflict, MarketError, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.outgoing_email import EmailKind
@@ -22,7 +23,7 @@ from scalecommerce_core.ports import (
 )
 from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.queries import Page, PageRequest, Queries
-from scalecommerce_core.services.account_administration import Actor, check_removal
+from scalecommerce_core.services.account_administration import check_removal
 from scalecommerce_core.services.account_limits import acquire
 from scalecommerce_core.services.accounts import Accounts, check_unchanged
 from scalecommerce_core.services.catalog import Catalog, WithdrawProduct
@@ -125,14 +126,11 @@ class PersonalData:
 
     # --- export
 
-    def export(
-        self, account_id: AccountId, *, actor_id: AccountId | None = None, address: str = "", limited: bool = True
-    ) -> Iterator[str]:
+    def export(self, account_id: AccountId, by: Actor) -> Iterator[str]:
         """Return one JSON document in parts, which are read page by page in constant memory.
 
-        It holds all data of the account except password, secrets and tokens. `actor_id` is the member of staff who asks
-        for the data of another account; operators are not `limited`. Raise `NotFound` or `TooManyAttempts` before the
-        first part.
+        It holds all data of the account except password, secrets and tokens. `by` is its owner, a member of staff or an
+        operator; exports of operators are not limited. Raise `NotFound` or `TooManyAttempts` before the first part.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
@@ -141,10 +139,15 @@ class PersonalData:
             sessions = [session_document(session) for session in tx.sessions.of_account(account_id)]
         details = self._queries.account_details(account_id)
         history = [] if details is None else [action_document(action) for action in details.actions]
-        if limited:
-            acquire(self._limiter, [(EXPORTS, str(actor_id or account_id))], now, "exports")
+        if by.account_id is not None:
+            acquire(self._limiter, [(EXPORTS, str(by.account_id))], now, "exports")
+        is_own = by.account_id == account_id
+        if not is_own:
+            with self._store.begin() as tx:
+                tx.audit.record([by.entry(AuditAction.ACCOUNT_EXPORTED, account_id, now)])
+        actor_id = None if is_own else by.account_id
         self._security_log.record(
-            SecurityEvent(SecurityEventKind.DATA_EXPORTED, account_id, address, actor_id=actor_id)
+            SecurityEvent(SecurityEventKind.DATA_EXPORTED, account_id, by.address, actor_id=actor_id)
         )
         return self._parts(account_id, now, {**profile, "history": history, "sessions": sessions})
 
@@ -189,7 +192,8 @@ class PersonalData:
         self._refuse(account_id, checked)
         self._end_offers(account_id)
         now = self._clock.now()
-        self._anonymize(AccountAction(account_id, AccountActionKind.DELETED, reason, now, by.account_id), now, checked)
+        entry = by.entry(AuditAction.ACCOUNT_DELETED, account_id, now, reason=reason)
+        self._anonymize(account_id, entry, now, checked)
         # What the account made while its offers ended.
         self._end_offers(account_id)
         self._security_log.record(
@@ -222,8 +226,7 @@ class PersonalData:
         _ignore_missing(self._webhooks.delete([ActOnEndpoint(endpoint.id, account_id) for endpoint in endpoints]))
 
     @retry_on(TransactionAborted)
-    def _anonymize(self, entry: AccountAction, now: datetime, checked: Account | None) -> None:
-        account_id = entry.account_id
+    def _anonymize(self, account_id: AccountId, entry: AuditEntry, now: datetime, checked: Account | None) -> None:
         with self._store.begin() as tx:
             found = tx.accounts.lock_with_staff(account_id)
             account = _existing(found.get(account_id), account_id)
@@ -241,7 +244,7 @@ class PersonalData:
             tx.account_tokens.delete_of(account_id)
             tx.second_factors.delete([account_id])
             tx.api_keys.delete_all(account_id)
-            tx.accounts.add_action(entry)
+            tx.audit.record([entry])
 
 
 def _existing(account: Account | None, account_id: AccountId) -> Account:

@@ -7,8 +7,9 @@ from typing import Any
 
 from attrs import asdict
 
-from scalecommerce_core.domain.account import Account, AccountAction
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import ApiKey
+from scalecommerce_core.domain.audit import AuditEntry
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.promotion import Promotion
 from scalecommerce_core.domain.session import Session
@@ -45,8 +46,8 @@ def profile_document(tx: Transaction, account: Account) -> Mapping[str, Any]:
     }
 
 
-def action_document(action: AccountAction) -> Mapping[str, Any]:
-    return {"kind": action.kind, "reason": action.reason, "occurred_at": action.occurred_at}
+def action_document(entry: AuditEntry) -> Mapping[str, Any]:
+    return {"kind": entry.action.verb, "reason": entry.reason, "occurred_at": entry.occurred_at}
 
 
 def session_document(session: Session) -> Mapping[str, Any]:

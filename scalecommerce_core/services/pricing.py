@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import evolve, field, frozen
 
+from scalecommerce_core.domain.audit import OPERATOR, Actor
 from scalecommerce_core.domain.category import Category, checked_min_hold
 from scalecommerce_core.domain.errors import (
     Forbidden,
@@ -25,7 +26,6 @@ from scalecommerce_core.domain.stock_horizon import stock_until_errors
 from scalecommerce_core.ports import Clock, SecurityEvent, SecurityEventKind, SecurityLog, Store, Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import NO_APPROVAL, UNFINISHED, ApprovalLimits, Assignment, RunStatus
-from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on

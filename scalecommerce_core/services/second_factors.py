@@ -5,7 +5,8 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from scalecommerce_core.domain.account import Account, AccountAction, AccountActionKind
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import OPERATOR, AuditAction, AuditEntry
 from scalecommerce_core.domain.errors import Conflict, Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind
@@ -195,11 +196,12 @@ class SecondFactors:
     def reset(self, account_id: AccountId, reason: str) -> Account:
         """For operators: remove the second factor of an account whose owner lost it, and end all sessions.
 
-        The reason is kept in the account's history. Raise `NotFound`, `SecondFactorNotEnabled`, or `Invalid` for the
+        The reason is kept in the audit log. Raise `NotFound`, `SecondFactorNotEnabled`, or `Invalid` for the
         reason.
         """
         now = self._clock.now()
-        entry = AccountAction(account_id, AccountActionKind.SECOND_FACTOR_RESET, normal_reason(reason), now)
+        action = AuditAction.ACCOUNT_SECOND_FACTOR_RESET
+        entry = OPERATOR.entry(action, account_id, now, reason=normal_reason(reason))
         account, factor = self._read(account_id)
         if factor is None or not factor.is_enabled:
             raise SecondFactorNotEnabled("There is no second factor to remove.")
@@ -208,14 +210,10 @@ class SecondFactors:
         return account
 
     @retry_on(TransactionAborted)
-    def _remove(
-        self, account: Account, keep: SessionId | None, now: datetime, entry: AccountAction | None = None
-    ) -> None:
+    def _remove(self, account: Account, keep: SessionId | None, now: datetime, entry: AuditEntry | None = None) -> None:
         with self._store.begin() as tx:
             if entry is not None:
-                # Entries refer to the account: it is locked before its sessions, as everywhere.
-                tx.accounts.lock([account.id])
-                tx.accounts.add_action(entry)
+                tx.audit.record([entry])
             tx.sessions.revoke_all(account.id, now, keep=keep)
             self._emails.notify(tx, EmailKind.SECOND_FACTOR_DISABLED, account, now)
             factor = tx.second_factors.lock([account.id]).get(account.id)

@@ -12,9 +12,13 @@ from sqlalchemy import Connection, Engine, text
 
 from adapters.db import migrate
 from adapters.db.core.engine import database_engine, database_url
+from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.schema import metadata
 from adapters.db.schema_version import VERSIONS, release_revisions
+from scalecommerce_core.domain.audit import AuditAction
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
+from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.queries import AuditFilter, PageRequest
 
 
 @pytest.fixture
@@ -250,6 +254,39 @@ def test_a_downgrade_cancels_runs_whose_limits_the_former_code_does_not_know(emp
         assert [status for _, status in found] == [
             "WRITING", "CANCELLED", "CANCELLED", "CANCELLED", "CANCELLED", "DONE", "CANCELLED",
         ]  # fmt: skip
+        migrate.migrate_to(connection, "head")
+    engine.dispose()
+
+
+ACTIONS = """
+INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
+VALUES (1, 'omar@example.com', '', '', '', true, true, now()), (2, 'ann@example.com', '', '', '', false, false, now());
+INSERT INTO account_actions (account_id, kind, reason, occurred_at, actor_id)
+VALUES (2, 'deactivated', 'Продаёт Подделки, again.', '2026-03-01 12:00+00', 1),
+    (2, 'sessions_revoked', 'Lost a laptop.', '2026-03-02 12:00+00', NULL);
+"""
+HISTORY = "SELECT account_id, kind, reason, occurred_at, actor_id FROM account_actions ORDER BY id"
+
+
+def test_the_history_of_accounts_moves_to_the_audit_log_and_back(empty_database: str) -> None:
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0042")
+        connection.exec_driver_sql(ACTIONS)
+        history = connection.exec_driver_sql(HISTORY).all()
+        migrate.migrate_to(connection, "0043")
+    queries = PostgresQueries(engine)
+    details = queries.account_details(AccountId(2))
+    assert details is not None
+    assert [(each.action, each.reason, each.actor_id) for each in details.actions] == [
+        (AuditAction.ACCOUNT_SESSIONS_REVOKED, "Lost a laptop.", None),
+        (AuditAction.ACCOUNT_DEACTIVATED, "Продаёт Подделки, again.", 1),
+    ]
+    found = queries.audit_entries(PageRequest(), AuditFilter(text="again подделки"))
+    assert [record.entry.target_id for record in found.rows] == ["2"]
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0042")
+        assert connection.exec_driver_sql(HISTORY).all() == history
         migrate.migrate_to(connection, "head")
     engine.dispose()
 

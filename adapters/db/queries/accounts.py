@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, bindparam, exists, select
+from sqlalchemy import Text, bindparam, exists, select
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import Keyset, build_page
-from adapters.db.schema import account_actions, accounts, second_factors
-from scalecommerce_core.domain.account import AccountAction, AccountActionKind, is_deleted_email, public_name
+from adapters.db.repositories.audit import AUDIT_RECORD, audit_record_of
+from adapters.db.schema import accounts, audit_log, second_factors
+from scalecommerce_core.domain.account import is_deleted_email, public_name
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import (
     ACTIVE_ACCOUNTS,
@@ -40,9 +41,8 @@ _DETAILS: Final = _ACCOUNT.add_columns(
     exists().where(second_factors.c.account_id == accounts.c.id, second_factors.c.confirmed_at.is_not(None)),
 )
 _ACTIONS: Final = (
-    select(account_actions.c.kind, account_actions.c.reason, account_actions.c.occurred_at, account_actions.c.actor_id)
-    .where(account_actions.c.account_id == bindparam("id", type_=BigInteger))
-    .order_by(account_actions.c.id.desc())
+    AUDIT_RECORD.where(audit_log.c.target_kind == "account", audit_log.c.target_id == bindparam("id", type_=Text))
+    .order_by(audit_log.c.occurred_at.desc(), audit_log.c.id.desc())
     .limit(MAX_ACTIONS)
 )
 
@@ -70,10 +70,7 @@ class AccountQueries:
             return None
         *row, is_staff, is_active, created_at, has_password, email_verified_at, has_second_factor = found[0]
         view = _view(row)
-        actions = [
-            AccountAction(account_id, AccountActionKind(kind), reason, occurred_at, actor_id)
-            for kind, reason, occurred_at, actor_id in self._executor.fetch(_ACTIONS, {"id": account_id})
-        ]
+        actions = [audit_record_of(row).entry for row in self._executor.fetch(_ACTIONS, {"id": str(account_id)})]
         return AccountDetails(
             view,
             is_staff,

@@ -3,6 +3,7 @@
 from sqlalchemy import Engine
 
 from adapters.db.queries.accounts import AccountQueries
+from adapters.db.queries.audit import AuditQueries
 from adapters.db.queries.events import EventQueries
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.experiments import ExperimentQueries
@@ -28,6 +29,7 @@ class PostgresQueries(
     PricingQueries,
     PromotionQueries,
     ExperimentQueries,
+    AuditQueries,
 ):
     """All queries. `currency` is the market's: of price facets, and of sellers without a sale or a product."""
 

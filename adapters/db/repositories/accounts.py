@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Text, bindparam, delete, select, text, update
 
 from adapters.db.core.bulk_statements import Insert, Update, Upsert, equals_any, id_array, text_array
 from adapters.db.core.session import SqlSession, next_numbers_statement
-from adapters.db.schema import Moment, account_actions, account_ids, account_tokens, accounts, second_factors, sessions
-from scalecommerce_core.domain.account import Account, AccountAction
+from adapters.db.schema import Moment, account_ids, account_tokens, accounts, second_factors, sessions
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import AccountToken, TokenPurpose
 from scalecommerce_core.domain.identifiers import AccountId, SessionId
 from scalecommerce_core.domain.second_factor import SecondFactor
@@ -39,7 +39,6 @@ _LOCK_WITH_STAFF: Final = (
     .order_by(accounts.c.id)
     .with_for_update(key_share=True)
 )
-_INSERT_ACTION: Final = Insert(account_actions, "account_id", "kind", "reason", "occurred_at", "actor_id")
 _BY_EMAIL: Final = _SELECTED.where(equals_any(accounts.c.email, "emails"))
 
 
@@ -81,10 +80,6 @@ class PostgresAccountRepository:
         return {
             account.id: account for account in map(_account, self._sql.fetch_all(_GET_MANY, {"ids": id_array(ids)}))
         }
-
-    def add_action(self, action: AccountAction) -> None:
-        row = action.account_id, action.kind.value, action.reason, action.occurred_at, action.actor_id
-        self._sql.insert(_INSERT_ACTION, [row])
 
     def by_email(self, emails: Collection[str]) -> Mapping[str, Account]:
         found = map(_account, self._sql.fetch_all(_BY_EMAIL, {"emails": text_array(emails)}))

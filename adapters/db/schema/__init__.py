@@ -10,7 +10,6 @@ are partial indexes.
 """
 
 from adapters.db.schema.accounts import (
-    account_actions,
     account_ids,
     account_tokens,
     accounts,
@@ -21,6 +20,7 @@ from adapters.db.schema.accounts import (
     second_factors,
     sessions,
 )
+from adapters.db.schema.audit import audit_log
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
 from adapters.db.schema.events import event_audience, event_consumers, event_counter, events, outbox
 from adapters.db.schema.idempotency import idempotency_keys
@@ -70,12 +70,12 @@ from adapters.db.schema.webhooks import (
 __all__ = [
     "Moment",
     "Total",
-    "account_actions",
     "account_ids",
     "account_tokens",
     "accounts",
     "api_key_ids",
     "api_keys",
+    "audit_log",
     "categories",
     "category_ids",
     "delivery_ids",

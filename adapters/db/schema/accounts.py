@@ -8,7 +8,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     Sequence,
@@ -20,11 +19,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.schema.metadata import Moment, metadata, one_of
-from scalecommerce_core.domain.account import EMAIL_LENGTH, AccountActionKind
+from scalecommerce_core.domain.account import EMAIL_LENGTH
 from scalecommerce_core.domain.account_token import TokenPurpose
 from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.session import MAX_USER_AGENT
-from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH, REASON_LENGTH
+from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH
 
 # The core draws ids before it inserts rows. Sequences have no cache, so that numbers follow the order of arrival.
 account_ids: Final = Sequence("account_ids", metadata=metadata)
@@ -48,19 +47,6 @@ accounts: Final = Table(
     CheckConstraint("email = lower(email)", name="email_lower"),
 )
 Index("accounts_staff_idx", accounts.c.id, postgresql_where=text("is_staff"))
-
-account_actions: Final = Table(
-    "account_actions",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("account_id", BigInteger, ForeignKey(accounts.c.id), nullable=False, index=True),
-    Column("kind", Text, nullable=False),
-    Column("reason", String(REASON_LENGTH), nullable=False),
-    Column("occurred_at", Moment, nullable=False),
-    # Null: an operator on the command line.
-    Column("actor_id", BigInteger, ForeignKey(accounts.c.id)),
-    one_of("kind", AccountActionKind),
-)
 
 sessions: Final = Table(
     "sessions",

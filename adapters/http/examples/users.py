@@ -28,8 +28,8 @@ from adapters.http.resources.personal_data import PersonalDataSchema
 from adapters.http.resources.second_factor import EnrolmentSchema, RecoveryCodesSchema, SecondFactorSchema
 from adapters.http.resources.sessions import SessionListSchema, SessionSchema
 from adapters.http.resources.users import EXAMPLE, LogInTokensSchema, Nothing, TokensSchema, UserSchema
-from scalecommerce_core.domain.account import AccountActionKind
 from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.domain.audit import AuditAction
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotAuthenticated, NotFound, TokenNotValid
 from scalecommerce_core.services.password_reset import TOKEN_REFUSED
 from scalecommerce_core.services.sessions import LOGIN_REFUSED
@@ -54,9 +54,11 @@ _NEW_KEY: Final = NewApiKeySchema(
 _SESSION_ENDED: Final = TokenNotValid("The session has ended: log in again.")
 
 
-def _account(kind: AccountActionKind, reason: str, *, is_active: bool = True, is_staff: bool = False) -> AccountSchema:
+def _account(kind: AuditAction, reason: str, *, is_active: bool = True, is_staff: bool = False) -> AccountSchema:
     """The account of the examples after an action of the staff account."""
-    id_ = COLLEAGUE_ID if kind in {AccountActionKind.STAFF_APPOINTED, AccountActionKind.STAFF_DISMISSED} else BUYER_ID
+    id_ = (
+        COLLEAGUE_ID if kind in {AuditAction.ACCOUNT_STAFF_APPOINTED, AuditAction.ACCOUNT_STAFF_DISMISSED} else BUYER_ID
+    )
     names = ("", "") if id_ == COLLEAGUE_ID else ("Rosa", "Tanaka")
     email = COLLEAGUE if id_ == COLLEAGUE_ID else BUYER
     actions = [AccountActionSchema(kind.value, reason, NOW, STAFF_ID)]
@@ -167,33 +169,33 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "revokeApiKey": Example(parameters={"id": 1}, problems=[NotFound("API key", 1)]),
     "readUser": Example(
         parameters={"id": BUYER_ID},
-        responses={200: _account(AccountActionKind.REACTIVATED, "It was a mistake.")},
+        responses={200: _account(AuditAction.ACCOUNT_REACTIVATED, "It was a mistake.")},
     ),
     "deactivateUser": Example(
         parameters={"id": BUYER_ID},
         body={"reason": "Asked for it by phone."},
-        responses={200: _account(AccountActionKind.DEACTIVATED, "Asked for it by phone.", is_active=False)},
+        responses={200: _account(AuditAction.ACCOUNT_DEACTIVATED, "Asked for it by phone.", is_active=False)},
     ),
     "reactivateUser": Example(
         parameters={"id": BUYER_ID},
         body={"reason": "It was a mistake."},
-        responses={200: _account(AccountActionKind.REACTIVATED, "It was a mistake.")},
+        responses={200: _account(AuditAction.ACCOUNT_REACTIVATED, "It was a mistake.")},
     ),
     "revokeSessionsOfUser": Example(
         parameters={"id": BUYER_ID},
         body={"reason": "A telephone was stolen."},
-        responses={200: _account(AccountActionKind.SESSIONS_REVOKED, "A telephone was stolen.")},
+        responses={200: _account(AuditAction.ACCOUNT_SESSIONS_REVOKED, "A telephone was stolen.")},
     ),
     "appointStaff": Example(
         parameters={"id": COLLEAGUE_ID},
         body={"reason": "Joins the team.", "password": EXAMPLE},
-        responses={200: _account(AccountActionKind.STAFF_APPOINTED, "Joins the team.", is_staff=True)},
+        responses={200: _account(AuditAction.ACCOUNT_STAFF_APPOINTED, "Joins the team.", is_staff=True)},
         problems=[Invalid.field("password", "At least 8 characters are required.")],
     ),
     "dismissStaff": Example(
         parameters={"id": COLLEAGUE_ID},
         body={"reason": "Leaves the team."},
-        responses={200: _account(AccountActionKind.STAFF_DISMISSED, "Leaves the team.")},
+        responses={200: _account(AuditAction.ACCOUNT_STAFF_DISMISSED, "Leaves the team.")},
     ),
     "changePassword": Example(
         body={"old_password": PASSWORD, "new_password": NEW_PASSWORD},

@@ -15,15 +15,16 @@ from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec,
 from adapters.http.framework.text_fields import Reason
 from adapters.http.resources.users import ROOT, TAG, NewPassword
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import AccountDeleted, LastStaffAccount, NotFound, OwnAccount
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import AccountDetails
-from scalecommerce_core.services.account_administration import Actor
 
 ActionReason = Annotated[
     Reason,
     msgspec.Meta(
-        description="Kept in the history of the account, which staff can read.", examples=["Asked for it by phone."]
+        description="Kept in the audit log and the history of the account, which staff can read.",
+        examples=["Asked for it by phone."],
     ),
 ]
 
@@ -49,7 +50,7 @@ class AccountActionSchema(msgspec.Struct):
 
 
 class AccountSchema(msgspec.Struct):
-    """`actions` are the latest ones, newest first."""
+    """`actions` are the latest ones in the audit log, newest first."""
 
     id: int
     first_name: str
@@ -74,7 +75,7 @@ def to_account_schema(details: AccountDetails) -> AccountSchema:
         details.is_active,
         details.created_at,
         [
-            AccountActionSchema(each.kind.value, each.reason, each.occurred_at, each.actor_id)
+            AccountActionSchema(each.action.verb, each.reason, each.occurred_at, each.actor_id)
             for each in details.actions
         ],
     )

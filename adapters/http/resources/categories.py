@@ -15,9 +15,9 @@ from adapters.http.resources.products import ROOT as PRODUCTS
 from adapters.http.resources.products import TAG
 from adapters.http.schemas.products import CategorySchema, to_category_schema
 from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.category import MAX_MIN_HOLD_DAYS, Category
 from scalecommerce_core.domain.identifiers import CategoryId
-from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.catalog import AddCategory
 from scalecommerce_core.services.pricing import SetMinHold
 from scalecommerce_core.services.results import unwrap_single

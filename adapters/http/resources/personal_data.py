@@ -15,9 +15,9 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
 from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import AccountDeleted, LastStaffAccount, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import AccountId
-from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.personal_data import OrdersOpen
 
 CHUNK_BYTES: Final = 65_536
@@ -66,7 +66,9 @@ class PersonalDataResource:
     )
     async def export_profile(self, call: Call[None, None]) -> Response:
         parts = await self._dependencies.run_in_thread(
-            self._personal_data.export, call.identity.account_id, address=call.client_address
+            self._personal_data.export,
+            call.identity.account_id,
+            Actor(call.identity.account_id, call.client_address),
         )
         return self._download(parts)
 
@@ -85,8 +87,7 @@ class PersonalDataResource:
         parts = await self._dependencies.run_in_thread(
             self._personal_data.export,
             AccountId(call.id),
-            actor_id=call.identity.account_id,
-            address=call.client_address,
+            Actor(call.identity.account_id, call.client_address),
         )
         return self._download(parts)
 

@@ -13,10 +13,10 @@ from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.pricing_policies import ROOT, TAG, list_owner
 from adapters.http.schemas.pricing import RunSchema, StoredDecisionSchema, to_run_schema, to_stored_decision_schema
 from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunNotAwaitingApproval, RunNotReversible, RunStatus
-from scalecommerce_core.services.account_administration import Actor
 
 RUNS: Final = ROOT + "runs/"
 RUN: Final = RUNS + "{id:id}/"

@@ -1,11 +1,11 @@
 """Control of pricing runs: approve, decline, cancel, roll back, purge."""
 
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import ConnectionLost, Forbidden, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, RunId
 from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind
 from scalecommerce_core.pricing.runs import IN_PROGRESS, Run, RunStatus
-from scalecommerce_core.services.account_administration import Actor
 from scalecommerce_core.services.repricing.common import RepricingBase, finish_epoch
 from scalecommerce_core.services.retry import retry_on
 

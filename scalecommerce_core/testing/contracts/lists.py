@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from scalecommerce_core.domain.account import AccountAction, AccountActionKind
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.domain.second_factor import SecondFactor
@@ -92,12 +92,14 @@ class ListsContract:
         stage = Stage(store)
         ann, omar = stage.account("ann@example.com", first_name="Ann"), stage.account(is_staff=True)
         entries = [
-            AccountAction(ann, AccountActionKind.DEACTIVATED, f"Reason {n}.", NOW + n * SECOND, omar if n else None)
+            Actor(omar if n else None).entry(
+                AuditAction.ACCOUNT_DEACTIVATED, ann, NOW + n * SECOND, reason=f"Reason {n}."
+            )
             for n in range(MAX_ACTIONS + 1)
         ]
         for entry in entries:
             with store.begin() as tx:
-                tx.accounts.add_action(entry)
+                tx.audit.record([entry])
         found = queries.account_details(ann)
         assert found is not None
         assert (found.account, found.is_staff, found.is_active) == (queries.account(ann), False, True)

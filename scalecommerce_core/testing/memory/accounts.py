@@ -5,7 +5,7 @@ from datetime import datetime
 
 from attrs import evolve
 
-from scalecommerce_core.domain.account import Account, AccountAction
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.identifiers import AccountId, EmailId, SessionId
 from scalecommerce_core.domain.outgoing_email import OutgoingEmail
@@ -39,9 +39,6 @@ class MemoryAccounts:
     def lock_with_staff(self, account_id: AccountId) -> Mapping[AccountId, Account]:
         staff = {account.id for account in self._tables.accounts.all() if account.is_staff and account.is_active}
         return self.lock(staff | {account_id})
-
-    def add_action(self, action: AccountAction) -> None:
-        self._tables.account_actions.append([action])
 
     def save(self, accounts: Collection[Account]) -> None:
         for account in accounts:

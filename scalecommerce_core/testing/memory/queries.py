@@ -48,6 +48,7 @@ from scalecommerce_core.queries import (
     AccountFilter,
     AccountView,
     ApiKeyState,
+    AuditFilter,
     CategoryRef,
     DeliveryView,
     EndpointView,
@@ -79,6 +80,7 @@ from scalecommerce_core.queries import (
     check_feed_position,
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
+from scalecommerce_core.testing.memory.audit import MemoryAuditQueries
 from scalecommerce_core.testing.memory.events import numbered
 from scalecommerce_core.testing.memory.experiments import MemoryExperimentQueries
 from scalecommerce_core.testing.memory.pagination import paged
@@ -95,7 +97,7 @@ SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 TOP: Final = 10
 
 
-class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperimentQueries):
+class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperimentQueries, MemoryAuditQueries):
     """`queries.Queries` over a `MemoryStore`. `currency` is used for price facets and for statistics without sales."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
@@ -132,15 +134,16 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperim
         account = self._tables.accounts.get(account_id)
         if account is None:
             return None
-        actions = [each for each in self._tables.account_actions.all() if each.account_id == account_id]
-        newest = actions[::-1][:MAX_ACTIONS]
+        actions = self.audit_entries(
+            PageRequest(MAX_ACTIONS), AuditFilter(target_kind="account", target_id=str(account_id))
+        )
         factor = self._tables.second_factors.get(account_id)
         return AccountDetails(
             _account_view(account),
             account.is_staff,
             account.is_active,
             account.created_at,
-            newest,
+            [record.entry for record in actions.rows],
             is_deleted=account.is_deleted,
             email_verified_at=account.email_verified_at,
             has_second_factor=factor is not None and factor.is_enabled,

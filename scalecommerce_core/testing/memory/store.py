@@ -22,6 +22,7 @@ from scalecommerce_core.testing.memory.accounts import (
     MemorySessions,
 )
 from scalecommerce_core.testing.memory.api_keys import MemoryApiKeys
+from scalecommerce_core.testing.memory.audit import MemoryAuditLog
 from scalecommerce_core.testing.memory.catalog import MemoryCategories, MemoryProducts, MemorySearch, MemoryStock
 from scalecommerce_core.testing.memory.change_feed import access_change, catalog_change
 from scalecommerce_core.testing.memory.events import MemoryEvents
@@ -138,3 +139,4 @@ class MemoryTransaction:
         )
         self.statistics = MemoryStatistics(tables, numbers)
         self.search = MemorySearch(tables)
+        self.audit = MemoryAuditLog(tables, numbers)

@@ -10,14 +10,16 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from attrs import define, evolve, field, fields, frozen
 
-from scalecommerce_core.domain.account import Account, AccountAction
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import AccountToken
 from scalecommerce_core.domain.api_key import ApiKey
+from scalecommerce_core.domain.audit import AuditRecord
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.events import Event
 from scalecommerce_core.domain.identifiers import (
     AccountId,
     ApiKeyId,
+    AuditId,
     CategoryId,
     DeliveryId,
     EmailId,
@@ -217,7 +219,7 @@ class Tables:
     endpoints: Table[EndpointId, WebhookEndpoint] = field(factory=lambda: Table(evolve))
     deliveries: Table[DeliveryId, WebhookDelivery] = field(factory=lambda: Table(copy_delivery))
     attempts: Log[WebhookAttempt] = field(factory=Log)
-    account_actions: Log[AccountAction] = field(factory=Log)
+    audit: Table[AuditId, AuditRecord] = field(factory=lambda: Table(no_copy))
     price_changes: Log[PriceChange] = field(factory=Log)
     price_withdrawals: Table[tuple[ProductId, datetime], PriceWithdrawal] = field(factory=lambda: Table(no_copy))
     """By product and the time when the price began."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from scalecommerce_core.domain.account import Account
-from scalecommerce_core.services.account_administration import Actor
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.testing import CountingOneTimePasswords
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime

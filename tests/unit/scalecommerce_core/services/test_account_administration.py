@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from scalecommerce_core.domain.account import Account, AccountActionKind
+from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction
 from scalecommerce_core.domain.errors import (
     Invalid,
     LastStaffAccount,
@@ -19,8 +20,8 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.webhook import WebhookEndpoint
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind
-from scalecommerce_core.services.account_administration import OPERATOR, AccountAdministration, Actor
-from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.account_administration import AccountAdministration
+from scalecommerce_core.services.accounts import APPOINTED_BY_OPERATOR, SignUp
 from scalecommerce_core.services.pricing import CreatePolicy
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import RecordedSecurityEvents
@@ -49,10 +50,10 @@ def boss(shop: Shop) -> Account:
     return person(shop, "boss", is_staff=True)
 
 
-def history(shop: Shop, account: Account) -> list[tuple[AccountActionKind, str, AccountId | None]]:
+def history(shop: Shop, account: Account) -> list[tuple[AuditAction, str, AccountId | None]]:
     details = shop.queries.account_details(account.id)
     assert details is not None
-    return [(each.kind, each.reason, each.actor_id) for each in details.actions]
+    return [(each.action, each.reason, each.actor_id) for each in details.actions]
 
 
 def has_access(shop: Shop, token: str) -> bool:
@@ -81,8 +82,8 @@ def test_a_deactivated_account_has_no_access_until_it_is_reactivated(
     assert [has_access(shop, pair.access) for pair in tokens] == [False, False]
     assert has_access(shop, shop.accounts.log_in(ann.email, PASSWORD).access)
     assert history(shop, ann) == [
-        (AccountActionKind.REACTIVATED, "It was a mistake.", None),
-        (AccountActionKind.DEACTIVATED, "Sells counterfeits.", boss.id),
+        (AuditAction.ACCOUNT_REACTIVATED, "It was a mistake.", None),
+        (AuditAction.ACCOUNT_DEACTIVATED, "Sells counterfeits.", boss.id),
     ]
     assert log.events == [
         SecurityEvent(SecurityEventKind.ACCOUNT_DEACTIVATED, ann.id, "192.0.2.1", actor_id=boss.id),
@@ -99,7 +100,10 @@ def test_a_dismissed_member_of_staff_is_an_ordinary_account(
     administration.dismiss_staff(omar.id, "Twice.", Actor(boss.id))
     assert not has_access(shop, token)
     assert not shop.sessions.identify(shop.accounts.log_in(omar.email, PASSWORD).access).is_staff
-    assert history(shop, omar) == [(AccountActionKind.STAFF_DISMISSED, "Left the team.", boss.id)]
+    assert history(shop, omar) == [
+        (AuditAction.ACCOUNT_STAFF_DISMISSED, "Left the team.", boss.id),
+        (AuditAction.ACCOUNT_STAFF_APPOINTED, APPOINTED_BY_OPERATOR, None),
+    ]
     assert [event.kind for event in log.events] == [SecurityEventKind.STAFF_DISMISSED]
 
 
@@ -111,7 +115,7 @@ def test_the_sessions_of_an_account_are_ended_and_it_may_log_in_again(
     administration.revoke_sessions(ann.id, "Lost a laptop.", OPERATOR)
     assert not has_access(shop, token)
     assert has_access(shop, shop.accounts.log_in(ann.email, PASSWORD).access)
-    assert history(shop, ann) == [(AccountActionKind.SESSIONS_REVOKED, "Lost a laptop.", None)]
+    assert history(shop, ann) == [(AuditAction.ACCOUNT_SESSIONS_REVOKED, "Lost a laptop.", None)]
     assert [event.kind for event in log.events] == [SecurityEventKind.SESSION_REVOKED]
 
 
@@ -122,7 +126,7 @@ def test_nobody_deactivates_or_dismisses_themselves(
     person(shop, "omar", is_staff=True)
     with pytest.raises(OwnAccount):
         act(administration, boss.id, "By mistake.", Actor(boss.id))
-    assert history(shop, boss) == []
+    assert history(shop, boss) == [(AuditAction.ACCOUNT_STAFF_APPOINTED, APPOINTED_BY_OPERATOR, None)]
 
 
 @pytest.mark.parametrize("act", REMOVALS)
@@ -159,8 +163,8 @@ def test_an_appointment_is_part_of_the_history(shop: Shop, boss: Account) -> Non
     shop.accounts.appoint_staff(ann.email, "another password", reason="Joins the team.", by=Actor(boss.id))
     shop.accounts.appoint_staff(ann.email, "yet another password")
     assert history(shop, ann) == [
-        (AccountActionKind.STAFF_APPOINTED, "Appointed by an operator.", None),
-        (AccountActionKind.STAFF_APPOINTED, "Joins the team.", boss.id),
+        (AuditAction.ACCOUNT_STAFF_APPOINTED, "Appointed by an operator.", None),
+        (AuditAction.ACCOUNT_STAFF_APPOINTED, "Joins the team.", boss.id),
     ]
 
 

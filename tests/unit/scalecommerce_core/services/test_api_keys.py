@@ -8,10 +8,10 @@ import pytest
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import ApiKey, Scope
+from scalecommerce_core.domain.audit import OPERATOR
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, TokenNotValid
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import SecurityEventKind
-from scalecommerce_core.services.account_administration import OPERATOR
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.api_keys import MAX_API_KEYS, ApiKeys, CreatedKey, TooManyApiKeys
 from scalecommerce_core.services.results import unwrap_single

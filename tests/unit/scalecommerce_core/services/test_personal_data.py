@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from scalecommerce_core.domain.account import Account, AccountActionKind
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import Scope, api_key_digest
+from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction
 from scalecommerce_core.domain.errors import (
     AccountDeleted,
     Invalid,
@@ -25,7 +26,6 @@ from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import SecurityEventKind
 from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.queries import AccountDetails, PageRequest
-from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.experiments import StartExperiment
 from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.services.personal_data import SHOWN_ORDERS, OrdersOpen
@@ -70,8 +70,9 @@ class Trader(MarketActions):
         self.api_key = self.market.api_keys.create(identity, "Till", [Scope.ORDERS_READ]).secret
         self.market.sessions.log_out(identity)
 
-    def export(self, account: Account | None = None, **more: Any) -> Any:
-        return json.loads("".join(self.data.export((account or self.trader).id, **more)))
+    def export(self, account: Account | None = None, by: Actor | None = None) -> Any:
+        exported = (account or self.trader).id
+        return json.loads("".join(self.data.export(exported, by or Actor(exported))))
 
     def details(self) -> AccountDetails:
         found = self.market.queries.account_details(self.trader.id)
@@ -135,7 +136,7 @@ def test_an_export_contains_no_secrets_and_nothing_of_others(trader: Trader) -> 
     who = trader.market.sessions.identify(pair.access)
     secret = trader.market.second_factors.begin(who.account_id, PASSWORD).secret
     codes = trader.market.second_factors.confirm(who, trader_code(trader))
-    text = "".join(trader.data.export(trader.trader.id))
+    text = "".join(trader.data.export(trader.trader.id, OPERATOR))
     (*_, session) = [s for s in trader.memory.tables.sessions.all() if s.account_id == trader.trader.id]
     keys = [trader.api_key, str(api_key_digest(trader.api_key))]
     secrets = [PASSWORD, secret, *codes, *keys, session.id, session.current, "plain:", "encrypted:"]
@@ -169,11 +170,16 @@ def test_exports_are_limited_and_recorded_with_the_actor(trader: Trader) -> None
         trader.export()
     with pytest.raises(TooManyAttempts):
         trader.export()
-    trader.export(limited=False)
-    trader.export(actor_id=staff.id)
+    trader.export(by=OPERATOR)
+    trader.export(by=Actor(staff.id))
     assert trader.log.events[-1].actor_id == staff.id
+    exported = AuditAction.ACCOUNT_EXPORTED
+    assert [(each.action, each.actor_id) for each in trader.details().actions] == [
+        (exported, staff.id),
+        (exported, None),
+    ]
     with pytest.raises(NotFound):
-        trader.data.export(AccountId(999))
+        trader.data.export(AccountId(999), OPERATOR)
 
 
 # --- deletion
@@ -197,7 +203,7 @@ def test_a_deletion_removes_personal_data_and_keeps_the_books(trader: Trader) ->
     assert "Smith" not in json.dumps(trader.export())
     assert SecurityEventKind.ACCOUNT_DELETED in trader.log.kinds
     details = trader.details()
-    assert [action.kind for action in details.actions] == [AccountActionKind.DELETED]
+    assert [entry.action for entry in details.actions] == [AuditAction.ACCOUNT_DELETED]
 
 
 def test_a_deletion_ends_offers_policies_and_webhooks(trader: Trader) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import OPERATOR, Actor
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound
 from scalecommerce_core.domain.identifiers import ProductId, RunId
 from scalecommerce_core.ports import SecurityEventKind
@@ -18,7 +19,6 @@ from scalecommerce_core.pricing.runs import (
     Trigger,
 )
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.account_administration import OPERATOR, Actor
 from scalecommerce_core.services.pricing import CreatePolicy, EditPolicy
 from scalecommerce_core.services.promotions import CreatePromotion
 from scalecommerce_core.services.repricing import Repricing, RunInProgress

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from scalecommerce_core.domain.account import Account, AccountActionKind
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.domain.audit import AuditAction
 from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
@@ -336,8 +337,8 @@ def test_an_operator_can_reset_it(guarded: Guarded) -> None:
     assert guarded.factors.reset(guarded.owner.id, "Lost the telephone.").id == guarded.owner.id
     details = guarded.market.queries.account_details(guarded.owner.id)
     assert details is not None
-    assert [(each.kind, each.reason) for each in details.actions] == [
-        (AccountActionKind.SECOND_FACTOR_RESET, "Lost the telephone.")
+    assert [(each.action, each.reason) for each in details.actions] == [
+        (AuditAction.ACCOUNT_SECOND_FACTOR_RESET, "Lost the telephone.")
     ]
     with pytest.raises(TokenNotValid):
         guarded.market.sessions.check(who)
