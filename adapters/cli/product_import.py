@@ -302,6 +302,7 @@ class ProductImport:
                 category_id=new.changes["category"],
                 sku=new.sku,
                 stock=new.stock or 0,
+                by_operator=True,
                 **{name: value for name, value in new.changes.items() if name != "category"},
             )
             for new in complete
@@ -325,7 +326,7 @@ class ProductImport:
                 self._fail(wanted, _moved(read, view.stock))
                 continue
             edits.append(wanted)
-            commands.append(EditProduct(view.id, self.seller, changes, stock=stock, baseline=wanted.baseline))
+            commands.append(EditProduct(view.id, None, changes, stock=stock, as_staff=True, baseline=wanted.baseline))
         self._updated += self._run(edits, commands, self.market.catalog.edit_products)
 
     def _run(

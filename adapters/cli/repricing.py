@@ -12,6 +12,7 @@ from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line, progress_bars
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
+from scalecommerce_core.domain.audit import OPERATOR
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, RunId
 from scalecommerce_core.domain.money import unit_text
@@ -168,7 +169,7 @@ def _preview(
 
 
 def _run(market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool, progress: Progress) -> dict[str, Any]:
-    run = market.repricing.run(policy.id, shadow=shadow, only=only, progress=progress)
+    run = market.repricing.run(policy.id, shadow=shadow, only=only, progress=progress, by=OPERATOR)
     moves = [_move(stored.decision) | {"outcome": stored.outcome.value} for stored in _moves(market.queries, run)]
     return {"policy": policy.id, "name": policy.name, **run_document(run), "moves": moves}
 

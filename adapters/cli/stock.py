@@ -102,7 +102,7 @@ def until(
         found = opened.market.queries.products([ProductId(product)]).get(ProductId(product))
         if found is None:
             raise NotFound("product", product)
-        command = EditProduct(found.id, found.seller.id, {"stock_until": time}, as_staff=True)
+        command = EditProduct(found.id, None, {"stock_until": time}, as_staff=True)
         changed = unwrap_single(opened.market.catalog.edit_products([command])).product
     if as_json:
         print_json({"product": product, "stock_until": changed.stock_until})

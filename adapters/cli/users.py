@@ -167,7 +167,7 @@ def revoke_api_key(
     """Revoke an API key of an account: within a second no API process accepts it."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        revoked = opened.market.api_keys.revoke(find_account(opened.market, account), ApiKeyId(key))
+        revoked = opened.market.api_keys.revoke(find_account(opened.market, account), ApiKeyId(key), OPERATOR)
     if as_json:
         print_json(_key_document(revoked))
     else:

@@ -1,7 +1,7 @@
 """The audit log: what staff and operators did with things that are not their own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Final
@@ -31,8 +31,10 @@ class AuditAction(StrEnum):
     ACCOUNT_DELETED = "account.deleted"
     ACCOUNT_SECOND_FACTOR_RESET = "account.second_factor_reset"
     ACCOUNT_EXPORTED = "account.exported"
+    API_KEY_REVOKED = "api_key.revoked"
     CATEGORY_CREATED = "category.created"
     CATEGORY_MIN_HOLD_SET = "category.min_hold_set"
+    PRODUCT_CREATED = "product.created"
     PRODUCT_EDITED = "product.edited"
     PRODUCT_WITHDRAWN = "product.withdrawn"
     PRODUCT_PRICE_WITHDRAWN = "product.price_withdrawn"
@@ -40,12 +42,10 @@ class AuditAction(StrEnum):
     PRODUCT_STOCK_REPAIRED = "product.stock_repaired"
     PRODUCT_POLICY_ASSIGNED = "product.policy_assigned"
     PRODUCT_PRICING_EXCLUDED = "product.pricing_excluded"
-    ORDER_CANCELLED = "order.cancelled"
     ORDER_REFUNDED = "order.refunded"
     PROMOTION_CREATED = "promotion.created"
     PROMOTION_EDITED = "promotion.edited"
     PROMOTION_CANCELLED = "promotion.cancelled"
-    POLICY_CREATED = "policy.created"
     POLICY_EDITED = "policy.edited"
     POLICY_DELETED = "policy.deleted"
     RUN_STARTED = "run.started"
@@ -59,7 +59,6 @@ class AuditAction(StrEnum):
     PRICING_RESUMED = "pricing.resumed"
     WEBHOOK_EDITED = "webhook.edited"
     WEBHOOK_VERIFIED = "webhook.verified"
-    WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - no secret
     WEBHOOK_PINGED = "webhook.pinged"
     WEBHOOK_DELETED = "webhook.deleted"
     DELIVERY_REDELIVERED = "delivery.redelivered"
@@ -126,7 +125,7 @@ class Actor:
         reason: str = "",
     ) -> AuditEntry:
         """The entry of an action of this actor. Of the fields in both `before` and `after`, only changed ones stay."""
-        old, new = _to_document(before or {}), _to_document(after or {})
+        old, new = before or {}, after or {}
         same = {name for name in old.keys() & new.keys() if old[name] == new[name]}
         return AuditEntry(
             self.account_id,
@@ -134,8 +133,8 @@ class Actor:
             action,
             str(target_id),
             now,
-            {name: value for name, value in old.items() if name not in same},
-            {name: value for name, value in new.items() if name not in same},
+            {name: _to_json(value) for name, value in old.items() if name not in same},
+            {name: _to_json(value) for name, value in new.items() if name not in same},
             reason,
         )
 
@@ -143,12 +142,9 @@ class Actor:
 OPERATOR: Final = Actor()
 
 
-def actor_on(owner_id: AccountId, actor_id: AccountId | None, address: str = "") -> Actor | None:
-    """Who acts on a thing of `owner_id`; None if it is the actor's own, which the audit log does not record.
-
-    The actor is an operator if `actor_id` is None or 0.
-    """
-    return None if actor_id == owner_id else Actor(actor_id or None, address)
+def changed(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
+    """The entries of edits that changed something."""
+    return [entry for entry in entries if entry.before != entry.after]
 
 
 _WORD: Final = re.compile(r"\w+")
@@ -157,10 +153,6 @@ _WORD: Final = re.compile(r"\w+")
 def reason_words(text: str) -> frozenset[str]:
     """The words by which a reason is found: all words of a search must be among them, without case."""
     return frozenset(_WORD.findall(text.casefold()))
-
-
-def _to_document(fields: Mapping[str, object]) -> dict[str, Any]:
-    return {name: _to_json(value) for name, value in fields.items()}
 
 
 def _to_json(value: object) -> Any:

@@ -7,6 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from scalecommerce_core.domain.api_key import API_KEY_START, ApiKey, Scope, api_key_digest
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import Forbidden, NotFound, QuotaReached, TokenNotValid, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
@@ -107,14 +108,17 @@ class ApiKeys:
         return CreatedKey(key, secret)
 
     @retry_on(TransactionAborted)
-    def revoke(self, account_id: AccountId, key_id: ApiKeyId, address: str = "") -> ApiKey:
-        """Make a key of the account invalid; raise `NotFound`."""
+    def revoke(self, account_id: AccountId, key_id: ApiKeyId, by: Actor) -> ApiKey:
+        """Make a key of the account invalid; raise `NotFound`. `by` is its owner or an operator."""
         now = self._clock.now()
         with self._store.begin() as tx:
             key = _find(tx.api_keys.lock_all(account_id), key_id, now)
             key.revoke(now)
             tx.api_keys.save([key])
-        self._record(key, address, "revoked")
+            if by.account_id != account_id:
+                facts = {"account_id": account_id, "name": key.name}
+                tx.audit.record([by.entry(AuditAction.API_KEY_REVOKED, key.id, now, after=facts)])
+        self._record(key, by.address, "revoked")
         return key
 
     def identify(self, secret: str) -> Identity:

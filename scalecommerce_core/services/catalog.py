@@ -3,10 +3,12 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
+from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction, AuditEntry, changed
 from scalecommerce_core.domain.category import Category, distinct_slug, name_key, slug_of
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
@@ -28,6 +30,7 @@ from scalecommerce_core.ports import Clock, Duplicate, PendingFacts, Store, Tran
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.staff_commands import StaffCommand, actor_on
 from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNotVerified, VerifiedAccounts
 
 PRICE_FIELDS: Final = ("price", "cost", "min_price", "max_price", "competitor_price")
@@ -62,39 +65,40 @@ class CreateProduct:
     competitor_price_at: datetime | None = None
     is_active: bool = True
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
+    by_operator: bool = False
+    """Whether an operator creates the product for the seller, which the audit log records."""
 
 
 @frozen
-class EditProduct:
+class EditProduct(StaffCommand):
     """Set the fields named in `changes` (see `EDITABLE`) and, unless None, the available `stock`.
 
     With `version`, the edit applies only to that version of the product. `baseline` holds the values that the editor
     had read, by field, including `stock`, because sales and pricing policies may change them before the edit arrives. A
     field equal to its baseline is not changed. A new `stock` is set only if the current one still equals the baseline
-    or already equals the new one (so that the edit can be repeated); otherwise the result is `StockMoved`.
+    or already equals the new one (so that the edit can be repeated); otherwise the result is `StockMoved`. `editor` is
+    None for an operator.
     """
 
     product_id: ProductId
-    editor: AccountId
+    editor: AccountId | None
     changes: Mapping[str, Any]
     stock: int | None = None
     version: int | None = None
-    as_staff: bool = False
     baseline: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen
-class WithdrawProduct:
+class WithdrawProduct(StaffCommand):
     """Remove a product from the catalog permanently; with `version`, only that version of it."""
 
     product_id: ProductId
     editor: AccountId
     version: int | None = None
-    as_staff: bool = False
 
 
 @frozen
-class WithdrawPrice:
+class WithdrawPrice(StaffCommand):
     """Withdraw a mistaken price that is or was in force in the last 24 hours (`WITHDRAWABLE`).
 
     `editor` is None for an operator. If the price is in force, the product gets `new_price`, or without one its last
@@ -106,11 +110,10 @@ class WithdrawPrice:
     price: Money
     reason: str
     new_price: Money | None = None
-    as_staff: bool = False
 
 
 @frozen
-class AdjustStock:
+class AdjustStock(StaffCommand):
     """Add `delta` units (negative: take them away), or set the `available` units; give exactly one of the two.
 
     With `expected`, `available` is set only if the available units are still `expected`.
@@ -121,7 +124,6 @@ class AdjustStock:
     delta: int | None = None
     available: int | None = None
     expected: int | None = None
-    as_staff: bool = False
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
     @property
@@ -132,11 +134,12 @@ class AdjustStock:
 
 @frozen
 class AddCategory:
-    """Add a category. `owner` must be staff: the caller checks it."""
+    """Add a category. `owner` must be staff: the caller checks it. `address` is the client's, for the audit log."""
 
     owner: AccountId
     name: str
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
+    address: str = ""
 
 
 @frozen
@@ -248,6 +251,13 @@ class Catalog:
         created = succeeded(outcomes)
         tx.products.add([each.product for each in created])
         tx.stock.add([each.stock for each in created], now)
+        tx.audit.record(
+            [
+                OPERATOR.entry(AuditAction.PRODUCT_CREATED, made.product.id, now, after=_audited(made))
+                for command, made in zip(commands, outcomes, strict=True)
+                if command.by_operator and isinstance(made, ProductWithStock)
+            ]
+        )
         return outcomes
 
     @retry_on(TransactionAborted, ConnectionLost)
@@ -267,6 +277,7 @@ class Catalog:
                 stocks = tx.stock.lock(products.keys())
                 named = {c.changes["category_id"] for c in commands if "category_id" in c.changes}
                 known = tx.categories.existing(named) if named else frozenset()
+                entries: list[AuditEntry] = []
 
                 def edit(command: EditProduct) -> ProductWithStock:
                     product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
@@ -280,16 +291,23 @@ class Catalog:
                         raise Invalid(errors)
                     changes = _changed_since(command.changes, command.baseline)
                     available = _new_stock(stock, command)
+                    edited = ProductWithStock(product, stock)
+                    actor = actor_on(product.seller_id, command.editor, command.address)
+                    before = None if actor is None else _audited(edited)
                     if changes:
                         product.edit(now, **changes)
                     if available is not None:
                         stock.set_available(available, now)
-                    return ProductWithStock(product, stock)
+                    if actor is not None:
+                        action, after = AuditAction.PRODUCT_EDITED, _audited(edited)
+                        entries.append(actor.entry(action, product.id, now, before=before, after=after))
+                    return edited
 
                 outcomes = apply_each(commands, edit)
                 edited = {each.product.id: each for each in succeeded(outcomes)}.values()
                 tx.products.save([each.product for each in edited])
                 tx.stock.save([each.stock for each in edited], now)
+                tx.audit.record(changed(entries))
                 return outcomes
         except Duplicate as duplicate:
             if len(commands) == 1:
@@ -305,15 +323,20 @@ class Catalog:
         now = self._clock.now()
         with self._store.begin() as tx:
             products = tx.products.lock({command.product_id for command in commands})
+            entries: list[AuditEntry] = []
 
             def withdraw(command: WithdrawProduct) -> Product:
                 product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
                 _check_version(product, command.version)
                 product.withdraw(now)
+                if (actor := actor_on(product.seller_id, command.editor, command.address)) is not None:
+                    action, was = AuditAction.PRODUCT_WITHDRAWN, {"name": product.name, "withdrawn_at": None}
+                    entries.append(actor.entry(action, product.id, now, before=was, after={"withdrawn_at": now}))
                 return product
 
             outcomes = apply_each(commands, withdraw)
             tx.products.save(succeeded(outcomes))
+            tx.audit.record(entries)
             return outcomes
 
     @retry_on(TransactionAborted, ConnectionLost)
@@ -330,6 +353,7 @@ class Catalog:
             products = tx.products.lock({command.product_id for command in commands})
             history = tx.products.prices_since(products.keys(), now - WITHDRAWABLE)
             withdrawals: dict[tuple[ProductId, datetime], PriceWithdrawal] = {}
+            entries: list[AuditEntry] = []
 
             def withdraw(command: WithdrawPrice) -> Product:
                 product = _editable(
@@ -344,12 +368,19 @@ class Catalog:
                     if change.withdrawal is None:
                         key = product.id, change.valid_from
                         withdrawals.setdefault(key, PriceWithdrawal(now, command.editor, reason))
+                before = {"price": product.price}
                 product.reprice(replacement, now, PriceCause.WITHDRAWAL)
+                actor = actor_on(product.seller_id, command.editor, command.address)
+                if actor is not None and any(change.withdrawal is None for change in changes):
+                    action, after = AuditAction.PRODUCT_PRICE_WITHDRAWN, {"price": product.price}
+                    withdrawn = {**after, "withdrawn_price": command.price}
+                    entries.append(actor.entry(action, product.id, now, before=before, after=withdrawn, reason=reason))
                 return product
 
             outcomes = apply_each(commands, withdraw)
             tx.products.save(succeeded(outcomes))
             tx.products.withdraw_prices(withdrawals)
+            tx.audit.record(entries)
             return outcomes
 
     @retry_on(TransactionAborted)
@@ -365,25 +396,31 @@ class Catalog:
     def _adjust(self, tx: Transaction, commands: Sequence[AdjustStock], now: datetime) -> list[Stock | MarketError]:
         products = tx.products.lock({command.product_id for command in commands})
         stocks = tx.stock.lock(products.keys())
+        entries: list[AuditEntry] = []
 
         def adjust(command: AdjustStock) -> Stock:
             product = _editable(products, command.product_id, command.editor, as_staff=command.as_staff)
             stock = stocks[product.id]
+            before = {"available": stock.available}
             if (command.delta is None) == (command.available is None):
                 raise Invalid.field("delta", "Give either delta or set.")
             if command.delta is not None:
                 stock.adjust(command.delta, now)
             elif command.available is not None:
                 stock.set_available(command.available, now, expected=command.expected)
+            if (actor := actor_on(product.seller_id, command.editor, command.address)) is not None:
+                action, after = AuditAction.PRODUCT_STOCK_ADJUSTED, {"available": stock.available}
+                entries.append(actor.entry(action, product.id, now, before=before, after=after))
             return stock
 
         outcomes = apply_each(commands, adjust)
         tx.stock.save(succeeded(outcomes), now)
+        tx.audit.record(changed(entries))
         return outcomes
 
     @retry_on(TransactionAborted)
     def repair_stock(self, product_ids: Sequence[ProductId]) -> list[StockRepair | None]:
-        """Make stock agree with its ledger and the PENDING orders (see `Stock.reconcile`).
+        """For operators: make stock agree with its ledger and the PENDING orders (see `Stock.reconcile`).
 
         Return a repair per product; None if nothing was repaired or there is no such product. Safe while orders are
         placed and paid, and safe to repeat. The ledger is read before stock is locked.
@@ -401,6 +438,18 @@ class Catalog:
                 if correction or stock.reserved != reserved:
                     repaired[product_id] = StockRepair(product_id, correction, reserved, stock.reserved)
             tx.stock.save([stocks[product_id] for product_id in repaired], now)
+            tx.audit.record(
+                [
+                    OPERATOR.entry(
+                        AuditAction.PRODUCT_STOCK_REPAIRED,
+                        repair.product_id,
+                        now,
+                        before={"reserved": repair.reserved_before},
+                        after={"reserved": repair.reserved, "correction": repair.correction},
+                    )
+                    for repair in repaired.values()
+                ]
+            )
         return [repaired.get(product_id) for product_id in product_ids]
 
     def add_categories(self, commands: Sequence[AddCategory]) -> list[Category | Replayed | MarketError]:
@@ -414,9 +463,8 @@ class Catalog:
         for _ in range(2):
             try:
                 with self._store.begin() as tx:
-                    (outcome,) = run_idempotent(
-                        tx, [command], self._clock.now(), lambda fresh: _add_categories(tx, [c.name for c in fresh])
-                    )
+                    now = self._clock.now()
+                    (outcome,) = run_idempotent(tx, [command], now, partial(_add_categories, tx, now))
             except Duplicate:
                 continue
             except Invalid as error:
@@ -465,17 +513,31 @@ class Catalog:
         return made
 
 
-def _add_categories(tx: Transaction, names: Sequence[str]) -> Sequence[Category]:
+def _add_categories(tx: Transaction, now: datetime, commands: Sequence[AddCategory]) -> Sequence[Category]:
     """Raise `Duplicate` for a name that exists, and `Invalid` for a name from which no slug can be made."""
     existing = tx.categories.all()
     keys, slugs = {name_key(category.name) for category in existing}, {category.slug for category in existing}
     new = []
-    for name in names:
-        slug = slug_of(name)
-        if name_key(name) in keys:
+    for command in commands:
+        slug = slug_of(command.name)
+        if name_key(command.name) in keys:
             raise Duplicate("name")
-        new.append((normal_line(name), distinct_slug(name) if slug in slugs else slug))
-    return tx.categories.add(new)
+        new.append((normal_line(command.name), distinct_slug(command.name) if slug in slugs else slug))
+    added = tx.categories.add(new)
+    tx.audit.record(
+        [
+            Actor(command.owner, command.address).entry(
+                AuditAction.CATEGORY_CREATED, category.id, now, after={"name": category.name, "slug": category.slug}
+            )
+            for command, category in zip(commands, added, strict=True)
+        ]
+    )
+    return added
+
+
+def _audited(made: ProductWithStock) -> dict[str, object]:
+    """The fields of a product in the audit log."""
+    return {**{name: getattr(made.product, name) for name in sorted(EDITABLE)}, "stock": made.stock.available}
 
 
 def _editable(

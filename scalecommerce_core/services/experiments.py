@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from attrs import evolve, field, fields, frozen
 
+from scalecommerce_core.domain.audit import AuditAction, AuditEntry, changed
 from scalecommerce_core.domain.errors import Conflict, Invalid, MarketError, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, ExperimentId, PolicyId, ProductId
 from scalecommerce_core.ports import Clock, Store, Transaction
@@ -30,6 +31,7 @@ from scalecommerce_core.pricing.policy_scope import PolicyScope, policy_scope
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.staff_commands import StaffCommand, actor_on
 
 MEASURE_EVERY: Final = timedelta(hours=1)
 """How often running experiments are measured; sales are counted by the hour."""
@@ -51,23 +53,21 @@ class ExperimentNotPossible(Conflict):
 
 
 @frozen
-class StartExperiment:
+class StartExperiment(StaffCommand):
     """Start an experiment about a policy. `plan` is as `PricingExperiment.plan` returns it; fields have defaults."""
 
     policy_id: PolicyId
     owner: AccountId
     plan: Mapping[str, Any] = field(factory=dict)
-    as_staff: bool = False
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
 
 @frozen
-class EndExperiment:
+class EndExperiment(StaffCommand):
     """End an experiment before its planned end. Staff may end the experiments of all sellers."""
 
     experiment_id: ExperimentId
     owner: AccountId
-    as_staff: bool = False
 
 
 class Experiments:
@@ -129,6 +129,9 @@ class Experiments:
                 part = slice(first, first + CHUNK)
                 tx.experiments.add_products(experiment.id, products[part], held[part])
             running[policy.id] = experiment
+            if (actor := actor_on(policy.seller_id, command.owner, command.address)) is not None:
+                facts = {"policy_id": policy.id, "kind": experiment.kind, "weeks": experiment.weeks}
+                tx.audit.record([actor.entry(AuditAction.EXPERIMENT_STARTED, experiment.id, now, after=facts)])
             return experiment
 
         return apply_each(commands, start)
@@ -143,16 +146,22 @@ class Experiments:
         now = self._clock.now()
         with self._store.begin() as tx:
             found = tx.experiments.lock({command.experiment_id for command in commands})
+            entries: list[AuditEntry] = []
 
             def end(command: EndExperiment) -> PricingExperiment:
                 experiment = found.get(command.experiment_id)
                 if experiment is None or (experiment.seller_id != command.owner and not command.as_staff):
                     raise NotFound("experiment", command.experiment_id)
+                before = {"ended_at": experiment.ended_at}
                 experiment.end(now, "It was ended by hand.")
+                if (actor := actor_on(experiment.seller_id, command.owner, command.address)) is not None:
+                    action, after = AuditAction.EXPERIMENT_ENDED, {"ended_at": experiment.ended_at}
+                    entries.append(actor.entry(action, experiment.id, now, before=before, after=after))
                 return experiment
 
             outcomes = apply_each(commands, end)
             tx.experiments.save(succeeded(outcomes))
+            tx.audit.record(changed(entries))
         return outcomes
 
     @retry_on(TransactionAborted)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from scalecommerce_core.domain.audit import Actor, AuditAction, AuditEntry
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     Forbidden,
@@ -60,6 +61,7 @@ from scalecommerce_core.services.order_lines import (
 )
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.staff_commands import StaffCommand
 from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNotVerified, VerifiedAccounts
 
 logger = logging.getLogger(__name__)
@@ -88,7 +90,7 @@ class CancelOrder:
 
 
 @frozen
-class RefundOrder:
+class RefundOrder(StaffCommand):
     """Refund units of an order, and put them back into stock if `restock`.
 
     Staff may refund any line, a seller the lines of their own products.
@@ -98,7 +100,6 @@ class RefundOrder:
     owner: AccountId
     lines: Sequence[RefundLine]
     restock: bool = True
-    as_staff: bool = False
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
 
@@ -527,18 +528,23 @@ class Ordering:
         # Imported orders have no payment: they were paid elsewhere, so no money is sent back from here.
         payments = tx.payments.lock_captured(orders)
         stock = tx.stock.lock(_products_of(orders.values()))
+        entries: list[AuditEntry] = []
 
         def refund(command: RefundOrder) -> Order:
             order = _refundable(orders.get(command.order_id), command)
             refunds = order.refund(command.lines, stock, now, restock=command.restock, by=command.owner)
             if order.id in payments:
                 payments[order.id].add_refund(sum(each.amount for each in refunds), now)
+            if not _refunded_products(command) <= _own_products(order, command.owner):
+                actor = Actor(command.owner or None, command.address)
+                entries.append(actor.entry(AuditAction.ORDER_REFUNDED, order.id, now, after=_audited(command)))
             return order
 
         outcomes = apply_each(commands, refund)
         tx.orders.save(succeeded(outcomes))
         tx.payments.save([payment for payment in payments.values() if payment.refunds])
         tx.stock.save(list(stock.values()), now)
+        tx.audit.record(entries)
         return outcomes
 
     # --- history
@@ -604,14 +610,28 @@ def _refundable(order: Order | None, command: RefundOrder) -> Order:
     if order is None:
         raise NotFound("order", command.order_id)
     if not command.as_staff:
-        own = {line.product_id for line in order.lines if line.seller_id == command.owner}
+        own = _own_products(order, command.owner)
         if not own and order.buyer_id != command.owner:
             raise NotFound("order", command.order_id)
-        if any(line.product_id not in own for line in command.lines):
+        if not _refunded_products(command) <= own:
             raise Forbidden("Only staff, or the seller of these products, may refund them.")
     if not command.lines:
         raise Invalid.field("lines", "At least one line is required.")
     return order
+
+
+def _own_products(order: Order, seller_id: AccountId) -> set[ProductId]:
+    return {line.product_id for line in order.lines if line.seller_id == seller_id}
+
+
+def _refunded_products(command: RefundOrder) -> set[ProductId]:
+    return {line.product_id for line in command.lines}
+
+
+def _audited(command: RefundOrder) -> Mapping[str, object]:
+    """What the audit log shows of a refund."""
+    lines = [{"product_id": line.product_id, "quantity": line.quantity} for line in command.lines]
+    return {"lines": lines, "restock": command.restock}
 
 
 def _products_of(orders: Iterable[Order]) -> set[ProductId]:

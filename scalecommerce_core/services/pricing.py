@@ -6,11 +6,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
-from scalecommerce_core.domain.audit import OPERATOR, Actor
+from scalecommerce_core.domain.audit import OPERATOR, PRICING, Actor, AuditAction, AuditEntry, changed
 from scalecommerce_core.domain.category import Category, checked_min_hold
 from scalecommerce_core.domain.errors import (
     Forbidden,
@@ -29,6 +29,7 @@ from scalecommerce_core.pricing.runs import NO_APPROVAL, UNFINISHED, ApprovalLim
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.staff_commands import StaffCommand, actor_on
 
 MAX_POLICIES_PER_SELLER: Final = 100
 """A seller has at most this many policies."""
@@ -68,44 +69,40 @@ class CreatePolicy:
 
 
 @frozen
-class EditPolicy:
+class EditPolicy(StaffCommand):
     """Set the fields of the policy's document that `changes` names. Staff may edit the policies of all sellers."""
 
     policy_id: PolicyId
     owner: AccountId
     changes: Mapping[str, Any]
     expected_version: int | None = None
-    as_staff: bool = False
 
 
 @frozen
-class DeletePolicy:
+class DeletePolicy(StaffCommand):
     """Delete a policy. Staff may delete the policies of all sellers."""
 
     policy_id: PolicyId
     owner: AccountId
     expected_version: int | None = None
-    as_staff: bool = False
 
 
 @frozen
-class AssignProduct:
+class AssignProduct(StaffCommand):
     """Assign a product to a policy, which overrides the policy of its category; None removes the assignment."""
 
     product_id: ProductId
     owner: AccountId
     policy_id: PolicyId | None
-    as_staff: bool = False
 
 
 @frozen
-class ExcludeProduct:
+class ExcludeProduct(StaffCommand):
     """The kill switch of one product: no policy changes its price while it is excluded. Its assignment is kept."""
 
     product_id: ProductId
     owner: AccountId
     excluded: bool = True
-    as_staff: bool = False
 
 
 @frozen
@@ -196,13 +193,14 @@ class Pricing:
             found = dict(tx.policies.lock(ids))
             staff = tx.accounts.staff_among({policy.seller_id for policy in found.values()})
             invalidated: list[PolicyId] = []
+            entries: list[AuditEntry] = []
 
             def edit(command: EditPolicy) -> PricingPolicy:
                 # A copy: a refused edit must not leave changes for the next edit of the same policy.
                 policy = evolve(_visible(found, command))
                 before, epoch, was_active = _state_basis(policy), policy.epoch, policy.is_active
                 horizon = policy.stock_until
-                version = policy.version
+                version, document = policy.version, policy.document()
                 policy.edit(**command.changes)
                 if policy.version != version:
                     policy.edited_by = command.owner
@@ -214,6 +212,10 @@ class Pricing:
                     self._check_active(active[policy.seller_id])
                 active[policy.seller_id] += policy.is_active - was_active
                 found[policy.id] = policy
+                actor = actor_on(policy.seller_id, command.owner, command.address)
+                if actor is not None and policy.version != version:
+                    action, after = AuditAction.POLICY_EDITED, policy.document()
+                    entries.append(actor.entry(action, policy.id, now, before=document, after=after))
                 if _state_basis(policy) != before:
                     invalidated.append(policy.id)
                 return policy
@@ -232,6 +234,7 @@ class Pricing:
             off = [policy.id for policy in edited.values() if not policy.is_active or policy.is_shadow]
             _end_experiments(tx, off, now, "The policy was switched off.")
             tx.runs.delete_policy_states(invalidated)
+            tx.audit.record(entries)
         return outcomes
 
     def _count_active(self, tx: Transaction, activated: Sequence[PolicyId]) -> Counter[AccountId]:
@@ -267,10 +270,14 @@ class Pricing:
         now = self._clock.now()
         with self._store.begin() as tx:
             found = dict(tx.policies.lock({command.policy_id for command in commands}))
+            entries: list[AuditEntry] = []
 
             def delete(command: DeletePolicy) -> PricingPolicy:
                 policy = _visible(found, command)
                 del found[command.policy_id]
+                if (actor := actor_on(policy.seller_id, command.owner, command.address)) is not None:
+                    action, document = AuditAction.POLICY_DELETED, policy.document()
+                    entries.append(actor.entry(action, policy.id, now, before=document))
                 return policy
 
             outcomes = apply_each(commands, delete)
@@ -278,6 +285,7 @@ class Pricing:
             _cancel(tx, deleted, now, "The policy was deleted.")
             _end_experiments(tx, deleted, now, "The policy was deleted.")
             tx.policies.remove(deleted)
+            tx.audit.record(entries)
         return outcomes
 
     # --- products
@@ -297,10 +305,9 @@ class Pricing:
                     if policy is None or policy.seller_id != seller_id:
                         raise NotFound("policy", command.policy_id)
 
-            refused = _refused_commands(tx, commands, check)
-            chosen = {c.product_id: c.policy_id for c in commands if c not in refused}
-            tx.policies.assign(chosen)
-            return _assignments(tx, commands, refused)
+            checked = _check_commands(tx, commands, check)
+            tx.policies.assign({c.product_id: c.policy_id for c in commands if c not in checked.refused})
+            return self._assignments(tx, commands, checked, AuditAction.PRODUCT_POLICY_ASSIGNED)
 
     @retry_on(TransactionAborted)
     def exclude(self, commands: Sequence[ExcludeProduct]) -> list[Assignment | MarketError]:
@@ -309,9 +316,32 @@ class Pricing:
         Errors: `NotFound`, `Forbidden` (neither the seller nor staff).
         """
         with self._store.begin() as tx:
-            refused = _refused_commands(tx, commands)
-            tx.policies.exclude({c.product_id: c.excluded for c in commands if c not in refused})
-            return _assignments(tx, commands, refused)
+            checked = _check_commands(tx, commands)
+            tx.policies.exclude({c.product_id: c.excluded for c in commands if c not in checked.refused})
+            return self._assignments(tx, commands, checked, AuditAction.PRODUCT_PRICING_EXCLUDED)
+
+    def _assignments(
+        self, tx: Transaction, commands: "Sequence[_Command]", checked: "_Checked[_Command]", action: AuditAction
+    ) -> list[Assignment | MarketError]:
+        """The resulting assignment, or the error, of each command; those of staff are recorded in the audit log."""
+        known = tx.policies.assignments({command.product_id for command in commands})
+        now = self._clock.now()
+        tx.audit.record(
+            changed(
+                actor.entry(
+                    action,
+                    product_id,
+                    now,
+                    before=asdict(checked.before.get(product_id, Assignment(product_id))),
+                    after=asdict(known.get(product_id, Assignment(product_id))),
+                )
+                for product_id, actor in checked.actors.items()
+            )
+        )
+        return [
+            checked.refused.get(command) or known.get(command.product_id) or Assignment(command.product_id)
+            for command in commands
+        ]
 
     # --- rules of the marketplace
 
@@ -336,32 +366,43 @@ class Pricing:
 
     @retry_on(TransactionAborted)
     def _set_min_holds(self, commands: Sequence[SetMinHold]) -> list[Category | MarketError]:
+        now = self._clock.now()
         with self._store.begin() as tx:
             known = {category.id: category for category in tx.categories.all()}
+            entries: list[AuditEntry] = []
 
             def change(command: SetMinHold) -> Category:
                 category = known.get(command.category_id)
                 if category is None:
                     raise NotFound("category", command.category_id)
-                return evolve(category, min_hold=checked_min_hold(command.days))
+                with_hold = evolve(category, min_hold=checked_min_hold(command.days))
+                action = AuditAction.CATEGORY_MIN_HOLD_SET
+                before, after = ({"min_hold_days": each.min_hold_days} for each in (category, with_hold))
+                entries.append(command.by.entry(action, category.id, now, before=before, after=after))
+                return with_hold
 
             outcomes = apply_each(commands, change)
             tx.categories.set_min_holds({category.id: category.min_hold for category in succeeded(outcomes)})
+            tx.audit.record(changed(entries))
         return outcomes
 
     # --- the kill switch of all pricing
 
-    @retry_on(TransactionAborted)
-    def stop(self) -> None:
+    def stop(self, by: Actor = OPERATOR) -> None:
         """Stop all pricing: no policy changes a price any more; runs in progress are cancelled at their next range."""
-        with self._store.begin() as tx:
-            tx.policies.stop(True)
+        self._switch(AuditAction.PRICING_STOPPED, by)
+
+    def resume(self, by: Actor = OPERATOR) -> None:
+        """Undo `stop`."""
+        self._switch(AuditAction.PRICING_RESUMED, by)
 
     @retry_on(TransactionAborted)
-    def resume(self) -> None:
-        """Undo `stop`."""
+    def _switch(self, action: AuditAction, by: Actor) -> None:
+        stopped = action is AuditAction.PRICING_STOPPED
         with self._store.begin() as tx:
-            tx.policies.stop(False)
+            before, after = {"is_stopped": tx.policies.is_stopped()}, {"is_stopped": stopped}
+            tx.policies.stop(stopped)
+            tx.audit.record(changed([by.entry(action, PRICING, self._clock.now(), before=before, after=after)]))
 
     def is_stopped(self) -> bool:
         """Whether all pricing is stopped."""
@@ -417,13 +458,25 @@ def _end_experiments(tx: Transaction, policies: Sequence[PolicyId], now: datetim
 _Command = TypeVar("_Command", AssignProduct, ExcludeProduct)
 
 
-def _refused_commands(
+@frozen
+class _Checked(Generic[_Command]):
+    """The errors of commands, and the products of others that the rest of the commands change: who acts on each, and
+    the assignments before.
+    """
+
+    refused: Mapping[_Command, MarketError]
+    actors: Mapping[ProductId, Actor]
+    before: Mapping[ProductId, Assignment]
+
+
+def _check_commands(
     tx: Transaction,
     commands: Sequence[_Command],
     check: Callable[[_Command, AccountId], None] = lambda _command, _seller: None,
-) -> Mapping[_Command, MarketError]:
-    """The commands with an error: no such product, not the caller's product, or an error that `check` raises."""
+) -> _Checked[_Command]:
+    """Errors: no such product, not the caller's product, or an error that `check` raises."""
     offers = tx.products.offers({command.product_id for command in commands})
+    actors: dict[ProductId, Actor] = {}
 
     def check_one(command: _Command) -> None:
         offer = offers.get(command.product_id)
@@ -432,16 +485,9 @@ def _refused_commands(
         if offer.seller_id != command.owner and not command.as_staff:
             raise Forbidden("Only its seller may say how a product is priced.")
         check(command, offer.seller_id)
+        if (actor := actor_on(offer.seller_id, command.owner, command.address)) is not None:
+            actors[command.product_id] = actor
 
     results = zip(commands, apply_each(commands, check_one), strict=True)
-    return {command: result for command, result in results if result is not None}
-
-
-def _assignments(
-    tx: Transaction, commands: Sequence[_Command], refused: Mapping[_Command, MarketError]
-) -> list[Assignment | MarketError]:
-    """The resulting assignment, or the error, of each command."""
-    known = tx.policies.assignments({command.product_id for command in commands})
-    return [
-        refused.get(command) or known.get(command.product_id) or Assignment(command.product_id) for command in commands
-    ]
+    refused = {command: result for command, result in results if result is not None}
+    return _Checked(refused, actors, tx.policies.assignments(actors.keys()) if actors else {})

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
+from scalecommerce_core.domain.audit import AuditAction
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     Invalid,
@@ -23,6 +24,7 @@ from scalecommerce_core.ports import Clock, Store, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.staff_commands import StaffCommand, actor_on
 
 MAX_OPEN_PROMOTIONS: Final = 100
 """Promotions of a seller that are scheduled or running."""
@@ -56,6 +58,8 @@ class CreatePromotion:
     all_products: bool = False
     seller_id: AccountId | None = None
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
+    address: str = ""
+    """The network address of the client, for the audit log."""
 
     @property
     def seller(self) -> AccountId:
@@ -63,24 +67,22 @@ class CreatePromotion:
 
 
 @frozen
-class EditPromotion:
+class EditPromotion(StaffCommand):
     """Set any of name, starts_at and ends_at. Staff may edit the promotions of all sellers."""
 
     promotion_id: PromotionId
     owner: AccountId
     changes: Mapping[str, Any]
     expected_version: int | None = None
-    as_staff: bool = False
 
 
 @frozen
-class CancelPromotion:
+class CancelPromotion(StaffCommand):
     """Cancel a promotion before its start, or end it now. The `owner` None is an operator."""
 
     promotion_id: PromotionId
     owner: AccountId | None
     expected_version: int | None = None
-    as_staff: bool = False
 
 
 class Promotions:
@@ -120,8 +122,9 @@ class Promotions:
         Errors: `NotFound`, `VersionMismatch`, `Invalid`, `PromotionOver`, `PromotionsOverlap`.
         """
         now = self._clock.now()
+        action = AuditAction.PROMOTION_EDITED
         return apply_each(
-            commands, lambda command: self._change(command, lambda found: found.edit(now, **command.changes))
+            commands, lambda command: self._change(command, action, lambda found: found.edit(now, **command.changes))
         )
 
     def cancel(self, commands: Sequence[CancelPromotion]) -> list[Promotion | MarketError]:
@@ -130,10 +133,13 @@ class Promotions:
         Errors: `NotFound`, `VersionMismatch`.
         """
         now = self._clock.now()
-        return apply_each(commands, lambda command: self._change(command, lambda found: found.cancel(now)))
+        action = AuditAction.PROMOTION_CANCELLED
+        return apply_each(commands, lambda command: self._change(command, action, lambda found: found.cancel(now)))
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def _change(self, command: EditPromotion | CancelPromotion, change: Callable[[Promotion], None]) -> Promotion:
+    def _change(
+        self, command: EditPromotion | CancelPromotion, action: AuditAction, change: Callable[[Promotion], None]
+    ) -> Promotion:
         """Change a promotion and its products in a transaction of its own."""
         promotion_id = command.promotion_id
         with self._store.begin() as tx:
@@ -150,6 +156,7 @@ class Promotions:
             if any(item.has_begun for item in items):
                 # The sweep starts products apart from their promotion, possibly by the clock of another machine.
                 promotion.begin(self._clock.now())
+            was = _audited(promotion)
             change(promotion)
             if promotion.version != before.version:
                 for item in items:
@@ -158,6 +165,9 @@ class Promotions:
                     _check_overlap(tx, promotion, [item.product_id for item in items if item.status in OPEN])
                 tx.promotions.save([promotion])
                 tx.promotions.save_products(items)
+                if (actor := actor_on(promotion.seller_id, command.owner, command.address)) is not None:
+                    after = _audited(promotion)
+                    tx.audit.record([actor.entry(action, promotion_id, self._clock.now(), before=was, after=after)])
             return promotion
 
     @retry_on(TransactionAborted, ConnectionLost)
@@ -219,7 +229,15 @@ def _create(tx: Transaction, command: CreatePromotion, now: datetime) -> Promoti
     promotion.products = len(products)
     _check_overlap(tx, promotion, list(prices))
     tx.promotions.add(promotion, products)
+    if (actor := actor_on(promotion.seller_id, command.owner, command.address)) is not None:
+        facts = {**_audited(promotion), "percent": promotion.percent, "products": promotion.products}
+        tx.audit.record([actor.entry(AuditAction.PROMOTION_CREATED, promotion_id, now, after=facts)])
     return promotion
+
+
+def _audited(promotion: Promotion) -> Mapping[str, object]:
+    """The fields of a promotion in the audit log."""
+    return {name: getattr(promotion, name) for name in ("name", "starts_at", "ends_at", "status")}
 
 
 def _check_selection(tx: Transaction, command: CreatePromotion) -> None:

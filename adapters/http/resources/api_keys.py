@@ -14,6 +14,7 @@ from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec,
 from adapters.http.framework.text_fields import KeyName
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
 from scalecommerce_core.domain.api_key import ApiKey, Scope
+from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import Forbidden, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import ApiKeyId
 from scalecommerce_core.services.api_keys import CreatedKey, TooManyApiKeys
@@ -153,7 +154,10 @@ class ApiKeyResource:
     )
     async def revoke_api_key(self, call: Call[None, None]) -> Response:
         await self._dependencies.run_in_thread(
-            self._api_keys.revoke, call.identity.account_id, ApiKeyId(call.id), call.client_address
+            self._api_keys.revoke,
+            call.identity.account_id,
+            ApiKeyId(call.id),
+            Actor(call.identity.account_id, call.client_address),
         )
         return no_content()
 

@@ -89,7 +89,10 @@ class CategoryResource:
     )
     async def add_category(self, call: Call[NewCategory, None]) -> Response:
         command = AddCategory(
-            call.identity.account_id, call.body.name, await build_idempotency_key(call, encode_category)
+            call.identity.account_id,
+            call.body.name,
+            await build_idempotency_key(call, encode_category),
+            call.client_address,
         )
         outcomes = await self._dependencies.run_in_thread(self._market.catalog.add_categories, [command])
         return Response(response_body(outcomes, encode_category), 201, media_type="application/json")

@@ -381,6 +381,7 @@ class OrderResource:
             lines=[RefundLine(ProductId(line.product), line.quantity) for line in call.body.lines],
             restock=call.body.restock,
             as_staff=call.identity.is_staff,
+            address=call.client_address,
             idempotency=await build_idempotency_key(call, encode_order),
         )
         outcome = await self._dependencies.refund_order.submit(command)

@@ -73,13 +73,21 @@ class PricingAssignmentResource:
         product, identity = await load_own_product(self._dependencies, call), call.identity
         if call.body.policy is not UNSET:
             policy = None if call.body.policy is None else PolicyId(call.body.policy)
-            assign = AssignProduct(product.id, identity.account_id, policy, as_staff=identity.is_staff)
+            assign = AssignProduct(
+                product.id, identity.account_id, policy, as_staff=identity.is_staff, address=call.client_address
+            )
             try:
                 unwrap_single(await self._dependencies.run_in_thread(self._pricing.assign, [assign]))
             except NotFound as error:
                 raise Invalid.field("policy", "The seller of the product has no policy with this id.") from error
         if call.body.is_excluded is not UNSET:
-            exclude = ExcludeProduct(product.id, identity.account_id, call.body.is_excluded, as_staff=identity.is_staff)
+            exclude = ExcludeProduct(
+                product.id,
+                identity.account_id,
+                call.body.is_excluded,
+                as_staff=identity.is_staff,
+                address=call.client_address,
+            )
             unwrap_single(await self._dependencies.run_in_thread(self._pricing.exclude, [exclude]))
         return json_response(
             to_assignment_schema(await self._dependencies.run_in_thread(self._read_assignment, product.id))

@@ -164,6 +164,7 @@ class PricingExperimentResource:
             call.identity.account_id,
             plan,
             as_staff=call.identity.is_staff,
+            address=call.client_address,
             idempotency=await build_idempotency_key(call, self._encode),
         )
         outcomes = await self._dependencies.run_in_thread(self._experiments.start, [command])
@@ -201,7 +202,12 @@ class PricingExperimentResource:
         scope=Scope.PRICING,
     )
     async def end_pricing_experiment(self, call: Call[None, None]) -> Response:
-        command = EndExperiment(ExperimentId(call.id), call.identity.account_id, as_staff=call.identity.is_staff)
+        command = EndExperiment(
+            ExperimentId(call.id),
+            call.identity.account_id,
+            as_staff=call.identity.is_staff,
+            address=call.client_address,
+        )
         experiment = unwrap_single(await self._dependencies.run_in_thread(self._experiments.end, [command]))
         return json_response(self._to_schema(experiment))
 

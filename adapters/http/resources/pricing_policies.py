@@ -307,6 +307,7 @@ class PricingPolicyResource:
             _given_fields(call.body),
             expected_version(call.request.headers),
             as_staff=call.identity.is_staff,
+            address=call.client_address,
         )
         policy = unwrap_single(await self._dependencies.run_in_thread(self._pricing.edit, [command]))
         experiment = (await self._read_experiments(policy.id)).get(policy.id)
@@ -325,7 +326,13 @@ class PricingPolicyResource:
     )
     async def delete_pricing_policy(self, call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)
-        command = DeletePolicy(PolicyId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
+        command = DeletePolicy(
+            PolicyId(call.id),
+            call.identity.account_id,
+            version,
+            as_staff=call.identity.is_staff,
+            address=call.client_address,
+        )
         unwrap_single(await self._dependencies.run_in_thread(self._pricing.delete, [command]))
         return no_content()
 

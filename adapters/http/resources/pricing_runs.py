@@ -1,5 +1,6 @@
 """`pricing/api/v1/runs/`: runs of pricing policies, their decisions, approval, rollback and cancellation."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from adapters.http.schemas.pricing import RunSchema, StoredDecisionSchema, to_ru
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import NotFound
-from scalecommerce_core.domain.identifiers import PolicyId, RunId
+from scalecommerce_core.domain.identifiers import AccountId, PolicyId, RunId
 from scalecommerce_core.pricing.runs import Run, RunNotAwaitingApproval, RunNotReversible, RunStatus
 
 RUNS: Final = ROOT + "runs/"
@@ -153,11 +154,7 @@ class PricingRunResource:
         errors=(RunNotReversible,),
     )
     async def roll_back_pricing_run(self, call: Call[None, None]) -> Response:
-        return json_response(
-            to_run_schema(
-                await self._dependencies.run_in_thread(self._repricing.begin_rollback, RunId(call.id), list_owner(call))
-            )
-        )
+        return await self._end(self._repricing.begin_rollback, call)
 
     @OperationSpec(
         method="POST",
@@ -170,11 +167,12 @@ class PricingRunResource:
         scope=Scope.PRICING,
     )
     async def cancel_pricing_run(self, call: Call[None, None]) -> Response:
-        return json_response(
-            to_run_schema(
-                await self._dependencies.run_in_thread(self._repricing.cancel, RunId(call.id), list_owner(call))
-            )
-        )
+        return await self._end(self._repricing.cancel, call)
+
+    async def _end(self, end: Callable[[RunId, AccountId | None, Actor], Run], call: Call[None, None]) -> Response:
+        by = Actor(call.identity.account_id, call.client_address)
+        run = await self._dependencies.run_in_thread(end, RunId(call.id), list_owner(call), by)
+        return json_response(to_run_schema(run))
 
     async def _load_visible_run(self, call: Call[Any, Any]) -> Run:
         run = await self._dependencies.run_in_thread(self._queries.repricing_run, RunId(call.id))

@@ -312,7 +312,9 @@ class ProductResource:
     async def withdraw_product(self, call: Call[None, None]) -> Response:
         version = expected_version(call.request.headers)
         identity = call.identity
-        command = WithdrawProduct(ProductId(call.id), identity.account_id, version, as_staff=identity.is_staff)
+        command = WithdrawProduct(
+            ProductId(call.id), identity.account_id, version, as_staff=identity.is_staff, address=call.client_address
+        )
         await self._dependencies.withdraw_product.submit(command)
         return no_content()
 
@@ -361,6 +363,7 @@ class ProductResource:
             body.reason,
             amounts["new_price"],
             as_staff=identity.is_staff,
+            address=call.client_address,
         )
         unwrap_single(await self._dependencies.run_in_thread(self._market.catalog.withdraw_prices, [command]))
         view = await self._dependencies.load_product.submit(view.id)
@@ -385,6 +388,7 @@ class ProductResource:
             stock=stock,
             version=None if tag is None else tag.version,
             as_staff=call.identity.is_staff,
+            address=call.client_address,
             baseline=_baseline(tag, currency),
         )
         try:

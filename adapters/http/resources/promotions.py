@@ -186,6 +186,7 @@ class PromotionResource:
             all_products=body.all_products,
             seller_id=None if body.seller is None else AccountId(body.seller),
             idempotency=await build_idempotency_key(call, encode_promotion),
+            address=call.client_address,
         )
         outcomes = await self._dependencies.run_in_thread(self._promotions.create, [command])
         content = response_body(outcomes, encode_promotion)
@@ -268,6 +269,7 @@ class PromotionResource:
             changes,
             expected_version(call.request.headers),
             as_staff=call.identity.is_staff,
+            address=call.client_address,
         )
         promotion = unwrap_single(await self._dependencies.run_in_thread(self._promotions.edit, [command]))
         return json_response(to_promotion_schema(promotion), headers={"ETag": promotion_etag(promotion)})
@@ -291,6 +293,7 @@ class PromotionResource:
             call.identity.account_id,
             expected_version(call.request.headers),
             as_staff=call.identity.is_staff,
+            address=call.client_address,
         )
         unwrap_single(await self._dependencies.run_in_thread(self._promotions.cancel, [command]))
         return no_content()

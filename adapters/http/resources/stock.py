@@ -74,6 +74,7 @@ class StockResource:
             available=_optional(body.set),
             expected=_optional(body.expected),
             as_staff=call.identity.is_staff,
+            address=call.client_address,
             idempotency=await build_idempotency_key(call, encode_stock),
         )
         try:

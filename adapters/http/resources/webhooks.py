@@ -249,7 +249,14 @@ class WebhookResource:
         changes = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not UNSET}
         version = expected_version(call.request.headers)
         identity = call.identity
-        command = EditEndpoint(EndpointId(call.id), identity.account_id, changes, version, as_staff=identity.is_staff)
+        command = EditEndpoint(
+            EndpointId(call.id),
+            identity.account_id,
+            changes,
+            version,
+            as_staff=identity.is_staff,
+            address=call.client_address,
+        )
         endpoint = unwrap_single(await self._dependencies.run_in_thread(self._webhooks.edit, [command]))
         return json_response(to_endpoint_schema(endpoint), headers={"ETag": version_etag(endpoint.version)})
 
@@ -366,6 +373,7 @@ class WebhookResource:
             call.identity.account_id,
             EndpointId(call.id),
             as_staff=call.identity.is_staff,
+            address=call.client_address,
             idempotency=await build_idempotency_key(call, encode_delivery_id),
         )
         outcomes = await self._dependencies.run_in_thread(self._webhooks.redeliver, [command])
@@ -384,7 +392,13 @@ class WebhookResource:
         return view
 
     def _endpoint_command(self, call: Call[Any, Any], version: int | None = None) -> ActOnEndpoint:
-        return ActOnEndpoint(EndpointId(call.id), call.identity.account_id, version, as_staff=call.identity.is_staff)
+        return ActOnEndpoint(
+            EndpointId(call.id),
+            call.identity.account_id,
+            version,
+            as_staff=call.identity.is_staff,
+            address=call.client_address,
+        )
 
     async def _accepted_delivery(
         self, call: Call[None, None], outcomes: Sequence[WebhookDelivery | Replayed | MarketError]

@@ -1,20 +1,25 @@
 """Control of pricing runs: approve, decline, cancel, roll back, purge."""
 
-from scalecommerce_core.domain.audit import Actor
+from collections.abc import Mapping
+
+from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction
 from scalecommerce_core.domain.errors import ConnectionLost, Forbidden, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, RunId
 from scalecommerce_core.domain.text import normal_reason
-from scalecommerce_core.ports import SecurityEvent, SecurityEventKind
+from scalecommerce_core.ports import SecurityEvent, SecurityEventKind, Transaction
 from scalecommerce_core.pricing.runs import IN_PROGRESS, Run, RunStatus
 from scalecommerce_core.services.repricing.common import RepricingBase, finish_epoch
 from scalecommerce_core.services.retry import retry_on
 
 
 class Control(RepricingBase):
-    """Use cases that end runs and delete old ones. `owner` is the seller who acts; None for an operator."""
+    """Use cases that end runs and delete old ones. `owner` is the seller who acts; None for staff and operators.
+
+    What `by` does with the run of another account is recorded in the audit log.
+    """
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def begin_rollback(self, run_id: RunId, owner: AccountId | None = None) -> Run:
+    def begin_rollback(self, run_id: RunId, owner: AccountId | None = None, by: Actor = OPERATOR) -> Run:
         """Mark a run for rollback, which workers or `Repricing.rollback` carry out; repeating it changes nothing.
 
         A run in progress is cancelled by it. Raise `NotFound` and `RunNotReversible`.
@@ -23,24 +28,28 @@ class Control(RepricingBase):
             run = tx.runs.lock(run_id)
             if run is None or owner not in {None, run.seller_id}:
                 raise NotFound("run", run_id)
+            before = {"status": run.status}
             was_in_progress = run.status in IN_PROGRESS
             if run.begin_rollback():
                 tx.runs.save(run)
+                self._audit(tx, AuditAction.RUN_ROLLED_BACK, run, by, before=before)
                 if was_in_progress and run.is_whole:
                     finish_epoch(tx, run)
         return run
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def cancel(self, run_id: RunId, owner: AccountId | None = None) -> Run:
+    def cancel(self, run_id: RunId, owner: AccountId | None = None, by: Actor = OPERATOR) -> Run:
         """End a run in progress; prices that it has written stay. A finished run is unchanged. Raise `NotFound`."""
         with self._store.begin() as tx:
             run = tx.runs.lock(run_id)
             if run is None or owner not in {None, run.seller_id}:
                 raise NotFound("run", run_id)
             if run.status in IN_PROGRESS:
+                before = {"status": run.status}
                 run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, self._clock.now(), "The run was cancelled.")
                 tx.runs.save(run)
+                self._audit(tx, AuditAction.RUN_CANCELLED, run, by, before=before)
         return run
 
     def approve(self, run_id: RunId, by: Actor) -> Run:
@@ -74,9 +83,27 @@ class Control(RepricingBase):
             run = tx.runs.lock(run_id)
             if run is None:
                 raise NotFound("run", run_id)
+            before = {"status": run.status}
             run.review(by.account_id, self._clock.now(), declined_for)
             tx.runs.save(run)
+            action = AuditAction.RUN_APPROVED if declined_for is None else AuditAction.RUN_DECLINED
+            self._audit(tx, action, run, by, before=before, reason=declined_for or "")
         return run
+
+    def _audit(
+        self,
+        tx: Transaction,
+        action: AuditAction,
+        run: Run,
+        by: Actor,
+        *,
+        before: Mapping[str, object],
+        reason: str = "",
+    ) -> None:
+        # The approval of a run is an act of staff whoever owns the policy.
+        if by.account_id != run.seller_id or action in {AuditAction.RUN_APPROVED, AuditAction.RUN_DECLINED}:
+            after = {"status": run.status, "policy_id": run.policy_id}
+            tx.audit.record([by.entry(action, run.id, self._clock.now(), before=before, after=after, reason=reason)])
 
     @retry_on(TransactionAborted, ConnectionLost)
     def purge(self, limit: int = 20) -> int:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from attrs import frozen
 
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.errors import Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId, RunId
 from scalecommerce_core.ports import Duplicate, Transaction
@@ -103,10 +104,12 @@ class Planning(RepricingBase):
         trigger: Trigger = Trigger.COMMAND,
         shadow: bool = False,
         only: Selection = EVERYTHING,
+        by: Actor | None = None,
     ) -> Run:
         """Create a run with its ranges, without the products that were decided in this epoch.
 
-        `shadow`: decide and record; neither prices nor the policy state change. Raise `NotFound`, `PricingStopped`,
+        `shadow`: decide and record; neither prices nor the policy state change. `by` is an operator who begins the run
+        of somebody else, for the audit log; None for the schedule. Raise `NotFound`, `PricingStopped`,
         `RunInProgress` and `StrategyUnknown`. The run of a policy whose strategy cannot be built, or fails in `pool`,
         is FAILED from the beginning, and its note says why.
         """
@@ -162,6 +165,9 @@ class Planning(RepricingBase):
                 if failure:
                     run.end(RunStatus.FAILED, now, failure[:NOTE_LENGTH])
                 tx.runs.add(run, [_range(run_id, number, part) for number, part in enumerate(parts)])
+                if by is not None:
+                    facts = {"policy_id": policy_id, "is_shadow": run.is_shadow, "products": run.products}
+                    tx.audit.record([by.entry(AuditAction.RUN_STARTED, run_id, now, after=facts)])
         except Duplicate as error:
             raise RunInProgress(f"A run of policy {policy_id} is in progress.") from error
         self._replace_repeated(run)

@@ -31,6 +31,7 @@ from scalecommerce_core.ports import (
 from scalecommerce_core.queries import EventQueries
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.rate_limiter import MemoryRateLimiter
+from scalecommerce_core.services.staff_commands import StaffCommand
 from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, VerifiedAccounts
 
 TEST_WINDOW: Final = timedelta(minutes=1)
@@ -59,13 +60,12 @@ class WebhookRules:
 
 
 @frozen
-class ActOnEndpoint:
+class ActOnEndpoint(StaffCommand):
     """Delete, rotate, verify or ping an endpoint. Staff may act on the endpoints of all accounts, but not rotate."""
 
     endpoint_id: EndpointId
     owner: AccountId
     expected_version: int | None = None
-    as_staff: bool = False
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
 
@@ -130,3 +130,9 @@ def visible_endpoint(
     if endpoint.owner_id != owner and not as_staff:
         raise NotFound("webhook endpoint", endpoint_id)
     return endpoint
+
+
+def audited_endpoint(endpoint: WebhookEndpoint) -> Mapping[str, object]:
+    """The fields of an endpoint in the audit log. Paths and queries of URLs may contain secrets of the receiver."""
+    host = urlsplit(endpoint.url).netloc
+    return {"host": host, **{name: getattr(endpoint, name) for name in ("topics", "all_events", "is_active")}}

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
 
+from scalecommerce_core.domain.audit import AuditAction, AuditEntry
 from scalecommerce_core.domain.errors import ConnectionLost, MarketError, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
 from scalecommerce_core.domain.webhook import (
@@ -25,19 +26,19 @@ from scalecommerce_core.ports import DecryptionFailed, OutgoingWebhook, Transact
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.staff_commands import StaffCommand, actor_on
 from scalecommerce_core.services.webhooks.common import WebhooksBase, visible_endpoint
 
 logger = logging.getLogger(__name__)
 
 
 @frozen
-class Redeliver:
+class Redeliver(StaffCommand):
     """Send a delivery again. With `endpoint_id`, only if it goes to that endpoint; None for operators."""
 
     delivery_id: DeliveryId
     owner: AccountId
     endpoint_id: EndpointId | None = None
-    as_staff: bool = False
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
 
 
@@ -90,6 +91,7 @@ class Deliveries(WebhooksBase):
         ids = {command.delivery_id for command in commands}
         endpoints = tx.webhooks.lock(tx.deliveries.endpoints_of(ids))
         found = tx.deliveries.lock(ids)
+        entries: list[AuditEntry] = []
 
         def redeliver(command: Redeliver) -> WebhookDelivery:
             delivery = found.get(command.delivery_id)
@@ -101,11 +103,15 @@ class Deliveries(WebhooksBase):
                 self._allow_test(endpoint.owner_id, endpoint.url)
             endpoint.resume()
             delivery.redeliver(now)
+            if (actor := actor_on(endpoint.owner_id, command.owner, command.address)) is not None:
+                facts = {"endpoint_id": endpoint.id, "topic": delivery.topic}
+                entries.append(actor.entry(AuditAction.DELIVERY_REDELIVERED, delivery.id, now, after=facts))
             return delivery
 
         outcomes = apply_each(commands, redeliver)
         tx.webhooks.save(list(endpoints.values()))
         tx.deliveries.save(succeeded(outcomes))
+        tx.audit.record(entries)
         return outcomes
 
     def deliver(self, limit: int = 200) -> DeliverySummary:

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from scalecommerce_core.domain.audit import OPERATOR, AuditAction, AuditEntry
 from scalecommerce_core.domain.errors import (
     Conflict,
     Forbidden,
@@ -28,8 +29,14 @@ from scalecommerce_core.ports import DecryptionFailed, Transaction
 from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
+from scalecommerce_core.services.staff_commands import StaffCommand, actor_on
 from scalecommerce_core.services.verified_accounts import EmailNotVerified
-from scalecommerce_core.services.webhooks.common import ActOnEndpoint, WebhooksBase, visible_endpoint
+from scalecommerce_core.services.webhooks.common import (
+    ActOnEndpoint,
+    WebhooksBase,
+    audited_endpoint,
+    visible_endpoint,
+)
 
 
 class TooManyEndpoints(QuotaReached):
@@ -52,14 +59,13 @@ class CreateEndpoint:
 
 
 @frozen
-class EditEndpoint:
+class EditEndpoint(StaffCommand):
     """Set the fields that `changes` names: url, topics, description, all_events, is_active."""
 
     endpoint_id: EndpointId
     owner: AccountId
     changes: Mapping[str, Any]
     expected_version: int | None = None
-    as_staff: bool = False
 
 
 @frozen
@@ -144,6 +150,7 @@ class Endpoints(WebhooksBase):
             found = dict(tx.webhooks.lock({command.endpoint_id for command in commands}))
             ids = iter(tx.deliveries.next_ids(sum("url" in command.changes for command in commands)))
             verifications: list[WebhookDelivery] = []
+            entries: list[AuditEntry] = []
 
             def edit(command: EditEndpoint) -> WebhookEndpoint:
                 # A copy: a refused edit must not leave changes for the next edit of the same endpoint.
@@ -152,7 +159,7 @@ class Endpoints(WebhooksBase):
                 )
                 _check_all_events(bool(command.changes.get("all_events")), as_staff=command.as_staff)
                 endpoint.check_version(command.expected_version)
-                before = endpoint.url
+                before, version, was = endpoint.url, endpoint.version, audited_endpoint(endpoint)
                 endpoint.edit(allow_loopback=self._rules.allow_loopback, **command.changes)
                 if endpoint.url != before:
                     # After the edit, which refuses a URL that is none.
@@ -160,11 +167,16 @@ class Endpoints(WebhooksBase):
                     verifications.append(self._new_verification(next(ids), endpoint.id, now))
                     endpoint.begin_verification(verifications[-1].id)
                 found[endpoint.id] = endpoint
+                actor = actor_on(endpoint.owner_id, command.owner, command.address)
+                if actor is not None and endpoint.version != version:
+                    action, after = AuditAction.WEBHOOK_EDITED, audited_endpoint(endpoint)
+                    entries.append(actor.entry(action, endpoint.id, now, before=was, after=after))
                 return endpoint
 
             outcomes = apply_each(commands, edit)
             tx.webhooks.save([found[id_] for id_ in {endpoint.id for endpoint in succeeded(outcomes)}])
             tx.deliveries.add(verifications)
+            tx.audit.record(entries)
         return outcomes
 
     @retry_on(TransactionAborted)
@@ -176,15 +188,20 @@ class Endpoints(WebhooksBase):
         now = self._clock.now()
         with self._store.begin() as tx:
             found = tx.webhooks.lock({command.endpoint_id for command in commands})
+            entries: list[AuditEntry] = []
 
             def delete(command: ActOnEndpoint) -> WebhookEndpoint:
                 endpoint = visible_endpoint(found, command.endpoint_id, command.owner, as_staff=command.as_staff)
                 endpoint.check_version(command.expected_version)
+                if (actor := actor_on(endpoint.owner_id, command.owner, command.address)) is not None:
+                    action, was = AuditAction.WEBHOOK_DELETED, audited_endpoint(endpoint)
+                    entries.append(actor.entry(action, endpoint.id, now, before=was))
                 endpoint.delete(now)
                 return endpoint
 
             outcomes = apply_each(commands, delete)
             tx.webhooks.save(succeeded(outcomes))
+            tx.audit.record(entries)
         return outcomes
 
     @retry_on(TransactionAborted)
@@ -233,6 +250,7 @@ class Endpoints(WebhooksBase):
     ) -> list[WebhookDelivery | MarketError]:
         found = tx.webhooks.lock({command.endpoint_id for command in commands})
         ids = iter(tx.deliveries.next_ids(len(commands)))
+        entries: list[AuditEntry] = []
 
         def ping(command: ActOnEndpoint) -> WebhookDelivery:
             delivery_id = next(ids)
@@ -240,6 +258,8 @@ class Endpoints(WebhooksBase):
             endpoint.check_active()
             self._allow_test(endpoint.owner_id, endpoint.url)
             endpoint.resume()
+            if (actor := actor_on(endpoint.owner_id, command.owner, command.address)) is not None:
+                entries.append(actor.entry(AuditAction.WEBHOOK_PINGED, endpoint.id, now))
             if not endpoint.is_verified:
                 endpoint.begin_verification(delivery_id)
                 return self._new_verification(delivery_id, endpoint.id, now)
@@ -249,11 +269,12 @@ class Endpoints(WebhooksBase):
         outcomes = apply_each(commands, ping)
         tx.webhooks.save(list(found.values()))
         tx.deliveries.add(succeeded(outcomes))
+        tx.audit.record(entries)
         return outcomes
 
     @retry_on(TransactionAborted)
     def mark_verified(self, ids: Sequence[EndpointId]) -> list[WebhookEndpoint | MarketError]:
-        """Send events to endpoints without a challenge, for receivers that the operator knows. Errors: `NotFound`."""
+        """For operators, who know the receivers: send events to endpoints without a challenge. Errors: `NotFound`."""
         now = self._clock.now()
         with self._store.begin() as tx:
             found = tx.webhooks.lock(ids)
@@ -264,7 +285,9 @@ class Endpoints(WebhooksBase):
                 return endpoint
 
             outcomes = apply_each(ids, mark)
-            tx.webhooks.save(succeeded(outcomes))
+            marked = succeeded(outcomes)
+            tx.webhooks.save(marked)
+            tx.audit.record([OPERATOR.entry(AuditAction.WEBHOOK_VERIFIED, each.id, now) for each in marked])
         return outcomes
 
     # --- secrets

@@ -8,7 +8,7 @@ import pytest
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import ApiKey, Scope
-from scalecommerce_core.domain.audit import OPERATOR
+from scalecommerce_core.domain.audit import OPERATOR, Actor
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, TokenNotValid
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
 from scalecommerce_core.ports import SecurityEventKind
@@ -120,7 +120,7 @@ def test_the_number_of_valid_keys_is_limited(shop: Shop, keys: ApiKeys, ann: Ide
     create(keys, person(shop, "bea"))
     shop.clock.advance(days=1)
     create(keys, ann)
-    keys.revoke(ann.account_id, made[1].key.id)
+    keys.revoke(ann.account_id, made[1].key.id, Actor(ann.account_id))
     create(keys, ann)
     assert len(keys.list_valid(ann.account_id)) == MAX_API_KEYS
 
@@ -150,15 +150,18 @@ def test_after_a_rotation_the_former_secret_is_valid_for_a_while(shop: Shop, key
 def test_a_revoked_key_is_refused_with_its_former_secret(keys: ApiKeys, ann: Identity) -> None:
     first = create(keys, ann)
     second = keys.rotate(ann, first.key.id)
-    keys.revoke(ann.account_id, first.key.id)
+    keys.revoke(ann.account_id, first.key.id, Actor(ann.account_id))
     assert [is_accepted(keys, each.secret) for each in (first, second)] == [False, False]
     with pytest.raises(NotFound):
-        keys.revoke(ann.account_id, first.key.id)
+        keys.revoke(ann.account_id, first.key.id, Actor(ann.account_id))
 
 
 def test_keys_of_others_cannot_be_changed(shop: Shop, keys: ApiKeys, ann: Identity) -> None:
     created, bea = create(keys, ann), person(shop, "bea")
-    for act in (lambda: keys.rotate(bea, created.key.id), lambda: keys.revoke(bea.account_id, created.key.id)):
+    for act in (
+        lambda: keys.rotate(bea, created.key.id),
+        lambda: keys.revoke(bea.account_id, created.key.id, OPERATOR),
+    ):
         with pytest.raises(NotFound):
             act()
     assert is_accepted(keys, created.secret)

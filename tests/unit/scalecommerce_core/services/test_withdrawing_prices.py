@@ -35,7 +35,7 @@ def withdraw(
 ) -> Product | MarketError:
     """Withdraw a price as an operator, unless `editor` is given."""
     new_price = None if new is None else usd(new)
-    command = WithdrawPrice(product, editor, usd(price), reason, new_price, as_staff)
+    command = WithdrawPrice(product, editor, usd(price), reason, new_price, as_staff=as_staff)
     (outcome,) = shop.catalog.withdraw_prices([command])
     return outcome
 

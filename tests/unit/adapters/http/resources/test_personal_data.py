@@ -32,7 +32,10 @@ def test_staff_download_and_delete_the_accounts_of_others(place: Marketplace) ->
     assert staff.post(f"{USERS}{person.id}/deletion/", {"reason": "Asked by letter."}).status_code == 204
     account = answer(staff.get(f"{USERS}{person.id}/"))
     assert account["email"].endswith("@deleted.invalid")
-    assert [(each["kind"], each["actor"]) for each in account["actions"]] == [("deleted", staff.id)]
+    assert [(each["kind"], each["actor"]) for each in account["actions"]] == [
+        ("deleted", staff.id),
+        ("exported", staff.id),
+    ]
 
 
 def test_a_long_export_arrives_in_chunks(place: Marketplace) -> None:
