@@ -1,6 +1,7 @@
 """Log-in sessions of accounts: their lifetimes, and the exchange of their refresh tokens."""
 
 import hashlib
+import hmac
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -55,6 +56,11 @@ def session_number(session_id: SessionId) -> int:
     return int.from_bytes(hashlib.sha256(session_id.encode()).digest()[:8]) >> 11 or 1
 
 
+def cookie_digest(secret: str) -> str:
+    """What is stored of the secret of a cookie. No refresh token has an id with this prefix."""
+    return f"cookie:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
 @define
 class Session:
     """A log-in session: a family of refresh tokens of which only `current` may be exchanged.
@@ -66,7 +72,7 @@ class Session:
     id: SessionId = field(on_setattr=setters.frozen)
     account_id: AccountId = field(on_setattr=setters.frozen)
     current: str
-    """The `jti` of the newest refresh token."""
+    """The `jti` of the newest refresh token; for a browser session the digest of its cookie (`bind_cookie`)."""
     created_at: datetime = field(on_setattr=setters.frozen)
     expires_at: datetime
     revoked_at: datetime | None = None
@@ -107,6 +113,22 @@ class Session:
             return True
         self.revoke(now)
         return False
+
+    def bind_cookie(self, secret: str, now: datetime) -> None:
+        """Make this a browser session: the cookie with `secret` continues it, and no refresh token does."""
+        self.current, self.previous, self.rotated_at = cookie_digest(secret), None, now
+
+    def continue_by_cookie(self, secret: str, now: datetime, *, ends_at: datetime, reuse: timedelta) -> bool:
+        """Continue a browser session until `ends_at`; return False if it has ended or `secret` is not that of its cookie.
+
+        Within `reuse` after the last continuation nothing changes, so that the processes that serve one browser at
+        once do not write the same row again and again.
+        """
+        if not self.is_open(now) or not hmac.compare_digest(self.current, cookie_digest(secret)):
+            return False
+        if not timedelta(0) <= now - self.issued_at < reuse:
+            self.rotated_at, self.expires_at = now, ends_at
+        return True
 
     def end_grace(self) -> None:
         """End the grace period: a second use of the previous refresh token now counts as reuse."""

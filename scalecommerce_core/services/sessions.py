@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
 
@@ -42,6 +42,16 @@ class TokenPair:
     access: str = field(repr=False)
     refresh: str = field(repr=False)
     device: str = field(default="", repr=False)
+
+
+@frozen
+class BrowserAccess:
+    """An access token of a browser session, with its content."""
+
+    token: str = field(repr=False)
+    identity: "Identity"
+    expires_at: datetime
+    """When the token expires; the session may be continued then."""
 
 
 @frozen
@@ -168,6 +178,53 @@ class Sessions:
                 self._record(SecurityEventKind.REFRESH_TOKEN_REUSED, claims.account_id, address)
             raise session_ended()
         return self._issue_tokens(session, trust, is_staff=is_staff)
+
+    @retry_on(TransactionAborted)
+    def bind_cookie(self, who: Identity) -> str:
+        """Make the caller's session a browser session; return the value of its cookie, which `continue_by_cookie` takes.
+
+        The refresh token of the session becomes invalid: the cookie replaces it. Raise `TokenNotValid` if the session
+        has ended.
+        """
+        secret = self._ids.token()
+        with self._store.begin() as tx:
+            session = lock_open_session(tx, who.session_id)
+            session.bind_cookie(secret, self._clock.now())
+            tx.sessions.save([session])
+        return f"{who.session_id}.{secret}"
+
+    @retry_on(TransactionAborted)
+    def continue_by_cookie(self, cookie: str) -> BrowserAccess:
+        """An access token for the browser session with this cookie; raise `TokenNotValid` if it has ended.
+
+        The session lasts as long as one whose refresh token is exchanged now (`domain.session.Lifetimes`).
+        """
+        now = self._clock.now()
+        name, _, secret = cookie.partition(".")
+        session_id = SessionId(name)
+        state = self._queries.session_states({session_id}).get(session_id)
+        if state is None:
+            raise session_ended()
+        with self._store.begin() as tx:
+            # Accounts before sessions: the lock order of `ports.unit_of_work`.
+            account = tx.accounts.lock([state.account_id]).get(state.account_id)
+            session = tx.sessions.lock([session_id]).get(session_id)
+            if session is None or account is None or not account.is_active:
+                raise session_ended()
+            is_continued = session.continue_by_cookie(
+                secret,
+                now,
+                ends_at=self._lifetimes.end_of_session(session.created_at, now, is_staff=account.is_staff),
+                reuse=self._lifetimes.access / 2,
+            )
+            if not is_continued:
+                raise session_ended()
+            tx.sessions.save([session])
+            trust = _viewer_trust(tx, account, session)
+            is_staff = self._has_staff_rights(tx, account)
+        token = self._issue_tokens(session, trust, is_staff=is_staff).access
+        expires_at = min(session.issued_at + self._lifetimes.access, session.expires_at)
+        return BrowserAccess(token, Identity(account.id, session.id, is_staff, trust), expires_at)
 
     def identify(self, access: str) -> Identity:
         """The caller that an access token was issued to; raise `TokenNotValid`, also if access has ended since."""

@@ -1,5 +1,6 @@
 """Sessions of an account: their limits, list, revocation and purge. `test_accounts` tests tokens and their exchange."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -183,3 +184,73 @@ def test_a_revoked_session_is_kept_for_as_long_as_its_access_token_may_be_valid(
     shop.clock.advance(minutes=6)
     assert sessions.recent_revocations() == []
     assert sessions.purge() == 1
+
+
+class TestBrowserSessions:
+    def test_the_cookie_gives_access_tokens_and_the_refresh_token_does_not(
+        self, shop: Shop, sessions: Sessions, ann: Account
+    ) -> None:
+        pair = sessions.open(ann)
+        who = sessions.identify(pair.access)
+        cookie = sessions.bind_cookie(who)
+        granted = sessions.continue_by_cookie(cookie)
+        assert sessions.identify(granted.token) == granted.identity == who
+        assert granted.expires_at == shop.clock.now() + LIFETIMES.access
+        with pytest.raises(TokenNotValid):
+            sessions.refresh(pair.refresh)
+
+    def test_use_prolongs_the_session_up_to_its_longest_duration(
+        self, shop: Shop, sessions: Sessions, ann: Account
+    ) -> None:
+        cookie = sessions.bind_cookie(open_session(sessions, ann))
+        for _ in range(3):
+            shop.clock.advance(hours=8)
+            sessions.continue_by_cookie(cookie)
+        shop.clock.advance(hours=1)
+        with pytest.raises(TokenNotValid, match="log in again"):
+            sessions.continue_by_cookie(cookie)
+
+    def test_an_unused_session_ends(self, shop: Shop, sessions: Sessions, omar: Account) -> None:
+        cookie = sessions.bind_cookie(open_session(sessions, omar))
+        shop.clock.advance(hours=1)
+        with pytest.raises(TokenNotValid):
+            sessions.continue_by_cookie(cookie)
+
+    def test_two_processes_that_continue_at_once_get_tokens_of_one_age(
+        self, shop: Shop, sessions: Sessions, ann: Account
+    ) -> None:
+        cookie = sessions.bind_cookie(open_session(sessions, ann))
+        first = sessions.continue_by_cookie(cookie)
+        shop.clock.advance(minutes=2.5)
+        assert sessions.continue_by_cookie(cookie).expires_at == first.expires_at
+        shop.clock.advance(minutes=2.5)
+        assert sessions.continue_by_cookie(cookie).expires_at == shop.clock.now() + LIFETIMES.access
+
+    @pytest.mark.parametrize(
+        "change", [lambda c: c + "x", lambda c: c[:-1], lambda c: "x" + c, lambda _: "", str.upper]
+    )
+    def test_another_cookie_is_refused(self, sessions: Sessions, ann: Account, change: Callable[[str], str]) -> None:
+        cookie = sessions.bind_cookie(open_session(sessions, ann))
+        with pytest.raises(TokenNotValid):
+            sessions.continue_by_cookie(change(cookie))
+
+    def test_the_id_of_a_session_with_a_refresh_token_is_not_a_cookie(self, sessions: Sessions, ann: Account) -> None:
+        who = open_session(sessions, ann)
+        with pytest.raises(TokenNotValid):
+            sessions.continue_by_cookie(f"{who.session_id}.")
+
+    def test_a_revoked_session_is_neither_bound_nor_continued(self, sessions: Sessions, ann: Account) -> None:
+        who = open_session(sessions, ann)
+        cookie = sessions.bind_cookie(who)
+        sessions.log_out(who)
+        with pytest.raises(TokenNotValid):
+            sessions.continue_by_cookie(cookie)
+        with pytest.raises(TokenNotValid):
+            sessions.bind_cookie(who)
+
+    def test_only_a_digest_of_the_cookie_is_stored(self, shop: Shop, sessions: Sessions, ann: Account) -> None:
+        who = open_session(sessions, ann)
+        secret = sessions.bind_cookie(who).partition(".")[2]
+        with shop.store.begin() as tx:
+            stored = tx.sessions.lock([who.session_id])[who.session_id]
+        assert secret not in repr(stored)
