@@ -18,9 +18,13 @@ from adapters.http.framework.client_address import ForwardedRequests, ProxyHeade
 from adapters.http.framework.cors import CorsPolicy
 from adapters.http.framework.host import Hosts
 from adapters.http.framework.middleware import RequestPolicy
+from adapters.web.app import build_pages
+from adapters.web.framework.page import Features
+from adapters.web.live.hub import LiveHub, SharedFeed
 from entrypoints import logs, settings
 from entrypoints.connection_limits import build_connection_limiter
 from entrypoints.gc_tuning import reduce_gc_frequency
+from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
 from entrypoints.wiring import Engine, wire
 from scalecommerce_core.domain.errors import Unavailable
@@ -38,7 +42,9 @@ def create() -> Starlette:
 def build(chosen: Settings) -> Starlette:
     """Build the application; its clients connect when they are first used."""
     engine, release = wire(chosen, "api"), version("scalecommerce")
-    readiness = ReadinessCheck(engine)
+    readiness, hub = ReadinessCheck(engine), LiveHub(engine.market.queries)
+    features = Features(shop=chosen.shop, version=release, currency=engine.market.currency)
+    pages = build_pages(engine.market.sessions, hub, features)
     dependencies = Dependencies(
         engine.market,
         notifier=engine.notifier,
@@ -51,7 +57,7 @@ def build(chosen: Settings) -> Starlette:
         intake_queue=chosen.intake_queue,
         reads_per_client=chosen.reads_per_client,
         bots=chosen.bots,
-        feed=engine.feed,
+        feed=SharedFeed(engine.feed, [hub]),
         shared=engine.shared_cache(release, SHARED_TTL_FRACTION * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,
@@ -62,15 +68,27 @@ def build(chosen: Settings) -> Starlette:
 
     def start() -> None:
         _log_errors_of_loop()
+        hub.start()
+        # The server waits for open requests, and streams would stay open.
+        call_on_stop_signal(hub.close)
         if limiter is not None:
             limiter.start()
 
     def close() -> None:
+        hub.close()
         if limiter is not None:
             limiter.stop()
         engine.close()
 
-    app = create_app(dependencies, version=release, policy=request_policy(chosen), on_start=start, on_close=close)
+    app = create_app(
+        dependencies,
+        version=release,
+        policy=request_policy(chosen),
+        on_start=start,
+        on_close=close,
+        pages=pages.routes,
+    )
+    pages.api.app = app
     reduce_gc_frequency()
     readiness.check_in_background()
     return app

@@ -395,6 +395,11 @@ class Settings:
         "Shows the e-mail address of the seller in each product to everybody, as v1 does; otherwise only the seller"
         " and staff see it.",
     )
+    shop: bool = _setting(
+        False,
+        "Serves the storefront at `/shop/`, which `up --demo` turns on. The back office `/admin/` and the pages of"
+        " sellers `/seller/` are always served.",
+    )
     sign_ups_per_address: int = _setting(
         20,
         "Accounts that one client address may create per window, with ten times as many attempts; 0: no limit.",

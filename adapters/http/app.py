@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.examples import EXAMPLES
@@ -62,8 +63,9 @@ def create_app(
     policy: RequestPolicy = DEFAULT_POLICY,
     on_start: Callable[[], None] = lambda: None,
     on_close: Callable[[], None] = lambda: None,
+    pages: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """Build the ASGI application.
+    """Build the ASGI application; `pages` are routes of another adapter, which are tried after the operations.
 
     `on_start` is called in the event loop before the first request. At shutdown the application answers all pending
     requests, closes `dependencies`, and then calls `on_close`.
@@ -93,4 +95,5 @@ def create_app(
         ),
         on_error=record_refusals(dependencies.security_log),
         policy=policy,
+        pages=pages,
     )

@@ -260,6 +260,9 @@ class AccessListener:
     def on_access_change(self, change: AccessChange) -> None:
         self._call(lambda: self._authenticator.on_access_change(change))
 
+    def on_events(self) -> None:
+        """Neither access nor the catalog depends on the event log."""
+
     def on_heartbeat(self, moment: float) -> None:
         self._call(lambda: self._authenticator.revoked.on_heartbeat(moment))
         if self._cache is not None:

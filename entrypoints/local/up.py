@@ -153,6 +153,7 @@ class LocalEngine:
             child_settings["MIN_EPOCH_SECONDS"] = os.environ.get("MIN_EPOCH_SECONDS") or "1"
             for name in DEMO_VIEW_CAPS if self._options.traffic else ():
                 child_settings[name] = os.environ.get(name) or "0"
+            child_settings["SHOP"] = os.environ.get("SHOP") or "true"
             child_settings["SMTP_URL"] = os.environ.get("SMTP_URL") or settings.EMAIL_CONSOLE
         return child_settings
 

@@ -1,13 +1,34 @@
-"""Stops `up` on Ctrl-C, SIGTERM or a closed terminal: in order at the first signal, at once at the second."""
+"""Stop signals: `up` stops in order at the first one and at once at the second; API processes end their streams."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 class StopRequested(BaseException):
     """A stop signal has arrived; raised once, in the main thread."""
+
+
+def call_on_stop_signal(callback: Callable[[], None]) -> None:
+    """Call `callback` at each stop signal, before the present handler. Outside the main thread, which gets no signals,
+    nothing happens.
+
+    `callback` runs in the signal handler, so it must be quick and must not wait for a lock.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        present = signal.getsignal(number)
+
+        def handle(signal_number: int, frame: FrameType | None, present: Any = present) -> None:
+            callback()
+            if callable(present):
+                present(signal_number, frame)
+
+        signal.signal(number, handle)
 
 
 @contextmanager

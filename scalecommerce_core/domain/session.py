@@ -119,7 +119,7 @@ class Session:
         self.current, self.previous, self.rotated_at = cookie_digest(secret), None, now
 
     def continue_by_cookie(self, secret: str, now: datetime, *, ends_at: datetime, reuse: timedelta) -> bool:
-        """Continue a browser session until `ends_at`; return False if it has ended or `secret` is not that of its cookie.
+        """Continue a browser session until `ends_at`; return False if it has ended or the secret is another one.
 
         Within `reuse` after the last continuation nothing changes, so that the processes that serve one browser at
         once do not write the same row again and again.

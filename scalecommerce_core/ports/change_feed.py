@@ -1,4 +1,4 @@
-"""Notifications of committed changes: of the catalog, for caches, and of access, for authentication."""
+"""Notifications of committed changes: of the catalog, for caches, of access, for authentication, and of new events."""
 
 from typing import Protocol
 
@@ -52,6 +52,10 @@ class ChangeListener(Protocol):
 
     def on_local_change(self, change: CatalogChange) -> None:
         """A change was committed by this process; `on_change` will report it again through the feed."""
+        ...
+
+    def on_events(self) -> None:
+        """Events got numbers in the event log, such as those of decided and paid orders."""
         ...
 
     def on_access_change(self, change: AccessChange) -> None:

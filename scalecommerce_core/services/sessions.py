@@ -181,7 +181,7 @@ class Sessions:
 
     @retry_on(TransactionAborted)
     def bind_cookie(self, who: Identity) -> str:
-        """Make the caller's session a browser session; return the value of its cookie, which `continue_by_cookie` takes.
+        """Make the caller's session a browser session; return the value of its cookie for `continue_by_cookie`.
 
         The refresh token of the session becomes invalid: the cookie replaces it. Raise `TokenNotValid` if the session
         has ended.

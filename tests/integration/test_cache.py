@@ -46,6 +46,7 @@ class RecordingListener:
         self.local_changes: list[CatalogChange] = []
         self.access_changes: list[AccessChange] = []
         self.heartbeats: list[float] = []
+        self.event_notices = 0
 
     def on_start(self, number: int) -> None:
         self.starts.append(number)
@@ -58,6 +59,9 @@ class RecordingListener:
 
     def on_access_change(self, change: AccessChange) -> None:
         self.access_changes.append(change)
+
+    def on_events(self) -> None:
+        self.event_notices += 1
 
     def on_heartbeat(self, moment: float) -> None:
         self.heartbeats.append(moment)

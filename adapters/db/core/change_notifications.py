@@ -51,7 +51,9 @@ _HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
 
 class PendingChanges:
-    """The changes of a transaction so far: products, sellers, `lists` such as categories, and access."""
+    """The changes of a transaction so far: products, sellers, `lists` such as categories, access, and `events` that got
+    numbers.
+    """
 
     def __init__(self) -> None:
         self.products: set[ProductId] = set()
@@ -59,9 +61,10 @@ class PendingChanges:
         self.lists = False
         self.revoked_sessions: set[SessionId] = set()
         self.key_owners: set[AccountId] = set()
+        self.events = False
 
     def __bool__(self) -> bool:
-        return bool(self.changes_catalog or self.revoked_sessions or self.key_owners)
+        return bool(self.changes_catalog or self.revoked_sessions or self.key_owners or self.events)
 
     @property
     def changes_catalog(self) -> bool:
@@ -77,6 +80,8 @@ class PendingChanges:
             *_split_messages("r", sorted(self.revoked_sessions)),
             *_split_messages("k", sorted(self.key_owners)),
         ]
+        if self.events:
+            parts.append("e")
         if self.exceeds_limit:
             parts.append("*")
         elif self.products or self.sellers:
@@ -107,13 +112,15 @@ def _split_messages(kind: str, ids: Sequence[int | str]) -> Iterator[str]:
         yield kind + "".join(words[begin : begin + count])
 
 
-def parse_change(payload: str) -> CatalogChange | AccessChange:
+def parse_change(payload: str) -> CatalogChange | AccessChange | None:
     """The change of a message: the transaction id, then `*`, or a letter with ids: `p` products, `s` sellers, `r`
-    revoked sessions, `k` owners of changed API keys.
+    revoked sessions, `k` owners of changed API keys. None for `e`: events got numbers.
     """
     number, kind, *ids = payload.split(" ")
     if kind == "*":
         return CatalogChange(int(number), everything=True)
+    if kind == "e":
+        return None
     if kind == "k":
         return AccessChange(key_owners=frozenset(map(AccountId, map(int, ids))))
     if kind == "r":
@@ -240,7 +247,9 @@ class PostgresCatalogFeed:
         if payload.startswith("beat:"):
             return
         change = parse_change(payload)
-        if isinstance(change, AccessChange):
+        if change is None:
+            listener.on_events()
+        elif isinstance(change, AccessChange):
             listener.on_access_change(change)
         else:
             listener.on_change(change)

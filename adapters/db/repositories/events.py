@@ -110,6 +110,7 @@ class PostgresEventRepository:
         if not is_locked:
             return 0
         ((numbered,),) = self._sql.fetch_all(_MOVE_AND_NUMBER, {"limit": limit})
+        self._sql.pending_changes.events = numbered > 0
         return int(numbered)
 
     def last_seq(self) -> int:

@@ -1,6 +1,6 @@
 """Building the ASGI application from operations."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import msgspec
@@ -53,8 +53,9 @@ def build_application(
     examples: Mapping[str, Example] | None = None,
     guide: str = "",
     policy: RequestPolicy = DEFAULT_POLICY,
+    pages: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """Build the application: the operations, `/`, `/docs` and `/openapi.json`.
+    """Build the application: the operations, `/docs`, `/openapi.json`, and `pages` of another adapter.
 
     `examples` are by operation name; `guide` is Markdown that is appended to the description of the document;
     `currency` is that of amounts in the document. `fast_path` may respond before routing;
@@ -64,13 +65,13 @@ def build_application(
     app = Application(
         routes=[
             *build_routes(operations, authenticate),
-            *index_routes(version),
             *docs_routes(),
             *openapi_routes(
                 lambda: msgspec.json.encode(
                     build_document(operations, version=version, examples=examples or {}, guide=guide, currency=currency)
                 )
             ),
+            *(pages or index_routes(version)),
         ],
         lifespan=lifespan,
     )

@@ -136,9 +136,9 @@ class BaselineMiddleware:
                 started = True
                 headers = message.get("headers", ())
                 names = {name for name, _ in headers}
-                added = [(b"x-request-id", request_id), *_SECURITY_HEADERS, *hsts]
-                if _CONTENT_SECURITY_POLICY[0] not in names:
-                    added.append(_CONTENT_SECURITY_POLICY)
+                added = [(b"x-request-id", request_id), *hsts]
+                # Pages have policies of their own.
+                added += [header for header in BASELINE_HEADERS if header[0] not in names]
                 if personal and _PRIVATE_NO_STORE[0] not in names:
                     added.append(_PRIVATE_NO_STORE)
                 message = {**message, "headers": [*headers, *added]}

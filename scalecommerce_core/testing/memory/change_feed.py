@@ -5,7 +5,7 @@ from attrs import evolve
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.promotion import PromotedProduct, PromotionStatus
 from scalecommerce_core.ports import AccessChange, CatalogChange
-from scalecommerce_core.testing.memory.tables import Tables
+from scalecommerce_core.testing.memory.tables import NUMBERED, Tables
 
 
 def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
@@ -45,6 +45,11 @@ def access_change(tables: Tables) -> AccessChange | None:
         if (was is not None and was.is_enabled) is not (is_ is not None and is_.is_enabled)
     }
     return AccessChange(revoked, frozenset(owners)) if revoked or owners else None
+
+
+def numbers_events(tables: Tables) -> bool:
+    """Whether the open transaction gives numbers to events."""
+    return any(key == NUMBERED and was != is_ for key, was, is_ in tables.event_marks.changed_rows())
 
 
 def _is_running(*states: PromotedProduct | None) -> bool:

@@ -24,7 +24,7 @@ from scalecommerce_core.testing.memory.accounts import (
 from scalecommerce_core.testing.memory.api_keys import MemoryApiKeys
 from scalecommerce_core.testing.memory.audit import MemoryAuditLog
 from scalecommerce_core.testing.memory.catalog import MemoryCategories, MemoryProducts, MemorySearch, MemoryStock
-from scalecommerce_core.testing.memory.change_feed import access_change, catalog_change
+from scalecommerce_core.testing.memory.change_feed import access_change, catalog_change, numbers_events
 from scalecommerce_core.testing.memory.events import MemoryEvents
 from scalecommerce_core.testing.memory.experiments import MemoryExperiments
 from scalecommerce_core.testing.memory.idempotency import MemoryIdempotencyKeys
@@ -42,12 +42,14 @@ _DEFAULT_CATEGORIES: Final = [(name, slug_of(name)) for name in DEFAULT_CATEGORI
 class MemoryStore:
     """`ports.Store` in dictionaries, with the default categories.
 
-    `changed` is called with each committed change of the catalog, `access_changed` with each of access.
+    `changed` is called with each committed change of the catalog, `access_changed` with each of access, and
+    `events_numbered` after each transaction that gives numbers to events.
     """
 
     def __init__(self) -> None:
         self.changed: Callable[[CatalogChange], None] = lambda _: None
         self.access_changed: Callable[[AccessChange], None] = lambda _: None
+        self.events_numbered: Callable[[], None] = lambda: None
         self.commits = 0
         self.tables = Tables()
         self._parts = self.tables.parts()
@@ -72,6 +74,7 @@ class MemoryStore:
             else:
                 self.commits += 1
                 change, access = catalog_change(self.tables, self.commits), access_change(self.tables)
+                has_new_events = numbers_events(self.tables)
                 for part in self._parts:
                     part.commit()
             finally:
@@ -80,6 +83,8 @@ class MemoryStore:
             self.access_changed(access)
         if change is not None:
             self.changed(change)
+        if has_new_events:
+            self.events_numbered()
 
     bulk = begin
 
@@ -102,6 +107,7 @@ class MemoryCatalogFeed:
     def follow(self, listener: ChangeListener) -> None:
         self._listener = listener
         self._store.changed, self._store.access_changed = listener.on_local_change, listener.on_access_change
+        self._store.events_numbered = listener.on_events
         listener.on_start(self._store.commits + 1)
         listener.on_heartbeat(time.monotonic())
 
@@ -112,6 +118,7 @@ class MemoryCatalogFeed:
     def close(self) -> None:
         self._store.changed = lambda _: None
         self._store.access_changed = lambda _: None
+        self._store.events_numbered = lambda: None
 
 
 class MemoryTransaction:

@@ -1,0 +1,119 @@
+"""Submitted forms: their fields, uploaded files, and errors beside the fields."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import field, frozen
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from adapters.web.framework.api_client import ApiProblem
+
+MAX_FIELDS: Final = 1_000
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""The limit of any request's body."""
+FORM_TOKEN: Final = "form_token"  # noqa: S105 - the name of a field
+SUBMISSION: Final = "submission"
+"""The field with a random value that makes a repeated submission of a form have no second effect."""
+
+
+class Form:
+    """The fields of a form; of a page that was not submitted, the initial values."""
+
+    def __init__(self, fields: Mapping[str, Sequence[str]], files: Mapping[str, bytes] | None = None) -> None:
+        self._fields = fields
+        self._files = files or {}
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> "Form":
+        """A form with initial values, such as those of an API document; None becomes an empty field."""
+        return cls(
+            {
+                name: [
+                    "" if each is None else str(each).lower() if isinstance(each, bool) else str(each)
+                    for each in (value if isinstance(value, list | tuple) else [value])
+                ]
+                for name, value in values.items()
+            }
+        )
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self._fields.get(name))
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value of a field without surrounding white space."""
+        values = self._fields.get(name)
+        return values[0].strip() if values else default
+
+    def raw(self, name: str) -> str:
+        """The value of a field as it was typed, such as a password."""
+        values = self._fields.get(name)
+        return values[0] if values else ""
+
+    def texts(self, name: str) -> list[str]:
+        """All values of a field with several ones, such as a list of checkboxes."""
+        return [value.strip() for value in self._fields.get(name, ())]
+
+    def flag(self, name: str) -> bool:
+        """Whether a checkbox is checked."""
+        return self.text(name) not in {"", "false", "0"}
+
+    def integer(self, name: str) -> int | str | None:
+        """A whole number; None for an empty field. Other text is returned as it is, so that the API refuses it."""
+        text = self.text(name)
+        if not text:
+            return None
+        digits = text.removeprefix("-")
+        return int(text) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else text
+
+    def optional(self, name: str) -> str | None:
+        """The value of a field, None if it is empty."""
+        return self.text(name) or None
+
+    def file(self, name: str) -> bytes | None:
+        """The content of an uploaded file; None if none was chosen."""
+        return self._files.get(name)
+
+
+@frozen
+class FormErrors:
+    """The errors of a submitted form: `general` ones and those beside fields."""
+
+    general: Sequence[str] = ()
+    fields: Mapping[str, Sequence[str]] = field(factory=dict)
+
+    @classmethod
+    def of(cls, problem: ApiProblem) -> "FormErrors":
+        """The errors of a problem document. Those of its `errors` belong to the fields of the same names."""
+        return cls((), problem.errors) if problem.errors else cls([problem.detail])
+
+    def __bool__(self) -> bool:
+        return bool(self.general or self.fields)
+
+    def of_field(self, name: str) -> Sequence[str]:
+        return self.fields.get(name, ())
+
+    def others(self, names: Sequence[str]) -> Sequence[str]:
+        """Errors of fields that the form does not have, each with the field's name."""
+        return [f"{name}: {text}" for name, texts in self.fields.items() if name not in names for text in texts]
+
+
+NO_ERRORS: Final = FormErrors()
+
+
+async def read_form(request: Request) -> Form:
+    """Decode the body of a POST request; raise a 413 or 400 `HTTPException`."""
+    data: FormData = await request.form(max_files=5, max_fields=MAX_FIELDS, max_part_size=MAX_FILE_BYTES)
+    fields: dict[str, list[str]] = {}
+    files: dict[str, bytes] = {}
+    for name, value in data.multi_items():
+        if isinstance(value, UploadFile):
+            content = await value.read(MAX_FILE_BYTES + 1)
+            if len(content) > MAX_FILE_BYTES:
+                raise HTTPException(413)
+            if value.filename:
+                files[name] = content
+        else:
+            fields.setdefault(name, []).append(value)
+    return Form(fields, files)

@@ -1,0 +1,280 @@
+"""Tells the open streams of this process what has changed, with few reads however many streams there are."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from attrs import frozen
+from starlette.concurrency import run_in_threadpool
+
+from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.ports import AccessChange, CatalogChange, CatalogFeed, ChangeListener
+from scalecommerce_core.queries import Queries
+
+BATCH: Final = 500
+"""Products or orders that one statement reads."""
+PAUSE: Final = 0.1
+"""Seconds in which changes are collected before they are read: a run of prices commits many ranges in a row."""
+RETRY_SECONDS: Final = 2.0
+"""Pause after a failed read."""
+
+logger = logging.getLogger(__name__)
+
+
+@frozen
+class LiveProduct:
+    """What streams report of a product: the price in minor units, None of a product that buyers do not see, and whether
+    it can be bought.
+    """
+
+    id: ProductId
+    price: int | None
+    currency: str
+    is_available: bool
+
+
+@frozen
+class LiveOrder:
+    id: OrderId
+    status: OrderStatus
+
+
+Item = LiveProduct | LiveOrder
+
+
+class Subscription:
+    """What one stream watches, and what it has to send. Belongs to the event loop.
+
+    Only the newest state of each product and order waits, so a slow reader costs no memory.
+    """
+
+    def __init__(self, products: Collection[ProductId], orders: Collection[OrderId], *, figures: bool = False) -> None:
+        """`figures`: report that events were added, after which statistics may have changed."""
+        self.products = frozenset(products)
+        self.orders = frozenset(orders)
+        self.figures = figures
+        self.pending: dict[tuple[type[Item], int], Item] = {}
+        self.has_new_figures = False
+        self.is_closed = False
+        self.changed = asyncio.Event()
+
+    def put(self, item: Item) -> None:
+        self.pending[type(item), item.id] = item
+        self.changed.set()
+
+    def take(self) -> Sequence[Item]:
+        """The items to send, which are then forgotten."""
+        items = list(self.pending.values())
+        self.pending.clear()
+        self.changed.clear()
+        return items
+
+    def close(self) -> None:
+        """End the stream; its browser connects again."""
+        self.is_closed = True
+        self.changed.set()
+
+
+class LiveHub:
+    """`ports.ChangeListener` that reads the changed products and orders which a stream watches.
+
+    Calls of the feed arrive in other threads; the state belongs to the event loop.
+    """
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._subscriptions: set[Subscription] = set()
+        self._products: dict[ProductId, set[Subscription]] = {}
+        self._orders: dict[OrderId, set[Subscription]] = {}
+        self._changed_products: set[ProductId] = set()
+        self._has_new_events = False
+        self._reading: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        """The number of open streams."""
+        return len(self._subscriptions)
+
+    def start(self) -> None:
+        """Call this in the event loop, before the feed."""
+        self._loop = asyncio.get_running_loop()
+
+    def close(self) -> None:
+        """End all streams, and refuse new ones; may be called in any thread."""
+        self._is_closed = True
+        self._call(self._close_all)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def open(self, subscription: Subscription) -> None:
+        self._subscriptions.add(subscription)
+        for product in subscription.products:
+            self._products.setdefault(product, set()).add(subscription)
+        for order in subscription.orders:
+            self._orders.setdefault(order, set()).add(subscription)
+
+    def discard(self, subscription: Subscription) -> None:
+        self._subscriptions.discard(subscription)
+        _remove(self._products, subscription.products, subscription)
+        _remove(self._orders, subscription.orders, subscription)
+
+    async def read(self, products: Iterable[ProductId], orders: Iterable[OrderId]) -> Sequence[Item]:
+        """The present state of products and orders; raise `MarketError`."""
+        items: list[Item] = []
+        for ids in _batches(products):
+            found = await run_in_threadpool(self._queries.products, ids)
+            items += [
+                LiveProduct(
+                    each.id,
+                    each.price.minor if each.is_active else None,
+                    each.price.currency,
+                    each.is_active and each.stock > 0,
+                )
+                for each in found.values()
+            ]
+        for numbers in _batches(orders):
+            read = await run_in_threadpool(self._queries.orders, numbers)
+            items += [LiveOrder(order.id, order.status) for order in read.values()]
+        return items
+
+    def on_start(self, number: int) -> None:  # noqa: ARG002 - the port's signature
+        # Changes may have been missed.
+        self._call(lambda: self._collect(set(self._products), events=True))
+
+    def on_change(self, change: CatalogChange) -> None:
+        self._call(lambda: self._collect(set(self._products) if change.everything else change.products, events=False))
+
+    def on_local_change(self, change: CatalogChange) -> None:
+        """The feed reports the change again."""
+
+    def on_events(self) -> None:
+        self._call(lambda: self._collect((), events=True))
+
+    def on_access_change(self, change: AccessChange) -> None:
+        """Streams end by themselves after some minutes, and the pages that they refresh check access."""
+
+    def on_heartbeat(self, moment: float) -> None:
+        """Streams have heartbeats of their own."""
+
+    def _collect(self, products: Collection[ProductId], *, events: bool) -> None:
+        if not self._subscriptions:
+            return
+        self._changed_products |= self._products.keys() & set(products)
+        self._has_new_events = self._has_new_events or events
+        if (self._changed_products or self._has_new_events) and self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read_changes())
+
+    async def _read_changes(self) -> None:
+        """Read and report until nothing has changed meanwhile."""
+        try:
+            await asyncio.sleep(PAUSE)
+            while self._changed_products or self._has_new_events:
+                products, self._changed_products = self._changed_products, set()
+                events, self._has_new_events = self._has_new_events, False
+                try:
+                    await self._report(products, events=events)
+                except MarketError as error:
+                    logger.warning("live figures are late: %s", error)
+                    self._changed_products |= products
+                    self._has_new_events = self._has_new_events or events
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self._reading = None
+
+    async def _report(self, products: Collection[ProductId], *, events: bool) -> None:
+        for ids in _batches(products):
+            for item in await self.read(ids, ()):
+                for subscription in self._products.get(ProductId(item.id), ()):
+                    subscription.put(item)
+        if not events:
+            return
+        for numbers in _batches(self._orders):
+            for item in await self.read((), numbers):
+                for subscription in self._orders.get(OrderId(item.id), ()):
+                    subscription.put(item)
+        for subscription in self._subscriptions:
+            if subscription.figures:
+                subscription.has_new_figures = True
+                subscription.changed.set()
+
+    def _close_all(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        # Without a loop there is no stream; a closed one has no streams either.
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(callback)
+
+
+class SharedFeed:
+    """`ports.CatalogFeed` that reports to further listeners besides the one that follows it."""
+
+    def __init__(self, feed: CatalogFeed, others: Sequence[ChangeListener]) -> None:
+        self._feed = feed
+        self._others = others
+
+    def follow(self, listener: ChangeListener) -> None:
+        self._feed.follow(_Listeners([listener, *self._others]))
+
+    def keep_alive(self) -> None:
+        self._feed.keep_alive()
+
+    def close(self) -> None:
+        self._feed.close()
+
+
+class _Listeners:
+    """Calls several listeners in order."""
+
+    def __init__(self, listeners: Sequence[ChangeListener]) -> None:
+        self._listeners = listeners
+
+    def on_start(self, number: int) -> None:
+        for listener in self._listeners:
+            listener.on_start(number)
+
+    def on_change(self, change: CatalogChange) -> None:
+        for listener in self._listeners:
+            listener.on_change(change)
+
+    def on_local_change(self, change: CatalogChange) -> None:
+        for listener in self._listeners:
+            listener.on_local_change(change)
+
+    def on_events(self) -> None:
+        for listener in self._listeners:
+            listener.on_events()
+
+    def on_access_change(self, change: AccessChange) -> None:
+        for listener in self._listeners:
+            listener.on_access_change(change)
+
+    def on_heartbeat(self, moment: float) -> None:
+        for listener in self._listeners:
+            listener.on_heartbeat(moment)
+
+
+Id = TypeVar("Id", bound=int)
+
+
+def _batches(ids: Iterable[Id]) -> Iterator[Sequence[Id]]:
+    listed = list(ids)
+    for begin in range(0, len(listed), BATCH):
+        yield listed[begin : begin + BATCH]
+
+
+def _remove(index: dict[Id, set[Subscription]], ids: Iterable[Id], subscription: Subscription) -> None:
+    for each in ids:
+        watchers = index[each]
+        watchers.discard(subscription)
+        if not watchers:
+            del index[each]

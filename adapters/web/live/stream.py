@@ -1,0 +1,184 @@
+"""`/live/`: one stream of Server-Sent Events per page.
+
+    GET /live/?product=1&product=2&order=3&figures=1
+
+Events, each with the state of all watched objects as its id:
+
+- `product`: `{"id", "available", "text", "amount", "currency"}`; `text` is the price in the reader's language. A
+  product that buyers do not see has no price
+- `order`: `{"id", "status"}`
+- `figures`: statistics may have changed; at most one in `FIGURES_SECONDS`
+
+A stream begins with the present state. A browser that connects again sends the id of the last event that it got, and
+gets the state only if it differs.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from adapters.web.framework.api_client import ApiProblem
+from adapters.web.framework.browser_sessions import BrowserSessions
+from adapters.web.framework.endpoint import Api, create_call
+from adapters.web.framework.languages import load
+from adapters.web.framework.page import Features
+from adapters.web.live.hub import Item, LiveHub, LiveProduct, Subscription
+from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.money import decimal_text
+
+MAX_PRODUCTS: Final = 100
+"""Products that one stream may watch."""
+MAX_ORDERS: Final = 20
+MAX_STREAMS: Final = 5_000
+"""Streams of one process; further ones are answered by 503."""
+MAX_STREAMS_PER_CLIENT: Final = 50
+"""Streams from one network address."""
+HEARTBEAT_SECONDS: Final = 15.0
+"""A comment is sent when nothing else was, so that proxies and browsers notice a broken connection."""
+MAX_AGE_SECONDS: Final = 600.0
+"""A stream ends after 5 to 10 minutes, so that access is checked again; the browser reconnects."""
+RECONNECT_MILLISECONDS: Final = 2_000
+FIGURES_SECONDS: Final = 10.0
+HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    # Proxies such as nginx would collect the events.
+    "X-Accel-Buffering": "no",
+}
+
+
+class LiveStreams:
+    """The ASGI application of `/live/`."""
+
+    def __init__(self, hub: LiveHub, api: Api, sessions: BrowserSessions, features: Features) -> None:
+        self._hub = hub
+        self._context = api, sessions, features
+        self._clients: dict[str, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        response = await self._respond(request)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        if request.method != "GET":
+            return Response(status_code=405, headers={"Allow": "GET"})
+        products, orders = _ids(request, "product", MAX_PRODUCTS), _ids(request, "order", MAX_ORDERS)
+        if products is None or orders is None:
+            return Response("Too many or malformed ids.", 400, media_type="text/plain")
+        client = request.client.host if request.client else ""
+        if (
+            self._hub.is_closed
+            or len(self._hub) >= MAX_STREAMS
+            or self._clients.get(client, 0) >= MAX_STREAMS_PER_CLIENT
+        ):
+            return Response(status_code=503, headers={"Retry-After": "5"})
+        call = await create_call(request, *self._context)
+        try:
+            # The API decides who may see an order.
+            for order in orders:
+                await call.api.get(f"/orders/api/v1/{order}/")
+        except ApiProblem as problem:
+            return Response(status_code=problem.status)
+        figures = request.query_params.get("figures") == "1" and call.identity is not None
+        subscription = Subscription([*map(ProductId, products)], [*map(OrderId, orders)], figures=figures)
+        return StreamingResponse(
+            self._events(subscription, client, call.language.code, request.headers.get("last-event-id", "")),
+            headers=dict(HEADERS),
+            media_type="text/event-stream",
+        )
+
+    async def _events(
+        self, subscription: Subscription, client: str, language: str, last_id: str
+    ) -> AsyncIterator[bytes]:
+        self._clients[client] = self._clients.get(client, 0) + 1
+        # Before the state is read: a change in between is reported after it.
+        self._hub.open(subscription)
+        try:
+            async for part in _write(self._hub, subscription, language, last_id):
+                yield part
+        finally:
+            self._hub.discard(subscription)
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
+
+
+async def _write(hub: LiveHub, subscription: Subscription, language: str, last_id: str) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + MAX_AGE_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - spreads reconnections
+    figures_at = loop.time() + FIGURES_SECONDS
+    yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
+    state = _State()
+    try:
+        items = await hub.read(subscription.products, subscription.orders)
+    except MarketError:
+        # The browser connects again after `RECONNECT_MILLISECONDS`.
+        return
+    parts = [state.encode(item, language) for item in items]
+    if parts and state.id != last_id:
+        yield b"".join(parts)
+    while not subscription.is_closed and (left := ends_at - loop.time()) > 0:
+        waits_for_figures = subscription.has_new_figures
+        timeout = min(left, HEARTBEAT_SECONDS, max(0.0, figures_at - loop.time()) if waits_for_figures else left)
+        try:
+            async with asyncio.timeout(timeout):
+                await subscription.changed.wait()
+        except TimeoutError:
+            if not waits_for_figures:
+                yield b": heartbeat\n\n"
+        parts = [state.encode(item, language) for item in subscription.take() if state.differs(item)]
+        if subscription.has_new_figures and loop.time() >= figures_at:
+            subscription.has_new_figures, figures_at = False, loop.time() + FIGURES_SECONDS
+            parts.append(b"event: figures\ndata: {}\n\n")
+        if parts:
+            yield b"".join(parts)
+
+
+class _State:
+    """What a stream has reported."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[type[Item], int], Item] = {}
+
+    @property
+    def id(self) -> str:
+        """A digest of everything that was reported."""
+        described = sorted(f"{kind.__name__} {item}" for (kind, _), item in self._items.items())
+        return hashlib.blake2b("\n".join(described).encode(), digest_size=9).hexdigest()
+
+    def differs(self, item: Item) -> bool:
+        return self._items.get((type(item), item.id)) != item
+
+    def encode(self, item: Item, language: str) -> bytes:
+        self._items[type(item), item.id] = item
+        return b"%sid: %s\n\n" % (_encode(item, language), self.id.encode())
+
+
+@lru_cache(maxsize=10_000)
+def _encode(item: Item, language: str) -> bytes:
+    """The event without its id. Streams of one language share it."""
+    if isinstance(item, LiveProduct):
+        document: dict[str, object] = {"id": item.id, "available": item.is_available}
+        if item.price is not None:
+            amount = decimal_text(item.price, item.currency)
+            text = load(language).money(amount, item.currency)
+            document |= {"text": text, "amount": amount, "currency": item.currency}
+        return b"event: product\ndata: %s\n" % msgspec.json.encode(document)
+    return b"event: order\ndata: %s\n" % msgspec.json.encode({"id": item.id, "status": item.status.value})
+
+
+def _ids(request: Request, name: str, limit: int) -> Sequence[int] | None:
+    """The distinct ids of a query parameter; None if there are too many or one is no id."""
+    texts = set(request.query_params.getlist(name))
+    if len(texts) > limit or not all(text.isascii() and text.isdecimal() and len(text) <= 18 for text in texts):
+        return None
+    return sorted(map(int, texts))
