@@ -18,7 +18,7 @@ from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.system import SystemClock
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
-from scalecommerce_core.queries import Interval
+from scalecommerce_core.queries import Interval, PageRequest
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.statistics import Statistics
 
@@ -87,6 +87,8 @@ def _measure(engine: Engine, products: int, lines: int, events: int) -> None:
     for name, read in {
         "seller-stats/": lambda: queries.seller_stats(SELLER),
         "seller-stats/, 365 days": lambda: queries.seller_series(SELLER, "USD", Interval.DAY, *year),
+        "sales-report/, 365 days": lambda: queries.sales_report(SELLER, Interval.DAY, *year),
+        "stock-outlook/": lambda: queries.stock_outlook(SELLER, now, PageRequest(20)),
         "statistics of a product": lambda: queries.product_statistics(ProductId(products // 2), now),
         "statistics of a product, 365 days": lambda: queries.product_series(ProductId(7), Interval.DAY, *year),
     }.items():

@@ -1,21 +1,92 @@
-"""`statistics`: check rollups against their sources, and rebuild them."""
+"""`statistics`: the sales of a seller; check rollups against their sources, and rebuild them."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 import typer
 from attrs import asdict
 
 from adapters.cli.failures import ExitCode
-from adapters.cli.options import DataOption, JsonOption
+from adapters.cli.options import DataOption, JsonOption, moment
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import on_interrupt, print_json, print_line
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
+from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.queries import Interval, SalesFigures, SalesReport, series_range
 
 SHOWN = 100
+FIGURES: Final = ("orders", "units", "views", "conversion", "revenue", "refunded")
 
-app = typer.Typer(no_args_is_help=True, help="Audit the statistics.")
+app = typer.Typer(no_args_is_help=True, help="Show the sales of a seller, and audit the statistics.")
+
+
+@app.command()
+def sales(
+    ctx: typer.Context,
+    *,
+    seller: Annotated[str, seller_option("The seller whose sales are shown.")],
+    interval: Annotated[Interval, typer.Option(help="Length of the points of the series (UTC).")] = Interval.DAY,
+    since: Annotated[
+        datetime | None, moment("--from", "Start of the range; by default, 30 days or 48 hours before its end.")
+    ] = None,
+    until: Annotated[datetime | None, moment("--to", "End of the range; by default, now.")] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the sales of a seller in a range, compared with the range of the same length before it.
+
+    The range is made of whole hours or days (UTC). Sales count when they are paid, refunds when they are made.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        market = opened.market
+        begin, end = series_range(interval, since, until, market.clock.now())
+        report = market.queries.sales_report(find_account(market, seller), interval, begin, end)
+    if as_json:
+        print_json(_report_document(report))
+        return
+    _print_report(report)
+
+
+def _print_report(report: SalesReport) -> None:
+    head = columns("from", *FIGURES, numbers=FIGURES)
+    rows = [[point.start, *_cells(point.sales, report.currency)] for point in report.points]
+    rows.append(["whole range", *_cells(report.total, report.currency)])
+    rows.append(["range before", *_cells(report.previous, report.currency)])
+    print_table(head, rows, title=f"Sales in {report.currency}")
+    print_table(
+        columns("product", "name", *FIGURES, numbers=("product", *FIGURES)),
+        [[top.id, top.name, *_cells(top.sales, report.currency)] for top in report.top_products],
+        title="Products of the highest revenue",
+        nothing="No product was sold in this range.",
+    )
+
+
+def _cells(sold: SalesFigures, currency: str) -> list[str | int | datetime]:
+    return [
+        f"{sold.orders:,}", f"{sold.units:,}", f"{sold.views:,}", f"{sold.conversion_rate:.1%}",
+        decimal_text(sold.revenue, currency), decimal_text(sold.refunded_amount, currency),
+    ]  # fmt: skip
+
+
+def _report_document(report: SalesReport) -> dict[str, Any]:
+    currency = report.currency
+    return {
+        "currency": currency, "interval": report.interval.value, "starts_at": report.since, "ends_at": report.until,
+        "previous_starts_at": report.previous_since, "total": _figures(report.total, currency),
+        "previous": _figures(report.previous, currency),
+        "series": [{"start": point.start, **_figures(point.sales, currency)} for point in report.points],
+        "top_products": [
+            {"product": top.id, "name": top.name, **_figures(top.sales, currency)} for top in report.top_products
+        ],
+    }  # fmt: skip
+
+
+def _figures(sold: SalesFigures, currency: str) -> dict[str, Any]:
+    amounts = {name: decimal_text(getattr(sold, name), currency) for name in ("revenue", "refunded_amount")}
+    return asdict(sold) | amounts | {"conversion_rate": sold.conversion_rate}
 
 
 @app.command()

@@ -1,7 +1,9 @@
-"""`stock verify` compares stock figures with their sources and repairs them; `stock until` sets a stock horizon."""
+"""`stock verify` compares stock figures with their sources and repairs them; `stock until` sets a stock horizon; `stock
+outlook` shows when stock runs out.
+"""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import typer
@@ -10,12 +12,14 @@ from attrs import asdict
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.formats import format_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
+from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import interactive, on_interrupt, print_json, print_line
+from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import NotFound
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
+from scalecommerce_core.queries import LONGEST_OUTLOOK, MovementTotal, PageRequest, StockDiscrepancy
 from scalecommerce_core.services.catalog import EditProduct, StockRepair
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import unwrap_single
@@ -35,7 +39,7 @@ REPAIRED: Final = frozenset({"on_hand", "reserved"})
 """Figures that can be repaired, because they follow from others. Missing or surplus ledger entries of an order need a
 person's decision."""
 
-app = typer.Typer(no_args_is_help=True, help="Audit the stock, and say how long it must last.")
+app = typer.Typer(no_args_is_help=True, help="Audit the stock, and see how long it lasts.")
 
 
 @app.command()
@@ -110,6 +114,50 @@ def until(
         print_line(f"How long the stock of product {product} must last is unknown now.")
     else:
         print_line(f"The stock of product {product} must last until {format_time(changed.stock_until)}.")
+
+
+@app.command()
+def outlook(
+    ctx: typer.Context,
+    *,
+    seller: Annotated[str, seller_option("The seller whose products are shown.")],
+    within: Annotated[
+        int,
+        typer.Option(min=0, max=LONGEST_OUTLOOK.days, help="Only stock that runs out within N days.", metavar="N"),
+    ] = LONGEST_OUTLOOK.days,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Show at most N products.", metavar="N")] = 50,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the products of a seller whose stock runs out, the first ones first.
+
+    The rate of sales is that of the last 28 days, without days out of stock. Products that have stock and did not sell
+    in that time are left out.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        market = opened.market
+        account, now = find_account(market, seller), market.clock.now()
+        page = market.queries.stock_outlook(account, now, PageRequest(limit), within=timedelta(days=within))
+    found = page.rows
+    if as_json:
+        print_json([asdict(each) | {"units_a_day": each.units_a_day, "days_left": each.days_left} for each in found])
+        return
+    numbers = "product", "available", "reserved", "sold", "a day", "days left"
+    print_table(
+        columns("product", "name", *numbers[1:], "runs out", numbers=numbers),
+        [
+            [
+                each.id, each.name, f"{each.available:,}", f"{each.reserved:,}", f"{each.sold:,}",
+                f"{each.units_a_day:,.2f}", f"{each.days_left:,.1f}",
+                now + timedelta(minutes=each.minutes_left) if each.available else "out of stock",
+            ]
+            for each in found
+        ],
+        nothing="No stock runs out.",
+    )  # fmt: skip
+    if page.next is not None:
+        print_line(f"The first {limit:,} products are shown; --limit shows more.")
 
 
 def _ask(differing: Sequence[StockDiscrepancy], count: int, *, as_json: bool) -> None:

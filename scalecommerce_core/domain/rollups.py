@@ -23,6 +23,10 @@ FIGURES: Final = ("orders", "units", "revenue", "refunded_units", "refunded_amou
 Figures = list[int]
 """Values of `FIGURES`."""
 ZERO: Final = timedelta()
+OUTAGE_MEMORY: Final = timedelta(days=28)
+"""For how long `Stockout` keeps the bounds of a time without available units after its end."""
+MOST_OUTAGES: Final = 100
+"""At most this many are kept, the newest ones."""
 
 
 @frozen
@@ -63,6 +67,10 @@ class Stockout:
 
     duration: timedelta = ZERO
     since: datetime | None = None
+    recent: tuple[tuple[datetime, datetime], ...] = ()
+    """Beginning and end of each time without available units that ended in the `OUTAGE_MEMORY` before the last one did,
+    oldest first, at most `MOST_OUTAGES`.
+    """
 
     def begin(self, at: datetime) -> "Stockout":
         """The record after available units became zero at `at`."""
@@ -73,11 +81,19 @@ class Stockout:
 
         The clocks of two machines differ, so an end may be before its beginning: the stockout then counts no time.
         """
-        return Stockout(self.total_until(at))
+        kept = [outage for outage in self.recent if outage[1] > at - OUTAGE_MEMORY]
+        if self.since is not None and self.since < at:
+            kept.append((self.since, at))
+        return Stockout(self.total_until(at), recent=tuple(kept[-MOST_OUTAGES:]))
 
     def total_until(self, now: datetime) -> timedelta:
         """Total time without available units up to `now`."""
         return self.duration + (max(now - self.since, ZERO) if self.since is not None else ZERO)
+
+    def total_between(self, since: datetime, now: datetime) -> timedelta:
+        """Time without available units from `since`, at most `OUTAGE_MEMORY` before `now`, up to `now`."""
+        outages = [*self.recent, *([(self.since, now)] if self.since is not None else [])]
+        return sum((max(min(end, now) - max(begun, since), ZERO) for begun, end in outages), ZERO)
 
 
 def hour_of(at: datetime) -> datetime:

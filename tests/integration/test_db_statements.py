@@ -22,7 +22,7 @@ from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
-from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
+from scalecommerce_core.queries import Facet, Interval, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.services.search_index import SearchIndex
 from tests.integration.recorded_statements import recorded_statements
 
@@ -163,6 +163,13 @@ def test_facets_take_at_most_three_statements_and_statistics_one(filled: FilledD
         filled.queries.price_history(filled.products[0], NOW)
     # The size of the catalog is read for common words only, and cached.
     assert len(statements) == 5
+
+
+def test_a_report_of_sales_takes_two_statements_and_the_stock_outlook_one(filled: FilledDatabase) -> None:
+    with recorded_statements() as statements:
+        filled.queries.sales_report(filled.people[0], Interval.DAY, NOW - timedelta(days=400), NOW)
+        filled.queries.stock_outlook(filled.people[0], NOW, PageRequest())
+    assert len(statements) == 3
 
 
 class _Undone(Exception):

@@ -2,35 +2,49 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Text, bindparam, text
+from sqlalchemy import BigInteger, Text, bindparam, column, select, text
 
 from adapters.db.core.bulk_statements import id_array
 from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
 from adapters.db.rollup_sql import FACTS_CTES, LISTING_STATE, ROLLUPS, RollupSpec
 from adapters.db.schema import Moment
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.domain.rollups import FIGURES, Stockout
+from scalecommerce_core.domain.rollups import FIGURES, Stockout, hour_of
 from scalecommerce_core.queries import (
+    LEAST_IN_STOCK,
+    LONGEST_OUTLOOK,
     MAX_PRICES,
+    SALES_WINDOW,
+    TOP_CANDIDATES,
+    TOP_PRODUCTS,
     Interval,
+    Page,
+    PageRequest,
+    ProductSales,
     ProductStatistics,
     SalesAtPrice,
     SalesFigures,
+    SalesReport,
     SellerStats,
     SeriesPoint,
     StatisticsDiscrepancy,
+    StockOutlook,
     TopProduct,
 )
 
-TOP_PRODUCTS: Final = 10
 _NO_TIMEOUT: Final = {"statement_timeout": "0"}
 _MICROSECOND: Final = timedelta(microseconds=1)
+_MINUTE: Final = timedelta(minutes=1)
+_EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROS: Final = "CAST(extract(epoch FROM {}) * 1000000 AS bigint)"
+"""Microseconds since 1970 of a column."""
 
 # Sales of withdrawn products count; their views and the products themselves do not. Amounts in different currencies
 # cannot be added: the currency with the most orders is reported.
@@ -82,6 +96,116 @@ _SELLER_SERIES: Final = _series("seller_hours", "seller_id = :seller AND currenc
 )
 _PRODUCT_SERIES: Final = _series("product_hours", "product_id = :product").bindparams(
     bindparam("product", type_=BigInteger)
+)
+# The points of a range and of the range before it; one row without a point if there are none, for the currency.
+_REPORT: Final = text(
+    f"""
+    WITH main AS (
+        SELECT coalesce(
+            (SELECT currency FROM seller_sales WHERE seller_id = :seller AND orders > 0
+             ORDER BY orders DESC, currency LIMIT 1),
+            (SELECT currency FROM products WHERE seller_id = :seller AND withdrawn_at IS NULL
+             ORDER BY created_at DESC, id DESC LIMIT 1),
+            CAST(:currency AS char(3))
+        ) AS currency
+    )
+    SELECT main.currency, points.* FROM main LEFT JOIN LATERAL (
+        SELECT date_trunc(:interval, hour, 'UTC') AS start, {_FIGURE_SUMS} FROM seller_hours
+        WHERE seller_id = :seller AND seller_hours.currency = main.currency AND hour >= :since AND hour < :until
+        GROUP BY start
+    ) AS points ON true
+    ORDER BY points.start
+    """  # noqa: S608 - no values are inserted
+).bindparams(
+    bindparam("seller", type_=BigInteger),
+    bindparam("currency", type_=Text),
+    bindparam("interval", type_=Text),
+    bindparam("since", type_=Moment),
+    bindparam("until", type_=Moment),
+)
+# The rollup by hours has no index by seller: only the sellers' best products are read, so that the time does not grow
+# with the catalog.
+_TOP_OF_RANGE: Final = text(
+    f"""
+    WITH candidates AS MATERIALIZED (
+        SELECT product_id FROM product_ranks WHERE seller_id = :seller AND currency = :currency
+        ORDER BY revenue DESC, product_id LIMIT {TOP_CANDIDATES}
+    )
+    SELECT products.id, products.name, sold.*
+    FROM candidates JOIN products ON products.id = candidates.product_id
+    JOIN LATERAL (
+        SELECT {", ".join(f"sum({name}) AS {name}" for name in ("views", *FIGURES))} FROM product_hours
+        WHERE product_hours.product_id = candidates.product_id AND hour >= :since AND hour < :until
+        HAVING sum(orders) > 0
+    ) AS sold ON true
+    ORDER BY sold.revenue - sold.refunded_amount DESC, products.id LIMIT {TOP_PRODUCTS}
+    """  # noqa: S608 - no values are inserted
+).bindparams(
+    bindparam("seller", type_=BigInteger),
+    bindparam("currency", type_=Text),
+    bindparam("since", type_=Moment),
+    bindparam("until", type_=Moment),
+)
+# Minutes are whole numbers, so that the key of a page is exact. Products that never sold have no row of
+# `product_ranks`, and their hours are not read.
+_OUTLOOK_ROWS: Final = (
+    text(
+        f"""
+    SELECT products.id, products.name, products.sku, on_hand - reserved AS available, reserved, sold.units AS sold,
+           in_stock.micros AS in_stock,
+           CASE WHEN on_hand = reserved THEN 0
+                ELSE CAST(floor(CAST(on_hand - reserved AS numeric) * in_stock.micros / (sold.units * 60000000.0))
+                          AS bigint) END AS minutes_left,
+           -sold.units AS fewest
+    FROM products JOIN stock ON stock.product_id = products.id
+    LEFT JOIN product_ranks ON product_ranks.product_id = products.id
+    LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
+    CROSS JOIN LATERAL (
+        SELECT CAST(coalesce(sum(units), 0) AS bigint) AS units FROM product_hours
+        WHERE product_hours.product_id = product_ranks.product_id AND hour >= :since
+    ) AS sold
+    CROSS JOIN LATERAL (
+        SELECT greatest(:since_micros, {_MICROS.format("products.created_at")}) AS micros
+    ) AS begun
+    CROSS JOIN LATERAL (
+        SELECT greatest({LEAST_IN_STOCK // _MICROSECOND}, :now_micros - begun.micros - coalesce((
+            SELECT CAST(sum(greatest(0, least(ended, :now_micros) - greatest(opened, begun.micros))) AS bigint)
+            FROM (
+                SELECT CAST(outage ->> 0 AS bigint) AS opened, CAST(outage ->> 1 AS bigint) AS ended
+                FROM jsonb_array_elements(product_stockouts.recent) AS outage
+                UNION ALL
+                SELECT {_MICROS.format("product_stockouts.since")}, :now_micros
+                WHERE product_stockouts.since IS NOT NULL
+            ) AS outages
+        ), 0)) AS micros
+    ) AS in_stock
+    WHERE products.seller_id = :seller AND products.is_active AND (sold.units > 0 OR on_hand = reserved)
+    """  # noqa: S608 - no values are inserted
+    )
+    .bindparams(
+        bindparam("seller", type_=BigInteger),
+        bindparam("since", type_=Moment),
+        bindparam("since_micros", type_=BigInteger),
+        bindparam("now_micros", type_=BigInteger),
+    )
+    .columns(
+        column("id", BigInteger),
+        column("name", Text),
+        column("sku", Text),
+        column("available", BigInteger),
+        column("reserved", BigInteger),
+        column("sold", BigInteger),
+        column("in_stock", BigInteger),
+        column("minutes_left", BigInteger),
+        column("fewest", BigInteger),
+    )
+    .subquery("outlook")
+)
+_FIRST_OUT: Final = Keyset((_OUTLOOK_ROWS.c.minutes_left, _OUTLOOK_ROWS.c.fewest, _OUTLOOK_ROWS.c.id))
+_OUTLOOK: Final = page_statements(
+    lambda request: _FIRST_OUT.page_statement(
+        select(_OUTLOOK_ROWS).where(_OUTLOOK_ROWS.c.minutes_left <= bindparam("within", type_=BigInteger)), request
+    )
 )
 _PRODUCT: Final = text(
     f"""
@@ -190,6 +314,43 @@ class StatisticsQueries:
         given = {"seller": seller_id, "currency": currency}
         return self._points(_SELLER_SERIES, given, interval, since, until)
 
+    def sales_report(self, seller_id: AccountId, interval: Interval, since: datetime, until: datetime) -> SalesReport:
+        begin, end = interval.whole_points(since, until)
+        before = begin - (end - begin)
+        given: dict[str, object] = {"seller": seller_id, "since": before, "until": end}
+        rows = self._executor.fetch(_REPORT, {**given, "interval": interval.value, "currency": self._currency})
+        points = [SeriesPoint(start, _sales_figures(figures)) for _, start, *figures in rows if start is not None]
+        in_range = tuple(point for point in points if point.start >= begin)
+        given |= {"currency": rows[0][0], "since": begin}
+        return SalesReport(
+            currency=rows[0][0],
+            interval=interval,
+            since=begin,
+            until=end,
+            previous_since=before,
+            points=in_range,
+            total=SalesFigures.sum(point.sales for point in in_range),
+            previous=SalesFigures.sum(point.sales for point in points if point.start < begin),
+            top_products=tuple(
+                ProductSales(id_, name, _sales_figures(figures))
+                for id_, name, *figures in self._executor.fetch(_TOP_OF_RANGE, given)
+            ),
+        )
+
+    def stock_outlook(
+        self, seller_id: AccountId, now: datetime, page: PageRequest, *, within: timedelta = LONGEST_OUTLOOK
+    ) -> Page[StockOutlook]:
+        since = hour_of(now) - SALES_WINDOW
+        given = {
+            "seller": seller_id,
+            "since": since,
+            "since_micros": (since - _EARLY) // _MICROSECOND,
+            "now_micros": (now - _EARLY) // _MICROSECOND,
+            "within": within // _MINUTE,
+        }
+        rows = self._executor.fetch(_OUTLOOK[page_direction(page)], {**given, **_FIRST_OUT.page_params(page)})
+        return build_page(rows, page, _stock_outlook, lambda row: (row[7], row[8], row[0]))
+
     def product_series(
         self, product_id: ProductId, interval: Interval, since: datetime, until: datetime
     ) -> Sequence[SeriesPoint]:
@@ -236,3 +397,10 @@ class StatisticsQueries:
 
 def _sales_figures(figures: Sequence[Any]) -> SalesFigures:
     return SalesFigures(*map(int, figures))
+
+
+def _stock_outlook(row: Sequence[Any]) -> StockOutlook:
+    id_, name, sku, available, reserved, sold, in_stock, minutes_left, _ = row
+    return StockOutlook(
+        id_, name, sku, available, reserved, sold, in_stock * _MICROSECOND / timedelta(days=1), minutes_left
+    )

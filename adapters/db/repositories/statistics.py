@@ -1,7 +1,7 @@
 """Rollups, updated in bulk: one statement for each table, with tables and rows always in the same order."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, and_, bindparam, select, text
@@ -25,6 +25,7 @@ from scalecommerce_core.domain.rollups import FIGURES, Figures, RefundedPart, Ro
 from scalecommerce_core.ports import PendingFacts, PendingOrderFacts, ProductCounters
 
 MICROSECOND: Final = timedelta(microseconds=1)
+_EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PAST: Final = tuple(f"past_{figure}" for figure in FIGURES)
 _ADD_PRODUCTS: Final = Increment(product_sales, ["product_id"], *FIGURES, *_PAST)
@@ -32,7 +33,7 @@ _ADD_PRODUCT_HOURS: Final = Increment(product_hours, ["product_id", "hour"], *FI
 _ADD_PRICES: Final = Increment(price_sales, ["product_id", "valid_from"], *FIGURES, *_PAST)
 _ADD_SELLERS: Final = Increment(seller_sales, ["seller_id", "currency"], *FIGURES)
 _ADD_SELLER_HOURS: Final = Increment(seller_hours, ["seller_id", "currency", "hour"], *FIGURES)
-_SAVE_STOCKOUTS: Final = Upsert(product_stockouts, ["product_id"], "microseconds", "since")
+_SAVE_STOCKOUTS: Final = Upsert(product_stockouts, ["product_id"], "microseconds", "since", "recent")
 _INSERT_PENDING: Final = Insert(statistics_pending, "product_id", "order_id", "refunds")
 
 _TAKE_PENDING: Final = text(
@@ -196,12 +197,15 @@ class PostgresStatisticsRepository:
         if not product_ids:
             return {}
         return {
-            ProductId(id_): Stockout(microseconds * MICROSECOND, since)
-            for id_, microseconds, since in self._sql.fetch_all(_STOCKOUTS, {"ids": id_array(product_ids)})
+            ProductId(id_): Stockout(microseconds * MICROSECOND, since, outages_of(recent))
+            for id_, microseconds, since, recent in self._sql.fetch_all(_STOCKOUTS, {"ids": id_array(product_ids)})
         }
 
     def save_stockouts(self, outages: Mapping[ProductId, Stockout]) -> None:
-        rows = [(id_, outage.duration // MICROSECOND, outage.since) for id_, outage in outages.items()]
+        rows = [
+            (id_, outage.duration // MICROSECOND, outage.since, _outages_to_json(outage.recent))
+            for id_, outage in outages.items()
+        ]
         self._sql.upsert(_SAVE_STOCKOUTS, rows)
 
     def begin_stockouts(self, product_ids: Collection[ProductId], at: datetime) -> None:
@@ -224,6 +228,15 @@ class PostgresStatisticsRepository:
                 weighted_views,
             ) in self._sql.fetch_all(COUNTERS, {"first": first, "last": last})
         ]  # fmt: skip
+
+
+def outages_of(listed: Sequence[Sequence[int]] | None) -> tuple[tuple[datetime, datetime], ...]:
+    """`Stockout.recent` of the column `recent`."""
+    return tuple((_EARLY + begun * MICROSECOND, _EARLY + end * MICROSECOND) for begun, end in listed or ())
+
+
+def _outages_to_json(recent: Sequence[tuple[datetime, datetime]]) -> list[list[int]] | None:
+    return [[(at - _EARLY) // MICROSECOND for at in outage] for outage in recent] or None
 
 
 def _rows(figures: Mapping[tuple[Any, ...], Figures]) -> list[Row]:

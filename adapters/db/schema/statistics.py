@@ -104,6 +104,8 @@ product_stockouts: Final = Table(
     Column("product_id", BigInteger, primary_key=True, autoincrement=False),
     Column("microseconds", BigInteger, nullable=False),
     Column("since", Moment),
+    # The ended times without units of the last weeks: a list of [beginning, end] in microseconds since 1970.
+    Column("recent", JSONB),
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from adapters.http.examples.demo_market import (
     CURSOR,
@@ -19,13 +19,18 @@ from adapters.http.examples.demo_market import (
     STAFF_ID,
 )
 from adapters.http.framework.example import Example
+from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.categories import CategoryList
 from adapters.http.resources.search import FacetSchema, ProductPage
 from adapters.http.resources.statistics import (
     PointSchema,
     PriceStatisticsSchema,
+    ProductSalesSchema,
     ProductStatisticsSchema,
+    SalesReportSchema,
     SellerStatsSeriesSchema,
+    SoldSchema,
+    StockOutlookSchema,
 )
 from adapters.http.resources.stock import StockSchema
 from adapters.http.schemas.products import (
@@ -40,7 +45,7 @@ from adapters.http.schemas.products import (
 )
 from scalecommerce_core.domain.errors import Forbidden, Invalid
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.queries import Facet
+from scalecommerce_core.queries import Facet, Interval
 
 _NOT_YOURS: Final = Forbidden("Only its seller may change this product.")
 _APPLIANCES: Final = CategoryRefSchema(HOME_APPLIANCES, "home_appliances")
@@ -87,6 +92,16 @@ _TEAPOT: Final = {
 }
 _ID: Final = {"id": PRODUCT}
 
+_TODAY: Final = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+_WEEK: Final = SoldSchema(
+    views=2_411,
+    orders=31,
+    units=44,
+    revenue="10944.31",
+    refunded_units=1,
+    refunded_amount="264.99",
+    conversion_rate=0.0129,
+)
 EXAMPLES: Final[Mapping[str, Example]] = {
     "searchProducts": Example(
         responses={
@@ -199,6 +214,55 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 orders=1_534,
                 conversion_rate=0.0133,
                 top_products=[TopProductSchema(410, "Travel Monitor 547", 124, "74646.76")],
+            )
+        },
+    ),
+    "readSalesReport": Example(
+        responses={
+            200: SalesReportSchema(
+                currency="USD",
+                interval=Interval.DAY,
+                starts_at=_TODAY - timedelta(days=6),
+                ends_at=_TODAY + timedelta(days=1),
+                previous_starts_at=_TODAY - timedelta(days=13),
+                total=_WEEK,
+                previous=replace(_WEEK, views=2_208, orders=22, revenue="8130.04", conversion_rate=0.00996),
+                series=[PointSchema(**asdict(_WEEK), start=_TODAY)],
+                top_products=[
+                    ProductSalesSchema(
+                        views=412,
+                        orders=6,
+                        units=7,
+                        revenue="4213.93",
+                        refunded_units=0,
+                        refunded_amount="0.00",
+                        conversion_rate=0.0146,
+                        product=410,
+                        name="Travel Monitor 547",
+                    )
+                ],
+            )
+        },
+    ),
+    "listStockOutlook": Example(
+        responses={
+            200: PageSchema(
+                None,
+                None,
+                [
+                    StockOutlookSchema(
+                        product=PRODUCT,
+                        name="Robust Toaster 915",
+                        sku="TOASTER-915",
+                        stock=9,
+                        reserved=2,
+                        sold=21,
+                        days_in_stock=24.5,
+                        units_a_day=0.857,
+                        days_left=10.5,
+                        runs_out_at=NOW + timedelta(days=10, hours=12),
+                    )
+                ],
             )
         },
     ),

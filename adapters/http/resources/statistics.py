@@ -1,7 +1,7 @@
-"""Sales statistics: of all products of a seller, and of a product by time and by price."""
+"""Sales statistics of a seller and of a product, by time and by price, and how long stock lasts."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
+from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.resources.products import PRODUCT, ROOT, TAG
 from adapters.http.resources.search import Moment
 from adapters.http.schemas.products import SellerStatsSchema, may_see_private_fields, to_seller_stats_schema
@@ -19,13 +20,16 @@ from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.queries import Interval, SalesAtPrice, SalesFigures, SeriesPoint
-
-INTERVAL_LENGTH: Final = {Interval.HOUR: timedelta(hours=1), Interval.DAY: timedelta(days=1)}
-MAX_POINTS: Final = 1_000
-"""Limit on the points of a series, including empty points, which responses omit."""
-DEFAULT_POINTS: Final = {Interval.HOUR: 48, Interval.DAY: 30}
-"""Points of a series for which the request gives no `from`."""
+from scalecommerce_core.queries import (
+    LONGEST_OUTLOOK,
+    Interval,
+    SalesAtPrice,
+    SalesFigures,
+    SalesReport,
+    SeriesPoint,
+    StockOutlook,
+    series_range,
+)
 
 
 class SeriesQuery(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
@@ -68,6 +72,25 @@ class ProductStatisticsQuery(SeriesQuery, frozen=True):
     interval: Annotated[Interval, msgspec.Meta(description="Length of the points of the series (UTC).")] = Interval.DAY
 
 
+class SalesReportQuery(SeriesQuery, frozen=True):
+    interval: Annotated[Interval, msgspec.Meta(description="Length of the points of the series (UTC).")] = Interval.DAY
+
+
+class StockOutlookQuery(PageQuery, frozen=True):
+    within_days: (
+        Annotated[
+            int,
+            msgspec.Meta(
+                ge=0,
+                le=LONGEST_OUTLOOK.days,
+                description="Only products whose stock runs out within so many days; 0: those without stock.",
+                examples=[14],
+            ),
+        ]
+        | None
+    ) = None
+
+
 class SoldSchema(msgspec.Struct):
     """`units` and `revenue` include refunded units; `conversion_rate` is orders per view."""
 
@@ -84,6 +107,52 @@ class PointSchema(SoldSchema):
     """Sales count when they are paid, refunds when they are made; `start` is the start of an hour or day (UTC)."""
 
     start: datetime
+
+
+class ProductSalesSchema(SoldSchema):
+    """Figures of one product."""
+
+    product: int
+    name: str
+
+
+class SalesReportSchema(msgspec.Struct):
+    """Sales from `starts_at` to `ends_at`, whole hours or days (UTC), in `currency`, the one of most orders.
+
+    `previous` is the figures of the range of the same length before, from `previous_starts_at` to `starts_at`.
+    `series` leaves out points without any event. `top_products` are the ten of the highest revenue after refunds,
+    chosen from the thousand products of the highest revenue of all time.
+    """
+
+    currency: str
+    interval: Interval
+    starts_at: datetime
+    ends_at: datetime
+    previous_starts_at: datetime
+    total: SoldSchema
+    previous: SoldSchema
+    series: list[PointSchema]
+    top_products: list[ProductSalesSchema]
+
+
+class StockOutlookSchema(msgspec.Struct):
+    """How long the `stock`, the units that are not reserved, lasts.
+
+    `sold` is the units that were paid in the last 28 days, of which the product was listed and in stock for
+    `days_in_stock` days, at least one. At this rate, `units_a_day`, no unit is left in `days_left` days, at
+    `runs_out_at`.
+    """
+
+    product: int
+    name: str
+    sku: str | None
+    stock: int
+    reserved: int
+    sold: int
+    days_in_stock: float
+    units_a_day: float
+    days_left: float
+    runs_out_at: datetime
 
 
 class SellerStatsSeriesSchema(SellerStatsSchema, kw_only=True):
@@ -146,6 +215,55 @@ class StatisticsResource:
 
     @OperationSpec(
         method="GET",
+        path=f"{ROOT}sales-report/",
+        name="readSalesReport",
+        summary="Read the sales of the caller's products in a range, compared with the range before",
+        description="The range is made of whole hours or days. By default, the last 48 hours or 30 days, the present"
+        " one included.",
+        responses={
+            200: ResponseSpec(SalesReportSchema, "The report. A sale is included a few seconds after its payment.")
+        },
+        tag=TAG,
+        access=Access.ACCOUNT,
+        scope=Scope.STATISTICS_READ,
+    )
+    async def read_sales_report(self, call: Call[None, SalesReportQuery]) -> Response:
+        interval = call.query.interval
+        since, until = _series_bounds(call.query, interval, self._market.clock.now())
+        report = await self._dependencies.run_in_thread(
+            self._market.queries.sales_report, call.identity.account_id, interval, since, until
+        )
+        return json_response(_to_sales_report_schema(report))
+
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}stock-outlook/",
+        name="listStockOutlook",
+        summary="List the caller's products whose stock runs out, the first ones first",
+        description="Active products without stock, and those with stock that sold in the last 28 days.",
+        responses={200: ResponseSpec(PageSchema[StockOutlookSchema], "Products by the days that their stock lasts.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        scope=Scope.STATISTICS_READ,
+    )
+    async def list_stock_outlook(self, call: Call[None, StockOutlookQuery]) -> Response:
+        page_request = self._dependencies.paginator.parse_request(call.request, call.query)
+        days, now = call.query.within_days, self._market.clock.now()
+        page = await self._dependencies.run_in_thread(
+            self._market.queries.stock_outlook,
+            call.identity.account_id,
+            now,
+            page_request,
+            within=LONGEST_OUTLOOK if days is None else timedelta(days=days),
+        )
+        return json_response(
+            self._dependencies.paginator.to_schema(
+                call.request, call.query, page, lambda each: _to_outlook_schema(each, now)
+            )
+        )
+
+    @OperationSpec(
+        method="GET",
         path=f"{PRODUCT}statistics/",
         name="readProductStatistics",
         summary="Read views and sales of a product, by time and by price",
@@ -188,17 +306,7 @@ class StatisticsResource:
 
 
 def _series_bounds(query: SeriesQuery, interval: Interval, now: datetime) -> tuple[datetime, datetime]:
-    """The range of the points' starts; raise `Invalid` if it is reversed or has more than `MAX_POINTS` points."""
-    length = INTERVAL_LENGTH[interval]
-    try:
-        until = (query.until or interval.begin(now) + length).astimezone(UTC)
-        since = (query.since or until - DEFAULT_POINTS[interval] * length).astimezone(UTC)
-    except OverflowError:
-        raise Invalid.field("from", "The time must be within the years 1 to 9999.") from None
-    check_ranges(("from", since, "to" if query.until is not None else "now", until))
-    if until - since > MAX_POINTS * length:
-        raise Invalid.field("from", f"A series has at most {MAX_POINTS} points.")
-    return since, until
+    return series_range(interval, query.since, query.until, now)
 
 
 def _sold_fields(sold: SalesFigures, currency: str) -> dict[str, Any]:
@@ -211,6 +319,39 @@ def _sold_fields(sold: SalesFigures, currency: str) -> dict[str, Any]:
         "refunded_amount": decimal_text(sold.refunded_amount, currency),
         "conversion_rate": sold.conversion_rate,
     }
+
+
+def _to_sales_report_schema(report: SalesReport) -> SalesReportSchema:
+    currency = report.currency
+    return SalesReportSchema(
+        currency=currency,
+        interval=report.interval,
+        starts_at=report.since,
+        ends_at=report.until,
+        previous_starts_at=report.previous_since,
+        total=SoldSchema(**_sold_fields(report.total, currency)),
+        previous=SoldSchema(**_sold_fields(report.previous, currency)),
+        series=[_to_point_schema(point, currency) for point in report.points],
+        top_products=[
+            ProductSalesSchema(**_sold_fields(top.sales, currency), product=top.id, name=top.name)
+            for top in report.top_products
+        ],
+    )
+
+
+def _to_outlook_schema(each: StockOutlook, now: datetime) -> StockOutlookSchema:
+    return StockOutlookSchema(
+        product=each.id,
+        name=each.name,
+        sku=each.sku,
+        stock=each.available,
+        reserved=each.reserved,
+        sold=each.sold,
+        days_in_stock=each.days_in_stock,
+        units_a_day=each.units_a_day,
+        days_left=each.days_left,
+        runs_out_at=now + timedelta(minutes=each.minutes_left),
+    )
 
 
 def _to_point_schema(point: SeriesPoint, currency: str) -> PointSchema:

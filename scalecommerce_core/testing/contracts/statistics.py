@@ -460,6 +460,124 @@ class SalesContract:
         assert starts(Interval.DAY, midnight, midnight + DAY) == both[:1]
         assert starts(Interval.DAY, noon, noon) == []
 
+    # --- the report of a range
+
+    def test_a_report_compares_a_range_with_the_range_before_it(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        cup, pot = stage.product(seller, price=3_00, name="Cup"), stage.product(seller, price=50_00, name="Pot")
+        stage.product(stage.account(), price=1_00)
+        today = NOW.replace(hour=0)
+        for days, product, units in ((0, cup, 2), (1, cup, 1), (1, pot, 1), (2, cup, 5), (3, pot, 1), (5, pot, 1)):
+            stage.order(buyer, {product: units}, OrderStatus.PAID, at=today - days * DAY)
+            stage.view({product: 10}, at=today - days * DAY)
+        back = stage.order(buyer, {pot: 1}, OrderStatus.PAID, at=today + HOUR)
+        stage.refund(back, [RefundLine(pot, 1)], at=today + 2 * HOUR)
+        fold(store)
+        found = queries.sales_report(seller, Interval.DAY, today - DAY, NOW)
+        assert (found.currency, found.interval) == ("USD", Interval.DAY)
+        assert (found.previous_since, found.since, found.until) == (today - 3 * DAY, today - DAY, today + DAY)
+        assert [(point.start, point.sales.units) for point in found.points] == [(today - DAY, 2), (today, 3)]
+        assert found.total == SalesFigures(30, 4, 5, 109_00, 1, 50_00)
+        assert found.previous == SalesFigures(20, 2, 6, 65_00)
+        assert [(top.id, top.name, top.sales.net_revenue) for top in found.top_products] == [
+            (pot, "Pot", 50_00),
+            (cup, "Cup", 9_00),
+        ]
+        hours = queries.sales_report(seller, Interval.HOUR, today + HOUR, today + 2 * HOUR)
+        assert [(point.start, point.sales.orders) for point in hours.points] == [(today + HOUR, 1)]
+        assert (hours.previous_since, hours.previous.orders) == (today, 1)
+
+    def test_a_report_counts_whole_hours_and_days_of_utc(self, store: Store, queries: Queries) -> None:
+        seller = Stage(store).account()
+        cet = timezone(timedelta(hours=1))
+        for since, until, points in (
+            (NOW - DAY, NOW, (NOW.replace(hour=0), NOW.replace(hour=0) + DAY)),
+            (NOW.astimezone(cet), NOW.astimezone(cet), (NOW.replace(hour=0) + DAY,) * 2),
+        ):
+            found = queries.sales_report(seller, Interval.DAY, since, until)
+            assert (found.since, found.until) == points
+            assert found.since.utcoffset() == timedelta()
+        with pytest.raises(Invalid):
+            queries.sales_report(seller, Interval.DAY, NOW, NOW - SECOND)
+
+    def test_a_report_without_sales_is_empty(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        assert queries.sales_report(seller, Interval.DAY, NOW - DAY, NOW).currency == "USD"
+        abroad = stage.product(seller, currency="GBP", price=90_00)
+        stage.view({abroad: 3})
+        fold(store)
+        found = queries.sales_report(seller, Interval.DAY, NOW - DAY, NOW)
+        assert found.currency == "GBP"
+        assert (found.total, found.previous, found.top_products) == (SalesFigures(3), SalesFigures(), ())
+
+    # --- how long the stock lasts
+
+    def test_products_whose_stock_runs_out_come_first(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        long_ago = NOW - 60 * DAY
+        slow, fast, gone, idle = (
+            stage.product(seller, stock=stock, at=long_ago, sku=sku)
+            for stock, sku in ((56, "slow"), (50, "fast"), (2, "gone"), (9, "idle"))
+        )
+        paused = stage.product(seller, stock=9, at=long_ago)
+        new = stage.product(seller, stock=13, at=NOW - 2 * DAY)
+        stage.product(stage.account(), stock=0, at=long_ago)
+        for product, units in ((slow, 28), (fast, 28), (gone, 2), (paused, 1), (new, 3)):
+            stage.order(buyer, {product: units}, OrderStatus.PAID, at=NOW - DAY)
+        stage.order(buyer, {idle: 1}, OrderStatus.PAID, at=NOW - 29 * DAY)
+        stage.edit(paused, is_active=False)
+        stage.decide([stage.order(buyer, {fast: 8})])
+        fold(store)
+        found = queries.stock_outlook(seller, NOW, PageRequest()).rows
+        # 14 units left, one a day; 10 units left in two days, in which 3 were sold; 28 units left.
+        assert [(each.id, each.sku, each.available, each.reserved, each.sold) for each in found] == [
+            (gone, "gone", 0, 0, 2),
+            (new, None, 10, 0, 3),
+            (fast, "fast", 14, 8, 28),
+            (slow, "slow", 28, 0, 28),
+        ]
+        assert [each.days_in_stock for each in found] == [28.0, 2.0, 28.0, 28.0]
+        assert [each.minutes_left for each in found] == [0, 10 * 2 * 24 * 60 // 3, 14 * 24 * 60, 28 * 24 * 60]
+        assert [each.id for each in queries.stock_outlook(seller, NOW, PageRequest(), within=14 * DAY).rows] == [
+            gone,
+            new,
+            fast,
+        ]
+
+    def test_time_out_of_stock_does_not_count_for_the_rate_of_sales(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        product = stage.product(seller, stock=10, at=NOW - 90 * DAY)
+        # Out of stock for 50 days, of which 20 are before the last 28, and for 2 days.
+        adjust_stock(store, product, -10, NOW - 48 * DAY)
+        adjust_stock(store, product, 17, NOW - 16 * DAY)
+        adjust_stock(store, product, -17, NOW - 10 * DAY)
+        adjust_stock(store, product, 17, NOW - 8 * DAY)
+        stage.order(buyer, {product: 7}, OrderStatus.PAID, at=NOW)
+        fold(store)
+        (found,) = queries.stock_outlook(seller, NOW, PageRequest()).rows
+        assert (found.available, found.sold, found.days_in_stock) == (10, 7, 14.0)
+        assert (found.units_a_day, found.days_left) == (0.5, 20.0)
+
+    def test_stock_outlook_has_pages(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        ids = [stage.product(seller, stock=stock, at=NOW - 60 * DAY) for stock in (9, 5, 5, 3, 6)]
+        for product, units in zip(ids, (3, 1, 1, 1, 6), strict=True):
+            stage.order(buyer, {product: units}, OrderStatus.PAID, at=NOW - DAY)
+        fold(store)
+        wanted = [ids[4], ids[0], ids[3], ids[1], ids[2]]
+        first = queries.stock_outlook(seller, NOW, PageRequest(2))
+        second = queries.stock_outlook(seller, NOW, PageRequest(2, after=first.next))
+        third = queries.stock_outlook(seller, NOW, PageRequest(2, after=second.next))
+        assert [each.id for page in (first, second, third) for each in page.rows] == wanted
+        assert third.next is None
+        back = queries.stock_outlook(seller, NOW, PageRequest(2, before=third.previous))
+        assert back.rows == second.rows
+
     def test_a_series_that_ends_before_it_begins_is_refused(self, queries: Queries) -> None:
         for interval in Interval:
             with pytest.raises(Invalid, match="since: This is later than until"):

@@ -57,6 +57,7 @@ from scalecommerce_core.queries import (
     FacetValue,
     FeedEvent,
     FeedPage,
+    Interval,
     Key,
     MovementTotal,
     OrderLineView,
@@ -68,6 +69,8 @@ from scalecommerce_core.queries import (
     ProductFilter,
     ProductSearchPage,
     ProductView,
+    SalesFigures,
+    SalesReport,
     SaleView,
     SellerRef,
     SellerStats,
@@ -344,6 +347,24 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperim
             orders=len(orders),
             conversion_rate=len(orders) / views if views else 0.0,
             top_products=tuple(tops[:TOP]),
+        )
+
+    def sales_report(self, seller_id: AccountId, interval: Interval, since: datetime, until: datetime) -> SalesReport:
+        begin, end = interval.whole_points(since, until)
+        before = begin - (end - begin)
+        currency = self.seller_stats(seller_id).currency
+        points = tuple(self.seller_series(seller_id, currency, interval, begin, end))
+        earlier = self.seller_series(seller_id, currency, interval, before, begin)
+        return SalesReport(
+            currency=currency,
+            interval=interval,
+            since=begin,
+            until=end,
+            previous_since=before,
+            points=points,
+            total=SalesFigures.sum(point.sales for point in points),
+            previous=SalesFigures.sum(point.sales for point in earlier),
+            top_products=tuple(self.top_products_between(seller_id, currency, begin, end)),
         )
 
     def ids_by_sku(self, seller_id: AccountId, skus: Collection[str]) -> Mapping[str, ProductId]:

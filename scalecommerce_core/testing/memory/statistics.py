@@ -5,26 +5,36 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from scalecommerce_core.domain.events import OrderPaid, OrderRefunded
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus
-from scalecommerce_core.domain.product import PriceChange, Product
+from scalecommerce_core.domain.product import TICK, PriceChange, Product
 from scalecommerce_core.domain.product_views import ViewCounts
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.rollups import FIGURES, RefundedPart, Rollups, SoldLine, Stockout, hour_of
 from scalecommerce_core.ports import STATISTICS_CONSUMER, PendingFacts, ProductCounters
 from scalecommerce_core.queries import (
+    LEAST_IN_STOCK,
+    LONGEST_OUTLOOK,
     MAX_PRICES,
+    SALES_WINDOW,
+    TOP_CANDIDATES,
+    TOP_PRODUCTS,
     Interval,
+    Page,
+    PageRequest,
+    ProductSales,
     ProductStatistics,
     SalesAtPrice,
     SalesFigures,
     SeriesPoint,
     StatisticsDiscrepancy,
+    StockOutlook,
 )
+from scalecommerce_core.testing.memory.pagination import paged
 
 if TYPE_CHECKING:
     # The module of the tables imports this one.
@@ -43,6 +53,7 @@ ROLLUPS: Final = {
 """The name of each rollup in the tables, and of its attribute in `Rollups`."""
 BY_PRICE: Final = frozenset({"price_sales", "price_past"})
 """Rollups with a row for each price interval."""
+MINUTE: Final = timedelta(minutes=1)
 PAID: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 
 
@@ -242,6 +253,55 @@ class MemoryStatisticsQueries:
             if (seller, each) == (seller_id, currency)
         }
         return self._series(("seller_hours", seller_id, currency), sold, interval, since, until)
+
+    def top_products_between(
+        self, seller_id: AccountId, currency: str, begin: datetime, end: datetime
+    ) -> list[ProductSales]:
+        mine = [p for p in self._tables.products.all() if p.seller_id == seller_id and p.price.currency == currency]
+        ranks = self._everything().products
+        sold = [
+            ProductSales(
+                product.id,
+                product.name,
+                SalesFigures.sum(point.sales for point in self.product_series(product.id, Interval.HOUR, begin, end)),
+            )
+            for product in sorted(mine, key=lambda p: (ranks[p.id][4] - ranks[p.id][2], p.id))[:TOP_CANDIDATES]
+        ]
+        best = sorted((each for each in sold if each.sales.orders), key=lambda each: (-each.sales.net_revenue, each.id))
+        return best[:TOP_PRODUCTS]
+
+    def stock_outlook(
+        self, seller_id: AccountId, now: datetime, page: PageRequest, *, within: timedelta = LONGEST_OUTLOOK
+    ) -> Page[StockOutlook]:
+        since = hour_of(now) - SALES_WINDOW
+        shown = []
+        for product in self._tables.products.all():
+            if product.seller_id != seller_id or not product.is_active:
+                continue
+            stock = self._tables.stock.get(product.id)
+            assert stock is not None
+            sales = self.product_series(product.id, Interval.HOUR, since, now + Interval.HOUR.length)
+            sold = sum(point.sales.units for point in sales)
+            begun = max(since, product.created_at)
+            outage = self._tables.stockouts.get(product.id) or Stockout()
+            in_stock = max(now - begun - outage.total_between(begun, now), LEAST_IN_STOCK)
+            if stock.available and not sold:
+                continue
+            left = stock.available and stock.available * (in_stock // TICK) // (sold * (MINUTE // TICK))
+            if left <= within // MINUTE:
+                shown.append(
+                    StockOutlook(
+                        product.id,
+                        product.name,
+                        product.sku,
+                        stock.available,
+                        stock.reserved,
+                        sold,
+                        in_stock / timedelta(days=1),
+                        left,
+                    )
+                )
+        return paged(shown, lambda each: (each.minutes_left, -each.sold, each.id), page)
 
     def product_series(
         self, product_id: ProductId, interval: Interval, since: datetime, until: datetime

@@ -90,6 +90,8 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "pricing experiment show": ["1"],
     "pricing experiment list": ["--policy", "1"],
     "pricing experiment end": ["1"],
+    "stock outlook": ["--seller", SELLER, "--within", "3650"],
+    "statistics sales": ["--seller", SELLER, "--interval", "hour", "--from", "2026-01-01"],
     "statistics verify": [],
     "statistics rebuild": ["--seller", "1"],
 }

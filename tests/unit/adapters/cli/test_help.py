@@ -10,14 +10,14 @@ from tests.unit.support.command_tree import command_tree
 
 WANTED = {
     "up", "serve", "worker", "beat", "migrate", "settings", "seed", "createsuperuser", "import online-retail",
-    "import products", "export products", "export orders", "stock verify", "stock until",
+    "import products", "export products", "export orders", "stock verify", "stock until", "stock outlook",
     "promotions list", "promotions show", "promotions end", "reprice", "reprice rollback",
     "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "webhooks verify",
     "simulate",
     "pricing evaluate", "pricing explain", "pricing runs", "pricing policies", "pricing stop", "pricing resume",
     "pricing approve", "pricing decline", "pricing min-hold", "pricing withdraw-price",
     "pricing experiment start", "pricing experiment show", "pricing experiment list", "pricing experiment end",
-    "statistics verify", "statistics rebuild", "security events", "security reencrypt",
+    "statistics sales", "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "users list", "users show", "users sessions",
     "users api-keys", "users revoke-api-key",
     "users deactivate", "users reactivate", "users dismiss-staff", "users revoke-sessions",

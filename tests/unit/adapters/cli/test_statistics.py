@@ -57,3 +57,26 @@ def test_statistics_of_one_seller_can_be_rebuilt(cli: Cli) -> None:
     assert (ended.code, ended.out) == (0, "The statistics of seller sam@example.com are rebuilt.\n")
     assert cli("statistics", "verify").code == 0
     assert cli("statistics", "rebuild", "--seller", "nobody@example.com").code == 1
+
+
+@pytest.mark.usefixtures("sold")
+def test_sales_of_a_seller_are_compared_with_the_time_before(cli: Cli) -> None:
+    shown = json.loads(cli("statistics", "sales", "--seller", "sam@example.com", "--json").out)
+    assert (shown["total"]["units"], shown["total"]["revenue"], shown["previous"]["orders"]) == (2, "20.00", 0)
+    assert [top["units"] for top in shown["top_products"]] == [2]
+    printed = cli("statistics", "sales", "--seller", "sam@example.com").out
+    assert "Sales in USD" in printed
+    assert "range before" in printed
+    unsold = cli("statistics", "sales", "--seller", "bea@example.com", "--interval", "hour").out
+    assert "No product was sold in this range." in unsold
+    reversed_range = ["--from", "2026-01-02", "--to", "2026-01-01"]
+    assert cli("statistics", "sales", "--seller", "sam@example.com", *reversed_range).code == 1
+
+
+@pytest.mark.usefixtures("sold")
+def test_the_outlook_shows_when_stock_runs_out(cli: Cli, runtime: MemoryRuntime) -> None:
+    runtime.clock.advance(days=4)
+    (only,) = json.loads(cli("stock", "outlook", "--seller", "sam@example.com", "--json").out)
+    assert (only["available"], only["units_a_day"], only["days_left"]) == (3, 0.5, 6.0)
+    assert "Tea pot" in cli("stock", "outlook", "--seller", "sam@example.com").out
+    assert cli("stock", "outlook", "--seller", "sam@example.com", "--within", "5").out == "No stock runs out.\n"

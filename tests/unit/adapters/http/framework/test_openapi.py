@@ -83,21 +83,23 @@ COMPONENTS = """
     Ordering OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem PageAnswer_Delivery_
     PageAnswer_EndpointDocument_ PageAnswer_ExperimentDocument_ PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_
     PageAnswer_PromotedProductDocument_ PageAnswer_PromotionDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_
-    PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody
+    PageAnswer_StockOutlookDocument_ PageAnswer_StoredDecisionDocument_ PageAnswer_User_
+    ParameterDocument PasswordBody PasswordProofBody PaymentBody
     PaymentDeclinedProblem PaymentInProgressProblem PaymentTooLateProblem PersonalDataDocument PointDocument
     PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem
     PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument
     PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody ProblemDocument Product ProductPage ProductPatch
-    ProductPut ProductStatisticsDocument ProfileBody PromotedProductDocument PromotionDocument
+    ProductPut ProductSalesDocument ProductStatisticsDocument ProfileBody PromotedProductDocument PromotionDocument
     PromotionInForceDocument PromotionNote PromotionOverProblem PromotionPatch PromotionStatus
     PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody
     RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem RejectionReason
     RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RotationBody RunDocument
     RunNotAwaitingApprovalProblem
-    RunNotReversibleProblem RunStatus Sale Scope SecondFactorDocument SecondFactorEnabledProblem
+    RunNotReversibleProblem RunStatus Sale SalesReportDocument Scope SecondFactorDocument SecondFactorEnabledProblem
     SecondFactorNotEnabledProblem SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument
     SellerDocument SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument SignUpBody
-    StockBody StockDocument StockMovedProblem StoredDecisionDocument TokenNotValidProblem Tokens
+    SoldDocument
+    StockBody StockDocument StockMovedProblem StockOutlookDocument StoredDecisionDocument TokenNotValidProblem Tokens
     TooManyApiKeysProblem TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem
     TooManyPoliciesProblem TooManyPromotionsProblem TopProductDocument TransactionAbortedProblem
     TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User

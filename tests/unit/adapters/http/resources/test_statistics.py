@@ -72,6 +72,48 @@ def test_product_statistics_are_by_time_and_by_price(place: Marketplace, seller:
     }
 
 
+def test_a_report_compares_the_range_with_the_one_before(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = one_was_sold(place, seller, buyer)
+    report = answer(seller.get(f"{PRODUCTS}sales-report/?from=2026-01-02T00:00:00Z"))
+    assert report == {
+        "currency": "USD",
+        "interval": "day",
+        "starts_at": "2026-01-02T00:00:00Z",
+        "ends_at": "2026-01-03T00:00:00Z",
+        "previous_starts_at": "2026-01-01T00:00:00Z",
+        "total": SECOND,
+        "previous": FIRST,
+        "series": [{**SECOND, "start": "2026-01-02T00:00:00Z"}],
+        "top_products": [{**SECOND, "product": product, "name": "Tea pot"}],
+    }
+    month = answer(seller.get(f"{PRODUCTS}sales-report/"))
+    assert (month["starts_at"], month["ends_at"]) == ("2025-12-04T00:00:00Z", "2026-01-03T00:00:00Z")
+    assert [point["start"] for point in month["series"]] == ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
+    assert answer(seller.get(f"{PRODUCTS}sales-report/?interval=hour"))["starts_at"] == "2025-12-31T01:00:00Z"
+    assert answer(buyer.get(f"{PRODUCTS}sales-report/"))["total"] == sold()
+    problem(seller.get(f"{PRODUCTS}sales-report/?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"), 400, "from")
+
+
+def test_stock_that_runs_out_is_listed(place: Marketplace, seller: Person, buyer: Person) -> None:
+    product = seller.list(stock=9, sku="T-1")["id"]
+    empty = seller.list(stock=0, name="Empty")["id"]
+    seller.list(stock=4)
+    place.sell(buyer, (product, 6))
+    place.clock.advance(days=2)
+    seller.token = place.market.accounts.log_in(seller.email, PASSWORD).access
+    first, second = answer(seller.get(f"{PRODUCTS}stock-outlook/"))["results"]
+    assert (first["product"], first["stock"], first["sold"], first["days_left"]) == (empty, 0, 0, 0.0)
+    assert second == {
+        "product": product, "name": "Tea pot", "sku": "T-1", "stock": 3, "reserved": 0, "sold": 6, "days_in_stock": 2.0,
+        "units_a_day": 3.0, "days_left": 1.0, "runs_out_at": "2026-01-04T00:00:00Z",
+    }  # fmt: skip
+    (only,) = answer(seller.get(f"{PRODUCTS}stock-outlook/?within_days=0"))["results"]
+    assert only == first
+    page = answer(seller.get(f"{PRODUCTS}stock-outlook/?page_size=1"))
+    assert answer(seller.get(page["next"]))["results"] == [second]
+    problem(seller.get(f"{PRODUCTS}stock-outlook/?within_days=-1"), 400, "within_days")
+
+
 def test_a_series_has_points_by_hour_or_day(place: Marketplace, seller: Person, buyer: Person) -> None:
     product = one_was_sold(place, seller, buyer)
     path = f"{PRODUCTS}{product}/statistics/"
