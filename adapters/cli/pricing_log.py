@@ -1,7 +1,7 @@
 """Commands that show, approve, limit and correct pricing: `pricing explain`, `runs`, `approve` and others."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,9 @@ from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId, RunId
 from scalecommerce_core.domain.money import Money, decimal_text, price_units, unit_text
 from scalecommerce_core.pricing.breaker import LARGE_PERCENT
-from scalecommerce_core.pricing.explaining import GUARDRAIL_EXPLANATIONS, explain_inputs
+from scalecommerce_core.pricing.explaining import GUARDRAIL_MESSAGES, describe_outcome, explain_inputs
 from scalecommerce_core.pricing.replay import input_values
-from scalecommerce_core.pricing.runs import DecisionOutcome, Run, RunStatus, StoredDecision
+from scalecommerce_core.pricing.runs import Run, RunStatus, StoredDecision
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import WithdrawPrice
 from scalecommerce_core.services.pricing import SetMinHold
@@ -30,11 +30,6 @@ from scalecommerce_core.services.results import unwrap_single
 ProductArgument = Annotated[
     int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)
 ]
-OUTCOME_SENTENCES: Final = {
-    DecisionOutcome.KEPT: "the price is unchanged",
-    DecisionOutcome.STAGED: "not in force: the run is in progress, was cancelled or not approved, or is in shadow",
-    DecisionOutcome.SUPERSEDED: "not in force: the price or the product was changed in the meantime",
-}
 LimitOption = Annotated[int, limit_option()]
 
 
@@ -61,29 +56,13 @@ def explain(
 def _print(stored: StoredDecision) -> None:
     decision = stored.decision
     print_line(decision.sentence, style="bold")
-    print_line(f"  {format_time(stored.decided_at)}, run {stored.run_id}: {_outcome_sentence(stored)}")
+    print_line(f"  {format_time(stored.decided_at)}, run {stored.run_id}: {describe_outcome(stored).text}")
     facts: list[tuple[str, Cell]] = list(explain_inputs(stored.inputs).items())
     proposed = "no price" if decision.wanted is None else unit_text(decision.wanted, decision.minor_per_unit)
     facts.append(("proposed", proposed))
-    for number, rail in enumerate(decision.guardrails or ("none",)):
-        facts.append(
-            (
-                "" if number else "guardrails",
-                f"{rail}: {GUARDRAIL_EXPLANATIONS[rail]}" if rail in GUARDRAIL_EXPLANATIONS else "none acted",
-            )
-        )
+    acted = [f"{rail}: {GUARDRAIL_MESSAGES.message(rail).text}" for rail in decision.guardrails] or ["none acted"]
+    facts += [("" if number else "guardrails", said) for number, said in enumerate(acted)]
     print_facts(facts)
-
-
-def _outcome_sentence(stored: StoredDecision) -> str:
-    """Outcome of a decision, and the time when its price was in force."""
-    begun, ended = stored.in_force_from, stored.in_force_until
-    if begun is None:
-        return OUTCOME_SENTENCES[stored.outcome]
-    if ended is None:
-        return f"in force since {format_time(begun)}"
-    rolled_back = ", when it was rolled back" if stored.outcome is DecisionOutcome.ROLLED_BACK else ""
-    return f"in force from {format_time(begun)} until {format_time(ended)}{rolled_back}"
 
 
 def runs(

@@ -7,55 +7,74 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.currencies import DEFAULT_MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import PolicyId, ProductId
-from scalecommerce_core.domain.money import unit_text
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.guardrails import Guardrail, apply_guardrails, guardrail_names
 from scalecommerce_core.pricing.interface import MOTIVES, Motive, PricingStrategy, State
+from scalecommerce_core.pricing.messages import Amount, Message, Share, Templates
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import Signals
 from scalecommerce_core.pricing.strategy_calls import call_propose
 
-_WHY: Final = {
-    Motive.OTHER: "the strategy proposes this price",
-    Motive.HOLD: "there is no reason for another price",
-    Motive.WAITING: "too few buyers have seen this price yet",
-    Motive.PROFIT_ROSE: "profit per view rose after the last change",
-    Motive.PROFIT_FELL: "profit per view fell after the last change",
-    Motive.STOCK_SHORT: "the stock would sell out too soon",
-    Motive.STOCK_LONG: "the stock would last longer than needed",
-    Motive.DEMAND_ABOVE: "sales are clearly above your target",
-    Motive.DEMAND_BELOW: "sales are clearly below your target",
-    Motive.LEARNED: "past sales at other prices indicate that this price earns most",
-    Motive.TRYING: "sales at other prices are needed to estimate demand",
-    Motive.NO_PRICE: "the strategy proposed no price",
-    Motive.NOT_BETTER: "no other price is likely to earn more",
-    Motive.COMPETITOR: "a price below the competitor's earns more than a higher one",
-    Motive.UNUSABLE_PRICE: "the strategy proposed a price that is infinite, zero or negative",
-    Motive.OWN_PRICE: "an experiment returns this product to your own price, to compare",
-}
-_HELD: Final = {
-    Guardrail.HOLD_OUT: "an experiment compares the policy with your own prices, and this product keeps yours",
-    Guardrail.FEW_VIEWS: "too few people have viewed the product",
-    Guardrail.SHORT_HISTORY: "the product is too new",
-    Guardrail.OUT_OF_STOCK: "the product is out of stock, so its sales say nothing about its price",
-    Guardrail.MANUAL_EDIT: "you set this price yourself",
-    Guardrail.PROMOTION: "a promotion is running",
-    Guardrail.ANOMALY_HOLD: "views, sales or refunds jumped by more than a change of the price explains",
-    Guardrail.BEFORE_PROMOTION: "a lower price before the announced promotion would lower its prior price",
-    Guardrail.MIN_HOLD: "the marketplace keeps each price of this category for a minimum time",
-    Guardrail.COOLDOWN: "the price changed recently",
-    Guardrail.DEAD_BAND: "the change would be too small to matter",
-    Guardrail.BREAKER: "the circuit breaker limited this run, and no smaller change of this price is possible",
-}
-_BOUNDED: Final = {
-    Guardrail.FLOOR: "the lowest price that your limits and costs allow",
-    Guardrail.CEILING: "the highest price that your limits and the usual price allow",
-    Guardrail.STEP: "the largest step",
-    Guardrail.DAY_LIMIT: "the largest change in a day",
-    Guardrail.MONTH_LIMIT: "the largest change in 30 days",
-    Guardrail.ENDING: "the price ending",
-    Guardrail.BREAKER: "the circuit breaker, because the run would have changed prices by too much on the whole",
-}
+MOTIVE_MESSAGES: Final = Templates(
+    "motive",
+    {
+        "other": "the strategy proposes this price",
+        "hold": "there is no reason for another price",
+        "waiting": "too few buyers have seen this price yet",
+        "profit_rose": "profit per view rose after the last change",
+        "profit_fell": "profit per view fell after the last change",
+        "stock_short": "the stock would sell out too soon",
+        "stock_long": "the stock would last longer than needed",
+        "demand_above": "sales are clearly above your target",
+        "demand_below": "sales are clearly below your target",
+        "learned": "past sales at other prices indicate that this price earns most",
+        "trying": "sales at other prices are needed to estimate demand",
+        "no_price": "the strategy proposed no price",
+        "not_better": "no other price is likely to earn more",
+        "competitor": "a price below the competitor's earns more than a higher one",
+        "unusable_price": "the strategy proposed a price that is infinite, zero or negative",
+        "own_price": "an experiment returns this product to your own price, to compare",
+    },
+)
+HELD_MESSAGES: Final = Templates(
+    "held",
+    {
+        "hold_out": "an experiment compares the policy with your own prices, and this product keeps yours",
+        "few_views": "too few people have viewed the product",
+        "short_history": "the product is too new",
+        "out_of_stock": "the product is out of stock, so its sales say nothing about its price",
+        "manual_edit": "you set this price yourself",
+        "promotion": "a promotion is running",
+        "anomaly_hold": "views, sales or refunds jumped by more than a change of the price explains",
+        "before_promotion": "a lower price before the announced promotion would lower its prior price",
+        "min_hold": "the marketplace keeps each price of this category for a minimum time",
+        "cooldown": "the price changed recently",
+        "dead_band": "the change would be too small to matter",
+        "breaker": "the circuit breaker limited this run, and no smaller change of this price is possible",
+    },
+)
+LIMIT_MESSAGES: Final = Templates(
+    "limit",
+    {
+        "floor": "limited by the lowest price that your limits and costs allow",
+        "ceiling": "limited by the highest price that your limits and the usual price allow",
+        "step": "limited by the largest step",
+        "day_limit": "limited by the largest change in a day",
+        "month_limit": "limited by the largest change in 30 days",
+        "ending": "limited by the price ending",
+        "breaker": "limited by the circuit breaker, because the run would have changed prices by too much on the whole",
+    },
+)
+"""Guardrails that change a price. Of those that keep it, `HELD_MESSAGES` has the reasons."""
+CHANGE_MESSAGES: Final = Templates(
+    "decision",
+    {
+        "kept": "Kept at {price}",
+        "raised": "Raised by {share} to {price}",
+        "lowered": "Lowered by {share} to {price}",
+    },
+)
+_LIMITED: Final = "limited by "
 
 
 @frozen
@@ -81,23 +100,37 @@ class Decision:
         return self.new != self.old
 
     @property
+    def change(self) -> Message:
+        """The new price."""
+        price = Amount(self.new, self.minor_per_unit)
+        if not self.moves:
+            return CHANGE_MESSAGES.message("kept", price=price)
+        share = Share(abs(self.new - self.old) / self.old)
+        return CHANGE_MESSAGES.message("raised" if self.new > self.old else "lowered", share=share, price=price)
+
+    @property
+    def causes(self) -> tuple[Message, ...]:
+        """Why the price is kept or changed, the main reason first."""
+        why = MOTIVE_MESSAGES.message(self.motive.value)
+        acted = set(self.guardrails)
+        limits = [LIMIT_MESSAGES.message(name) for name in LIMIT_MESSAGES.templates if name in acted]
+        if self.moves:
+            return (why, *limits)
+        held = [HELD_MESSAGES.message(name) for name in HELD_MESSAGES.templates if name in acted]
+        return ((held or limits or [why])[0],)
+
+    @property
     def sentence(self) -> str:
         """A sentence for the seller: the price change and its reason."""
-        if not self.moves:
-            return f"Kept at {unit_text(self.old, self.minor_per_unit)}: {self.reason}."
-        verb = "Raised" if self.new > self.old else "Lowered"
-        by = abs(self.new - self.old) / self.old
-        return f"{verb} by {by:.1%} to {unit_text(self.new, self.minor_per_unit)}: {self.reason}."
+        return f"{self.change.text}: {self.reason}."
 
     @property
     def reason(self) -> str:
         """The reason in `sentence`."""
-        why, acted = _WHY[self.motive], {Guardrail[name.upper()] for name in self.guardrails}
-        if not self.moves:
-            held = next((said for rail, said in _HELD.items() if rail in acted), None)
-            return held or next((f"limited by {said}" for rail, said in _BOUNDED.items() if rail in acted), why)
-        limits = " and ".join(said for rail, said in _BOUNDED.items() if rail in acted)
-        return f"{why}; limited by {limits}" if limits else why
+        first, *limits = (message.text for message in self.causes)
+        if not limits:
+            return first
+        return f"{first}; {_LIMITED}{' and '.join(limit.removeprefix(_LIMITED) for limit in limits)}"
 
 
 @frozen(eq=False)
