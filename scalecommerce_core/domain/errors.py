@@ -28,6 +28,7 @@ MarketError
 │   ├── PaymentTooLate        the charge succeeded too late and is sent back: place a new order
 │   ├── IdempotencyKeyInFlight  a request with this key is being processed: repeat it after `retry_after`
 │   ├── Duplicate             a unique field has this value already: choose another value
+│   ├── NothingToRetry        the order, payment, refund or e-mail does not wait for another try: read its state
 │   ├── EndpointDisabled      nothing is sent to a disabled webhook endpoint: enable it
 │   ├── EndpointUnverified    the receiver of a webhook has not returned the challenge yet
 │   ├── DeliveryPending       the delivery has not been tried yet: wait for the first attempt
@@ -292,6 +293,12 @@ class PaymentTooLate(Conflict):
         super().__init__(f"Order {order_id} was {status} before the payment arrived: the money is sent back.")
         self.order_id = order_id
         self.status = status
+
+
+class NothingToRetry(Conflict):
+    """The order, payment, refund or e-mail does not wait for another try; the message says why."""
+
+    code = "nothing_to_retry"
 
 
 class IdempotencyKeyInFlight(Conflict):

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen, setters
 
-from scalecommerce_core.domain.errors import Invalid, TransitionNotAllowed
+from scalecommerce_core.domain.errors import Invalid, NothingToRetry, TransitionNotAllowed
 from scalecommerce_core.domain.events import (
     Event,
     OrderCancelled,
@@ -203,6 +203,12 @@ class Order:
     decide_attempts: int = 0
     decide_after: datetime | None = None
     """After an exception, the decision is not repeated before this time; orders behind it are decided meanwhile."""
+    decide_error: str | None = None
+    """What the last exception in the decision said; None if the last decision raised none."""
+    decided_at: datetime | None = None
+    """When the order was reserved or rejected; None before, and for decisions of releases that did not store it."""
+    has_expired: bool = False
+    """Whether the order is CANCELLED because it was not paid in time."""
     refunds: list[Refund] = field(factory=list, eq=False, repr=False)
     """Refunds made since the order was loaded; saving appends them to the ledger."""
     events: list[Event] = field(factory=list, eq=False, repr=False)
@@ -235,7 +241,7 @@ class Order:
     @property
     def is_parked(self) -> bool:
         """Whether the decision failed `DECIDE_ATTEMPTS` times, so that background validation skips the order."""
-        return self.decide_attempts >= DECIDE_ATTEMPTS
+        return self.status is OrderStatus.CREATED and self.decide_attempts >= DECIDE_ATTEMPTS
 
     def quantities(self) -> dict[ProductId, int]:
         """Units per product, added over lines."""
@@ -264,6 +270,7 @@ class Order:
         if not short and objections is not None:
             short = objections(self, stock)
         self._transition(Action.REJECT if short else Action.RESERVE, now)
+        self.decided_at, self.decide_error = now, None
         if short:
             self.shortfalls = short
             self._record(OrderRejected, now)
@@ -371,12 +378,21 @@ class Order:
         """The sellers of the lines, in order."""
         return tuple(sorted({line.seller_id for line in self.lines}))
 
-    def record_decision_failure(self, now: datetime, try_after: datetime) -> None:
-        """Count an exception in the decision; the order is skipped until `try_after`, or until an operator acts if it
-        is parked.
+    def record_decision_failure(self, now: datetime, try_after: datetime, cause: str) -> None:
+        """Count an exception in the decision; the order is skipped until `try_after`, or until it is requeued if it is
+        parked. `cause` is stored for people (`domain.text.cause_text`).
         """
         self.decide_attempts += 1
         self.decide_after = try_after
+        self.decide_error = cause
+        self.updated_at = now
+
+    def requeue(self, now: datetime) -> None:
+        """Let background validation decide a parked order again; raise `NothingToRetry` if it is not parked."""
+        if not self.is_parked:
+            raise NothingToRetry(f"Order {self.id} is not parked: it is {self.status}.")
+        self.decide_attempts = 0
+        self.decide_after = None
         self.updated_at = now
 
     def record_expiry_failure(self, now: datetime, try_after: datetime) -> None:
@@ -392,6 +408,7 @@ class Order:
             for product_id, quantity in self.quantities().items():
                 stock[product_id].release(quantity)
         self.expires_at = None
+        self.has_expired = action is Action.EXPIRE
         self._record(OrderExpired if action is Action.EXPIRE else OrderCancelled, now)
 
     def _transition(self, action: Action, now: datetime) -> None:

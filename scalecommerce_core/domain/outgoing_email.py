@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import define, field, setters
 
+from scalecommerce_core.domain.errors import NothingToRetry
 from scalecommerce_core.domain.identifiers import AccountId, EmailId
 
 RETRY_DELAYS: Final = tuple(
@@ -46,15 +47,25 @@ class OutgoingEmail:
     created_at: datetime = field(on_setattr=setters.frozen)
     try_at: datetime
     attempts: int = 0
+    trouble: str | None = None
+    """Why the last attempt failed, while the e-mail waits for the next one; None during an attempt."""
 
     def lease(self, until: datetime) -> None:
         """Count an attempt. If the process dies before it records the result, the next one begins at `until`."""
         self.attempts += 1
         self.try_at = until
+        self.trouble = None
 
-    def retry(self, now: datetime) -> bool:
-        """Schedule the next attempt; return False after the last one."""
+    def retry(self, now: datetime, trouble: str) -> bool:
+        """Schedule the next attempt, because the last one failed (`trouble`); return False after the last one."""
         if self.attempts >= MAX_ATTEMPTS:
             return False
         self.try_at = now + RETRY_DELAYS[self.attempts - 1]
+        self.trouble = trouble
         return True
+
+    def send_now(self, now: datetime) -> None:
+        """Make the next attempt due; raise `NothingToRetry` unless the e-mail is delayed by a failed attempt."""
+        if self.trouble is None:
+            raise NothingToRetry(f"E-mail {self.id} is not delayed: it is being sent, or will be in a moment.")
+        self.try_at = min(self.try_at, now)

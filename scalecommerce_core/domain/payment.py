@@ -12,7 +12,7 @@ from uuid import uuid5
 
 from attrs import define, field, frozen, setters
 
-from scalecommerce_core.domain.errors import Invalid, LedgerInconsistent, Refused
+from scalecommerce_core.domain.errors import Invalid, LedgerInconsistent, NothingToRetry, Refused
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.money import Money
 
@@ -138,6 +138,8 @@ class PaymentRefund:
     status: RefundStatus = RefundStatus.OPEN
     tries: int = 0
     done_at: datetime | None = None
+    trouble: str | None = None
+    """Why the gateway did not confirm the last try; None before the first failure and after the confirmation."""
 
     def request(self) -> RefundRequest:
         """The request for the gateway."""
@@ -146,12 +148,19 @@ class PaymentRefund:
     def confirm(self, now: datetime) -> None:
         """Record the gateway's confirmation; repeating it changes nothing."""
         if self.status is RefundStatus.OPEN:
-            self.status, self.done_at = RefundStatus.DONE, now
+            self.status, self.done_at, self.trouble = RefundStatus.DONE, now, None
 
-    def postpone(self, now: datetime) -> None:
-        """Schedule the next try, because the gateway did not confirm the refund."""
+    def postpone(self, now: datetime, trouble: str) -> None:
+        """Schedule the next try, because the gateway did not confirm the refund; `trouble` says why."""
         self.try_at = now + retry_delay(self.tries)
         self.tries += 1
+        self.trouble = trouble
+
+    def send_now(self, now: datetime) -> None:
+        """Make the next try due; raise `NothingToRetry` if the gateway has confirmed the refund."""
+        if self.status is not RefundStatus.OPEN:
+            raise NothingToRetry(f"Refund {self.id} is {self.status}: the gateway has confirmed it.")
+        self.try_at = min(self.try_at, now)
 
 
 @define
@@ -174,6 +183,8 @@ class Payment:
     reason: str | None = None
     refunded: int = 0
     """Minor units that were refunded or are to be refunded."""
+    trouble: str | None = None
+    """Why the outcome is unknown: what the last look-up without a result said. None once the attempt is settled."""
     refunds: list[PaymentRefund] = field(factory=list, eq=False, repr=False)
     """Refunds made since the payment was loaded; saving appends them."""
 
@@ -238,13 +249,26 @@ class Payment:
         else:
             self.schedule_check(now)
 
-    def schedule_check(self, now: datetime) -> None:
-        """Schedule the next look-up of an unsettled attempt; a settled attempt stays as it is."""
+    def schedule_check(self, now: datetime, trouble: str | None = None) -> None:
+        """Schedule the next look-up of an unsettled attempt; a settled attempt stays as it is.
+
+        `trouble` says why the last look-up had no result.
+        """
         if self.status in {PaymentStatus.OPEN, PaymentStatus.ABANDONED}:
+            self.trouble = trouble
             self.check_at = now + retry_delay(self.checks)
             if now < self.deadline:
                 self.check_at = min(self.check_at, self.deadline)
             self.checks += 1
+
+    def check_now(self, now: datetime) -> None:
+        """Make the next look-up due; raise `NothingToRetry` before the deadline, when the charge may still be sent,
+        and if the outcome is known.
+        """
+        if self.check_at is None or now < self.deadline:
+            state = "is being charged" if self.status is PaymentStatus.OPEN else f"is {self.status}"
+            raise NothingToRetry(f"Payment {self.id} {state}: there is nothing to look up at the gateway.")
+        self.check_at = min(self.check_at, now)
 
     def add_refund(self, minor: int, now: datetime) -> None:
         """Add a refund of `minor` units; raise `LedgerInconsistent` if the refunds would exceed the charge."""
@@ -267,6 +291,7 @@ class Payment:
             raise LedgerInconsistent(f"Payment {self.id} is {self.status}, the gateway reported: {finding}.") from None
         self.updated_at = now
         self.check_at = None
+        self.trouble = None
 
 
 def _storable_text(text: str) -> str:

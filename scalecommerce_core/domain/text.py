@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.errors import Invalid, MarketError
 
 NAME_LENGTH = 100
 BRAND_LENGTH = 100
@@ -28,6 +28,7 @@ DESCRIPTION_LENGTH = 10_000
 BIO_LENGTH = 1_000
 SKU_LENGTH = 64
 REASON_LENGTH = 500
+CAUSE_LENGTH = 255
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # --- the normal form
@@ -274,3 +275,20 @@ def normal_reason(text: str) -> str:
     if errors := text_errors(reason, at_most=REASON_LENGTH, at_least=1):
         raise Invalid({"reason": errors})
     return reason
+
+
+def cause_text(error: Exception | str) -> str:
+    r"""The cause of a failure as it is stored: the first line of an error, at most `CAUSE_LENGTH` characters.
+
+    An exception is preceded by the name of its class, unless it is a `MarketError`, whose message is for people.
+
+    >>> cause_text(KeyError("sku"))
+    "KeyError: 'sku'"
+    >>> cause_text("no route to host\n\nThe request was ...")
+    'no route to host'
+    """
+    message = str(error)
+    if isinstance(error, Exception) and not isinstance(error, MarketError):
+        message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    first = next(iter(message.replace("\0", "").strip().splitlines()), "")
+    return first.encode("utf-8", "replace").decode()[:CAUSE_LENGTH] or "unknown"

@@ -7,6 +7,7 @@ from scalecommerce_core.queries.audit import AuditQueries
 from scalecommerce_core.queries.events import EventQueries
 from scalecommerce_core.queries.experiments import ExperimentQueries
 from scalecommerce_core.queries.exports import ExportQueries
+from scalecommerce_core.queries.operations import OperationsQueries
 from scalecommerce_core.queries.orders import OrderQueries
 from scalecommerce_core.queries.pricing import PricingQueries
 from scalecommerce_core.queries.products import ProductQueries
@@ -22,6 +23,7 @@ class Queries(
     SessionQueries,
     ProductQueries,
     OrderQueries,
+    OperationsQueries,
     StatisticsQueries,
     StockQueries,
     EventQueries,

@@ -9,9 +9,10 @@ from attrs import frozen
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import TOKEN_BYTES, AccountToken, TokenPurpose, account_state, token_digest
 from scalecommerce_core.domain.base64url import to_base64url
-from scalecommerce_core.domain.errors import Conflict, ConnectionLost, TransactionAborted
+from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, EmailId
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
+from scalecommerce_core.domain.text import cause_text
 from scalecommerce_core.ports import (
     Clock,
     Email,
@@ -201,7 +202,7 @@ class Emails:
                 email = found.get(id_)
                 if email is None:
                     continue
-                if failure.permanent or not email.retry(now):
+                if failure.permanent or not email.retry(now, cause_text(failure.reason)):
                     logger.warning("e-mail %s (%s) is given up: %s", id_, email.kind, failure.reason)
                     over.append(id_)
                 else:
@@ -209,6 +210,21 @@ class Emails:
                     again.append(email)
             tx.emails.save(again)
             tx.emails.delete(over)
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def send_now(self, email_id: EmailId) -> OutgoingEmail:
+        """Let the next sweep send a delayed e-mail, instead of waiting for its `try_at`.
+
+        Errors: `NotFound`, also for an e-mail that was sent or given up; `NothingToRetry`.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            email = tx.emails.lock([email_id]).get(email_id)
+            if email is None:
+                raise NotFound("e-mail", email_id)
+            email.send_now(now)
+            tx.emails.save([email])
+            return email
 
     @retry_on(TransactionAborted, ConnectionLost)
     def purge(self, limit: int = 500) -> int:

@@ -36,6 +36,7 @@ from scalecommerce_core.domain.order_quotas import INTAKE_TIME, BuyerHoldings, O
 from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.domain.text import cause_text
 from scalecommerce_core.ports import (
     Clock,
     Duplicate,
@@ -390,7 +391,7 @@ class Ordering:
                 tx.stock.save([stock[product_id] for product_id in taken], now)
         except Unavailable:
             raise
-        except Exception:
+        except Exception as error:
             # Bad data of one order must not block the others: halve the batch until the order stands alone.
             if len(claimed) > 1:
                 half = len(claimed) // 2
@@ -398,7 +399,7 @@ class Ordering:
             if not claimed:
                 raise
             logger.exception("order %s could not be decided", claimed[0].id)
-            self._defer(claimed[0].id, now)
+            self._defer(claimed[0].id, now, cause_text(error))
             return DecisionSummary(deferred=1)
         reserved = sum(order.status is OrderStatus.PENDING for order in claimed)
         return DecisionSummary(reserved=reserved, rejected=len(claimed) - reserved)
@@ -428,11 +429,26 @@ class Ordering:
             holdings.bought.update(tx.orders.bought_units(orders_of.keys(), holdings.limits.keys(), since))
         return holdings
 
-    def _defer(self, order_id: OrderId, now: datetime) -> None:
+    def _defer(self, order_id: OrderId, now: datetime, cause: str) -> None:
         with self._store.begin() as tx:
             for order in tx.orders.lock([order_id]).values():
-                order.record_decision_failure(now, now + timedelta(seconds=2**order.decide_attempts))
+                order.record_decision_failure(now, now + timedelta(seconds=2**order.decide_attempts), cause)
                 tx.orders.save([order])
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def requeue(self, order_id: OrderId) -> Order:
+        """Let background validation decide a parked order again, with `DECIDE_ATTEMPTS` new attempts.
+
+        Errors: `NotFound`, `NothingToRetry` for an order that is not parked.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            order = tx.orders.lock([order_id]).get(order_id)
+            if order is None:
+                raise NotFound("order", order_id)
+            order.requeue(now)
+            tx.orders.save([order])
+            return order
 
     # --- after the decision
 

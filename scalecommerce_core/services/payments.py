@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
@@ -28,6 +28,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.order import TRANSITIONS, Action, Order, OrderStatus
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, Charged, Declined, Payment, PaymentRefund, PaymentStatus
+from scalecommerce_core.domain.text import cause_text
 from scalecommerce_core.ports import Clock, Ids, PaymentGateway, Store
 from scalecommerce_core.services.results import apply_each
 from scalecommerce_core.services.retry import retry_on
@@ -58,7 +59,9 @@ class UnknownCharge:
 
 @frozen
 class NoAnswer:
-    """The gateway gave no answer."""
+    """The gateway gave no answer; `trouble` says why."""
+
+    trouble: str = field(default="The payment gateway was not called.", eq=False)
 
 
 GatewayAnswer = Charged | Declined | UnknownCharge | NoAnswer
@@ -157,7 +160,8 @@ class Payments:
         An attempt past its deadline is not sent, because `reconcile` may be looking it up: the answer is `NoAnswer`.
         """
         if self._clock.now() >= payment.deadline:
-            return PaymentResult(payment.id, payment.order_id, NoAnswer())
+            late = NoAnswer("The charge was not sent, because the attempt was past its deadline.")
+            return PaymentResult(payment.id, payment.order_id, late)
         return PaymentResult(payment.id, payment.order_id, _answer(lambda: self._gateway.charge(payment.request())))
 
     @retry_on(TransactionAborted, ConnectionLost)
@@ -192,7 +196,7 @@ class Payments:
                     case UnknownCharge():
                         payment.record_unknown(now)
                     case NoAnswer():
-                        payment.schedule_check(now)
+                        payment.schedule_check(now, result.answer.trouble)
                 return _paid_order(payment, order)
 
             outcomes = apply_each(results, settle)
@@ -235,13 +239,54 @@ class Payments:
             self.record(results)
         except Unavailable:
             raise
-        except Exception:
+        except Exception as error:
             if len(results) == 1:
                 logger.exception("payment %s could not be recorded", results[0].payment_id)
+                self._store_trouble(results[0].payment_id, f"The result was not stored. {cause_text(error)}")
                 return
             half = len(results) // 2
             self._record_recordable(results[:half])
             self._record_recordable(results[half:])
+
+    def _store_trouble(self, payment_id: PaymentId, trouble: str) -> None:
+        """Store why an attempt was not settled; other attempts are settled even if this fails."""
+        try:
+            with self._store.begin() as tx:
+                for payment in tx.payments.lock([payment_id]).values():
+                    payment.schedule_check(self._clock.now(), cause_text(trouble))
+                    tx.payments.save([payment])
+        except Exception:
+            logger.exception("the trouble of payment %s could not be stored", payment_id)
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def check_now(self, payment_id: PaymentId) -> Payment:
+        """Let the next sweep look up a charge whose outcome is unknown, instead of waiting for `Payment.check_at`.
+
+        Errors: `NotFound`, `NothingToRetry`.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            payment = tx.payments.lock([payment_id]).get(payment_id)
+            if payment is None:
+                raise NotFound("payment", payment_id)
+            payment.check_now(now)
+            tx.payments.save([payment])
+            return payment
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def send_refund_now(self, refund_id: RefundId) -> PaymentRefund:
+        """Let the next sweep send a refund that the gateway has not confirmed, instead of waiting for its `try_at`.
+
+        Errors: `NotFound`, `NothingToRetry`.
+        """
+        now = self._clock.now()
+        with self._store.begin() as tx:
+            refund = tx.payments.lock_refunds([refund_id]).get(refund_id)
+            if refund is None:
+                raise NotFound("refund", refund_id)
+            refund.send_now(now)
+            tx.payments.save_refunds([refund])
+            return refund
 
     def send_refunds(self, limit: int = 100) -> int:
         """Send up to `limit` due refunds through the gateway; return how many were claimed.
@@ -254,7 +299,10 @@ class Payments:
             self._gateway.refund(refund.request())
             return True
 
-        self._settle_refunds({refund.id: answer is True for refund, answer in _call_each(claimed, send)})
+        answers = _call_each(claimed, send)
+        self._settle_refunds(
+            {refund.id: answer.trouble if isinstance(answer, NoAnswer) else None for refund, answer in answers}
+        )
         return len(claimed)
 
     @retry_on(TransactionAborted, ConnectionLost)
@@ -268,15 +316,17 @@ class Payments:
             return due
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def _settle_refunds(self, confirmed: Mapping[RefundId, bool]) -> None:
+    def _settle_refunds(self, troubles: Mapping[RefundId, str | None]) -> None:
+        """`troubles` says why each refund was not confirmed; None if it was."""
         now = self._clock.now()
         with self._store.begin() as tx:
-            refunds = tx.payments.lock_refunds(confirmed)
+            refunds = tx.payments.lock_refunds(troubles)
             for refund in refunds.values():
-                if confirmed[refund.id]:
+                trouble = troubles[refund.id]
+                if trouble is None:
                     refund.confirm(now)
                 else:
-                    refund.postpone(now)
+                    refund.postpone(now, trouble)
             tx.payments.save_refunds(list(refunds.values()))
 
 
@@ -311,9 +361,10 @@ def _answer(call: Callable[[], T]) -> T | NoAnswer:
         return call()
     except GatewayUnavailable as error:
         logger.warning("the payment gateway does not answer: %s", error)
-    except Exception:
+        return NoAnswer(cause_text(error))
+    except Exception as error:
         logger.exception("the adapter of the payment gateway failed")
-    return NoAnswer()
+        return NoAnswer(cause_text(error))
 
 
 def _call_each(items: Iterable[W], call: Callable[[W], T]) -> Iterator[tuple[W, T | NoAnswer]]:

@@ -122,7 +122,7 @@ def test_the_backlog_names_the_oldest_order_and_the_lock_holder(database: str) -
     aside, first, _second = (stage.order(buyer, {product: 1}) for _ in range(3))
     with stage.store.begin() as tx:
         (order,) = tx.orders.lock([aside]).values()
-        order.record_decision_failure(NOW, NOW)
+        order.record_decision_failure(NOW, NOW, "KeyError: 7")
         tx.orders.save([order])
     seen = read_backlog(engine)
     assert (seen.oldest, seen.lock_holder) == (first, None)

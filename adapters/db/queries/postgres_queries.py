@@ -3,12 +3,14 @@
 from sqlalchemy import Engine
 
 from adapters.db.queries.accounts import AccountQueries
+from adapters.db.queries.all_orders import AllOrderQueries
 from adapters.db.queries.audit import AuditQueries
 from adapters.db.queries.events import EventQueries
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.experiments import ExperimentQueries
 from adapters.db.queries.exports import ExportQueries
 from adapters.db.queries.ledger_audit import StockQueries
+from adapters.db.queries.operations import OperationsQueries
 from adapters.db.queries.pricing import PricingQueries
 from adapters.db.queries.products import ProductQueries
 from adapters.db.queries.promotions import PromotionQueries
@@ -30,6 +32,8 @@ class PostgresQueries(
     PromotionQueries,
     ExperimentQueries,
     AuditQueries,
+    OperationsQueries,
+    AllOrderQueries,
 ):
     """All queries. `currency` is the market's: of price facets, and of sellers without a sale or a product."""
 

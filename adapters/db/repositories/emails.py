@@ -12,10 +12,10 @@ from adapters.db.schema import Moment, outgoing_email_ids, outgoing_emails
 from scalecommerce_core.domain.identifiers import AccountId, EmailId
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
 
-_COLUMNS: Final = ("id", "kind", "recipient", "account_id", "created_at", "try_at", "attempts")
+_COLUMNS: Final = ("id", "kind", "recipient", "account_id", "created_at", "try_at", "attempts", "trouble")
 _NUMBERS: Final = next_numbers_statement(outgoing_email_ids)
 _INSERT: Final = Insert(outgoing_emails, *_COLUMNS)
-_UPDATE: Final = Update(outgoing_emails, ["id"], "try_at", "attempts")
+_UPDATE: Final = Update(outgoing_emails, ["id"], "try_at", "attempts", "trouble")
 _SELECTED: Final = select(*(outgoing_emails.c[name] for name in _COLUMNS))
 _LOCK: Final = (
     _SELECTED.where(equals_any(outgoing_emails.c.id)).order_by(outgoing_emails.c.id).with_for_update(key_share=True)
@@ -49,7 +49,7 @@ class PostgresEmailRepository:
         return {row[0]: _email(row) for row in self._sql.fetch_all(_LOCK, {"ids": id_array(ids)})}
 
     def save(self, emails: Collection[OutgoingEmail]) -> None:
-        self._sql.update(_UPDATE, [(email.id, email.try_at, email.attempts) for email in emails])
+        self._sql.update(_UPDATE, [(email.id, email.try_at, email.attempts, email.trouble) for email in emails])
 
     def delete(self, ids: Collection[EmailId]) -> None:
         self._sql.execute(_DELETE, {"ids": id_array(ids)})

@@ -32,6 +32,7 @@ from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUni
 
 _STATE: Final = (
     "status", "shortfalls", "updated_at", "expires_at", "paid_at", "decide_attempts", "decide_after",
+    "decide_error", "decided_at", "has_expired",
 )  # fmt: skip
 _COLUMNS: Final = ("id", "command_id", "buyer_id", "currency", "created_at", "origin", *_STATE)
 _LINE: Final = ("order_id", "position", "product_id", "seller_id", "quantity", "price", "refunded")
@@ -330,13 +331,16 @@ def _state(order: Order) -> Row:
         order.paid_at,
         order.decide_attempts,
         order.decide_after,
+        order.decide_error,
+        order.decided_at,
+        order.has_expired,
     )
 
 
 def _order(row: Sequence[Any], lines: tuple[OrderLine, ...]) -> Order:
     (
         id_, command_id, buyer_id, currency, created_at, origin, status, shortfalls, updated_at, expires_at, paid_at,
-        decide_attempts, decide_after,
+        decide_attempts, decide_after, decide_error, decided_at, has_expired,
     ) = row  # fmt: skip
     return Order(
         id=OrderId(id_),
@@ -353,4 +357,7 @@ def _order(row: Sequence[Any], lines: tuple[OrderLine, ...]) -> Order:
         origin=OrderOrigin(origin),
         decide_attempts=decide_attempts,
         decide_after=decide_after,
+        decide_error=decide_error,
+        decided_at=decided_at,
+        has_expired=has_expired,
     )

@@ -13,9 +13,9 @@ from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.payment import Payment, PaymentRefund, PaymentStatus, RefundStatus
 
-_STATE: Final = ("status", "updated_at", "check_at", "checks", "reference", "reason", "refunded")
+_STATE: Final = ("status", "updated_at", "check_at", "checks", "reference", "reason", "refunded", "trouble")
 _COLUMNS: Final = ("id", "order_id", "amount", "currency", "method", "created_at", "deadline", *_STATE)
-_REFUND_STATE: Final = ("status", "try_at", "tries", "done_at")
+_REFUND_STATE: Final = ("status", "try_at", "tries", "done_at", "trouble")
 _REFUND_COLUMNS: Final = ("id", "payment_id", "reference", "amount", "currency", "created_at", *_REFUND_STATE)
 
 _INSERT: Final = Insert(payments, *_COLUMNS)
@@ -126,7 +126,7 @@ def _refund_state(refund: PaymentRefund) -> Row:
 def _payment(row: Sequence[Any]) -> Payment:
     (
         id_, order_id, amount, currency, method, created_at, deadline, status, updated_at, check_at, checks, reference,
-        reason, refunded,
+        reason, refunded, trouble,
     ) = row  # fmt: skip
     return Payment(
         id=PaymentId(id_),
@@ -142,11 +142,12 @@ def _payment(row: Sequence[Any]) -> Payment:
         reference=reference,
         reason=reason,
         refunded=int(refunded),
+        trouble=trouble,
     )
 
 
 def _refund(row: Sequence[Any]) -> PaymentRefund:
-    id_, payment_id, reference, amount, currency, created_at, status, try_at, tries, done_at = row
+    id_, payment_id, reference, amount, currency, created_at, status, try_at, tries, done_at, trouble = row
     return PaymentRefund(
         id=RefundId(id_),
         payment_id=PaymentId(payment_id),
@@ -157,4 +158,5 @@ def _refund(row: Sequence[Any]) -> PaymentRefund:
         status=RefundStatus(status),
         tries=tries,
         done_at=done_at,
+        trouble=trouble,
     )

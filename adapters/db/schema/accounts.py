@@ -23,7 +23,7 @@ from scalecommerce_core.domain.account import EMAIL_LENGTH
 from scalecommerce_core.domain.account_token import TokenPurpose
 from scalecommerce_core.domain.outgoing_email import EmailKind
 from scalecommerce_core.domain.session import MAX_USER_AGENT
-from scalecommerce_core.domain.text import BIO_LENGTH, NAME_LENGTH
+from scalecommerce_core.domain.text import BIO_LENGTH, CAUSE_LENGTH, NAME_LENGTH
 
 # The core draws ids before it inserts rows. Sequences have no cache, so that numbers follow the order of arrival.
 account_ids: Final = Sequence("account_ids", metadata=metadata)
@@ -125,5 +125,6 @@ outgoing_emails: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("try_at", Moment, nullable=False, index=True),
     Column("attempts", Integer, nullable=False),
+    Column("trouble", String(CAUSE_LENGTH)),
     one_of("kind", EmailKind),
 )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Sequence,
     SmallInteger,
+    String,
     Table,
     Text,
     Uuid,
@@ -25,7 +26,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from adapters.db.schema.accounts import accounts
 from adapters.db.schema.catalog import products
 from adapters.db.schema.metadata import Moment, currency_column, metadata, one_of, price_range
-from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderOrigin, OrderStatus
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderOrigin, OrderStatus
+from scalecommerce_core.domain.text import CAUSE_LENGTH
 
 order_ids: Final = Sequence("order_ids", metadata=metadata)
 
@@ -47,6 +49,11 @@ orders: Final = Table(
     Column("origin", Text, nullable=False),
     Column("decide_attempts", SmallInteger, nullable=False),
     Column("decide_after", Moment),
+    Column("decide_error", String(CAUSE_LENGTH)),
+    # Null also for decisions before revision 0044.
+    Column("decided_at", Moment),
+    # The order is cancelled because it was not paid in time; false also for those before revision 0044.
+    Column("has_expired", Boolean, nullable=False, server_default=text("false")),
     one_of("status", OrderStatus),
     one_of("origin", OrderOrigin),
     CheckConstraint("(status = 'PENDING') = (expires_at IS NOT NULL)", name="reservation_ends"),
@@ -57,6 +64,12 @@ orders: Final = Table(
     Index("orders_undecided_idx", "id", postgresql_where=text("status = 'CREATED'")),
     Index("orders_open_idx", "buyer_id", postgresql_where=text("status IN ('CREATED', 'PENDING')")),
     Index("orders_expiring_idx", "expires_at", "id", postgresql_where=text("status = 'PENDING'")),
+    # For staff. Intake and the decision write neither of the first two.
+    Index(
+        "orders_parked_idx", "id", postgresql_where=text(f"status = 'CREATED' AND decide_attempts >= {DECIDE_ATTEMPTS}")
+    ),
+    Index("orders_settled_idx", "status", "id", postgresql_where=text("status NOT IN ('CREATED', 'PENDING')")),
+    Index("orders_created_at_id_idx", "created_at", "id"),
 )
 
 order_lines: Final = Table(

@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, I
 from adapters.db.schema.metadata import Moment, Total, currency_column, metadata, one_of
 from adapters.db.schema.orders import orders
 from scalecommerce_core.domain.payment import MAX_TEXT, PaymentStatus, RefundStatus
+from scalecommerce_core.domain.text import CAUSE_LENGTH
 
 payments: Final = Table(
     "payments",
@@ -25,6 +26,7 @@ payments: Final = Table(
     Column("reference", String(MAX_TEXT)),
     Column("reason", String(MAX_TEXT)),
     Column("refunded", Total, nullable=False),
+    Column("trouble", String(CAUSE_LENGTH)),
     one_of("status", PaymentStatus),
     CheckConstraint("amount >= 1", name="amount_range"),
     CheckConstraint("refunded BETWEEN 0 AND amount", name="refunded_range"),
@@ -52,6 +54,7 @@ payment_refunds: Final = Table(
     Column("try_at", Moment, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("done_at", Moment),
+    Column("trouble", String(CAUSE_LENGTH)),
     one_of("status", RefundStatus),
     CheckConstraint("(status = 'DONE') = (done_at IS NOT NULL)", name="done_once"),
     Index("payment_refunds_due_idx", "try_at", "id", postgresql_where=text("status = 'OPEN'")),

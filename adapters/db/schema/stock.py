@@ -2,7 +2,18 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Identity, Integer, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
 
 from adapters.db.schema.catalog import products
 from adapters.db.schema.metadata import Moment, metadata, one_of
@@ -33,4 +44,5 @@ stock_movements: Final = Table(
     CheckConstraint("(kind IN ('sale', 'return')) = (order_id IS NOT NULL)", name="order_known"),
     CheckConstraint("quantity < 0 OR kind <> 'sale'", name="sale_goes"),
     CheckConstraint("quantity > 0 OR kind NOT IN ('opening', 'return')", name="return_comes"),
+    Index("stock_movements_order_id_idx", "order_id", postgresql_where=text("order_id IS NOT NULL")),
 )

@@ -54,6 +54,11 @@ webhook_endpoints: Final = Table(
     CheckConstraint("(failures = 0) = (failing_since IS NULL)", name="failing_since_known"),
     CheckConstraint("deleted_at IS NULL OR NOT is_active", name="deleted_is_inactive"),
     Index("webhook_endpoints_all_events_idx", "id", postgresql_where=text("all_events")),
+    Index(
+        "webhook_endpoints_disabled_idx",
+        "id",
+        postgresql_where=text("disabled_because IS NOT NULL AND deleted_at IS NULL"),
+    ),
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -17,9 +17,9 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "accounts", "api_keys", "audit", "catalog", "changes", "events", "experiments", "figures", "gateways",
-            "idempotency", "lists", "login_limiters", "orders", "payments", "policies", "promotions", "quote_signers",
-            "rate_limiters", "runs", "search", "secret_ciphers", "signals", "stage", "statistics", "stock", "tokens",
-            "transactions", "views", "webhooks",
+            "idempotency", "lists", "login_limiters", "operations", "orders", "payments", "policies", "promotions",
+            "quote_signers", "rate_limiters", "runs", "search", "secret_ciphers", "signals", "stage", "statistics",
+            "stock", "tokens", "transactions", "views", "webhooks",
         )
     )
 )  # fmt: skip
@@ -39,6 +39,7 @@ from scalecommerce_core.testing.contracts.gateways import PaymentGatewayContract
 from scalecommerce_core.testing.contracts.idempotency import IdempotencyContract  # noqa: E402
 from scalecommerce_core.testing.contracts.lists import ListsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.login_limiters import LoginLimiterContract  # noqa: E402
+from scalecommerce_core.testing.contracts.operations import OperationsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.orders import OrdersContract  # noqa: E402
 from scalecommerce_core.testing.contracts.payments import PaymentsContract  # noqa: E402
 from scalecommerce_core.testing.contracts.policies import PoliciesContract  # noqa: E402
@@ -105,5 +106,6 @@ class QueriesContract(
     PromotionListsContract,
     ExperimentListsContract,
     AuditContract,
+    OperationsContract,
 ):
     """Tests of `queries.Queries`. Subclasses define the fixtures `store` and `queries`."""

@@ -237,10 +237,12 @@ class AccountsContract:
             assert tx.emails.lock([*ids, EmailId(10**30)]) == {email.id: email for email in emails}
             assert tx.emails.of_account(owner) == emails[1:]
             emails[1].lease(NOW + HOUR)
-            tx.emails.save([emails[1]])
+            emails[2].lease(NOW + HOUR)
+            emails[2].retry(NOW, "451 try again later")
+            tx.emails.save(emails[1:3])
             tx.emails.delete([ids[0]])
         with store.begin() as tx:
-            assert tx.emails.lock(ids[:2]) == {ids[1]: emails[1]}
+            assert tx.emails.lock(ids[:3]) == {ids[1]: emails[1], ids[2]: emails[2]}
 
     def test_due_emails_are_claimed_oldest_first(self, store: Store) -> None:
         with store.begin() as tx:

@@ -318,7 +318,7 @@ class ListsContract:
         with store.begin() as tx:
             order = tx.orders.lock([parked])[parked]
             for _ in range(DECIDE_ATTEMPTS):
-                order.record_decision_failure(NOW, NOW)
+                order.record_decision_failure(NOW, NOW, "KeyError: 7")
             tx.orders.save([order])
         assert queries.oldest_undecided() == NOW + SECOND
         stage.decide([decided])

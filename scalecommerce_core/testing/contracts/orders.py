@@ -276,10 +276,26 @@ class OrdersContract:
         for attempt in range(1, DECIDE_ATTEMPTS + 1):
             with store.begin() as tx:
                 order = tx.orders.lock([bad])[bad]
-                order.record_decision_failure(NOW, NOW + attempt * SECOND)
+                order.record_decision_failure(NOW, NOW + attempt * SECOND, f"failure {attempt}")
                 tx.orders.save([order])
             assert claimed(attempt - 1) == [good]
             assert claimed(attempt) == ([bad, good] if attempt < DECIDE_ATTEMPTS else [good])
+        with store.begin() as tx:
+            order = tx.orders.lock([bad])[bad]
+            assert (order.is_parked, order.decide_error) == (True, f"failure {DECIDE_ATTEMPTS}")
+            order.requeue(NOW)
+            tx.orders.save([order])
+        assert claimed(0) == [bad, good]
+        stage.decide([bad], NOW + SECOND)
+        with store.begin() as tx:
+            order, stock = lock_with_stock(tx, bad)
+            assert (order.decided_at, order.decide_error, order.has_expired) == (NOW + SECOND, None, False)
+            order.expire(stock, NOW + DAY)
+            tx.orders.save([order])
+            tx.stock.save(list(stock.values()))
+        with store.begin() as tx:
+            assert tx.orders.lock([bad])[bad] == order
+            assert order.has_expired
 
     def test_there_is_one_decider_at_a_time(self, store: Store) -> None:
         stage = Stage(store)

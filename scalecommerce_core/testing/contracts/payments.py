@@ -43,6 +43,7 @@ class PaymentsContract:
         captured.add_refund(3_00, NOW + SECOND)
         declined.decline(Declined("no"), NOW + SECOND)
         abandoned.record_unknown(abandoned.deadline)
+        payments[0].schedule_check(payments[0].deadline, "no answer")
         late.record_late_charge(Charged("c-2"), NOW + SECOND)
         with store.begin() as tx:
             tx.payments.save(payments)
@@ -148,9 +149,11 @@ class PaymentsContract:
         assert claimed(1) == [soon.id]
         assert claimed(2) == [soon.id, late.id]
         assert claimed(2, limit=1) == [soon.id]
-        late.postpone(NOW + 2 * SECOND)
+        late.postpone(NOW + 2 * SECOND, "no answer")
         with store.begin() as tx:
             tx.payments.save_refunds([late])
+        with store.begin() as tx:
+            assert tx.payments.lock_refunds([late.id]) == {late.id: late}
         assert claimed(3) == [soon.id]
         assert claimed(4) == [soon.id, late.id]
 

@@ -60,7 +60,6 @@ from scalecommerce_core.queries import (
     Interval,
     Key,
     MovementTotal,
-    OrderLineView,
     OrderView,
     Page,
     PageRequest,
@@ -86,6 +85,7 @@ from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.memory.audit import MemoryAuditQueries
 from scalecommerce_core.testing.memory.events import numbered
 from scalecommerce_core.testing.memory.experiments import MemoryExperimentQueries
+from scalecommerce_core.testing.memory.operations import MemoryOperationsQueries, order_view
 from scalecommerce_core.testing.memory.pagination import paged
 from scalecommerce_core.testing.memory.pricing import MemoryPricingQueries
 from scalecommerce_core.testing.memory.promotions import running_promotion
@@ -100,7 +100,9 @@ SOLD: Final = frozenset({OrderStatus.PAID, OrderStatus.REFUNDED})
 TOP: Final = 10
 
 
-class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperimentQueries, MemoryAuditQueries):
+class MemoryQueries(
+    MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperimentQueries, MemoryAuditQueries, MemoryOperationsQueries
+):
     """`queries.Queries` over a `MemoryStore`. `currency` is used for price facets and for statistics without sales."""
 
     def __init__(self, store: MemoryStore, currency: str = "USD") -> None:
@@ -466,11 +468,11 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperim
     # --- orders
 
     def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
-        views = [self._order_view(order) for order in self._tables.orders.all() if order.buyer_id == buyer_id]
+        views = [order_view(self._tables, order) for order in self._tables.orders.all() if order.buyer_id == buyer_id]
         return paged(views, lambda view: (-view.id,), page)
 
     def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
-        return {order.id: self._order_view(order) for order in self._tables.orders.get_many(ids).values()}
+        return {order.id: order_view(self._tables, order) for order in self._tables.orders.get_many(ids).values()}
 
     def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
         views = [
@@ -500,31 +502,6 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperim
         )
         return min(waiting, default=None)
 
-    def _order_view(self, order: Order) -> OrderView:
-        return OrderView(
-            id=order.id,
-            user=order.buyer_id,
-            lines=tuple(
-                OrderLineView(
-                    id=_line_id(order, line),
-                    product=line.product_id,
-                    seller=line.seller_id,
-                    name=self._name(line.product_id),
-                    quantity=line.quantity,
-                    price=line.price,
-                    refunded=line.refunded,
-                )
-                for line in order.lines
-            ),
-            total=order.total.minor,
-            currency=order.currency,
-            status=order.status,
-            shortfalls=order.shortfalls,
-            created_at=order.created_at,
-            updated_at=order.updated_at,
-            expires_at=order.expires_at,
-        )
-
     # --- exports
 
     def iter_products(self, seller: AccountId | None = None) -> Iterator[ProductView]:
@@ -534,7 +511,7 @@ class MemoryQueries(MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperim
 
     def iter_orders(self) -> Iterator[OrderView]:
         for order in sorted(self._tables.orders.all(), key=lambda order: order.id):
-            yield self._order_view(order)
+            yield order_view(self._tables, order)
 
     # --- ledger audit
 

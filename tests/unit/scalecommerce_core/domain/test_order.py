@@ -4,10 +4,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalecommerce_core.domain.errors import Invalid, TransitionNotAllowed
+from scalecommerce_core.domain.errors import Invalid, NothingToRetry, TransitionNotAllowed
 from scalecommerce_core.domain.events import OrderPlaced, OrderRefunded, OrderRejected, OrderReserved
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.order import (
@@ -318,12 +319,39 @@ def test_an_order_is_deferred_after_a_failure_and_parked_after_five() -> None:
     made = order()
     for attempt in range(1, DECIDE_ATTEMPTS + 1):
         assert not made.is_parked
-        made.record_decision_failure(NOW, DEADLINE)
+        made.record_decision_failure(NOW, DEADLINE, f"failure {attempt}")
         assert (made.decide_attempts, made.decide_after) == (attempt, DEADLINE)
+        assert made.decide_error == f"failure {attempt}"
     assert made.is_parked
     assert status(made) is OrderStatus.CREATED
     made.cancel({}, NOW)
     assert status(made) is OrderStatus.CANCELLED
+    assert not made.is_parked
+
+
+def test_a_parked_order_is_decided_again_after_it_was_requeued() -> None:
+    made = order()
+    with pytest.raises(NothingToRetry, match="is not parked: it is CREATED"):
+        made.requeue(NOW)
+    for _ in range(DECIDE_ATTEMPTS):
+        made.record_decision_failure(NOW, DEADLINE, "KeyError: 7")
+    made.requeue(NOW)
+    assert (made.is_parked, made.decide_attempts, made.decide_after) == (False, 0, None)
+    assert made.decide_error == "KeyError: 7"
+    made.decide(shelves(), NOW, DEADLINE)
+    decided = evolve(made)
+    assert (decided.decided_at, decided.decide_error) == (NOW, None)
+    with pytest.raises(NothingToRetry, match="it is PENDING"):
+        made.requeue(NOW)
+
+
+def test_a_cancelled_order_says_whether_it_has_expired() -> None:
+    for end, has_expired in ((Order.cancel, False), (Order.expire, True)):
+        stock = shelves()
+        made = order((TEA, 2, 5))
+        made.decide(stock, NOW, DEADLINE)
+        end(made, stock, DEADLINE)
+        assert (status(made), made.has_expired) == (OrderStatus.CANCELLED, has_expired)
 
 
 def test_identity_and_buyer_of_an_order_cannot_be_changed() -> None:

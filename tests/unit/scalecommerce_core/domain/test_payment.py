@@ -5,8 +5,9 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 
-from scalecommerce_core.domain.errors import Invalid, LedgerInconsistent, Refused
+from scalecommerce_core.domain.errors import Invalid, LedgerInconsistent, NothingToRetry, Refused
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.payment import (
@@ -164,13 +165,44 @@ def test_refund_keys_are_the_same_in_every_retry() -> None:
 
 def test_a_refund_is_tried_again_until_it_is_confirmed() -> None:
     (refund,) = brought_to(PaymentStatus.TOO_LATE).refunds
-    refund.postpone(NOW)
+    refund.postpone(NOW, "no answer")
     assert refund.try_at == NOW + 2 * SECOND
-    refund.postpone(refund.try_at)
+    refund.postpone(refund.try_at, "insufficient balance")
     assert refund.try_at == NOW + 6 * SECOND
+    assert refund.trouble == "insufficient balance"
     refund.confirm(NOW + 6 * SECOND)
     refund.confirm(NOW + 9 * SECOND)
-    assert (refund.status, refund.done_at) == (RefundStatus.DONE, NOW + 6 * SECOND)
+    confirmed = evolve(refund)
+    assert (confirmed.status, confirmed.done_at, confirmed.trouble) == (RefundStatus.DONE, NOW + 6 * SECOND, None)
+
+
+def test_a_refund_can_be_sent_at_once_until_it_is_confirmed() -> None:
+    (refund,) = brought_to(PaymentStatus.TOO_LATE).refunds
+    for _ in range(9):
+        refund.postpone(refund.try_at, "no answer")
+    refund.send_now(NOW + 9 * SECOND)
+    assert (refund.try_at, refund.tries, refund.trouble) == (NOW + 9 * SECOND, 9, "no answer")
+    refund.send_now(NOW + 99 * SECOND)
+    assert refund.try_at == NOW + 9 * SECOND
+    refund.confirm(NOW)
+    with pytest.raises(NothingToRetry, match="DONE"):
+        refund.send_now(NOW)
+
+
+def test_an_attempt_without_result_can_be_looked_up_at_once() -> None:
+    payment = opened()
+    with pytest.raises(NothingToRetry, match="is being charged"):
+        payment.check_now(NOW)
+    payment.check_at = payment.deadline
+    for _ in range(9):
+        payment.schedule_check(payment.check_at, "no answer")
+    assert payment.check_at > payment.deadline + 9 * SECOND
+    payment.check_now(payment.deadline + 9 * SECOND)
+    assert (payment.check_at, payment.trouble) == (payment.deadline + 9 * SECOND, "no answer")
+    payment.decline(Declined("no"), payment.deadline)
+    assert payment.trouble is None
+    with pytest.raises(NothingToRetry, match="DECLINED"):
+        payment.check_now(payment.deadline)
 
 
 def test_texts_of_a_gateway_are_made_storable() -> None:
