@@ -8,6 +8,7 @@ from attrs import frozen
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.account_token import TOKEN_BYTES, AccountToken, TokenPurpose, account_state, token_digest
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.base64url import to_base64url
 from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, EmailId
@@ -212,8 +213,8 @@ class Emails:
             tx.emails.delete(over)
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def send_now(self, email_id: EmailId) -> OutgoingEmail:
-        """Let the next sweep send a delayed e-mail, instead of waiting for its `try_at`.
+    def send_now(self, email_id: EmailId, by: Actor) -> OutgoingEmail:
+        """For staff: let the next sweep send a delayed e-mail, instead of waiting for its `try_at`.
 
         Errors: `NotFound`, also for an e-mail that was sent or given up; `NothingToRetry`.
         """
@@ -222,8 +223,11 @@ class Emails:
             email = tx.emails.lock([email_id]).get(email_id)
             if email is None:
                 raise NotFound("e-mail", email_id)
+            before = {"try_at": email.try_at, "trouble": email.trouble}
             email.send_now(now)
             tx.emails.save([email])
+            after = {"try_at": email.try_at}
+            tx.audit.record([by.entry(AuditAction.EMAIL_SENT, email_id, now, before=before, after=after)])
             return email
 
     @retry_on(TransactionAborted, ConnectionLost)

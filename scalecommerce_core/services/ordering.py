@@ -436,8 +436,8 @@ class Ordering:
                 tx.orders.save([order])
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def requeue(self, order_id: OrderId) -> Order:
-        """Let background validation decide a parked order again, with `DECIDE_ATTEMPTS` new attempts.
+    def requeue(self, order_id: OrderId, by: Actor) -> Order:
+        """For staff: let background validation decide a parked order again, with `DECIDE_ATTEMPTS` new attempts.
 
         Errors: `NotFound`, `NothingToRetry` for an order that is not parked.
         """
@@ -446,8 +446,11 @@ class Ordering:
             order = tx.orders.lock([order_id]).get(order_id)
             if order is None:
                 raise NotFound("order", order_id)
+            before = {"decide_attempts": order.decide_attempts, "decide_error": order.decide_error}
             order.requeue(now)
             tx.orders.save([order])
+            after = {"decide_attempts": order.decide_attempts}
+            tx.audit.record([by.entry(AuditAction.ORDER_REQUEUED, order_id, now, before=before, after=after)])
             return order
 
     # --- after the decision

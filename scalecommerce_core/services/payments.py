@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from attrs import field, frozen
 
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     GatewayUnavailable,
@@ -259,8 +260,8 @@ class Payments:
             logger.exception("the trouble of payment %s could not be stored", payment_id)
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def check_now(self, payment_id: PaymentId) -> Payment:
-        """Let the next sweep look up a charge whose outcome is unknown, instead of waiting for `Payment.check_at`.
+    def check_now(self, payment_id: PaymentId, by: Actor) -> Payment:
+        """For staff: let the next sweep look up a charge whose outcome is unknown, before its `check_at`.
 
         Errors: `NotFound`, `NothingToRetry`.
         """
@@ -269,13 +270,16 @@ class Payments:
             payment = tx.payments.lock([payment_id]).get(payment_id)
             if payment is None:
                 raise NotFound("payment", payment_id)
+            before = {"check_at": payment.check_at, "trouble": payment.trouble}
             payment.check_now(now)
             tx.payments.save([payment])
+            after = {"check_at": payment.check_at}
+            tx.audit.record([by.entry(AuditAction.PAYMENT_CHECKED, payment_id, now, before=before, after=after)])
             return payment
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def send_refund_now(self, refund_id: RefundId) -> PaymentRefund:
-        """Let the next sweep send a refund that the gateway has not confirmed, instead of waiting for its `try_at`.
+    def send_refund_now(self, refund_id: RefundId, by: Actor) -> PaymentRefund:
+        """For staff: let the next sweep send a refund that the gateway has not confirmed, before its `try_at`.
 
         Errors: `NotFound`, `NothingToRetry`.
         """
@@ -284,8 +288,11 @@ class Payments:
             refund = tx.payments.lock_refunds([refund_id]).get(refund_id)
             if refund is None:
                 raise NotFound("refund", refund_id)
+            before = {"try_at": refund.try_at, "trouble": refund.trouble}
             refund.send_now(now)
             tx.payments.save_refunds([refund])
+            after = {"try_at": refund.try_at}
+            tx.audit.record([by.entry(AuditAction.REFUND_SENT, refund_id, now, before=before, after=after)])
             return refund
 
     def send_refunds(self, limit: int = 100) -> int:

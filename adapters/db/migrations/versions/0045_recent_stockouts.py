@@ -1,7 +1,7 @@
 """Add the recent times without stock to the stockouts of products, from which the rate of sales is calculated.
 
 Revision ID: 0045
-Revises: 0043
+Revises: 0044
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from alembic import op
 
 revision: Final = "0045"
-down_revision: Final = "0043"
+down_revision: Final = "0044"
 branch_labels: Final = None
 depends_on: Final = None
 

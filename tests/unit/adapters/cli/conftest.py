@@ -69,8 +69,8 @@ class MemoryRuntime:
     def migrate(self, data: Path | None, tell: Callable[[MigrationProgress], None]) -> str:
         self._run("migrate", data=data)
         for seconds in (None, 1.25):
-            tell(MigrationProgress("0043 audit log", 1, 1, seconds))
-        return "0043"
+            tell(MigrationProgress("0045 recent stockouts", 1, 1, seconds))
+        return "0045"
 
     def settings(self) -> Iterable[Setting]:
         return [Setting("DATABASE_URL", "", "Where."), Setting("LOG_LEVEL", "INFO", "How much.")]

@@ -22,8 +22,8 @@ def account(runtime: MemoryRuntime) -> Account:
 
 
 def test_migrate_names_the_revision(cli: Cli, runtime: MemoryRuntime) -> None:
-    assert cli("migrate").out == "The database is up to date (revision 0043).\n"
-    assert json.loads(cli("migrate", "--json", "--data", "here").out) == {"revision": "0043"}
+    assert cli("migrate").out == "The database is up to date (revision 0045).\n"
+    assert json.loads(cli("migrate", "--json", "--data", "here").out) == {"revision": "0045"}
     assert [options["data"] for _, options in runtime.ran] == [None, Path("here")]
 
 

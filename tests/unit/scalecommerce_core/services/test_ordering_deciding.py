@@ -121,6 +121,7 @@ def test_a_deferred_order_is_retried_with_growing_delays_and_then_parked(
             assert ordering.decide() == DecisionSummary()
             shop.clock.advance(seconds=1)
     assert shop.order(order.id).is_parked
+    assert shop.order(order.id).decide_error == "ArithmeticError: bad data"
     assert shop.queries.oldest_undecided() is None
     shop.clock.advance(days=1)
     assert shop.ordering.decide() == DecisionSummary()
