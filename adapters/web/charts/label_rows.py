@@ -1,4 +1,4 @@
-"""Rows for labels above vertical lines, so that neither labels nor lines cover another label."""
+"""Places of labels, so that neither labels nor lines cover another label."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -77,3 +77,19 @@ def _search(
                 if found is not None:
                     return found
     return None
+
+
+def spread(heights: Sequence[float], distance: float, low: float, high: float) -> list[float]:
+    """
+    The ascending `heights`, moved as little as needed to be `distance` apart and between `low` and `high`.
+
+    If there is not enough space, the first ones lie below `low`.
+    """
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + distance if placed else low))
+    bound = high
+    for index in range(len(placed) - 1, -1, -1):
+        placed[index] = min(placed[index], bound)
+        bound = placed[index] - distance
+    return placed

@@ -27,6 +27,7 @@ from adapters.web.charts.frame import (
     open_frame,
     padded,
 )
+from adapters.web.charts.label_rows import spread
 from adapters.web.charts.lines import step_path
 from adapters.web.charts.markup import (
     Html,
@@ -41,6 +42,10 @@ from adapters.web.charts.table import MOST_ROWS, NO_FIGURE, ChartTable
 from adapters.web.charts.thinning import pick
 from scalecommerce_core.domain.product import PriceCause
 
+_LINE: Final = 14.0
+"""Distance of the labels of levels."""
+_STRIP: Final = 5.0
+"""Height of the strip of a promotion."""
 _MARKER_DISTANCE: Final = 9.0
 """Markers of one cause that are nearer to each other than this cover each other."""
 
@@ -156,13 +161,14 @@ def render_price_path(chart: PricePathChart, formats: ChartFormats) -> Html:
             NumberAxis(Unit.MONEY, low, high),
             legend=_legend(chart, moves),
         )
+        shades, strips = _promotions(chart, formats, frame)
         marks = "".join(
             (
-                _promotions(chart, formats, frame),
-                _levels(formats, frame, near),
-                _far_levels(formats, frame, far, low),
+                shades,
                 _path(chart, size, frame, moves),
+                _levels(formats, frame, near, far),
                 _columns(chart, size, frame, tooltips),
+                strips,
                 _markers(chart, formats, size, frame, moves),
             )
         )
@@ -186,44 +192,43 @@ def _legend(chart: PricePathChart, moves: Sequence[PriceMove]) -> list[Legend]:
     return entries
 
 
-def _promotions(chart: PricePathChart, formats: ChartFormats, frame: Frame) -> str:
-    parts: list[str] = []
+def _promotions(chart: PricePathChart, formats: ChartFormats, frame: Frame) -> tuple[str, str]:
+    """Shades of the promotions, and strips above them with tooltips, which columns must not cover."""
+    shades: list[str] = []
+    strips: list[str] = []
     for start, end, label in chart.promotions:
         begin = frame.x(max(start, chart.start).timestamp())
         width = frame.x(min(end, chart.end).timestamp()) - begin
         if width > 0:
-            rect = rect_element(begin, frame.top, max(width, 1), frame.bottom - frame.top, "chart-promotion")
+            width = max(width, 1)
+            shades.append(rect_element(begin, frame.top, width, frame.bottom - frame.top, "chart-promotion"))
+            strip = rect_element(begin, frame.top, width, _STRIP, "chart-promotion-strip")
             times = f"{formats.time(start, Precision.MOMENT)} – {formats.time(end, Precision.MOMENT)}"
-            parts.append(with_tooltip(rect, (label, times), "chart-span"))
-    return "".join(parts)
+            strips.append(with_tooltip(strip, (label, times), "chart-span"))
+    return "".join(shades), "".join(strips)
 
 
-def _levels(formats: ChartFormats, frame: Frame, levels: Sequence[PriceLevel]) -> str:
-    parts: list[str] = []
-    for price, label in levels:
+def _levels(formats: ChartFormats, frame: Frame, near: Sequence[PriceLevel], far: Sequence[PriceLevel]) -> str:
+    """Lines of the levels that are `near`, and labels of all, one below the other."""
+    lines: list[str] = []
+    labels: list[tuple[float, str]] = []
+    for price, label in near:
         y = frame.y(price)
-        parts.append(line_element(frame.left, y, frame.right, y, "chart-level"))
-        text = shorten(f"{label} {formats.number(price, Unit.MONEY)}", frame.right - frame.left)
-        # Below the line if there is no space above it.
-        baseline = y - 4 if y - frame.top > 16 else y + 13
-        parts.append(text_element(frame.right, baseline, text, "end", "chart-text chart-level-text"))
-    return "".join(parts)
-
-
-def _far_levels(formats: ChartFormats, frame: Frame, levels: Sequence[PriceLevel], low: float) -> str:
-    parts: list[str] = []
-    above = below = 0
-    for price, label in levels:
-        arrow = "↓" if price < low else "↑"
-        text = shorten(f"{arrow} {label} {formats.number(price, Unit.MONEY)}", frame.right - frame.left)
-        if price < low:
-            below += 1
-            baseline = frame.bottom - 4 - 14 * (below - 1)
-        else:
-            above += 1
-            baseline = frame.top + 12 + 14 * (above - 1)
-        parts.append(text_element(frame.right, baseline, text, "end", "chart-text chart-level-text"))
-    return "".join(parts)
+        lines.append(line_element(frame.left, y, frame.right, y, "chart-level"))
+        labels.append((y - 4, f"{label} {formats.number(price, Unit.MONEY)}"))
+    for price, label in far:
+        is_below = price < frame.y.low
+        baseline = frame.bottom if is_below else frame.top
+        labels.append((baseline, f"{'↓' if is_below else '↑'} {label} {formats.number(price, Unit.MONEY)}"))
+    labels.sort()
+    baselines = spread([baseline for baseline, _ in labels], _LINE, frame.top + _LINE + _STRIP, frame.bottom - 4)
+    texts = [
+        text_element(
+            frame.right, baseline, shorten(text, frame.right - frame.left), "end", "chart-text chart-level-text"
+        )
+        for baseline, (_, text) in zip(baselines, labels, strict=True)
+    ]
+    return "".join(lines + texts)
 
 
 def _position(chart: PricePathChart, frame: Frame, move: PriceMove) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -121,6 +122,7 @@ def ranking(values: list[float], text: str = "") -> RankingChart:
     return RankingChart(words(text), Unit.MONEY, bars)
 
 
+@cache
 def rendered(text: str = "") -> dict[str, str]:
     """One chart of each kind, with `text` in all words."""
     values: list[float | None] = [3, None, 5, 1.5, None, None, 4, 4]
@@ -384,9 +386,20 @@ def test_levels_far_from_all_prices_are_named_with_an_arrow() -> None:
     levels = (PriceLevel(0.5, "Floor"), PriceLevel(13, "Target"), PriceLevel(99, "Ceiling"))
     image = images(render_price_path(price_path([12, 12.5], levels=levels), FORMATS))["wide"]
     assert [text for text in texts(image) if text.split()[-2:][0] in {"Floor", "Target", "Ceiling"}] == [
-        "Target €13.00", "↓ Floor €0.50", "↑ Ceiling €99.00",
+        "↑ Ceiling €99.00", "Target €13.00", "↓ Floor €0.50",
     ]  # fmt: skip
     assert len(list(with_class(image, "chart-level"))) == 1
+
+
+def test_promotions_are_named_where_no_column_covers_them() -> None:
+    image = images(render_price_path(price_path([12, 13, 12, 13, 12, 13, 12, 13]), FORMATS))["wide"]
+    elements = [element for element in image.iter() if element.tag == "rect"]
+    names = [element.attrib["class"] for element in elements]
+    assert names.index("chart-promotion-strip") > max(i for i, name in enumerate(names) if name == "chart-column")
+    # The first one began before the period.
+    assert "Sale\nMay 10, 2026 12:00\u202fAM – May 11, 2026 1:00\u202fAM" in tooltips(image)
+    (left, _), *_ = [(float(e.attrib["x"]), 0) for e in with_class(image, "chart-promotion") if e.attrib["x"] != "2"]
+    assert left == pytest.approx(plot_area(image)[0], abs=0.11)
 
 
 def test_tooltips_of_moves_give_time_price_cause_and_reason() -> None:

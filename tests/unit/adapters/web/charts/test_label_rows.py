@@ -1,11 +1,11 @@
 """Labels above vertical lines do not cover each other."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.web.charts.label_rows import place_labels
+from adapters.web.charts.label_rows import place_labels, spread
 
 labels = st.lists(st.tuples(st.floats(60, 640), st.floats(40, 130)), max_size=5)
 
@@ -37,3 +37,16 @@ def test_five_labels_of_a_narrow_chart_find_places() -> None:
 def test_labels_that_do_not_fit_get_rows_of_their_own() -> None:
     places = place_labels([(40 + 5 * index, 300) for index in range(4)], 0, 320)
     assert [place.row for place in places] == [0, 1, 2, 3]
+
+
+@given(st.lists(st.floats(-50, 350), max_size=5).map(sorted))
+def test_spread_heights_keep_their_order_and_distance(heights: list[float]) -> None:
+    placed = spread(heights, 14, 20, 280)
+    assert len(placed) == len(heights)
+    assert all(other - one >= 14 - 1e-9 for one, other in pairwise(placed))
+    assert all(20 - 1e-9 <= height <= 280 for height in placed)
+
+
+def test_distant_heights_stay_where_they_are() -> None:
+    assert spread([50, 100, 101], 14, 0, 200) == [50, 100, 114]
+    assert spread([195, 199], 14, 0, 200) == [186, 200]
