@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal
 from math import ceil, log10
 from typing import Final
 
@@ -23,6 +22,7 @@ class BabelFormats:
     currency: str
     _ticks: dict[tuple[float, Unit, float], str] = field(factory=dict, init=False, eq=False, repr=False)
     _times: dict[tuple[int, Precision], str] = field(factory=dict, init=False, eq=False, repr=False)
+    _moments: dict[int, str] = field(factory=dict, init=False, eq=False, repr=False)
     _figures: dict[Unit, Callable[[float], str]] = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,7 +81,12 @@ class BabelFormats:
 
     def time(self, at: datetime, precision: Precision) -> str:
         if precision is Precision.MOMENT:
-            return f"{self.time(at, Precision.DATE)} {self.time(at, Precision.MINUTE)}"
+            minute = at.toordinal() * 1440 + at.hour * 60 + at.minute
+            text = self._moments.get(minute)
+            if text is None:
+                text = f"{self.time(at, Precision.DATE)} {self.time(at, Precision.MINUTE)}"
+                self._moments[minute] = text
+            return text
         key = (at.hour * 60 + at.minute if precision is Precision.MINUTE else at.toordinal(), precision)
         text = self._times.get(key)
         if text is None:
@@ -114,7 +119,8 @@ class BabelFormats:
 
 def _fast(write: Callable[[float], str], decimals: int, locale: Locale, factor: int = 1) -> Callable[[float], str]:
     """
-    A function with the results of `write`, about 20 times as fast; `write` writes `factor` times a number.
+    A function with the results of `write`, about 20 times as fast; `write` writes `factor` times a number. Halves of
+    the last decimal may be rounded in the other direction.
 
     It writes digits in the frame of two samples; `write` itself is returned if the samples show that the locale groups
     or places digits in another way.
@@ -123,7 +129,7 @@ def _fast(write: Callable[[float], str], decimals: int, locale: Locale, factor: 
     symbols = str.maketrans({",": numbers.get_group_symbol(locale), ".": numbers.get_decimal_symbol(locale)})
 
     def localized(value: float) -> str:
-        return f"{abs(Decimal(repr(value))) * factor:,.{decimals}f}".translate(symbols)
+        return f"{abs(value) * factor:,.{decimals}f}".translate(symbols)
 
     before, found, after = write(1234567 / factor).partition(digits.translate(symbols))
     minus, found_negative, after_negative = write(-1234567 / factor).partition(digits.translate(symbols))

@@ -35,6 +35,7 @@ from adapters.web.charts.markup import (
     rect_element,
     shorten,
     text_element,
+    tooltip_element,
     with_tooltip,
 )
 from adapters.web.charts.table import MOST_ROWS, NO_FIGURE, ChartTable
@@ -172,9 +173,9 @@ def _band_and_curve(chart: CurveChart, frame: Frame) -> str:
     return f'<path class="chart-band" d="{line_path(outline)}Z"/><path class="chart-line" d="{line_path(curve)}"/>'
 
 
-def _tooltips(chart: CurveChart, formats: ChartFormats) -> list[tuple[CurvePoint, Sequence[str]]]:
+def _tooltips(chart: CurveChart, formats: ChartFormats) -> list[tuple[CurvePoint, str]]:
     """Tooltips for the larger size, of which the smaller one shows a part; half as many, because they are long."""
-    found: list[tuple[CurvePoint, Sequence[str]]] = []
+    found: list[tuple[CurvePoint, str]] = []
     for point in pick(chart.curve, [point.expected for point in chart.curve], WIDE.tooltips // 2):
         low, expected, high = (formats.number(figure, chart.y_unit) for figure in point[1:])
         lines = (
@@ -182,19 +183,19 @@ def _tooltips(chart: CurveChart, formats: ChartFormats) -> list[tuple[CurvePoint
             f"{chart.curve_label}: {expected}",
             f"{chart.band_label}: {low} – {high}",
         )
-        found.append((point, lines))
+        found.append((point, tooltip_element(lines)))
     return found
 
 
-def _columns(size: Size, frame: Frame, tooltips: Sequence[tuple[CurvePoint, Sequence[str]]]) -> str:
+def _columns(size: Size, frame: Frame, tooltips: Sequence[tuple[CurvePoint, str]]) -> str:
     """Invisible columns, which show the expected figure under the pointer."""
     kept = pick(tooltips, [point.expected for point, _ in tooltips], size.tooltips // 2)
     positions = [frame.x(point.x) for point, _ in kept]
     if not kept:
         return ""
     return "".join(
-        with_tooltip(column + dot_element(at, frame.y(point.expected)), lines)
-        for (point, lines), at, column in zip(kept, positions, columns(frame, positions), strict=True)
+        with_tooltip(column + dot_element(at, frame.y(point.expected)), tooltip)
+        for (point, tooltip), at, column in zip(kept, positions, columns(frame, positions), strict=True)
     )
 
 
@@ -226,7 +227,7 @@ def _observed(chart: CurveChart, formats: ChartFormats, frame: Frame) -> str:
             f"{chart.observed_label}: {formats.number(point.y, chart.y_unit)}",
             f"{chart.weight_label}: {formats.number(point.weight, Unit.COUNT)}",
         ]
-        parts.append(with_tooltip(circle, lines, "chart-mark"))
+        parts.append(with_tooltip(circle, tooltip_element(lines), "chart-mark"))
     return "".join(parts)
 
 

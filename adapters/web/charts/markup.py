@@ -111,7 +111,12 @@ def rect_element(x: float, y: float, width: float, height: float, name: str) -> 
     )
 
 
-def with_tooltip(marks: str, lines: Iterable[str], name: str = "chart-hit") -> str:
-    """A group of `marks` with a tooltip of `lines`."""
-    tooltip = "\n".join(escape(line) for line in lines)
-    return f'<g class="{name}"><title>{tooltip}</title>{marks}</g>'
+def tooltip_element(lines: Iterable[str]) -> str:
+    """The tooltip of a group."""
+    text = escape("\n".join(lines))
+    return f"<title>{text}</title>"
+
+
+def with_tooltip(marks: str, tooltip: str, name: str = "chart-hit") -> str:
+    """A group of `marks` with a `tooltip_element`."""
+    return f'<g class="{name}">{tooltip}{marks}</g>'

@@ -32,10 +32,12 @@ from adapters.web.charts.lines import step_path
 from adapters.web.charts.markup import (
     Html,
     coordinate,
+    isolate,
     line_element,
     rect_element,
     shorten,
     text_element,
+    tooltip_element,
     with_tooltip,
 )
 from adapters.web.charts.table import MOST_ROWS, NO_FIGURE, ChartTable
@@ -204,7 +206,7 @@ def _promotions(chart: PricePathChart, formats: ChartFormats, frame: Frame) -> t
             shades.append(rect_element(begin, frame.top, width, frame.bottom - frame.top, "chart-promotion"))
             strip = rect_element(begin, frame.top, width, _STRIP, "chart-promotion-strip")
             times = f"{formats.time(start, Precision.MOMENT)} – {formats.time(end, Precision.MOMENT)}"
-            strips.append(with_tooltip(strip, (label, times), "chart-span"))
+            strips.append(with_tooltip(strip, tooltip_element([isolate(label), times]), "chart-span"))
     return "".join(shades), "".join(strips)
 
 
@@ -242,25 +244,23 @@ def _path(chart: PricePathChart, size: Size, frame: Frame, moves: Sequence[Price
     return f'<path class="chart-line" d="{step_path(positions)}"/>'
 
 
-def _tooltip(chart: PricePathChart, formats: ChartFormats, move: PriceMove) -> list[str]:
+def _tooltip(chart: PricePathChart, formats: ChartFormats, move: PriceMove) -> str:
     lines = [
         f"{formats.time(move.at, Precision.MOMENT)}: {formats.number(move.price, Unit.MONEY)}",
         chart.causes[move.cause],
     ]
-    return [*lines, move.reason] if move.reason else lines
+    return tooltip_element([*lines, move.reason] if move.reason else lines)
 
 
-def _columns(
-    chart: PricePathChart, size: Size, frame: Frame, tooltips: Sequence[tuple[PriceMove, Sequence[str]]]
-) -> str:
+def _columns(chart: PricePathChart, size: Size, frame: Frame, tooltips: Sequence[tuple[PriceMove, str]]) -> str:
     """Invisible columns from each move to the next, with its tooltip; long paths show their extremes."""
     kept = pick(tooltips, [move.price for move, _ in tooltips], size.tooltips)
     positions = [*(_position(chart, frame, move) for move, _ in kept), (frame.right, 0.0)]
     parts: list[str] = []
-    for (_, lines), ((begin, y), (end, _)) in zip(kept, pairwise(positions), strict=True):
+    for (_, tooltip), ((begin, y), (end, _)) in zip(kept, pairwise(positions), strict=True):
         marks = rect_element(begin, frame.top, end - begin, frame.bottom - frame.top, "chart-column")
         marks += line_element(begin, y, end, y, "chart-emphasis")
-        parts.append(with_tooltip(marks, lines))
+        parts.append(with_tooltip(marks, tooltip))
     return "".join(parts)
 
 

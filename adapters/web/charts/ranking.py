@@ -16,6 +16,7 @@ from adapters.web.charts.markup import (
     shorten,
     text_element,
     text_width,
+    tooltip_element,
     with_tooltip,
 )
 from adapters.web.charts.table import ChartTable
@@ -88,7 +89,9 @@ def _draw(chart: RankingChart, figures: list[str], size: Size) -> str:
         if is_stacked:
             # A line from top to bottom would cross the names.
             marks += line_element(zero, y, zero, y + _BAR, "chart-axis")
-        parts.append(with_tooltip(marks + label, (f"{isolate(bar.label)}: {figure}",), "chart-hit chart-hit-bar"))
+        parts.append(
+            with_tooltip(marks + label, tooltip_element([f"{isolate(bar.label)}: {figure}"]), "chart-hit chart-hit-bar")
+        )
     bottom = top + len(chart.bars) * row
     if not is_stacked:
         parts.append(line_element(zero, top - 4, zero, bottom - 4, "chart-axis"))

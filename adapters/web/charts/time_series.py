@@ -30,7 +30,7 @@ from adapters.web.charts.frame import (
     padded,
 )
 from adapters.web.charts.lines import line_path, runs, step_path
-from adapters.web.charts.markup import Html, dot_element, line_element, rect_element, with_tooltip
+from adapters.web.charts.markup import Html, dot_element, line_element, rect_element, tooltip_element, with_tooltip
 from adapters.web.charts.table import MOST_ROWS, NO_FIGURE, ChartTable
 from adapters.web.charts.thinning import pick
 
@@ -209,8 +209,9 @@ def _lines(chart: TimeSeriesChart, frame: Frame, content: _Content) -> str:
 def _line(chart: TimeSeriesChart, frame: Frame, points: Sequence[_Timed], name: str) -> str:
     # One extreme per unit of width is as fine as screens show.
     kept = pick(points, [value for _, value in points], int(frame.right - frame.left))
-    x, y = frame.x, frame.y
-    positions = [(x(at), None if value is None else y(value)) for at, value in kept]
+    y = frame.y
+    times = frame.x.positions([at for at, _ in kept])
+    positions = [(at, None if value is None else y(value)) for at, (_, value) in zip(times, kept, strict=True)]
     path = step_path if chart.shape is Shape.STEP else line_path
     if len(positions) > _DENSE * (frame.right - frame.left):
         name = f"{name} chart-dense"
@@ -232,31 +233,31 @@ def _tooltip(chart: TimeSeriesChart, formats: ChartFormats, moment: _Moment) -> 
 
 
 class _Tooltip(NamedTuple):
-    """The lines of the tooltip of a moment; `value` decides whether it is an extreme."""
+    """The tooltip of a moment, as an element; `value` decides whether the moment is an extreme."""
 
     moment: _Moment
     value: float | None
-    lines: list[str]
+    element: str
 
 
 def _tooltips(chart: TimeSeriesChart, formats: ChartFormats, content: _Content) -> list[_Tooltip]:
     """Tooltips for the larger size, of which the smaller one shows a part."""
     kept = pick(list(zip(content.moments, content.values, strict=True)), content.values, WIDE.tooltips)
-    found = [_Tooltip(moment, value, _tooltip(chart, formats, moment)) for moment, value in kept]
-    return [tooltip for tooltip in found if tooltip.lines]
+    found = [(moment, value, _tooltip(chart, formats, moment)) for moment, value in kept]
+    return [_Tooltip(moment, value, tooltip_element(lines)) for moment, value, lines in found if lines]
 
 
 def _columns(size: Size, frame: Frame, tooltips: Sequence[_Tooltip]) -> str:
     """Invisible columns of the plot, which show a dot and a tooltip under the pointer."""
     shown = pick(tooltips, [tooltip.value for tooltip in tooltips], size.tooltips)
-    positions = [frame.x(tooltip.moment.at) for tooltip in shown]
+    positions = frame.x.positions([tooltip.moment.at for tooltip in shown])
     parts: list[str] = []
-    for (moment, _, lines), at, column in zip(shown, positions, columns(frame, positions), strict=True):
+    for (moment, _, tooltip), at, column in zip(shown, positions, columns(frame, positions), strict=True):
         marks = column
         for point, name in ((moment.before, "chart-dot chart-dot-before"), (moment.point, "chart-dot")):
             if point is not None and point.value is not None:
                 marks += dot_element(at, frame.y(point.value), name)
-        parts.append(with_tooltip(marks, lines))
+        parts.append(with_tooltip(marks, tooltip))
     return "".join(parts)
 
 
@@ -279,7 +280,7 @@ def _bars(chart: TimeSeriesChart, formats: ChartFormats, frame: Frame, content: 
                 marks += rect_element(at + space, min(zero, height), width - 2 * space, abs(zero - height), name)
         lines = _tooltip(chart, formats, moment)
         if lines:
-            parts.append(with_tooltip(marks, lines, "chart-hit chart-hit-bar"))
+            parts.append(with_tooltip(marks, tooltip_element(lines), "chart-hit chart-hit-bar"))
     return "".join(parts)
 
 

@@ -14,21 +14,27 @@ from adapters.web.charts.formats import Precision, Unit
 LOCALES = ["en", "ru", "de", "de_CH", "pl", "es", "hi", "ar", "fa", "pt_PT", "sv"]
 
 
-def positive_zero(value: float) -> float:
-    """`value`, but 0 for -0.0, which Babel writes with its sign."""
-    return value + 0.0
+def in_cents(value: float) -> float:
+    """`value` in cents, and 0 for -0.0, which Babel writes with its sign."""
+    return round(value, 2) + 0.0
 
 
-@given(st.sampled_from(LOCALES), st.sampled_from(["EUR", "JPY", "KWD"]), st.floats(-1e12, 1e12).map(positive_zero))
+@given(st.sampled_from(LOCALES), st.sampled_from(["EUR", "KWD"]), st.floats(-1e12, 1e12).map(in_cents))
 def test_money_is_written_as_babel_writes_it(locale: str, currency: str, value: float) -> None:
     formats = BabelFormats(Locale.parse(locale), currency)
     assert formats.number(value, Unit.MONEY) == numbers.format_currency(value, currency, locale=locale)
 
 
-@given(st.sampled_from(LOCALES), st.floats(-1e6, 1e6).map(positive_zero))
+@given(st.sampled_from(LOCALES), st.integers(-(10**9), 10**9))
+def test_whole_numbers_are_written_as_babel_writes_them(locale: str, value: int) -> None:
+    formats = BabelFormats(Locale.parse(locale), "JPY")
+    assert formats.number(value, Unit.COUNT) == numbers.format_decimal(value, "#,##0", locale=locale)
+    assert formats.number(value, Unit.MONEY) == numbers.format_currency(value, "JPY", locale=locale)
+
+
+@given(st.sampled_from(LOCALES), st.floats(-1e6, 1e6).map(in_cents))
 def test_other_numbers_are_written_as_babel_writes_them(locale: str, value: float) -> None:
     formats = BabelFormats(Locale.parse(locale), "EUR")
-    assert formats.number(value, Unit.COUNT) == numbers.format_decimal(value, "#,##0", locale=locale)
     assert formats.number(value, Unit.NUMBER) == numbers.format_decimal(value, "#,##0.00", locale=locale)
 
 
@@ -49,6 +55,11 @@ def test_other_numbers_are_written_as_babel_writes_them(locale: str, value: floa
 )
 def test_ticks_have_the_decimals_of_their_distance(value: float, unit: Unit, step: float, expected: str) -> None:
     assert BabelFormats(Locale.parse("en"), "EUR").number(value, unit, step) == expected
+
+
+def test_shares_are_percentages() -> None:
+    assert BabelFormats(Locale.parse("en"), "EUR").number(0.0256, Unit.SHARE) == "2.56%"
+    assert BabelFormats(Locale.parse("ru"), "EUR").number(-0.5, Unit.SHARE) == "-50,00\u00a0%"
 
 
 def test_money_follows_locale_and_currency() -> None:
