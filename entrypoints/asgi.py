@@ -44,7 +44,7 @@ def build(chosen: Settings) -> Starlette:
     engine, release = wire(chosen, "api"), version("scalecommerce")
     readiness, hub = ReadinessCheck(engine), LiveHub(engine.market.queries)
     features = Features(shop=chosen.shop, version=release, currency=engine.market.currency)
-    pages = build_pages(engine.market.sessions, hub, features)
+    pages = build_pages(engine.market, hub, features)
     dependencies = Dependencies(
         engine.market,
         notifier=engine.notifier,

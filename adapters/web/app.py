@@ -14,7 +14,7 @@ from adapters.web.live.hub import LiveHub
 from adapters.web.live.stream import LiveStreams
 from adapters.web.pages.accounts import account_pages
 from adapters.web.pages.start import start_pages
-from scalecommerce_core.services.sessions import Sessions
+from scalecommerce_core.services.market import Market
 
 SECTIONS: Final[Sequence[Callable[[], list[Page]]]] = (account_pages, start_pages)
 """Functions that return the pages of a section."""
@@ -35,9 +35,9 @@ class WebPages:
     """Its `app` must be set before the first request."""
 
 
-def build_pages(sessions: Sessions, hub: LiveHub, features: Features) -> WebPages:
+def build_pages(market: Market, hub: LiveHub, features: Features) -> WebPages:
     """Build the routes of all pages."""
-    api, browser_sessions = Api(), BrowserSessions(sessions)
+    api, browser_sessions = Api(), BrowserSessions(market.sessions, market.clock.now)
     pages = [page for page in all_pages() if features.shop or not page.path.startswith("/shop/")]
     streams = LiveStreams(hub, api, browser_sessions, features)
     return WebPages(

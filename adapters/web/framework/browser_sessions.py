@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from attrs import frozen
@@ -41,7 +41,7 @@ class BrowserSessions:
     caller calls `forget`.
     """
 
-    def __init__(self, sessions: Sessions, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, sessions: Sessions, clock: Callable[[], datetime]) -> None:
         self._sessions = sessions
         self._clock = clock
         self._known: LRUCache[str, BrowserAccess] = LRUCache(MAX_SESSIONS)

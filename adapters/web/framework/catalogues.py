@@ -62,9 +62,7 @@ def _sources() -> Iterator[Path]:
 
 def update(language: str) -> Mapping[str, bytes]:
     """The new contents of the catalogues of a language, by section: all messages, with the translations so far."""
-    return {
-        section: _merge(language, section, messages) for section, messages in sorted(extract_messages().items())
-    }
+    return {section: _merge(language, section, messages) for section, messages in sorted(extract_messages().items())}
 
 
 def _merge(language: str, section: str, messages: Catalog) -> bytes:

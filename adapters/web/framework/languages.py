@@ -29,7 +29,8 @@ class Language:
         """`messages` are those of the catalogues; a message without a translation stays English."""
         self.code = code
         self.locale = Locale.parse(code)
-        self._plural: Callable[[int], int] = _plural_index(self.locale)
+        self.plural_form: Callable[[int], int] = _plural_index(self.locale)
+        """The index of the plural form for a number."""
         self._texts: dict[tuple[str | None, str], tuple[str, ...]] = {}
         for message in messages:
             source = message.id if isinstance(message.id, str) else message.id[0]
@@ -46,7 +47,7 @@ class Language:
         found = self._texts.get((None, singular))
         if found is None:
             return singular if number == 1 else plural
-        return found[min(self._plural(number), len(found) - 1)]
+        return found[min(self.plural_form(number), len(found) - 1)]
 
     def pgettext(self, context: str, message: str) -> str:
         """The translation in a context, which distinguishes meanings of one English text."""
@@ -56,7 +57,7 @@ class Language:
         found = self._texts.get((context, singular))
         if found is None:
             return singular if number == 1 else plural
-        return found[min(self._plural(number), len(found) - 1)]
+        return found[min(self.plural_form(number), len(found) - 1)]
 
     def money(self, amount: str | Decimal, currency: str) -> str:
         """An amount in whole units of the currency, such as the decimal strings of the API."""
@@ -71,7 +72,10 @@ class Language:
 
     def percent(self, share: float, digits: int = 1) -> str:
         """A share of 1 in percent."""
-        return format_percent(share, f"#,##0.{'#' * digits}%" if digits else "#,##0%", locale=self.locale)
+        pattern = self.locale.percent_formats[None].pattern.replace(
+            "#,##0", f"#,##0.{'#' * digits}" if digits else "#,##0"
+        )
+        return format_percent(share, pattern, locale=self.locale)
 
     def moment(self, at: datetime | str) -> str:
         """Date and time in UTC; scripts replace it by the reader's time zone."""

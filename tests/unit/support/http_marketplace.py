@@ -14,6 +14,9 @@ from httpx2 import Client, Response
 from adapters.http.app import create_app
 from adapters.http.dependencies import Dependencies, Readiness
 from adapters.http.framework.middleware import DEFAULT_POLICY, RequestPolicy
+from adapters.web.app import build_pages
+from adapters.web.framework.page import Features
+from adapters.web.live.hub import LiveHub, SharedFeed
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.money import Money
@@ -213,8 +216,11 @@ def marketplace(
     policy: RequestPolicy = DEFAULT_POLICY,
     require_verified_email: bool = False,
     require_staff_second_factor: bool = False,
+    features: Features | None = None,
 ) -> Iterator[Marketplace]:
-    """Create a market with its HTTP client; `rebuilt` may replace parts of the market."""
+    """Create a market with its HTTP client; `rebuilt` may replace parts of the market. With `features`, the application
+    has pages too.
+    """
     clock, gateway = SettableClock(), MemoryGateway()
     views = MemoryViewCounter(clock, window=view_window, caps=view_caps)
     memory, security_log = MemoryStore(), RecordedSecurityEvents()
@@ -228,6 +234,8 @@ def marketplace(
             require_staff_second_factor=require_staff_second_factor,
         )
     )
+    hub = LiveHub(market.queries)
+    pages = None if features is None else build_pages(market, hub, features)
     dependencies = Dependencies(
         market,
         notifier=notifier(market),
@@ -239,9 +247,15 @@ def marketplace(
         rate_limiter=MemoryRateLimiter(),
         intake_queue=intake_queue,
         bots=bots,
-        feed=MemoryCatalogFeed(memory),
+        feed=SharedFeed(MemoryCatalogFeed(memory), [hub]),
         seller_email_public=seller_email_public,
     )
-    with calling(create_app(dependencies, version="1.0", policy=policy)) as client:
-        client.event_hooks["response"].append(_check_of_problems(currency))
+    app = create_app(
+        dependencies, version="1.0", policy=policy, on_start=hub.start, pages=() if pages is None else pages.routes
+    )
+    if pages is not None:
+        pages.api.app = app
+    with calling(app) as client:
+        if pages is None:
+            client.event_hooks["response"].append(_check_of_problems(currency))
         yield Marketplace(market, clock, views, client, gateway, security_log)
