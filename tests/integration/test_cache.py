@@ -137,6 +137,20 @@ def test_a_local_change_is_notified_immediately(
     assert [change.products for change in listener.local_changes] == [{product}]
 
 
+def test_numbered_events_are_notified(engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener) -> None:
+    store = PostgresStore(engine)
+    stage = Stage(store)
+    stage.reprice(stage.product(), 9_00, NOW + SECOND)
+    listener.wait_until_complete(time.monotonic(), feed)
+    assert listener.event_notices == 0
+    for expected in (1, 1):
+        # The second call finds no event without a number.
+        with store.begin() as tx:
+            tx.events.assign_sequence(100)
+        listener.wait_until_complete(time.monotonic(), feed)
+        assert listener.event_notices == expected
+
+
 def test_a_feed_without_a_listener_can_announce_and_close(engine: Engine) -> None:
     feed = PostgresCatalogFeed(engine)
     Stage(PostgresStore(engine, feed.announce)).product()

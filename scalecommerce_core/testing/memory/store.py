@@ -106,7 +106,12 @@ class MemoryCatalogFeed:
 
     def follow(self, listener: ChangeListener) -> None:
         self._listener = listener
-        self._store.changed, self._store.access_changed = listener.on_local_change, listener.on_access_change
+
+        def report(change: CatalogChange) -> None:
+            listener.on_local_change(change)
+            listener.on_change(change)
+
+        self._store.changed, self._store.access_changed = report, listener.on_access_change
         self._store.events_numbered = listener.on_events
         listener.on_start(self._store.commits + 1)
         listener.on_heartbeat(time.monotonic())

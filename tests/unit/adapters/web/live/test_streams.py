@@ -1,0 +1,323 @@
+"""Streams of events: what they report, when, and how they end."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from adapters.web.framework.browser_sessions import BrowserSessions
+from adapters.web.framework.endpoint import Api
+from adapters.web.framework.page import Features
+from adapters.web.live import hub as hub_module
+from adapters.web.live import stream
+from adapters.web.live.hub import LiveHub
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.testing import MemoryCatalogFeed
+from tests.unit.support.shop import PASSWORD, Shop, line, usd
+
+
+@define
+class Reader:
+    """One connection to `/live/` on the loop of the test."""
+
+    query: str
+    headers: dict[str, str] = field(factory=dict)
+    status: int = 0
+    text: str = ""
+    closed: asyncio.Event = field(factory=asyncio.Event)
+
+    async def read(self, app: Callable[..., Awaitable[None]]) -> None:
+        async def receive() -> dict[str, Any]:
+            await self.closed.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+            else:
+                self.text += message.get("body", b"").decode()
+
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
+            "scheme": "http", "path": "/live/", "raw_path": b"/live/", "root_path": "",
+            "query_string": self.query.encode(), "headers": [(b"host", b"localhost"), *headers],
+            "client": ("127.0.0.1", 1), "server": ("localhost", 80),
+        }  # fmt: skip
+        await app(scope, receive, send)
+
+    @property
+    def events(self) -> list[tuple[str, Any]]:
+        found = []
+        for block in self.text.split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+            if "event" in fields:
+                found.append((fields["event"], json.loads(fields["data"])))
+        return found
+
+    @property
+    def last_id(self) -> str:
+        """The id of the last event; empty before the first one."""
+        return self.text.rpartition("\nid: ")[2].split("\n")[0] if "\nid: " in self.text else ""
+
+
+@define
+class Streams:
+    """The streams of one process, and the readers that are connected."""
+
+    hub: LiveHub
+    app: stream.LiveStreams
+    tasks: list[asyncio.Task[None]] = field(factory=list)
+
+    async def open(self, query: str, headers: Mapping[str, str] | None = None) -> Reader:
+        """Connect a reader and wait for its first bytes, or the end of the response."""
+        reader = Reader(query, dict(headers or {}))
+        self.tasks.append(asyncio.create_task(reader.read(self.app)))
+        await until(lambda: reader.text or self.tasks[-1].done())
+        return reader
+
+
+async def until(happens: Callable[[], object]) -> None:
+    """Wait until a condition holds; fail after five seconds."""
+    async with asyncio.timeout(5):
+        while not happens():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def streams(shop: Shop) -> AsyncIterator[Streams]:
+    hub = LiveHub(shop.market.queries)
+    hub.start()
+    MemoryCatalogFeed(shop.store).follow(hub)
+    api = Api()
+    opened = Streams(
+        hub, stream.LiveStreams(hub, api, BrowserSessions(shop.market.sessions, shop.clock.now), Features())
+    )
+    try:
+        yield opened
+    finally:
+        hub.close()
+        await asyncio.gather(*opened.tasks)
+        assert len(hub) == 0
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "PAUSE", 0.0)
+    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.0)
+
+
+def test_a_stream_begins_with_the_present_prices_and_reports_changes(shop: Shop) -> None:
+    async def scenario() -> None:
+        seller = shop.person("sam")
+        kettle, lamp = shop.list(seller, "36.00"), shop.list(seller, "15.00", stock=0)
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={kettle}&product={lamp}")
+            await until(lambda: len(reader.events) == 2)
+            assert reader.text.startswith("retry: 2000\n\n")
+            first = {"id": kettle, "available": True, "text": "$36.00", "amount": "36.00", "currency": "USD"}
+            second = {"id": lamp, "available": False, "text": "$15.00", "amount": "15.00", "currency": "USD"}
+            assert reader.events == [("product", first), ("product", second)]
+            shop.edit(kettle, price=usd("30.00"))
+            await until(lambda: len(reader.events) == 3)
+            assert reader.events[2] == ("product", first | {"text": "$30.00", "amount": "30.00"})
+
+    asyncio.run(scenario())
+
+
+def test_changes_that_a_reader_does_not_see_are_not_sent(shop: Shop) -> None:
+    async def scenario() -> None:
+        seller = shop.person("sam")
+        watched, other = shop.list(seller), shop.list(seller)
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={watched}")
+            await until(lambda: len(reader.events) == 1)
+            shop.edit(other, price=usd("30.00"))
+            shop.edit(watched, description="new")
+            shop.edit(watched, price=usd("9.00"))
+            await until(lambda: len(reader.events) == 2)
+            assert reader.events[1][1]["amount"] == "9.00"
+
+    asyncio.run(scenario())
+
+
+def test_a_product_that_buyers_do_not_see_has_no_price(shop: Shop) -> None:
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={product}")
+            await until(lambda: len(reader.events) == 1)
+            shop.edit(product, is_active=False)
+            await until(lambda: len(reader.events) == 2)
+            assert reader.events[1] == ("product", {"id": product, "available": False})
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_that_connects_again_gets_the_state_only_if_it_differs(shop: Shop) -> None:
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            first = await opened.open(f"product={product}")
+            await until(lambda: first.last_id)
+            again = await opened.open(f"product={product}", {"Last-Event-ID": first.last_id})
+            shop.edit(product, price=usd("9.00"))
+            await until(lambda: again.events)
+            assert [event["amount"] for _, event in again.events] == ["9.00"]
+            late = await opened.open(f"product={product}", {"Last-Event-ID": "older"})
+            await until(lambda: late.events)
+            assert late.events[0][1]["amount"] == "9.00"
+
+    asyncio.run(scenario())
+
+
+def test_prices_have_the_format_of_the_reader(shop: Shop) -> None:
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"), "1234.50")
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={product}", {"Accept-Language": "ru"})
+            await until(lambda: reader.events)
+            assert reader.events[0][1]["text"] == "1\xa0234,50\xa0$"
+
+    asyncio.run(scenario())
+
+
+def test_an_idle_stream_sends_heartbeats_and_ends_at_its_maximum_age(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.001)
+    monkeypatch.setattr(stream, "MAX_AGE_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={product}")
+            await until(opened.tasks[0].done)
+            assert ": heartbeat\n\n" in reader.text
+
+    asyncio.run(scenario())
+
+
+def test_all_streams_end_when_the_server_stops_and_new_ones_are_refused(shop: Shop) -> None:
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            readers = [await opened.open(f"product={product}") for _ in range(3)]
+            opened.hub.close()
+            await until(lambda: all(task.done() for task in opened.tasks))
+            assert {reader.status for reader in readers} == {200}
+            assert (await opened.open(f"product={product}")).status == 503
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_that_leaves_is_forgotten(shop: Shop) -> None:
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={product}")
+            assert len(opened.hub) == 1
+            reader.closed.set()
+            await until(lambda: len(opened.hub) == 0)
+
+    asyncio.run(scenario())
+
+
+def test_one_client_may_open_a_limited_number_of_streams(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_STREAMS_PER_CLIENT", 2)
+
+    async def scenario() -> None:
+        async with streams(shop) as opened:
+            first = await opened.open("")
+            await opened.open("")
+            assert (await opened.open("")).status == 503
+            first.closed.set()
+            await until(lambda: len(opened.hub) == 1)
+            assert (await opened.open("")).status == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("query", ["product=x", "product=-1", "order=1.5", "product=" + "9" * 30])
+def test_malformed_ids_are_refused(shop: Shop, query: str) -> None:
+    async def scenario() -> None:
+        async with streams(shop) as opened:
+            assert (await opened.open(query)).status == 400
+
+    asyncio.run(scenario())
+
+
+def test_too_many_products_are_refused(shop: Shop) -> None:
+    async def scenario() -> None:
+        async with streams(shop) as opened:
+            query = "&".join(f"product={number}" for number in range(1, 102))
+            assert (await opened.open(query)).status == 400
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_read_is_repeated(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={product}")
+            await until(lambda: reader.events)
+            read, failures = opened.hub.read, iter([Unavailable("away")] * 3)
+
+            async def fail(*ids: Any) -> Any:
+                if (error := next(failures, None)) is not None:
+                    raise error
+                return await read(*ids)
+
+            monkeypatch.setattr(opened.hub, "read", fail)
+            shop.edit(product, price=usd("9.00"))
+            await until(lambda: len(reader.events) == 2)
+
+    asyncio.run(scenario())
+
+
+def test_after_an_interruption_of_the_feed_all_watched_products_are_read_again(shop: Shop) -> None:
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            reader = await opened.open(f"product={product}")
+            await until(lambda: reader.events)
+            shop.store.changed = lambda _: None
+            shop.edit(product, price=usd("9.00"))
+            opened.hub.on_start(1)
+            await until(lambda: len(reader.events) == 2)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_logged_in", [True, False])
+def test_new_events_are_reported_to_those_who_are_logged_in(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, *, is_logged_in: bool
+) -> None:
+    monkeypatch.setattr(stream, "FIGURES_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        buyer, product = shop.person("zoe"), shop.list(shop.person("sam"))
+        who = shop.market.sessions.identify(shop.market.accounts.log_in(buyer.email, PASSWORD).access)
+        cookie = {"Cookie": f"session={shop.market.sessions.bind_cookie(who)}"} if is_logged_in else {}
+        async with streams(shop) as opened:
+            reader = await opened.open(f"figures=1&product={product}", cookie)
+            await until(lambda: reader.events)
+            shop.reserve(buyer, line(product))
+            shop.market.relay.assign_sequence()
+            shop.edit(product, price=usd("9.00"))
+            await until(lambda: [name for name, _ in reader.events].count("product") == 2)
+            if is_logged_in:
+                await until(lambda: ("figures", {}) in reader.events)
+            assert (("figures", {}) in reader.events) is is_logged_in
+
+    asyncio.run(scenario())
