@@ -27,8 +27,9 @@ run: .venv/.ready ## The whole engine with demo data, data in .scalecommerce; op
 	@exec $(BIN)/scalecommerce up --demo $(ARGS)
 
 .PHONY: test
-test: lint types contracts unit project simulations integration ## All checks and tests from `lint` to `integration`; stops at the first failure
+test: lint types contracts unit project simulations integration browser ## All checks and tests from `lint` to `browser`; stops at the first failure
 	$(call heading,All checks passed)
+	@cat .cache/browser-tests-left-out 2>/dev/null || true
 
 .PHONY: lint
 lint: .venv/.ready ## Style and format
@@ -66,6 +67,11 @@ simulations: .venv/.ready ## The whole engine and its markets, simulated in one 
 integration: .venv/.ready ## Tests on real servers, which are installed as wheels
 	$(call heading,pytest tests/integration)
 	@$(BIN)/pytest tests/integration --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+.PHONY: browser
+browser: .venv/.ready ## Tests of the pages in Chromium, installed if missing; options: make browser ARGS="--shots build/shots"
+	$(call heading,pytest tests/browser)
+	@$(BIN)/python -m tests.browser $(ARGS)
 
 .PHONY: fuzz
 fuzz: .venv/.ready ## Thousands of generated requests against real servers; options: make fuzz ARGS="--seconds 600"
