@@ -16,16 +16,19 @@ from adapters.http.framework.operation import Operation, operations_of
 from adapters.http.refusals import record_refusals
 from adapters.http.resources.account_administration import AccountAdministrationResource
 from adapters.http.resources.account_emails import EmailVerificationResource, PasswordResetResource
+from adapters.http.resources.all_orders import AllOrdersResource
 from adapters.http.resources.api_keys import ApiKeyResource
 from adapters.http.resources.categories import CategoryResource
 from adapters.http.resources.events import EventResource
 from adapters.http.resources.health import HealthResource
+from adapters.http.resources.operations import OperationsResource
 from adapters.http.resources.orders import OrderResource
 from adapters.http.resources.personal_data import PersonalDataResource
 from adapters.http.resources.pricing_assignments import PricingAssignmentResource
 from adapters.http.resources.pricing_experiments import PricingExperimentResource
 from adapters.http.resources.pricing_policies import PricingPolicyResource
 from adapters.http.resources.pricing_runs import PricingRunResource
+from adapters.http.resources.pricing_stop import PricingStopResource
 from adapters.http.resources.product_fast_path import ProductFastPath
 from adapters.http.resources.products import ProductResource
 from adapters.http.resources.promotions import PromotionResource
@@ -41,8 +44,8 @@ RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     UserResource, SessionResource, ApiKeyResource, AccountAdministrationResource, PasswordResetResource,
     EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
     StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
-    PricingAssignmentResource, PricingRunResource, PromotionResource, PricingExperimentResource, EventResource,
-    WebhookResource, HealthResource,
+    PricingAssignmentResource, PricingRunResource, PricingStopResource, PromotionResource, PricingExperimentResource,
+    EventResource, WebhookResource, OperationsResource, AllOrdersResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

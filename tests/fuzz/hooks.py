@@ -88,7 +88,8 @@ def before_call(_context: HookContext, case: Case[Any], _arguments: Mapping[str,
     if "Idempotency-Key" in case.headers and random.random() < 0.8:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
     # Ids from links are those of existing orders; random ids hardly ever are.
-    if case.meta.phase.name is TestPhase.FUZZING and case.path.startswith("/orders/") and "id" in case.path_parameters:
+    is_order = case.path.startswith(("/orders/", "/operations/api/v1/orders/"))
+    if case.meta.phase.name is TestPhase.FUZZING and is_order and "id" in case.path_parameters:
         case.path_parameters["id"] = int(case.path_parameters["id"]) % ORDERS + 1
     # The only run has this id.
     if case.meta.phase.name is TestPhase.FUZZING and "/runs/{id}/" in case.path:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.http.examples import messages, orders, pricing, products, users
+from adapters.http.examples import back_office, messages, orders, pricing, products, users
 from adapters.http.framework.example import Example
 
 EXAMPLES: Final[Mapping[str, Example]] = {
@@ -12,4 +12,5 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     **orders.EXAMPLES,
     **pricing.EXAMPLES,
     **messages.EXAMPLES,
+    **back_office.EXAMPLES,
 }

@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 SCHEMAS: Final = "#/components/schemas/"
 ID_SCHEMA: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
+PARAMETER_SCHEMAS: Final[Mapping[str, Json]] = {"id": ID_SCHEMA, "uuid": {"type": "string", "format": "uuid"}}
+"""Schemas of path parameters by their convertors."""
 
 IDEMPOTENCY_KEY: Final = Header(
     idempotency_key.HEADER,
@@ -82,6 +84,9 @@ UNAVAILABLE_ERRORS: Final = (errors.Unavailable, errors.TransactionAborted, erro
 NOUNS: Final[Mapping[str, str]] = {
     "products": "product",
     "orders": "order",
+    "payments": "payment",
+    "refunds": "refund",
+    "emails": "e-mail",
     "policies": "policy",
     "promotions": "promotion",
     "runs": "run",
@@ -125,6 +130,7 @@ TAGS: Final[Mapping[str, str]] = {
     "Pricing": "Pricing policies, their runs and decisions, and experiments about what they earn",
     "Events": "The event feed",
     "Webhooks": "Events sent to your server",
+    "Back office": "For staff: what needs a person, all orders, and retries",
     "Operations": "Health checks for load balancers",
 }
 
@@ -467,7 +473,7 @@ class _OperationDescription:
                 "in": "path",
                 "required": True,
                 "description": f"Id of the {path_noun(self._operation.path, name)}.",
-                "schema": ID_SCHEMA if kind == "id" else {"type": "string"},
+                "schema": PARAMETER_SCHEMAS.get(kind, {"type": "string"}),
                 **self._example_value(name),
             }
             for name, kind in re.findall(r"{(\w+)(?::(\w+))?}", self._operation.path)

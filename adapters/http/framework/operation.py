@@ -117,8 +117,8 @@ class ResponseSpec:
 class OperationSpec:
     """The declaration of an operation, used as the decorator of its handler (see the module's docstring).
 
-    `path` may contain parameters such as `{id:id}`, an integer from 1 to 2⁶³-1; any other text there is answered with a
-    404.
+    `path` may contain parameters such as `{id:id}`, an integer from 1 to 2⁶³-1, and `{payment:uuid}`; any other text
+    there is answered with a 404.
 
     `errors` lists the problems that do not follow from the rest of the declaration: classes of core errors, whose
     `code` is published, or pairs of a status and a `code`. These problems are implied and need no entry:

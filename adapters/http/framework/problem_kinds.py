@@ -144,6 +144,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     ExperimentInProgress("Experiment 1 of policy 4 is in progress: end it first."),
     ExperimentNotPossible("Policy 4 changes no prices: set its is_active to true and its is_shadow to false first."),
     RunNotAwaitingApproval("Run 12 does not await approval: its status is DONE."),
+    errors.NothingToRetry("Order 1651 is not parked: it is PAID."),
     errors.EventsForgotten(100, 52_310),
     errors.VersionMismatch("The product has been edited since you read it: read it again."),
     catch_problem(lambda: expected_version(Headers({"If-Match": '"another"'}))),

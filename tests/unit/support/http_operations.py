@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 from attrs import field, frozen
@@ -85,6 +86,10 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 """Request bodies by operation id."""
 
 
+def _in_path(number: object, *, is_uuid: bool) -> str:
+    return str(UUID(int=number)) if is_uuid and isinstance(number, int) else str(number)
+
+
 @frozen
 class Endpoint:
     method: str
@@ -99,8 +104,9 @@ class Endpoint:
         return str(self.described["operationId"])
 
     def path(self, number: object = 1) -> str:
-        """The path with all its parameters set to `number`."""
-        return re.sub(r"{\w+}", lambda _: str(number), self.template)
+        """The path with all its parameters set to `number`, or to the UUID of a number."""
+        uuids = {each["name"] for each in self.described["parameters"] if each["schema"].get("format") == "uuid"}
+        return re.sub(r"{(\w+)}", lambda match: _in_path(number, is_uuid=match[1] in uuids), self.template)
 
     @property
     def has_id(self) -> bool:

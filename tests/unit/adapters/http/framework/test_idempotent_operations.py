@@ -8,7 +8,8 @@ from tests.unit.support.http_operations import Endpoint, endpoints, every
 CREATES_NOTHING: Final = {
     "payOrder", "cancelOrder", "changePassword", "logOut", "rollBackPricingRun", "cancelPricingRun",
     "endPricingExperiment",
-    "approvePricingRun", "declinePricingRun",
+    "approvePricingRun", "declinePricingRun", "stopPricing", "resumePricing",
+    "checkPayment", "sendRefund", "sendEmail", "requeueOrder",
     "changeEmail", "requestEmailVerification", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
     "disableSecondFactor", "deleteProfile", "deleteUser",
     "withdrawPrice", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",

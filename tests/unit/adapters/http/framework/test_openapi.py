@@ -68,42 +68,43 @@ def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
 
 COMPONENTS = """
     AccountActionDocument AccountDeletedProblem AccountDocument ApiKeyDocument ApiKeyListDocument AppointmentBody
-    AssignmentDocument AssignmentPatch Attempt BothProofsBody CategoryDocument CategoryList CategoryPatch
-    CategoryRefDocument CodeBody ConflictProblem ConnectionLostProblem ContentTooLargeProblem Credentials
-    DecisionDocument DeletionBody Delivery DeliveryPendingProblem DeliveryStatus ElasticityBeliefDocument
-    EmailChangeBody EmailDisabledProblem EmailNotVerifiedProblem EmailTokenBody EndpointDisabledProblem
-    EndpointDocument EndpointPatch EndpointUnverifiedProblem EnrolmentDocument EventDocument EventsForgottenProblem
-    ExperimentDocument ExperimentInProgressProblem ExperimentKind ExperimentNotPossibleProblem
+    AssignmentDocument AssignmentPatch Attempt AttentionDocument BacklogsDocument BothProofsBody CategoryDocument
+    CategoryList CategoryPatch CategoryRefDocument CodeBody ConflictProblem ConnectionLostProblem ConsumerLagDocument
+    ContentTooLargeProblem Credentials DecisionDocument DeletionBody Delivery DeliveryPendingProblem DeliveryStatus
+    ElasticityBeliefDocument EmailChangeBody EmailDisabledProblem EmailNotVerifiedProblem EmailTokenBody
+    EndpointDisabledProblem EndpointDocument EndpointPatch EndpointUnverifiedProblem EnrolmentDocument EventDocument
+    EventsForgottenProblem ExperimentDocument ExperimentInProgressProblem ExperimentKind ExperimentNotPossibleProblem
     ExperimentResultDocument ExperimentStatus ExperimentSummaryDocument Facet FacetDocument FeedDocument
     ForbiddenProblem GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem
     InternalProblem Interval InvalidProblem LastStaffAccountProblem LogInTokens MalformedProblem Measure
-    MethodNotAllowedProblem MisdirectedRequestProblem Motive NewApiKey NewApiKeyDocument NewCategory NewEndpoint
-    NewEndpointDocument NewExperiment NewOrder NewOrderItem NewPolicy NewProduct NewPromotedProduct NewPromotion
-    NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing OrderDocument OrderItem OrderStatus
-    Ordering OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem PageAnswer_Delivery_
-    PageAnswer_EndpointDocument_ PageAnswer_ExperimentDocument_ PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_
+    MethodNotAllowedProblem MisdirectedRequestProblem Motive MovementDocument MovementKind NewApiKey NewApiKeyDocument
+    NewCategory NewEndpoint NewEndpointDocument NewExperiment NewOrder NewOrderItem NewPolicy NewProduct
+    NewPromotedProduct NewPromotion NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing
+    NothingToRetryProblem OrderDocument OrderItem OrderMoment OrderOrigin OrderStatus Ordering OrdersOpenProblem
+    Outcome OverloadedProblem OwnAccountProblem PageAnswer_Delivery_ PageAnswer_EndpointDocument_
+    PageAnswer_ExperimentDocument_ PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_
     PageAnswer_PromotedProductDocument_ PageAnswer_PromotionDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_
-    PageAnswer_StockOutlookDocument_ PageAnswer_StoredDecisionDocument_ PageAnswer_User_
-    ParameterDocument PasswordBody PasswordProofBody PaymentBody
-    PaymentDeclinedProblem PaymentInProgressProblem PaymentTooLateProblem PersonalDataDocument PointDocument
-    PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem
-    PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument PriceIntervalDocument
-    PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody ProblemDocument Product ProductPage ProductPatch
-    ProductPut ProductSalesDocument ProductStatisticsDocument ProfileBody PromotedProductDocument PromotionDocument
-    PromotionInForceDocument PromotionNote PromotionOverProblem PromotionPatch PromotionStatus
-    PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody
-    RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundItem RefusedProblem RejectionReason
-    RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RotationBody RunDocument
-    RunNotAwaitingApprovalProblem
+    PageAnswer_StaffOrderDocument_ PageAnswer_StockOutlookDocument_ PageAnswer_StoredDecisionDocument_
+    PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem
+    PaymentDocument PaymentInProgressProblem PaymentRefundDocument PaymentStatus PaymentTooLateProblem
+    PersonalDataDocument PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument
+    PolicyPatch PolicyUnknownProblem PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument
+    PriceIntervalDocument PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody PricingStopDocument
+    ProblemDocument Product ProductPage ProductPatch ProductPut ProductSalesDocument ProductStatisticsDocument
+    ProfileBody PromotedProductDocument PromotionDocument PromotionInForceDocument PromotionNote PromotionOverProblem
+    PromotionPatch PromotionStatus PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest
+    QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundDocument
+    RefundItem RefundStatus RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem
+    ResetBody ResetRequestBody RetryDocument RotationBody RunDocument RunNotAwaitingApprovalProblem
     RunNotReversibleProblem RunStatus Sale SalesReportDocument Scope SecondFactorDocument SecondFactorEnabledProblem
     SecondFactorNotEnabledProblem SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument
     SellerDocument SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument SignUpBody
-    SoldDocument
-    StockBody StockDocument StockMovedProblem StockOutlookDocument StoredDecisionDocument TokenNotValidProblem Tokens
+    SoldDocument StaffOrderDetailsDocument StaffOrderDocument StaffOrderLineDocument StockBody StockDocument
+    StockMovedProblem StockOutlookDocument StoredDecisionDocument TimelineEntryDocument TokenNotValidProblem Tokens
     TooManyApiKeysProblem TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem
     TooManyPoliciesProblem TooManyPromotionsProblem TopProductDocument TransactionAbortedProblem
-    TransitionNotAllowedProblem Trigger UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User
-    Verdict VerifyBody VersionMismatchProblem
+    TransitionNotAllowedProblem Trigger TroubleDocument TroubleItemDocument TroubleKind UnavailableProblem
+    UnsupportedMediaTypeProblem UriTooLongProblem User Verdict VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 
@@ -116,7 +117,7 @@ RESOURCES = {
     "products": "product", "orders": "order", "policies": "policy", "runs": "run", "webhooks": "webhook endpoint",
     "deliveries": "delivery", "sessions": "session", "api-keys": "API key", "users": "account",
     "experiments": "experiment",
-    "promotions": "promotion",
+    "promotions": "promotion", "payments": "payment", "refunds": "refund", "emails": "e-mail",
 }  # fmt: skip
 """The resource that an id names, by the collection before it in the path."""
 

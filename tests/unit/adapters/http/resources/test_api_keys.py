@@ -42,7 +42,9 @@ WITHOUT_SCOPE = {
     "reactivateUser", "revokeSessionsOfUser", "appointStaff", "dismissStaff", "changeEmail",
     "requestEmailVerification", "readSecondFactor", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
     "disableSecondFactor", "exportUser", "deleteUser", "exportProfile", "deleteProfile",
-    "approvePricingRun", "declinePricingRun",
+    "approvePricingRun", "declinePricingRun", "readPricingStop", "stopPricing", "resumePricing",
+    "readAttention", "readBacklogs", "checkPayment", "sendRefund", "sendEmail", "listAllOrders", "readOrderDetails",
+    "requeueOrder",
 }  # fmt: skip
 
 
