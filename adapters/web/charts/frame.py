@@ -182,7 +182,7 @@ def padded(low: float, high: float, smallest: float, *, from_zero: bool = False)
         margin = max(abs(low) * 0.1, smallest)
         return (max(low - margin, 0) if low >= 0 else low - margin), high + margin
     # Differences that double-precision numbers cannot divide into ticks are noise.
-    least = max(abs(low), abs(high)) * 1e-9
+    least = max(abs(low), abs(high), 1e-3) * 1e-9
     return (low, high) if high - low > least else (low - least, high + least)
 
 

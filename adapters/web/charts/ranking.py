@@ -68,7 +68,8 @@ def _draw(chart: RankingChart, figures: list[str], size: Size) -> str:
     low, high = min(0, *(bar.value for bar in chart.bars)), max(0, *(bar.value for bar in chart.bars))
     # Figures of negative bars stand at their left ends.
     begin = left + (widest + _GAP if low < 0 else 0)
-    x = Scale(low, high if high > low else low + 1, begin, size.width - widest - _GAP)
+    # Figures that are all zero, or as good as zero, need a scale, too.
+    x = Scale(low, high if high - low > 1e-9 else low + 1, begin, size.width - widest - _GAP)
     zero = x(0)
     top = FONT_SIZE + 12
     parts = [text_element(0, FONT_SIZE, shorten(chart.words.x_title, size.width), name="chart-title")]

@@ -295,6 +295,16 @@ def test_hours_that_clocks_repeat_are_two_points() -> None:
     assert len(time_series_table(chart, FORMATS).rows) == 25
 
 
+def test_figures_next_to_zero_are_drawn_as_zero() -> None:
+    tiny = 5e-324
+    (line,) = images(render_sparkline(Sparkline("Orders", (0, tiny), "-"))).values()
+    assert all(0 <= y <= 28 for _, y in mark_positions(line))
+    bar = next(with_class(images(render_ranking(ranking([tiny]), FORMATS))["wide"], "chart-bar"))
+    assert float(bar.attrib["width"]) == 1
+    for image in images(render_time_series(time_series([0, tiny]), FORMATS)).values():
+        assert_marks_lie_in_the_plot(image)
+
+
 @pytest.mark.parametrize("value", [5.0, 0.0, -7.25, 1e15, 1e-9])
 def test_equal_values_make_a_level_line(value: float) -> None:
     for image in images(render_time_series(time_series([value] * 9, shape=Shape.STEP), FORMATS)).values():
