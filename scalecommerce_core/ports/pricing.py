@@ -206,11 +206,16 @@ class RunRepository(Protocol):
         ...
 
     def stage_decisions(self, part: Range, result: RangeResult) -> None:
-        """Store the decisions of a claimed range with the new policy state, and update the range."""
+        """Store the decisions of a claimed range with the new policy state, and update the range.
+
+        `save_staged_state` puts the policy state in force.
+        """
         ...
 
-    def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
-        """The policy state and category parameters that `stage_decisions` stored with the range."""
+    def save_staged_state(self, run: Run, part: Range) -> None:
+        """Put the policy state that `stage_decisions` stored with the range in force, and add the category parameters
+        that are not known yet.
+        """
         ...
 
     def staged_moves(self, part: Range) -> Moves:

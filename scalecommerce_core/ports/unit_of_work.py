@@ -162,6 +162,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     RunRepository.apply_prices: LockRank.PRODUCT,
     RunRepository.revert_prices: LockRank.PRODUCT,
     RunRepository.save_policy_state: LockRank.POLICY_STATE,
+    RunRepository.save_staged_state: LockRank.POLICY_STATE,
     RunRepository.add_category_parameters: LockRank.POLICY_STATE,
     RunRepository.save_category_parameters: LockRank.POLICY_STATE,
     RunRepository.delete_policy_states: LockRank.POLICY_STATE,

@@ -63,7 +63,9 @@ CategoryParameters = Mapping[CategoryId, Mapping[str, float]]
 
 @frozen(eq=False)
 class RangeResult:
-    """Result of `decide_range`. `policy_state` and `category_parameters` are stored when the range is written."""
+    """Result of `decide_range`. `policy_state` and `category_parameters`, those of categories that had none or lacked
+    some, are stored when the range is written.
+    """
 
     decisions: Decisions
     inputs: Inputs
@@ -179,7 +181,11 @@ def decide_range(
         },
     )
     inputs = pack_inputs(policy, state, signals, epoch)
-    parameters = _by_category(categories, state.groups)
+    parameters = {
+        category: values
+        for category, values in _by_category(categories, state.groups).items()
+        if values.keys() - category_parameters.get(category, {}).keys()
+    }
     return RangeResult(
         decisions, inputs, facts.priced_at, policy_state.updated_with(updated), parameters, signals, state
     )

@@ -7,16 +7,19 @@ as much as writing the product's price.
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from attrs import field, fields, frozen
+from numpy.typing import NDArray
 
-from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.arrays import Floats, Whole, narrowed
 
 BLOCK_SIZE: Final = 4_096
 """Products in a new block. A block with more than twice as many is split."""
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_FORMER: Final = 1
+"""The format of earlier releases: 8 bytes for each number, 4 for estimates of the anomaly filter."""
 REFUNDED_TOTAL: Final = "refunded"
 ORDERS_TOTAL: Final = "orders"
 NET_UNITS: Final = "net_units"
@@ -113,45 +116,49 @@ class PolicyState:
         return near.rows(np.isin(near.product, products))
 
     def to_bytes(self) -> bytes:
-        """Serialize: a line of JSON that names the columns, then the columns, little-endian.
+        """Serialize: a line of JSON that names the columns and their types, then the columns, little-endian.
 
-        The columns of `baseline` come last, because earlier releases ignore what follows the state.
+        Each column has the narrowest type that represents its values exactly, and a column with one value only is
+        stored as this value.
         """
         baseline = {name: values for name, values in self.baseline.items() if not np.isnan(values).all()}
+        columns: list[NDArray[Any]] = [getattr(self, name) for name in STATE_FACTS]
+        columns += self.state.values()
+        columns += [values.astype(_baseline_type(name)) for name, values in baseline.items()]
+        stored = [narrowed(_single(values)) for values in columns]
         head = {
             "format": _FORMAT,
             "rows": len(self),
             "state": {name: _width(values) for name, values in self.state.items()},
             "baseline": [*baseline],
+            "types": [[values.dtype.str, len(values)] for values in stored],
         }
-        columns = [getattr(self, name).astype("<i8").tobytes() for name in STATE_FACTS]
-        columns += [values.astype("<f8").tobytes() for values in self.state.values()]
-        columns += [values.astype(_baseline_type(name)).tobytes() for name, values in baseline.items()]
-        return json.dumps(head).encode() + b"\n" + b"".join(columns)
+        return json.dumps(head).encode() + b"\n" + b"".join(values.tobytes() for values in stored)
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Self:
         """Inverse of `to_bytes`. Raise `ValueError` for an unknown format version."""
         end = stored.index(b"\n")
         head = json.loads(stored[:end])
-        if head["format"] != _FORMAT:
-            raise ValueError(f"Policy state has format {head['format']}; this release reads format {_FORMAT}.")
-        rows, at = head["rows"], end + 1
-        facts = []
-        for _ in STATE_FACTS:
-            facts.append(np.frombuffer(stored, "<i8", rows, at).astype(np.int64))
-            at += 8 * rows
-        state = {}
-        for name, width in head["state"].items():
-            values = np.frombuffer(stored, "<f8", rows * width, at).astype(np.float64)
-            state[name] = values.reshape(_shape(rows, width))
-            at += 8 * rows * width
-        baseline = {}
-        for name in head.get("baseline", ()):
-            kind = np.dtype(_baseline_type(name))
-            baseline[name] = np.frombuffer(stored, kind, rows, at).astype(np.float64)
-            at += kind.itemsize * rows
-        return cls(*facts, state=state, baseline=baseline)
+        if head["format"] not in {_FORMAT, _FORMER}:
+            raise ValueError(f"Policy state has format {head['format']}; this release reads formats up to {_FORMAT}.")
+        rows, widths, baseline = head["rows"], head["state"], head.get("baseline", ())
+        kinds = head["types"] if head["format"] == _FORMAT else _former_types(rows, widths, baseline)
+        given, at = iter(kinds), end + 1
+
+        def column(kind: type[np.int64] | type[np.float64], width: int = 1) -> NDArray[Any]:
+            nonlocal at
+            stored_as, count = next(given)
+            values = np.frombuffer(stored, stored_as, count * width, at)
+            at += values.nbytes
+            shape = _shape(rows, width)
+            whole = np.empty(shape, dtype=kind)
+            whole[:] = values.reshape(_shape(count, width))
+            return whole
+
+        facts = [column(np.int64) for _ in STATE_FACTS]
+        state = {name: column(np.float64, width) for name, width in widths.items()}
+        return cls(*facts, state=state, baseline={name: column(np.float64) for name in baseline})
 
 
 STATE_FACTS: Final = tuple(
@@ -162,6 +169,19 @@ STATE_FACTS: Final = tuple(
 def _baseline_type(name: str) -> str:
     """Running totals and amounts need all digits; the estimates of the anomaly filter do not."""
     return "<f8" if name in _EXACT else "<f4"
+
+
+def _former_types(rows: int, widths: Mapping[str, int], baseline: Sequence[str]) -> list[tuple[str, int]]:
+    kinds = ["<i8"] * len(STATE_FACTS) + ["<f8"] * len(widths) + [_baseline_type(name) for name in baseline]
+    return [(kind, rows) for kind in kinds]
+
+
+def _single(values: NDArray[Any]) -> NDArray[Any]:
+    """The first row if all rows are equal, else all."""
+    if len(values) > 1 and np.array_equal(values[1:8], np.broadcast_to(values[0], values[1:8].shape)):
+        equal = values == values[0]
+        return values[:1] if equal.all() else values
+    return values
 
 
 def _width(values: Floats) -> int:

@@ -20,6 +20,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId
+from scalecommerce_core.pricing.arrays import narrowed
 from scalecommerce_core.pricing.breaker import MoveLimit, limit_decisions
 from scalecommerce_core.pricing.built_in import drop_retired_parameters
 from scalecommerce_core.pricing.decisions import Decisions, decide
@@ -29,8 +30,6 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 
 FORMAT: Final = 1
-_WHOLE: Final = ("<i1", "<i2", "<i4", "<i8")
-_FLOAT: Final = ("<f4", "<f8")
 _EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,10 +50,11 @@ def pack_inputs(policy: PricingPolicy, state: State, signals: Signals, epoch: in
         for values in [getattr(signals, name)]
         if column.metadata["default"] is None or not (values == column.metadata["default"]).all()
     }
-    unused: frozenset[str] = getattr(policy.strategy(), "unused_in_propose", frozenset())
+    strategy = policy.strategy()
+    unused: frozenset[str] = getattr(strategy, "unused_in_propose", frozenset())
     columns |= {f"state.{name}": values for name, values in state.products.items() if name not in unused}
     columns |= {f"group.{name}": values[signals.group] for name, values in state.groups.items() if name not in unused}
-    narrow = {name: _narrow(values) for name, values in columns.items()}
+    narrow = {name: narrowed(values) for name, values in columns.items()}
     layout = [(name, values.dtype.str, values.shape[1:]) for name, values in narrow.items()]
     table = np.empty(len(signals), dtype=layout)
     for name, values in narrow.items():
@@ -65,7 +65,7 @@ def pack_inputs(policy: PricingPolicy, state: State, signals: Signals, epoch: in
         "version": policy.version,
         "epoch": epoch,
         # All parameters are stored, because defaults may change in a later release.
-        "document": policy.document() | {"parameters": parameter_values(policy.strategy())},
+        "document": policy.document() | {"parameters": parameter_values(strategy)},
         "columns": [[name, kind, shape[0] if shape else 1] for name, kind, shape in layout],
     }
     width, raw = table.dtype.itemsize, table.tobytes()
@@ -105,18 +105,6 @@ def replay(inputs: Inputs) -> Decisions:
     if "breaker" not in head:
         return decisions
     return limit_decisions(decisions, MoveLimit.from_document(head["breaker"]), policy.guardrails.ending)
-
-
-def _narrow(values: NDArray[Any]) -> NDArray[Any]:
-    if values.dtype == np.bool_:
-        return values.astype("|b1")
-    kinds = _FLOAT if values.dtype.kind == "f" else _WHOLE
-    with np.errstate(over="ignore"):
-        for kind in kinds[:-1]:
-            narrow = values.astype(kind)
-            if np.array_equal(narrow.astype(values.dtype), values, equal_nan=values.dtype.kind == "f"):
-                return narrow
-    return values.astype(kinds[-1])
 
 
 def input_values(inputs: Inputs) -> dict[str, Any]:

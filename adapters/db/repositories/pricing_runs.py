@@ -254,7 +254,24 @@ _STAGE_RANGE: Final = text(
     WHERE run_id = :run_id AND number = :number
     """
 ).bindparams(bindparam("head", type_=JSONB), bindparam("memory", type_=LargeBinary), bindparam("groups", type_=JSONB))
-_STAGED_STATE: Final = "SELECT memory, groups FROM pricing_ranges WHERE run_id = %(run)s AND number = %(number)s"
+# Both copy within the server: a state is more than a megabyte.
+_SAVE_STAGED_STATE: Final = text(
+    """
+    INSERT INTO pricing_memory (policy_id, block, content)
+    SELECT :policy, block, memory FROM pricing_ranges WHERE run_id = :run AND number = :number
+    ON CONFLICT (policy_id, block) DO UPDATE SET content = excluded.content
+    """
+)
+_ADD_STAGED_PARAMETERS: Final = text(
+    """
+    INSERT INTO pricing_category_parameters (policy_id, category_id, name, value)
+    SELECT :policy, CAST(item.category ->> 0 AS integer), given.name, CAST(given.value AS double precision)
+    FROM pricing_ranges, jsonb_array_elements(groups) AS item(category),
+        jsonb_each_text(item.category -> 1) AS given(name, value)
+    WHERE run_id = :run AND number = :number
+    ORDER BY 2, 3 ON CONFLICT DO NOTHING
+    """
+)
 _COPY_DECISIONS: Final = (
     "COPY pricing_decisions (run_id, product_id, old_price, new_price, wanted, motive, guardrails, priced_at, inputs)"
     " FROM STDIN (FORMAT binary)"
@@ -370,6 +387,8 @@ _DELETE_RUN: Final = text("DELETE FROM pricing_runs WHERE id = :run")
 class PostgresRunRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
+        # A range of products about whose promotions both the facts and the price intervals ask. Most have none.
+        self._without_promotions = (1, 0)
 
     def product_ids(self, scope: PolicyScope) -> Whole:
         (ids,) = self._columns(_IDS, _scope_parameters(scope, 0, 2**63 - 1))
@@ -387,7 +406,12 @@ class PostgresRunRepository:
         return Facts(**columns, **{name: np.full(size, value, dtype=np.int64) for name, value in neutral.items()})
 
     def _promotion_windows(self, first: ProductId, last: ProductId, now: datetime) -> PromotionWindows:
+        least, most = self._without_promotions
+        if least <= first and last <= most:
+            return PromotionWindows(*(np.empty(0, dtype=np.int64) for _ in range(3)))
         product, starts_at, ends_at = self._columns(_PROMOTION_WINDOWS, {"first": first, "last": last, "now": now})
+        if not len(product):
+            self._without_promotions = (first, last)
         return PromotionWindows(product, starts_at + POSTGRES_EPOCH, ends_at + POSTGRES_EPOCH)
 
     def _min_holds(self, category: Whole) -> Whole:
@@ -535,9 +559,10 @@ class PostgresRunRepository:
         self._sql.execute(_STAGE_RANGE, {"run_id": part.run_id, "number": part.number, **staged})
         self.save_range(part)
 
-    def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
-        state, groups = self._sql.fetch_binary(_STAGED_STATE, {"run": part.run_id, "number": part.number}) or ()
-        return PolicyState.from_bytes(state), {CategoryId(category): values for category, values in groups}
+    def save_staged_state(self, run: Run, part: Range) -> None:
+        given = {"policy": run.policy_id, "run": part.run_id, "number": part.number}
+        self._sql.execute(_SAVE_STAGED_STATE, given)
+        self._sql.execute(_ADD_STAGED_PARAMETERS, given)
 
     def staged_moves(self, part: Range) -> Moves:
         return Moves(*self._columns(_STAGED_MOVES, {"run": part.run_id, "first": part.first, "last": part.last}))

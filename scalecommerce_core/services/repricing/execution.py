@@ -144,9 +144,7 @@ class Execution(RepricingBase):
             part.written_at = at
             part.written = len(tx.runs.apply_prices(run, part, at))
         if run.updates_state:
-            state, groups = tx.runs.staged_state(part)
-            tx.runs.save_policy_state(run.policy_id, part.block, state)
-            tx.runs.add_category_parameters(run.policy_id, groups)
+            tx.runs.save_staged_state(run, part)
         tx.runs.save_range(part)
 
     def _later_than(self, moment: datetime | None) -> datetime:

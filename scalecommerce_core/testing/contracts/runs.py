@@ -135,12 +135,29 @@ class RunsContract:
 
     def test_staged_state_is_stored(self, store: Store) -> None:
         pricing = SellerWithRuns(store)
-        part, result = pricing.stage_range(pricing.begin())
+        run = pricing.begin()
+        part, result = pricing.stage_range(run)
         with store.begin() as tx:
-            state, parameters = tx.runs.staged_state(part)
+            assert tx.runs.ranges(run.id)[0] == part
+            assert tx.runs.policy_state(run.policy_id, part.block) is None
+            tx.runs.save_staged_state(run, part)
+        with store.begin() as tx:
+            state = tx.runs.policy_state(run.policy_id, part.block)
+            assert state is not None
             assert state.to_bytes() == result.policy_state.to_bytes()
-            assert parameters == result.category_parameters
-            assert tx.runs.ranges(part.run_id)[0] == part
+            assert result.category_parameters
+            assert tx.runs.category_parameters(run.policy_id) == result.category_parameters
+
+    def test_staged_parameters_do_not_replace_those_of_known_categories(self, store: Store) -> None:
+        pricing = SellerWithRuns(store)
+        run = pricing.begin()
+        part, result = pricing.stage_range(run)
+        known = {category: dict.fromkeys(values, -1.5) for category, values in result.category_parameters.items()}
+        with store.begin() as tx:
+            tx.runs.save_category_parameters(run.policy_id, known)
+            tx.runs.save_staged_state(run, part)
+        with store.begin() as tx:
+            assert tx.runs.category_parameters(run.policy_id) == known
 
     def test_staged_prices_are_applied_and_reverted(self, store: Store) -> None:
         pricing = SellerWithRuns(store, products=1)

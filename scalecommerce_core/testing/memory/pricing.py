@@ -359,9 +359,10 @@ class MemoryRuns:
         self._tables.staged.put((part.run_id, part.number), StagedRange(result, currency))
         self.save_range(part)
 
-    def staged_state(self, part: Range) -> tuple[PolicyState, CategoryParameters]:
+    def save_staged_state(self, run: Run, part: Range) -> None:
         result = self._staged(part).result
-        return result.policy_state, result.category_parameters
+        self.save_policy_state(run.policy_id, part.block, result.policy_state)
+        self.add_category_parameters(run.policy_id, result.category_parameters)
 
     def _staged(self, part: Range) -> StagedRange:
         staged = self._tables.staged.get((part.run_id, part.number))
