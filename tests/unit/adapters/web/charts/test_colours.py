@@ -9,7 +9,9 @@ import pytest
 STYLES: Final = Path("adapters/web/static/charts.css").read_text()
 COLOURS: Final = {
     name: themes
-    for name, *themes in re.findall(r"--chart-([\w-]+): light-dark\(#([0-9a-f]{6}), #([0-9a-f]{6})\)", STYLES)
+    for name, *themes in re.findall(
+        r"--chart-([\w-]+): (?:var\(--card, )?light-dark\(#([0-9a-f]{6}), #([0-9a-f]{6})\)", STYLES
+    )
 }
 
 
