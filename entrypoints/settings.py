@@ -342,6 +342,7 @@ class Settings:
     decision_retention_days: int = _setting(
         90, "How long runs of pricing policies and their decisions are kept.", validator=_days
     )
+    audit_retention_days: int = _setting(730, "How long the audit log is kept.", validator=_days)
     policies_per_account: int = _setting(
         20, "Active pricing policies of an account; 0: no limit but 100 policies.", validator=_from_zero
     )
@@ -628,6 +629,10 @@ class Settings:
     @property
     def decision_retention(self) -> timedelta:
         return timedelta(days=self.decision_retention_days)
+
+    @property
+    def audit_retention(self) -> timedelta:
+        return timedelta(days=self.audit_retention_days)
 
     @property
     def event_retention(self) -> timedelta:

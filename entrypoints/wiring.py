@@ -219,6 +219,7 @@ def _market_rules(settings: Settings) -> MarketRules:
         session_retention=settings.session_retention,
         event_retention=settings.event_retention,
         decision_retention=settings.decision_retention,
+        audit_retention=settings.audit_retention,
     )
 
 

@@ -7,6 +7,7 @@ import typer
 
 from adapters.cli import (
     administration,
+    audit,
     evaluating,
     events,
     experiments,
@@ -94,5 +95,6 @@ app.add_typer(stock.app, name="stock", rich_help_panel=OPERATE_PANEL)
 app.add_typer(statistics.app, name="statistics", rich_help_panel=OPERATE_PANEL)
 app.add_typer(events.app, name="events", rich_help_panel=OPERATE_PANEL)
 app.command(rich_help_panel=OPERATE_PANEL)(torturing.torture)
+app.add_typer(audit.app, name="audit", rich_help_panel=OPERATE_PANEL)
 app.add_typer(security.app, name="security", rich_help_panel=OPERATE_PANEL)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=OPERATE_PANEL)

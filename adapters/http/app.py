@@ -18,6 +18,7 @@ from adapters.http.resources.account_administration import AccountAdministration
 from adapters.http.resources.account_emails import EmailVerificationResource, PasswordResetResource
 from adapters.http.resources.all_orders import AllOrdersResource
 from adapters.http.resources.api_keys import ApiKeyResource
+from adapters.http.resources.audit import AuditResource
 from adapters.http.resources.categories import CategoryResource
 from adapters.http.resources.events import EventResource
 from adapters.http.resources.health import HealthResource
@@ -45,7 +46,7 @@ RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
     StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
     PricingAssignmentResource, PricingRunResource, PricingStopResource, PromotionResource, PricingExperimentResource,
-    EventResource, WebhookResource, OperationsResource, AllOrdersResource, HealthResource,
+    EventResource, WebhookResource, OperationsResource, AllOrdersResource, AuditResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

@@ -281,6 +281,9 @@ class BackgroundTasks:
     def purge_webhooks(self) -> None:
         _repeat(lambda: self.market.webhooks.purge(BATCH_SIZE))
 
+    def purge_audit_log(self) -> None:
+        _repeat(lambda: self.market.audit_log.purge(EVENT_BATCH_SIZE))
+
     def purge_events(self) -> None:
         _repeat(lambda: self.market.relay.purge(EVENT_BATCH_SIZE))
 

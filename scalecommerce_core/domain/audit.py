@@ -20,8 +20,29 @@ TEXT_LENGTH: Final = 500
 """Longest text in a document, in characters: longer ones, such as descriptions of products, are cut."""
 
 
+class TargetKind(StrEnum):
+    """The kinds of things that actions are about."""
+
+    ACCOUNT = "account"
+    API_KEY = "api_key"
+    CATEGORY = "category"
+    PRODUCT = "product"
+    ORDER = "order"
+    PAYMENT = "payment"
+    REFUND = "refund"
+    EMAIL = "email"
+    PROMOTION = "promotion"
+    POLICY = "policy"
+    RUN = "run"
+    EXPERIMENT = "experiment"
+    PRICING = "pricing"
+    """The pricing of all sellers; its id is `PRICING`."""
+    WEBHOOK = "webhook"
+    DELIVERY = "delivery"
+
+
 class AuditAction(StrEnum):
-    """What was done: the kind of the target, a dot, and the action."""
+    """What was done: the `TargetKind`, a dot, and the verb."""
 
     ACCOUNT_DEACTIVATED = "account.deactivated"
     ACCOUNT_REACTIVATED = "account.reactivated"
@@ -68,9 +89,9 @@ class AuditAction(StrEnum):
     DELIVERY_REDELIVERED = "delivery.redelivered"
 
     @property
-    def target_kind(self) -> str:
-        """The kind of thing that the action is about, such as `account`."""
-        return self.value.partition(".")[0]
+    def target_kind(self) -> TargetKind:
+        """The kind of thing that the action is about."""
+        return TargetKind(self.value.partition(".")[0])
 
     @property
     def verb(self) -> str:
@@ -148,7 +169,7 @@ OPERATOR: Final = Actor()
 
 def changed(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
     """The entries of edits that changed something."""
-    return [entry for entry in entries if entry.before != entry.after]
+    return [entry for entry in entries if entry.before or entry.after]
 
 
 _WORD: Final = re.compile(r"\w+")

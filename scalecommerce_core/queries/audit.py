@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-from scalecommerce_core.domain.audit import AuditAction, AuditRecord
+from scalecommerce_core.domain.audit import AuditAction, AuditRecord, TargetKind
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries.pagination import Page, PageRequest
 
@@ -21,7 +21,7 @@ class AuditFilter:
     actor_id: AccountId | None = None
     by_operator: bool | None = None
     action: AuditAction | None = None
-    target_kind: str | None = None
+    target_kind: TargetKind | None = None
     target_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None

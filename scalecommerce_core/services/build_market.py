@@ -29,6 +29,8 @@ from scalecommerce_core.services.account_administration import AccountAdministra
 from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import Accounts, SignUpLimits
 from scalecommerce_core.services.api_keys import ApiKeys
+from scalecommerce_core.services.audit_log import RETENTION as AUDIT_RETENTION
+from scalecommerce_core.services.audit_log import AuditLog
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import EmailRules, Emails
@@ -101,6 +103,7 @@ class MarketRules:
     session_retention: timedelta = timedelta(days=30)
     event_retention: timedelta = EVENT_RETENTION
     decision_retention: timedelta = DECISION_RETENTION
+    audit_retention: timedelta = AUDIT_RETENTION
 
 
 def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
@@ -178,6 +181,7 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
             rotation_grace=rules.api_key_rotation_grace,
             staff_need_second_factor=rules.require_staff_second_factor,
         ),
+        audit_log=AuditLog(store, clock, rules.audit_retention),
         catalog=catalog,
         emails=emails,
         email_verification=EmailVerification(

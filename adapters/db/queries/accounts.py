@@ -11,6 +11,7 @@ from adapters.db.queries.keyset import Keyset, build_page
 from adapters.db.repositories.audit import AUDIT_RECORD, audit_record_of
 from adapters.db.schema import accounts, audit_log, second_factors
 from scalecommerce_core.domain.account import is_deleted_email, public_name
+from scalecommerce_core.domain.audit import TargetKind
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import (
     ACTIVE_ACCOUNTS,
@@ -41,7 +42,9 @@ _DETAILS: Final = _ACCOUNT.add_columns(
     exists().where(second_factors.c.account_id == accounts.c.id, second_factors.c.confirmed_at.is_not(None)),
 )
 _ACTIONS: Final = (
-    AUDIT_RECORD.where(audit_log.c.target_kind == "account", audit_log.c.target_id == bindparam("id", type_=Text))
+    AUDIT_RECORD.where(
+        audit_log.c.target_kind == TargetKind.ACCOUNT.value, audit_log.c.target_id == bindparam("id", type_=Text)
+    )
     .order_by(audit_log.c.occurred_at.desc(), audit_log.c.id.desc())
     .limit(MAX_ACTIONS)
 )

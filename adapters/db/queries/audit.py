@@ -46,7 +46,7 @@ def _given(criteria: AuditFilter) -> dict[str, Any]:
     values = {
         "actor_id": criteria.actor_id,
         "action": None if criteria.action is None else criteria.action.value,
-        "target_kind": criteria.target_kind,
+        "target_kind": None if criteria.target_kind is None else criteria.target_kind.value,
         "target_id": criteria.target_id,
         "since": criteria.since,
         "until": criteria.until,

@@ -47,7 +47,7 @@ def _row(entry: AuditEntry) -> tuple[Any, ...]:
         entry.before,
         entry.after,
         entry.reason,
-        entry.action.target_kind,
+        entry.action.target_kind.value,
         sorted(reason_words(entry.reason)),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.http.examples import back_office, messages, orders, pricing, products, users
+from adapters.http.examples import audit, back_office, messages, orders, pricing, products, users
 from adapters.http.framework.example import Example
 
 EXAMPLES: Final[Mapping[str, Example]] = {
@@ -13,4 +13,5 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     **pricing.EXAMPLES,
     **messages.EXAMPLES,
     **back_office.EXAMPLES,
+    **audit.EXAMPLES,
 }

@@ -131,6 +131,7 @@ TAGS: Final[Mapping[str, str]] = {
     "Events": "The event feed",
     "Webhooks": "Events sent to your server",
     "Back office": "For staff: what needs a person, all orders, and retries",
+    "Audit": "What staff and operators did with things of others",
     "Operations": "Health checks for load balancers",
 }
 

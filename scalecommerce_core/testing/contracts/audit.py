@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction, AuditEntry
+from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction, AuditEntry, TargetKind
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import ALL_ENTRIES, AuditFilter, Queries
@@ -65,10 +65,10 @@ class AuditContract:
             (AuditFilter(by_operator=True), [0]),
             (AuditFilter(by_operator=False), [4, 3, 2, 1]),
             (AuditFilter(action=AuditAction.ACCOUNT_DELETED), [4, 0]),
-            (AuditFilter(target_kind="account"), [4, 3, 0]),
+            (AuditFilter(target_kind=TargetKind.ACCOUNT), [4, 3, 0]),
             (AuditFilter(target_id="21"), [1, 0]),
-            (AuditFilter(target_kind="product", target_id="21"), [1]),
-            (AuditFilter(target_kind="account", target_id="22"), []),
+            (AuditFilter(target_kind=TargetKind.PRODUCT, target_id="21"), [1]),
+            (AuditFilter(target_kind=TargetKind.ACCOUNT, target_id="22"), []),
             (AuditFilter(since=NOW + SECOND, until=NOW + 3 * SECOND), [3, 2, 1]),
             (AuditFilter(text="counterfeits"), [4, 3]),
             (AuditFilter(text="AGAIN, Counterfeits!"), [3]),

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import ApiKey
+from scalecommerce_core.domain.audit import TargetKind
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import (
@@ -140,7 +141,7 @@ class MemoryQueries(
         if account is None:
             return None
         actions = self.audit_entries(
-            PageRequest(MAX_ACTIONS), AuditFilter(target_kind="account", target_id=str(account_id))
+            PageRequest(MAX_ACTIONS), AuditFilter(target_kind=TargetKind.ACCOUNT, target_id=str(account_id))
         )
         factor = self._tables.second_factors.get(account_id)
         return AccountDetails(

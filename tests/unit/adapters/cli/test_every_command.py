@@ -11,6 +11,7 @@ import pytest
 
 from adapters.cli import online_retail
 from adapters.cli.commands import REPLACED_COMMANDS
+from scalecommerce_core.domain.audit import AuditAction, AuditEntry
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.pricing.runs import ApprovalLimits, RunStatus
@@ -69,6 +70,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "reprice rollback": ["1"],
     "events tail": ["--after", "0"],
     "torture": ["--quick"],
+    "audit list": ["--operator", "--limit", "20"],
     "security events": ["--days", "2"],
     "security reencrypt": [],
     "webhooks verify": ["1"],
@@ -96,6 +98,28 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "statistics rebuild": ["--seller", "1"],
 }
 """Valid arguments of each command, for the shop below."""
+
+AUDITED: Mapping[str, Sequence[AuditAction]] = {
+    "createsuperuser": [AuditAction.ACCOUNT_STAFF_APPOINTED],
+    "users revoke-api-key": [AuditAction.API_KEY_REVOKED],
+    "users deactivate": [AuditAction.ACCOUNT_DEACTIVATED],
+    "users revoke-sessions": [AuditAction.ACCOUNT_SESSIONS_REVOKED],
+    "users reset-second-factor": [AuditAction.ACCOUNT_SECOND_FACTOR_RESET],
+    "users export": [AuditAction.ACCOUNT_EXPORTED],
+    "users delete": [AuditAction.ACCOUNT_DELETED],
+    "import products": [AuditAction.PRODUCT_CREATED],
+    "stock until": [AuditAction.PRODUCT_EDITED],
+    "promotions end": [AuditAction.PROMOTION_CANCELLED],
+    "reprice rollback": [AuditAction.RUN_ROLLED_BACK],
+    "webhooks verify": [AuditAction.WEBHOOK_VERIFIED],
+    "pricing stop": [AuditAction.PRICING_STOPPED],
+    "pricing approve": [AuditAction.RUN_APPROVED],
+    "pricing decline": [AuditAction.RUN_DECLINED],
+    "pricing min-hold": [AuditAction.CATEGORY_MIN_HOLD_SET],
+    "pricing withdraw-price": [AuditAction.PRODUCT_PRICE_WITHDRAWN],
+    "pricing experiment start": [AuditAction.EXPERIMENT_STARTED],
+}
+"""What the commands of `RIGHT` leave in the audit log. Others read, or change nothing of the shop below."""
 
 
 @pytest.fixture
@@ -148,6 +172,11 @@ def _begin_run_that_awaits_approval(actions: MarketActions) -> None:
     assert (run.id, run.status) == (2, RunStatus.AWAITING_APPROVAL)
 
 
+def entries(runtime: MemoryRuntime) -> Sequence[AuditEntry]:
+    """The audit log, the newest first."""
+    return [record.entry for record in runtime.market.queries.audit_entries(PageRequest(100)).rows]
+
+
 def strict(text: str) -> Any:
     """Parse a JSON document, or one document per line."""
     try:
@@ -169,7 +198,7 @@ def test_all_commands_are_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "import", "export", "stock", "pricing", "promotions", "webhooks", "security", "users", *ALL]
+    "name", ["", "import", "export", "stock", "pricing", "promotions", "webhooks", "audit", "security", "users", *ALL]
 )
 def test_help_fits_into_80_columns_and_names_no_type_of_python(cli: Cli, name: str) -> None:
     ended = cli(*name.split(), "--help", width=WIDTH)
@@ -347,3 +376,14 @@ def test_ctrl_c_exits_with_130_and_reports_what_stays(  # noqa: PLR0917
     assert stands in ended.err
     told = json.loads(cli(*name.split(), "--json").err) if not name.startswith("export") else {"code": 130}
     assert told["code"] == 130
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_operators_change_is_in_the_audit_log(cli: Cli, shop: MemoryRuntime, name: str) -> None:
+    before = entries(shop)
+    cli(*name.split(), *RIGHT[name], stdin="correct horse battery staple\n")
+    new = entries(shop)[: -len(before)]
+    assert [entry.action for entry in new] == list(AUDITED.get(name, []))
+    for entry in new:
+        # A run is reviewed in the name of a member of staff.
+        assert (entry.actor_id is None) == (name not in {"pricing approve", "pricing decline"})

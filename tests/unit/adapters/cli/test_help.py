@@ -18,6 +18,7 @@ WANTED = {
     "pricing approve", "pricing decline", "pricing min-hold", "pricing withdraw-price",
     "pricing experiment start", "pricing experiment show", "pricing experiment list", "pricing experiment end",
     "statistics sales", "statistics verify", "statistics rebuild", "security events", "security reencrypt",
+    "audit list",
     "users list", "users show", "users sessions",
     "users api-keys", "users revoke-api-key",
     "users deactivate", "users reactivate", "users dismiss-staff", "users revoke-sessions",

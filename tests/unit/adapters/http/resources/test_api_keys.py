@@ -44,7 +44,7 @@ WITHOUT_SCOPE = {
     "disableSecondFactor", "exportUser", "deleteUser", "exportProfile", "deleteProfile",
     "approvePricingRun", "declinePricingRun", "readPricingStop", "stopPricing", "resumePricing",
     "readAttention", "readBacklogs", "checkPayment", "sendRefund", "sendEmail", "listAllOrders", "readOrderDetails",
-    "requeueOrder",
+    "requeueOrder", "listAuditEntries",
 }  # fmt: skip
 
 
