@@ -57,8 +57,13 @@ class OpenPage(Protocol):
         screen: Screen = "desktop",
         javascript: bool = True,
         scale: float = 1,
+        cookies_of: Page | None = None,
     ) -> Page:
-        """Open a page in a browser context of its own, without cookies; a path is one of the engine."""
+        """Open a page in a browser context of its own; a path is one of the engine.
+
+        `scale` is in device pixels per CSS pixel. The context has no cookies, or those of another page, so that a test
+        logs in once to see a page in several variants.
+        """
 
 
 class TakeShot(Protocol):
@@ -151,6 +156,7 @@ class Pages:
         screen: Screen = "desktop",
         javascript: bool = True,
         scale: float = 1,
+        cookies_of: Page | None = None,
     ) -> Page:
         width, height = SIZES[screen]
         context = self._browser.new_context(
@@ -165,6 +171,7 @@ class Pages:
             java_script_enabled=javascript,
             # Pictures and measurements of contrast must not catch a transition half-way.
             reduced_motion="reduce",
+            storage_state=cookies_of.context.storage_state() if cookies_of is not None else None,
         )
         self._variants[context] = Variant(theme, locale, screen, javascript)
         context.set_default_timeout(PATIENCE_MS)
@@ -200,8 +207,9 @@ def pages(
             with suppress(PlaywrightError):
                 page.screenshot(path=path)
                 request.node.add_report_section("teardown", "screenshot", f"{page.url}: {path}")
-    opened.close()
+    # Before the contexts are closed, which ends open streams.
     problems = faults.problems()
+    opened.close()
     logs = log_tails() if any("status of 5" in problem for problem in problems) else ""
     assert not problems, "Faults in the pages of this test:\n  " + "\n  ".join(problems) + logs
 

@@ -24,8 +24,11 @@ _BEGIN: Final = """within => {
     const unreachable = [...root.querySelectorAll("[onclick], [role=button], [role=link], [role=tab]")].filter(
         element => element.checkVisibility({visibilityProperty: true}) && element.tabIndex < 0
             && !element.closest("[role=tablist], [inert]"));
-    const shown = element => {
-        const style = getComputedStyle(element);
+    // The sign of the focus may be at the label of a field that is drawn by it, or around the element.
+    const shown = element => [element, element.parentElement, element.nextElementSibling, ...(element.labels ?? [])]
+        .filter(Boolean).flatMap(each => [look(each), look(each, "::before"), look(each, "::after")]).join("; ");
+    const look = (element, part) => {
+        const style = getComputedStyle(element, part);
         const outline = style.outlineStyle === "none" ? "none" : `${style.outlineStyle} ${style.outlineWidth}`;
         return [outline, style.boxShadow, style.backgroundColor, style.borderColor, style.borderWidth, style.color,
             style.textDecorationLine, style.textDecorationColor].join("; ");

@@ -8,10 +8,11 @@ from tests.browser.keyboard import assert_keyboard_reaches_everything
 from tests.browser.layout import assert_no_horizontal_scroll
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_front_page_is_accessible(open_page: OpenPage, theme: Theme) -> None:
-    page = open_page("/", theme=theme)
+@pytest.mark.parametrize(("theme", "locale"), [("light", "ru"), ("dark", "en")])
+def test_the_front_page_is_accessible(open_page: OpenPage, theme: Theme, locale: str) -> None:
+    page = open_page("/", theme=theme, locale=locale)
 
+    assert page.locator("html").get_attribute("lang") == locale
     assert_accessible(page)
 
 

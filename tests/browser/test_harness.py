@@ -12,6 +12,7 @@ from tests.browser.keyboard import assert_keyboard_reaches_everything
 from tests.browser.layout import assert_no_horizontal_scroll
 from tests.browser.page_faults import PageFaults
 from tests.browser.screenshots import ALLOWED, Levels, differing, thumbnail
+from tests.integration.engine_process import EngineProcess
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; img-src * data:"
 
@@ -62,6 +63,15 @@ def test_a_failed_page_is_a_fault_unless_the_test_expects_it(page: Page, faults:
     assert not faults.problems()
 
 
+def test_a_page_may_have_the_cookies_of_another(open_page: OpenPage, engine: EngineProcess) -> None:
+    first = open_page()
+    first.context.add_cookies([{"name": "session", "value": "s1", "url": engine.url}])
+
+    sent = [open_page(cookies_of=other).context.cookies() for other in (first, None)]
+
+    assert [[cookie.get("value") for cookie in cookies] for cookies in sent] == [["s1"], []]
+
+
 def test_an_inaccessible_button_is_named_with_its_rule(page: Page) -> None:
     show(page, "<h1>A</h1><button id='empty'></button>")
 
@@ -91,11 +101,13 @@ def test_tab_reaches_all_that_is_visible_and_enabled(page: Page) -> None:
         <a href="#top">link</a> <button>button</button> <input aria-label="field"> <input type="hidden">
         <button disabled>disabled</button> <button hidden>hidden</button> <div inert><button>inert</button></div>
         <label><input type="radio" name="size">S</label> <label><input type="radio" name="size" checked>L</label>
+        <style>#drawn:focus + label { outline: 2px solid } #drawn { opacity: 0; outline: none }</style>
+        <input type="checkbox" id="drawn"><label for="drawn">drawn by its label</label>
         <details><summary>more</summary><a href="#closed">closed</a></details>
         """)
     )
 
-    assert assert_keyboard_reaches_everything(page) == 5
+    assert assert_keyboard_reaches_everything(page) == 6
 
 
 @pytest.mark.parametrize(
