@@ -38,6 +38,7 @@ from adapters.http.schemas.products import (
     CategorySchema,
     PriceHistorySchema,
     PriceIntervalSchema,
+    ProductListSchema,
     ProductSchema,
     ReductionSchema,
     SellerSchema,
@@ -145,6 +146,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         },
     ),
     "readProduct": Example(parameters=_ID, responses={200: _TOASTER}),
+    "readProducts": Example(responses={200: ProductListSchema([_TOASTER])}),
     "putProduct": Example(
         parameters=_ID,
         body={

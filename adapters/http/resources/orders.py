@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -121,11 +122,14 @@ class NewOrder(msgspec.Struct):
 
 
 class OrderItem(msgspec.Struct):
+    """`name` is the present name of the product, if the request asks for `names`."""
+
     id: int
     product: int
     quantity: int
     price: str
     refunded: int
+    name: str | UnsetType = UNSET
 
 
 class ShortfallSchema(msgspec.Struct):
@@ -176,6 +180,22 @@ class RefundBody(msgspec.Struct, omit_defaults=True):
     restock: bool = True
 
 
+Names = Annotated[
+    bool,
+    msgspec.Meta(
+        description="true: the lines contain the names of the products, also of withdrawn ones.", examples=[True]
+    ),
+]
+
+
+class OrdersQuery(PageQuery, kw_only=True, frozen=True):
+    names: Names = False
+
+
+class OrderQuery(msgspec.Struct, frozen=True):
+    names: Names = False
+
+
 class Sale(msgspec.Struct):
     """An order line with a product of the caller."""
 
@@ -211,14 +231,13 @@ class OrderResource:
         access=Access.ACCOUNT,
         scope=Scope.ORDERS_READ,
     )
-    async def list_orders(self, call: Call[None, PageQuery]) -> Response:
+    async def list_orders(self, call: Call[None, OrdersQuery]) -> Response:
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         page = await self._dependencies.run_in_thread(
             self._market.queries.orders_of_buyer, call.identity.account_id, page_request
         )
-        return json_response(
-            self._dependencies.paginator.to_schema(call.request, call.query, page, view_to_order_schema)
-        )
+        to_schema = partial(view_to_order_schema, names=call.query.names)
+        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_schema))
 
     @OperationSpec(
         method="POST",
@@ -321,8 +340,8 @@ class OrderResource:
         access=Access.ACCOUNT,
         scope=Scope.ORDERS_READ,
     )
-    async def read_order(self, call: Call[None, None]) -> Response:
-        return json_response(view_to_order_schema(await self._load_visible_order(call)))
+    async def read_order(self, call: Call[None, OrderQuery]) -> Response:
+        return json_response(view_to_order_schema(await self._load_visible_order(call), names=call.query.names))
 
     @OperationSpec(
         method="POST",
@@ -436,12 +455,19 @@ def to_order_schema(order: Order) -> OrderSchema:
     return schema
 
 
-def view_to_order_schema(view: OrderView) -> OrderSchema:
+def view_to_order_schema(view: OrderView, *, names: bool = False) -> OrderSchema:
     schema = OrderSchema(
         id=view.id,
         user=view.user,
         order_items=[
-            OrderItem(line.id, line.product, line.quantity, decimal_text(line.price, view.currency), line.refunded)
+            OrderItem(
+                line.id,
+                line.product,
+                line.quantity,
+                decimal_text(line.price, view.currency),
+                line.refunded,
+                line.name if names else UNSET,
+            )
             for line in view.lines
         ],
         total_amount=decimal_text(view.total, view.currency),

@@ -22,6 +22,7 @@ from adapters.http.resources.product_access import load_visible_product
 from adapters.http.schemas.products import (
     CategoryRefSchema,
     PriceHistorySchema,
+    ProductListSchema,
     ProductSchema,
     may_see_private_fields,
     product_etag,
@@ -50,6 +51,8 @@ PRODUCT: Final = ROOT + "{id:id}/"
 TAG: Final = "Products"
 MAX_PRODUCT_BYTES: Final = 128 * 1024
 """A description of 10,000 characters, each written as 12 bytes of JSON escapes, must fit."""
+MAX_PRODUCTS: Final = 100
+"""Products that one request reads."""
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_STOCK, examples=[40])]
 UnitsPerBuyer = Annotated[
@@ -135,6 +138,15 @@ class ProductPatch(OptionalFields, kw_only=True):
     name: ProductName | UnsetType = UNSET
     category_id: Category | UnsetType = UNSET
     price: Price | UnsetType = UNSET
+
+
+ProductChoice = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Id of a product.", examples=[1])]
+
+
+class ProductsQuery(msgspec.Struct, frozen=True):
+    id: Annotated[list[ProductChoice], msgspec.Meta(max_length=MAX_PRODUCTS, description="Ids of products.")] = (
+        msgspec.field(default_factory=list)
+    )
 
 
 class PriceWithdrawalBody(msgspec.Struct, omit_defaults=True):
@@ -262,6 +274,29 @@ class ProductResource:
         if is_current(call.request.headers, etag):
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type="application/json")
+
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}by-id/",
+        name="readProducts",
+        summary="Read several products; counts no views",
+        description="For baskets and lists of favourites. Products that do not exist, or are not visible to the caller,"
+        " are omitted.",
+        responses={200: ResponseSpec(ProductListSchema, "The products, in the order of the request.")},
+        tag=TAG,
+        access=Access.OPTIONAL,
+        scope=Scope.PRODUCTS_READ,
+    )
+    async def read_products(self, call: Call[None, ProductsQuery]) -> Response:
+        ids = [ProductId(each) for each in dict.fromkeys(call.query.id)]
+        views = await self._dependencies.run_in_thread(self._market.queries.products, ids)
+        identity, seller_email = call.optional_identity, self._dependencies.seller_email_public
+        visible = [
+            to_product_schema(view, identity, seller_email=seller_email)
+            for each in ids
+            if (view := views.get(each)) is not None and (view.is_active or may_see_private_fields(view, identity))
+        ]
+        return json_response(ProductListSchema(visible), headers={"Cache-Control": PRIVATE_CACHE_CONTROL})
 
     @OperationSpec(
         method="PUT",

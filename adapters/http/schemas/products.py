@@ -85,6 +85,10 @@ class ProductSchema(msgspec.Struct):
     competitor_price_at: datetime | UnsetType | None = UNSET
 
 
+class ProductListSchema(msgspec.Struct):
+    results: list[ProductSchema]
+
+
 class PriceIntervalSchema(msgspec.Struct):
     """`valid_to` is null for the price in force.
 

@@ -91,7 +91,8 @@ COMPONENTS = """
     PersonalDataDocument PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument
     PolicyPatch PolicyUnknownProblem PreconditionFailedProblem PreviewDocument PriceCause PriceHistoryDocument
     PriceIntervalDocument PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody PricingStopDocument
-    ProblemDocument Product ProductPage ProductPatch ProductPut ProductSalesDocument ProductStatisticsDocument
+    ProblemDocument Product ProductListDocument ProductPage ProductPatch ProductPut ProductSalesDocument
+    ProductStatisticsDocument
     ProfileBody PromotedProductDocument PromotionDocument PromotionInForceDocument PromotionNote
     PromotionOverProblem PromotionPatch PromotionStatus PromotionsOverlapProblem QuoteDocument QuoteListDocument
     QuoteRequest QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody

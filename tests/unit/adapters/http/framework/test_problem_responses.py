@@ -128,7 +128,8 @@ def test_the_length_of_a_400_is_bounded(seller: Person) -> None:
 
 
 ANYBODY = {
-    "signUp", "logIn", "refreshToken", "verifyToken", "searchProducts", "readProduct", "readPriceHistory",
+    "signUp", "logIn", "refreshToken", "verifyToken", "searchProducts", "readProduct", "readProducts",
+    "readPriceHistory",
     "listCategories", "listPolicyKinds", "isAlive", "isReady", "requestPasswordReset", "confirmPasswordReset",
     "confirmEmail",
 }  # fmt: skip

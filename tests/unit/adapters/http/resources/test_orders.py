@@ -412,6 +412,15 @@ def test_the_list_has_next_and_previous_pages(seller: Person, buyer: Person, str
 # --- paying and cancelling
 
 
+def test_names_of_products_are_added_on_request(seller: Person, buyer: Person) -> None:
+    made = seller.list(name="Tea")
+    order = buyer.place((made["id"], 1))
+    seller.send("DELETE", f"{PRODUCTS}{made['id']}/")
+    named = order | {"order_items": [{**order["order_items"][0], "name": "Tea"}]}
+    assert answer(buyer.get(f"{ORDERS}{order['id']}/?names=true")) == named
+    assert answer(buyer.get(f"{ORDERS}?names=true"))["results"] == [named]
+
+
 def test_a_paid_order_is_a_sale(place: Marketplace, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=5)
     order = place.reserve(buyer, (made["id"], 2))

@@ -209,6 +209,25 @@ def test_get_counts_a_view_and_head_does_not(place: Marketplace, anybody: Visito
     assert answer(seller.get(path_of(made)))["count_viewed"] == 4
 
 
+def test_several_products_are_read_in_the_order_of_the_request_without_a_view(
+    place: Marketplace, anybody: Visitor, seller: Person, stranger: Person
+) -> None:
+    lamp, kettle, hidden = seller.list(name="Lamp"), seller.list(name="Kettle"), seller.list(is_active=False)
+    ids = [kettle["id"], hidden["id"], 999, lamp["id"], kettle["id"]]
+    path = f"{PRODUCTS}by-id/?{'&'.join(f'id={each}' for each in ids)}"
+    assert [each["name"] for each in answer(anybody.get(path))["results"]] == ["Kettle", "Lamp"]
+    for visitor, own in ((seller, 3), (stranger, 0)):
+        read = answer(visitor.get(path))["results"]
+        assert sum("cost" in each for each in read) == own
+    place.flush_views()
+    assert answer(anybody.get(path_of(lamp)))["count_viewed"] == 0
+
+
+@pytest.mark.parametrize("query", ["?id=0", "?id=lamp", "?" + "&".join(f"id={each}" for each in range(1, 102))])
+def test_a_request_reads_at_most_a_hundred_products(anybody: Visitor, query: str) -> None:
+    problem(anybody.get(f"{PRODUCTS}by-id/{query}"), 400, "id")
+
+
 def test_an_unchanged_product_is_a_304(place: Marketplace, anybody: Visitor, seller: Person, buyer: Person) -> None:
     made = seller.list(stock=3)
     etag = etag_of(anybody, made)
