@@ -23,6 +23,7 @@ from adapters.web.framework.page import Features
 from adapters.web.live.hub import LiveHub, SharedFeed
 from entrypoints import logs, settings
 from entrypoints.connection_limits import build_connection_limiter
+from entrypoints.gateways import SANDBOX
 from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
@@ -43,7 +44,13 @@ def build(chosen: Settings) -> Starlette:
     """Build the application; its clients connect when they are first used."""
     engine, release = wire(chosen, "api"), version("scalecommerce")
     readiness, hub = ReadinessCheck(engine), LiveHub(engine.market.queries)
-    features = Features(shop=chosen.shop, version=release, currency=engine.market.currency)
+    features = Features(
+        shop=chosen.shop,
+        version=release,
+        currency=engine.market.currency,
+        promise=chosen.price_promise,
+        takes_sandbox_payments=chosen.payment_gateway == SANDBOX,
+    )
     pages = build_pages(engine.market, hub, features)
     dependencies = Dependencies(
         engine.market,

@@ -35,6 +35,7 @@ from adapters.web.framework.form_tokens import create_form_token
 from adapters.web.framework.forms import NO_ERRORS, Form, FormErrors
 from adapters.web.framework.languages import Language
 from adapters.web.framework.templates import render
+from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.services.sessions import Identity
 
 LOG_IN: Final = "/log-in/"
@@ -89,6 +90,10 @@ class Features:
     """One-click log-ins and the price strip on `/`."""
     version: str = ""
     currency: str = "USD"
+    promise: PricePromise = field(factory=PricePromise)
+    """Which prices that a reader has seen orders may still use."""
+    takes_sandbox_payments: bool = False
+    """The payment gateway moves no money: pages offer its outcomes."""
 
 
 @define

@@ -3,7 +3,8 @@
 //   data-live-stock="17"     the element is hidden while the product cannot be bought; data-live-no-stock the reverse
 //   data-live-order="3"      the page shows an order; data-live-figures: it shows statistics
 // When an order or the statistics change, the page is loaded again in the background and elements with
-// `data-live-region="name"` are replaced by those of the new page.
+// `data-live-region="name"` are replaced by those of the new page. A region with `data-live-source="/path/"` is replaced
+// by that of another page instead, when a price of this page changes.
 
 const REFRESH_PAUSE = 300;
 
@@ -17,6 +18,9 @@ export function followChanges(prepare) {
   for (const id of [...orders].slice(0, 20)) query.append("order", id);
   if (figures) query.append("figures", "1");
   const statuses = new Map([...document.querySelectorAll("[data-live-order]")].map((each) => [each.dataset.liveOrder, each.dataset.status]));
+  document.addEventListener("price", () => {
+    for (const { dataset } of document.querySelectorAll("[data-live-source]")) refresh(prepare, dataset.liveSource);
+  });
   let stream = null;
 
   const open = () => {
@@ -70,29 +74,37 @@ function showProduct({ id, text, amount, available }) {
   for (const element of document.querySelectorAll(`[data-live-no-stock="${id}"]`)) element.hidden = available;
 }
 
-let refreshing = null;
+const refreshing = new Set();
 
-// Replaces the live regions by those of a new copy of this page.
-export function refresh(prepare) {
-  refreshing ??= new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE))
+// Replaces the live regions by those of a new copy of this page, or of the page that is their source.
+export function refresh(prepare, source = "") {
+  if (refreshing.has(source)) return;
+  refreshing.add(source);
+  new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE))
     .then(() => {
-      refreshing = null;
-      return fetch(location.href, { headers: { Accept: "text/html" } });
+      refreshing.delete(source);
+      return fetch(source || location.href, { headers: { Accept: "text/html" } });
     })
     .then((response) => (response.ok && !response.redirected ? response.text() : null))
     .then((text) => {
       if (text === null) return;
       const fresh = new DOMParser().parseFromString(text, "text/html");
       for (const region of document.querySelectorAll("[data-live-region]")) {
+        if ((region.dataset.liveSource ?? "") !== source) continue;
         const other = fresh.querySelector(`[data-live-region="${region.dataset.liveRegion}"]`);
         // What the reader is typing or has focused stays.
-        if (other && !region.contains(document.activeElement)) {
-          prepare(other);
-          region.replaceWith(other);
-        }
+        if (other && !region.contains(document.activeElement)) replaceRegion(region, other, prepare);
       }
     })
     .catch(() => {
       // The next change tries again.
     });
+}
+
+function replaceRegion(region, other, prepare) {
+  if (region.dataset.liveSource) other.dataset.liveSource = region.dataset.liveSource;
+  const unfolded = [...region.querySelectorAll("details")].map((each) => each.open);
+  other.querySelectorAll("details").forEach((each, index) => (each.open = unfolded[index] ?? each.open));
+  prepare(other);
+  region.replaceWith(other);
 }
