@@ -75,7 +75,9 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     with marketplace(features=Features(shop=True, version="1.0")) as site:
-        people = {role: site.person(is_staff=role is Role.STAFF) for role in Role if role is not Role.ANONYMOUS}
+        people: dict[Role, Person] = {
+            role: site.person(is_staff=role is Role.STAFF) for role in Role if role is not Role.ANONYMOUS
+        }
         browsers = {role: Browser(site.client) for role in Role}
         for role, person in people.items():
             browsers[role].log_in(person.email, PASSWORD)
