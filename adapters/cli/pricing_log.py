@@ -9,6 +9,7 @@ from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.formats import format_time
 from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
 from adapters.cli.options import limit as limit_option
+from adapters.cli.price_figures import explanation_document, print_explanation
 from adapters.cli.repricing import run_document
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line
@@ -24,6 +25,7 @@ from scalecommerce_core.pricing.replay import input_values
 from scalecommerce_core.pricing.runs import Run, RunStatus, StoredDecision
 from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import WithdrawPrice
+from scalecommerce_core.services.price_explanation import explain_price
 from scalecommerce_core.services.pricing import SetMinHold
 from scalecommerce_core.services.results import unwrap_single
 
@@ -34,23 +36,40 @@ LimitOption = Annotated[int, limit_option()]
 
 
 def explain(
-    ctx: typer.Context, product: ProductArgument, limit: LimitOption = 5, data: DataOption = None,
+    ctx: typer.Context,
+    product: ProductArgument,
+    limit: LimitOption = 5,
+    *,
+    figures: Annotated[
+        bool,
+        typer.Option(
+            "--figures",
+            help="Also show the prices of 90 days with their sales, and the demand that the policy has learnt.",
+            show_default=False,
+        ),
+    ] = False,
+    data: DataOption = None,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Explain the price of a product: the last decisions about it, with their inputs."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         queries, number = opened.market.queries, ProductId(product)
         found = queries.product_decisions(number, PageRequest(limit)).rows
-        if not found and not queries.products([number]):
+        views = queries.products([number]) if figures or not found else {}
+        if (figures or not found) and not views:
             raise NotFound("product", product)
+        explanation = explain_price(queries, views[number], opened.market.clock.now()) if figures else None
     if as_json:
-        print_json([_document(stored) for stored in found])
+        decisions = [_document(stored) for stored in found]
+        print_json(decisions if explanation is None else explanation_document(explanation) | {"decisions": decisions})
         return
     if not found:
         print_line(f"There are no decisions about product {product}: none was made, or they were deleted.")
     for stored in found:
         _print(stored)
+    if explanation is not None:
+        print_explanation(explanation)
 
 
 def _print(stored: StoredDecision) -> None:

@@ -27,6 +27,7 @@ from adapters.http.resources.orders import OrderResource
 from adapters.http.resources.personal_data import PersonalDataResource
 from adapters.http.resources.pricing_assignments import PricingAssignmentResource
 from adapters.http.resources.pricing_experiments import PricingExperimentResource
+from adapters.http.resources.pricing_explanations import PriceExplanationResource
 from adapters.http.resources.pricing_policies import PricingPolicyResource
 from adapters.http.resources.pricing_runs import PricingRunResource
 from adapters.http.resources.pricing_stop import PricingStopResource
@@ -45,8 +46,9 @@ RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     UserResource, SessionResource, ApiKeyResource, AccountAdministrationResource, PasswordResetResource,
     EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
     StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
-    PricingAssignmentResource, PricingRunResource, PricingStopResource, PromotionResource, PricingExperimentResource,
-    EventResource, WebhookResource, OperationsResource, AllOrdersResource, AuditResource, HealthResource,
+    PricingAssignmentResource, PriceExplanationResource, PricingRunResource, PricingStopResource, PromotionResource,
+    PricingExperimentResource, EventResource, WebhookResource, OperationsResource, AllOrdersResource, AuditResource,
+    HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

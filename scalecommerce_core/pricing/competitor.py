@@ -15,6 +15,7 @@ from scalecommerce_core.pricing.arrays import Flags, Floats
 from scalecommerce_core.pricing.categories import extend_groups, group_count
 from scalecommerce_core.pricing.demand_curve import fourth_root, next_price, price_distance
 from scalecommerce_core.pricing.interface import (
+    DemandEstimate,
     Motive,
     Proposal,
     State,
@@ -138,6 +139,14 @@ class Competitor(ElasticityLearning):
         prices = np.where(moves, self._limit_step(wanted, signals), free.prices)
         motive = free.motive if free.motive is not None else motive_column(Motive.LEARNED, len(signals))
         return Proposal(prices, select_motives(motive, (undercuts, Motive.COMPETITOR), (returns, Motive.LEARNED)))
+
+    def estimate_demand(self, state: State, signals: Signals, prices: Floats) -> DemandEstimate | None:
+        below = super().estimate_demand(state, signals, prices)
+        if below is None or not self._is_known(signals)[0]:
+            return below
+        loss = state.groups[_PREFIX + "loss"][signals.group[0]]
+        kept = np.where(prices > signals.competitor[0], np.exp(-loss), 1.0)
+        return DemandEstimate(prices, below.expected * kept, below.low * kept, below.high * kept)
 
     def _is_known(self, signals: Signals) -> Flags:
         known: Flags = (signals.competitor > 0) & (signals.competitor_days <= self.stale_days)

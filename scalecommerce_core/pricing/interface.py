@@ -119,6 +119,35 @@ class PricingStrategy(Protocol):
         ...
 
 
+@frozen(eq=False)
+class DemandEstimate:
+    """Units per view of one product at some prices (minor units): the estimate, and the bounds of its central 80 %.
+
+    The bounds are about what the strategy does not know, not about the noise of sales.
+    """
+
+    prices: Floats
+    expected: Floats
+    low: Floats
+    high: Floats
+
+
+EIGHTY_PERCENT: Final = 1.2815515655446004
+"""Standard deviations from the mean of a normal distribution within which it has 80 % of its probability."""
+
+
+@runtime_checkable
+class EstimatesDemand(Protocol):
+    """A strategy that learns how demand depends on the price may have this method, for displays of what it learnt."""
+
+    def estimate_demand(self, state: State, signals: Signals, prices: Floats) -> DemandEstimate | None:
+        """Estimate the demand for the first product at `prices`, or at the prices among which the strategy chooses.
+
+        None if the state is one of an earlier release.
+        """
+        ...
+
+
 @frozen
 class Stateless:
     """Base class of strategies without a state: they implement `propose` only."""

@@ -16,10 +16,12 @@ from scalecommerce_core.pricing.arrays import Flags, Floats
 from scalecommerce_core.pricing.categories import estimate_conversions, group_count
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.delayed_sales import Delay, correct_belief, estimate_delay, observe_delay
-from scalecommerce_core.pricing.demand_curve import FLATTEST, fourth_root, next_price, price_at
+from scalecommerce_core.pricing.demand_curve import FLATTEST, fourth_root, next_price, price_at, price_distance
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, observe_sales, revert_slope
 from scalecommerce_core.pricing.guardrails import price_band
 from scalecommerce_core.pricing.interface import (
+    EIGHTY_PERCENT,
+    DemandEstimate,
     Motive,
     Proposal,
     State,
@@ -249,6 +251,20 @@ class DemandLearning(Drift):
                 }
             ),
         )
+
+    def estimate_demand(self, state: State, signals: Signals, prices: Floats) -> DemandEstimate | None:
+        products = state.products
+        if "kept" not in products:
+            return None
+        x = price_distance(prices, signals.reference[:1])
+        level = products["a"][0] + products["b"][0] * x
+        variance = products["c00"][0] + 2.0 * x * products["c01"][0] + x * x * products["c11"][0]
+        width = EIGHTY_PERCENT * np.sqrt(np.maximum(variance, 0.0))
+        expected, low, high = (
+            np.exp(np.clip(log_rate, -9.0, 0.0)) * products["units_per_purchase"][0]
+            for log_rate in (level, level - width, level + width)
+        )
+        return DemandEstimate(prices, expected, low, high)
 
     def _complete(self, groups: Mapping[str, Floats]) -> Mapping[str, Floats]:
         """`groups`, with the usual values of parameters that a group of an earlier release lacks."""

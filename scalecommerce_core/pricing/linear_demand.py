@@ -10,7 +10,16 @@ from scalecommerce_core.domain.money import MIN_PRICE
 from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, motive_column, parameter, register
+from scalecommerce_core.pricing.interface import (
+    EIGHTY_PERCENT,
+    DemandEstimate,
+    Motive,
+    Proposal,
+    State,
+    motive_column,
+    parameter,
+    register,
+)
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
 
@@ -69,6 +78,14 @@ class LinearDemand:
         best = 0.5 * (cost - signals.reference * a / steepest)
         # An intercept below 0 gives an optimum below 0, which the lowest possible price replaces.
         return Proposal(np.maximum(best, MIN_PRICE), motive_column(Motive.LEARNED, len(signals)))
+
+    def estimate_demand(self, state: State, signals: Signals, prices: Floats) -> DemandEstimate | None:
+        a, b, c00, c01, c11 = (state.products[name][0] for name in self.columns)
+        x = prices / signals.reference[0]
+        expected = a + b * x
+        width = EIGHTY_PERCENT * np.sqrt(np.maximum(c00 + 2.0 * x * c01 + x * x * c11, 0.0))
+        low, middle, high = (np.maximum(rate, 0.0) for rate in (expected - width, expected, expected + width))
+        return DemandEstimate(prices, middle, low, high)
 
     def _drawn(self, state: State, signals: Signals, epoch: int) -> tuple[Floats, Floats]:
         a, b, c00, c01, c11 = (state.products[name] for name in self.columns)

@@ -13,7 +13,16 @@ from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Floats
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.demand_filter import Belief, Drift, update_belief
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, motive_column, parameter, register
+from scalecommerce_core.pricing.interface import (
+    EIGHTY_PERCENT,
+    DemandEstimate,
+    Motive,
+    Proposal,
+    State,
+    motive_column,
+    parameter,
+    register,
+)
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
 
@@ -95,16 +104,28 @@ class PriceGrid(Drift):
     def propose(self, state: State, signals: Signals, epoch: int) -> Proposal:
         arms = listed_prices(self.prices, signals)
         k = arms.shape[1]
+        rate, deviation = self._rates(state, signals, arms)
+        drawn = rate + self.caution * deviation * self._draws(signals, epoch, k)
+        margin = arms - break_even(signals, ROOT_MEAN)[:, None]
+        best = (margin * np.maximum(drawn, 0.0)).argmax(axis=1)
+        return Proposal(arms[np.arange(len(best)), best], motive_column(Motive.LEARNED, len(signals)))
+
+    def estimate_demand(self, state: State, signals: Signals, prices: Floats) -> DemandEstimate | None:
+        del prices
+        arms = listed_prices(self.prices, signals)
+        rate, deviation = (values[0] for values in self._rates(state, signals, arms))
+        width = EIGHTY_PERCENT * deviation
+        return DemandEstimate(arms[0], rate, np.maximum(rate - width, 0.0), rate + width)
+
+    def _rates(self, state: State, signals: Signals, arms: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the conversion rate at each of the prices."""
+        k = arms.shape[1]
         views, units = (state.products[name][:, :k] for name in ("arm_views", "arm_units"))
         a, b = (state.products[name][:, None] for name in ("a", "b"))
         curve = np.exp(np.clip(a + b * (arms / signals.reference[:, None] - 1.0), -9.0, 0.0))
         weight = self.prior_views + views
         rate = (self.prior_views * curve + units) / weight
-        deviation = np.sqrt(rate * (1.0 - rate) / (weight + 1.0))
-        drawn = rate + self.caution * deviation * self._draws(signals, epoch, k)
-        margin = arms - break_even(signals, ROOT_MEAN)[:, None]
-        best = (margin * np.maximum(drawn, 0.0)).argmax(axis=1)
-        return Proposal(arms[np.arange(len(best)), best], motive_column(Motive.LEARNED, len(signals)))
+        return rate, np.sqrt(rate * (1.0 - rate) / (weight + 1.0))
 
     def _draws(self, signals: Signals, epoch: int, arms: int) -> Floats:
         return np.stack(

@@ -18,7 +18,16 @@ from attrs import frozen
 from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.costs import break_even
-from scalecommerce_core.pricing.interface import Motive, Proposal, State, parameter, register, select_motives
+from scalecommerce_core.pricing.interface import (
+    EIGHTY_PERCENT,
+    DemandEstimate,
+    Motive,
+    Proposal,
+    State,
+    parameter,
+    register,
+    select_motives,
+)
 from scalecommerce_core.pricing.price_grid import MOST_PRICES, listed_prices
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import Signals
@@ -120,14 +129,36 @@ class PriceListInventory:
         motive = select_motives(Motive.LEARNED, (mixture.is_limited | mixture.is_short, Motive.STOCK_SHORT))
         return Proposal(prices[np.arange(len(arm)), arm], motive)
 
-    def _draw_demand(self, state: State, signals: Signals, prices: Floats, epoch: int) -> Floats:
-        """Units per view at each price, drawn from the estimate: a curve, and each price's deviation from it."""
+    def estimate_demand(self, state: State, signals: Signals, prices: Floats) -> DemandEstimate | None:
+        del prices
+        listed = listed_prices(self.prices, signals)
+        curve, x = self._fit(state, listed)
+        bought = _logistic(curve.a[:, None] + curve.b[:, None] * x)
+        rate, deviation = (values[0] for values in self._rates(state, bought))
+        width = EIGHTY_PERCENT * deviation
+        return DemandEstimate(listed[0], rate, np.maximum(rate - width, 0.0), rate + width)
+
+    def _fit(self, state: State, prices: Floats) -> tuple["Curve", Floats]:
+        """The demand curve of each product, and the distances of its prices from their mean."""
         k = prices.shape[1]
         views, units = (state.products[name][:, :k] for name in ("arm_views", "arm_units"))
         x = prices / prices.mean(axis=1, keepdims=True) - 1.0
-        curve = fit_logistic(
-            x, np.maximum(views, units), units, (_LEVEL_MEAN, self.slope_mean), (_LEVEL_VARIANCE, self.slope_spread)
-        )
+        prior = (_LEVEL_MEAN, self.slope_mean), (_LEVEL_VARIANCE, self.slope_spread)
+        return fit_logistic(x, np.maximum(views, units), units, *prior), x
+
+    def _rates(self, state: State, bought: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the units per view at each price, where the curve says `bought`."""
+        k = bought.shape[1]
+        views, units = (state.products[name][:, :k] for name in ("arm_views", "arm_units"))
+        # The curve's weight, in views: `curve_units` divided by the variance of a purchase.
+        weight = self.curve_units / (bought * (1.0 - bought))
+        rate = (weight * bought + units) / (weight + views)
+        return rate, np.sqrt(rate * np.maximum(1.0 - rate, 0.05) / (weight + views))
+
+    def _draw_demand(self, state: State, signals: Signals, prices: Floats, epoch: int) -> Floats:
+        """Units per view at each price, drawn from the estimate: a curve, and each price's deviation from it."""
+        k = prices.shape[1]
+        curve, x = self._fit(state, prices)
         z = [
             self.caution * seeded_random.normal(signals.product, epoch, seed=self.seed, use=use)
             for use in range(_USE_PRICES + k)
@@ -137,10 +168,7 @@ class PriceListInventory:
         rest = np.sqrt(np.maximum(curve.c11 - curve.c01 * curve.c01 / curve.c00, 0.0))
         slope = np.minimum(curve.b + curve.c01 / root * z[0] + rest * z[1], _FLATTEST)
         bought = _logistic(level[:, None] + slope[:, None] * x)
-        # The curve's weight, in views: `curve_units` divided by the variance of a purchase.
-        weight = self.curve_units / (bought * (1.0 - bought))
-        rate = (weight * bought + units) / (weight + views)
-        deviation = np.sqrt(rate * np.maximum(1.0 - rate, 0.05) / (weight + views))
+        rate, deviation = self._rates(state, bought)
         drawn: Floats = np.maximum(rate + deviation * np.stack(z[_USE_PRICES:], axis=1), _LEAST_DEMAND)
         return drawn
 

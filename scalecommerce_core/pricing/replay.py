@@ -25,7 +25,7 @@ from scalecommerce_core.pricing.breaker import MoveLimit, limit_decisions
 from scalecommerce_core.pricing.built_in import drop_retired_parameters
 from scalecommerce_core.pricing.decisions import Decisions, decide
 from scalecommerce_core.pricing.former_strategies import strategy_of_inputs
-from scalecommerce_core.pricing.interface import State, current_name, parameter_values
+from scalecommerce_core.pricing.interface import PricingStrategy, State, current_name, parameter_values
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.signals import COLUMNS, Signals
 
@@ -79,6 +79,29 @@ def with_limit(head: Mapping[str, Any], limit: MoveLimit) -> dict[str, Any]:
 
 def replay(inputs: Inputs) -> Decisions:
     """Repeat the decisions of these inputs. Raise `ValueError` for an unknown format version."""
+    found = unpack_inputs(inputs)
+    decisions = decide(found.policy, found.state, found.signals, inputs.head["epoch"], strategy=found.strategy)
+    if "breaker" not in inputs.head:
+        return decisions
+    limit = MoveLimit.from_document(inputs.head["breaker"])
+    return limit_decisions(decisions, limit, found.policy.guardrails.ending)
+
+
+@frozen(eq=False)
+class UnpackedInputs:
+    """The arguments of `decide`."""
+
+    policy: PricingPolicy
+    strategy: PricingStrategy
+    state: State
+    signals: Signals
+
+
+def unpack_inputs(inputs: Inputs) -> UnpackedInputs:
+    """The inverse of `pack_inputs`; each product is its own group.
+
+    Raise `ValueError` for an unknown format version, and `Invalid` if the strategy is not installed.
+    """
     head = inputs.head
     if head["format"] != FORMAT:
         raise ValueError(f"Inputs have format {head['format']}; this release reads format {FORMAT}.")
@@ -100,11 +123,7 @@ def replay(inputs: Inputs) -> Decisions:
         created_at=_EARLY,
         version=head["version"],
     )
-    strategy = strategy_of_inputs(policy.strategy(), state)
-    decisions = decide(policy, state, signals, head["epoch"], strategy=strategy)
-    if "breaker" not in head:
-        return decisions
-    return limit_decisions(decisions, MoveLimit.from_document(head["breaker"]), policy.guardrails.ending)
+    return UnpackedInputs(policy, strategy_of_inputs(policy.strategy(), state), state, signals)
 
 
 def input_values(inputs: Inputs) -> dict[str, Any]:

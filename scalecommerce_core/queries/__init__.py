@@ -37,7 +37,7 @@ from scalecommerce_core.queries.operations import (
 )
 from scalecommerce_core.queries.orders import OrderLineView, OrderQueries, OrderView, SaleView
 from scalecommerce_core.queries.pagination import Key, Page, PageRequest, Row_co
-from scalecommerce_core.queries.pricing import PricingQueries
+from scalecommerce_core.queries.pricing import MAX_STEPS, PriceStep, PricingQueries
 from scalecommerce_core.queries.products import (
     FACET_CAP,
     MAX_FACET_VALUES,
@@ -98,6 +98,7 @@ __all__ = [
     "MAX_PRICES",
     "MAX_SCANNED",
     "MAX_SESSIONS",
+    "MAX_STEPS",
     "MINUTES_A_DAY",
     "PRICE_BUCKETS",
     "SALES_WINDOW",
@@ -142,6 +143,7 @@ __all__ = [
     "PaymentView",
     "PriceHistory",
     "PriceInterval",
+    "PriceStep",
     "PricingQueries",
     "ProductFilter",
     "ProductQueries",

@@ -23,6 +23,7 @@ from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.queries import Facet, Interval, PageRequest, ProductFilter, SortOrder
+from scalecommerce_core.services.price_explanation import explain_price
 from scalecommerce_core.services.search_index import SearchIndex
 from tests.integration.recorded_statements import recorded_statements
 
@@ -170,6 +171,13 @@ def test_a_report_of_sales_takes_two_statements_and_the_stock_outlook_one(filled
         filled.queries.sales_report(filled.people[0], Interval.DAY, NOW - timedelta(days=400), NOW)
         filled.queries.stock_outlook(filled.people[0], NOW, PageRequest())
     assert len(statements) == 3
+
+
+def test_the_explanation_of_a_price_takes_two_statements_without_policies(filled: FilledDatabase) -> None:
+    product = filled.queries.products(filled.products[:1])[filled.products[0]]
+    with recorded_statements() as statements:
+        explain_price(filled.queries, product, NOW)
+    assert len(statements) == 2
 
 
 class _Undone(Exception):

@@ -1,17 +1,19 @@
 """Pricing queries: policies, runs, and the log of decisions."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import product
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import BigInteger, Text, bindparam, func, select
+from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
 from adapters.db.repositories.policies import POLICY, policy_of
 from adapters.db.repositories.pricing_runs import RUN, run_of
 from adapters.db.schema import (
+    Moment,
     price_history,
     pricing_decisions,
     pricing_policies,
@@ -21,12 +23,17 @@ from adapters.db.schema import (
 )
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, ProductId, RunId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.rollups import FIGURES
 from scalecommerce_core.pricing.decisions import Decisions
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.replay import Inputs
 from scalecommerce_core.pricing.runs import DecisionOutcome, Run, RunStatus, StoredDecision
-from scalecommerce_core.queries import Page, PageRequest
+from scalecommerce_core.queries import MAX_STEPS, Page, PageRequest, PriceStep, SalesFigures
 
+SUPERSEDED: Final = 1
+"""The value of the column `outcome` of a decision whose price was not written."""
 _OWNER: Final = bindparam("owner", type_=BigInteger)
 _POLICY_ID: Final = bindparam("policy", type_=BigInteger)
 _POLICIES_BY_ID: Final = Keyset((pricing_policies.c.id,))
@@ -103,6 +110,32 @@ _DECISIONS_OF_PRODUCT: Final = page_statements(
         request,
     )
 )
+# The end of an interval is the beginning of the next one, so the whole history of the product is read.
+_STEPS: Final = text(
+    f"""
+    SELECT price, currency, valid_from, valid_to, cause, is_withdrawn, coalesce(views, 0),
+           {", ".join(f"coalesce({name}, 0)" for name in FIGURES)}
+    FROM (
+        SELECT *, lead(valid_from) OVER (ORDER BY valid_from) AS valid_to
+        FROM price_history WHERE product_id = :product
+    ) AS intervals LEFT JOIN price_sales USING (product_id, valid_from)
+    WHERE valid_from <= :until AND (valid_to IS NULL OR valid_to > :since)
+    ORDER BY valid_from DESC LIMIT {MAX_STEPS}
+    """  # noqa: S608 - no values are inserted
+).bindparams(bindparam("product", type_=BigInteger), bindparam("since", type_=Moment), bindparam("until", type_=Moment))
+_WRITTEN_DECISIONS: Final = (
+    _WITH_END.join(pricing_runs, pricing_runs.c.id == _d.run_id)
+    .where(
+        _d.product_id == bindparam("product", type_=BigInteger),
+        pricing_runs.c.seller_id == products.c.seller_id,
+        _d.new_price != _d.old_price,
+        _d.outcome != SUPERSEDED,
+        _r.written_at >= bindparam("since", type_=Moment),
+        _r.written_at <= bindparam("until", type_=Moment),
+    )
+    .order_by(_d.run_id.desc())
+    .limit(MAX_STEPS)
+)
 _RANGES: Final = select(_r.first, _r.last).where(_r.run_id == _RUN_ID, _r.decided_at.is_not(None)).order_by(_r.number)
 _RANGE: Final = _DECISION.where(
     _d.run_id == _RUN_ID,
@@ -152,6 +185,27 @@ class PricingQueries:
         fetched = self._executor.fetch(_DECISIONS_OF_PRODUCT[page_direction(page)], parameters)
         return build_page(fetched, page, _stored_decision, lambda row: (row[0],))
 
+    def price_path(self, product_id: ProductId, since: datetime, until: datetime) -> Sequence[PriceStep]:
+        given = {"product": product_id, "since": since, "until": until}
+        rows = self._executor.fetch(_STEPS, given)[::-1]
+        by_policy = [row[2] for row in rows if row[4] == PriceCause.POLICY]
+        decisions: dict[datetime, StoredDecision] = {}
+        if by_policy:
+            fetched = self._executor.fetch(_WRITTEN_DECISIONS, given | {"since": by_policy[0]})
+            decisions = {each.in_force_from: each for each in map(_stored_decision, fetched) if each.in_force_from}
+        return [
+            PriceStep(
+                Money(price, currency),
+                valid_from,
+                valid_to,
+                PriceCause(cause),
+                is_withdrawn,
+                SalesFigures(*map(int, figures)),
+                decisions.get(valid_from) if cause == PriceCause.POLICY else None,
+            )
+            for price, currency, valid_from, valid_to, cause, is_withdrawn, *figures in rows
+        ]
+
     def recorded_decisions(self, run_id: RunId) -> Iterator[tuple[Inputs, Decisions]]:
         for first, last in self._executor.fetch(_RANGES, {"run": run_id}):
             rows = self._executor.fetch(_RANGE, {"run": run_id, "first": first, "last": last})
@@ -172,7 +226,7 @@ def _stored_decision(row: Sequence[Any]) -> StoredDecision:
     if not decision.moves:
         outcome_now = DecisionOutcome.KEPT
     elif outcome:
-        outcome_now = DecisionOutcome.SUPERSEDED if outcome == 1 else DecisionOutcome.ROLLED_BACK
+        outcome_now = DecisionOutcome.SUPERSEDED if outcome == SUPERSEDED else DecisionOutcome.ROLLED_BACK
     else:
         outcome_now = DecisionOutcome.STAGED if written_at is None else DecisionOutcome.WRITTEN
     was_in_force = outcome_now in {DecisionOutcome.WRITTEN, DecisionOutcome.ROLLED_BACK}

@@ -23,6 +23,18 @@ from adapters.http.examples.demo_market import (
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
 from adapters.http.schemas.experiments import ExperimentResultSchema, ExperimentSchema
+from adapters.http.schemas.price_explanation import (
+    AmountEstimateSchema,
+    CurvePointSchema,
+    DecisionInputSchema,
+    DecisionTextSchema,
+    DemandCurveSchema,
+    EstimateSchema,
+    FiguresAtPriceSchema,
+    PriceExplanationSchema,
+    PriceMoveSchema,
+    to_message_schema,
+)
 from adapters.http.schemas.pricing import (
     AssignmentSchema,
     DecisionSchema,
@@ -38,12 +50,17 @@ from adapters.http.schemas.pricing import (
 from adapters.http.schemas.promotions import PromotedProductSchema, PromotionSchema
 from scalecommerce_core.domain.errors import Invalid, VersionMismatch
 from scalecommerce_core.domain.identifiers import ProductId, PromotionId
+from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.promotion import PromotionOver, PromotionsOverlap, PromotionStatus
+from scalecommerce_core.pricing.decisions import CHANGE_MESSAGES, HELD_MESSAGES
 from scalecommerce_core.pricing.experiments.experiment import ExperimentKind, ExperimentStatus
 from scalecommerce_core.pricing.experiments.results import Measure, Verdict
+from scalecommerce_core.pricing.explaining import GUARDRAIL_MESSAGES, INPUT_MESSAGES, OUTCOME_MESSAGES
 from scalecommerce_core.pricing.interface import Motive
+from scalecommerce_core.pricing.messages import Amount
 from scalecommerce_core.pricing.runs import DecisionOutcome, RunNotAwaitingApproval, RunStatus, Trigger
 from scalecommerce_core.services.experiments import ExperimentInProgress
+from scalecommerce_core.services.price_explanation import CAUSE_MESSAGES
 
 _STEP: Final = ParameterSchema(
     name="step",
@@ -142,6 +159,7 @@ _KEPT: Final = StoredDecisionSchema(
     },
     belief=ElasticityBeliefSchema(elasticity=-2.4, standard_deviation=0.9, category_elasticity=-2.4),
 )
+_LISTED: Final = to_message_schema(CAUSE_MESSAGES.message("listed"))
 _RUN: Final = RunSchema(
     id=RUN,
     policy=1,
@@ -350,6 +368,78 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "listDecisionsOfProduct": Example(
         parameters=_PRODUCT_ID, responses={200: PageSchema(next=None, previous=None, results=[_KEPT])}
+    ),
+    "explainPrice": Example(
+        parameters=_PRODUCT_ID,
+        responses={
+            200: PriceExplanationSchema(
+                product=PRICED_PRODUCT,
+                name="Kettle",
+                currency="USD",
+                price="36.00",
+                proposed_price="32.40",
+                best_price="24.31",
+                floor="10.00",
+                ceiling="46.80",
+                own_price="36.00",
+                starts_at=NOW - timedelta(days=90),
+                ends_at=NOW,
+                path=[
+                    PriceMoveSchema(
+                        price="36.00",
+                        valid_from=EARLIER,
+                        valid_to=None,
+                        cause=PriceCause.LISTED,
+                        is_withdrawn=False,
+                        run=None,
+                        reasons=[_LISTED],
+                    )
+                ],
+                by_price=[
+                    FiguresAtPriceSchema(
+                        views=412,
+                        orders=8,
+                        units=9,
+                        revenue="324.00",
+                        refunded_units=0,
+                        refunded_amount="0.00",
+                        conversion_rate=0.0194,
+                        price="36.00",
+                        days=31.5,
+                        profit="234.00",
+                    )
+                ],
+                curve=DemandCurveSchema(
+                    views_a_week=96.4,
+                    points=[
+                        CurvePointSchema(
+                            "24.31", EstimateSchema(4.9, 3.1, 7.7), AmountEstimateSchema("70.12", "44.36", "110.19")
+                        ),
+                        CurvePointSchema(
+                            "36.00", EstimateSchema(2.1, 1.6, 2.8), AmountEstimateSchema("54.60", "41.60", "72.80")
+                        ),
+                    ],
+                ),
+                note=None,
+                decision=DecisionTextSchema(
+                    run=16,
+                    policy=DEMO_POLICY,
+                    decided_at=NOW,
+                    outcome=DecisionOutcome.KEPT,
+                    sentence=_KEPT.sentence,
+                    change=to_message_schema(CHANGE_MESSAGES.message("kept", price=Amount(36_00, 100))),
+                    causes=[to_message_schema(HELD_MESSAGES.message("few_views"))],
+                    outcome_message=to_message_schema(OUTCOME_MESSAGES.message("kept")),
+                    guardrail_messages=[to_message_schema(GUARDRAIL_MESSAGES.message("few_views"))],
+                    inputs=[
+                        DecisionInputSchema(
+                            "reference",
+                            [to_message_schema(INPUT_MESSAGES.message("reference", price=Amount(36_00, 100)))],
+                        )
+                    ],
+                ),
+            )
+        },
     ),
     "listPricingRuns": Example(responses={200: PageSchema(next=None, previous=None, results=[_RUN])}),
     "readPricingRun": Example(parameters=_RUN_ID, responses={200: _RUN}),

@@ -29,7 +29,6 @@ from adapters.http.resources.statistics import (
     ProductStatisticsSchema,
     SalesReportSchema,
     SellerStatsSeriesSchema,
-    SoldSchema,
     StockOutlookSchema,
 )
 from adapters.http.resources.stock import StockSchema
@@ -44,6 +43,7 @@ from adapters.http.schemas.products import (
     SellerSchema,
     TopProductSchema,
 )
+from adapters.http.schemas.sales import SoldSchema
 from scalecommerce_core.domain.errors import Forbidden, Invalid
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import Facet, Interval

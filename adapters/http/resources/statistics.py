@@ -1,7 +1,7 @@
 """Sales statistics of a seller and of a product, by time and by price, and how long stock lasts."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,6 +14,7 @@ from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.resources.products import PRODUCT, ROOT, TAG
 from adapters.http.resources.search import Moment
 from adapters.http.schemas.products import SellerStatsSchema, may_see_private_fields, to_seller_stats_schema
+from adapters.http.schemas.sales import SoldSchema, sold_fields
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound
 from scalecommerce_core.domain.identifiers import ProductId
@@ -24,7 +25,6 @@ from scalecommerce_core.queries import (
     LONGEST_OUTLOOK,
     Interval,
     SalesAtPrice,
-    SalesFigures,
     SalesReport,
     SeriesPoint,
     StockOutlook,
@@ -89,18 +89,6 @@ class StockOutlookQuery(PageQuery, frozen=True):
         ]
         | None
     ) = None
-
-
-class SoldSchema(msgspec.Struct):
-    """`units` and `revenue` include refunded units; `conversion_rate` is orders per view."""
-
-    views: int
-    orders: int
-    units: int
-    revenue: str
-    refunded_units: int
-    refunded_amount: str
-    conversion_rate: float
 
 
 class PointSchema(SoldSchema):
@@ -294,7 +282,7 @@ class StatisticsResource:
         )
         return json_response(
             ProductStatisticsSchema(
-                **_sold_fields(found.total, found.currency),
+                **sold_fields(found.total, found.currency),
                 product=found.product_id,
                 currency=found.currency,
                 seconds_out_of_stock=found.out_of_stock.total_seconds(),
@@ -309,18 +297,6 @@ def _series_bounds(query: SeriesQuery, interval: Interval, now: datetime) -> tup
     return series_range(interval, query.since, query.until, now)
 
 
-def _sold_fields(sold: SalesFigures, currency: str) -> dict[str, Any]:
-    return {
-        "views": sold.views,
-        "orders": sold.orders,
-        "units": sold.units,
-        "revenue": decimal_text(sold.revenue, currency),
-        "refunded_units": sold.refunded_units,
-        "refunded_amount": decimal_text(sold.refunded_amount, currency),
-        "conversion_rate": sold.conversion_rate,
-    }
-
-
 def _to_sales_report_schema(report: SalesReport) -> SalesReportSchema:
     currency = report.currency
     return SalesReportSchema(
@@ -329,11 +305,11 @@ def _to_sales_report_schema(report: SalesReport) -> SalesReportSchema:
         starts_at=report.since,
         ends_at=report.until,
         previous_starts_at=report.previous_since,
-        total=SoldSchema(**_sold_fields(report.total, currency)),
-        previous=SoldSchema(**_sold_fields(report.previous, currency)),
+        total=SoldSchema(**sold_fields(report.total, currency)),
+        previous=SoldSchema(**sold_fields(report.previous, currency)),
         series=[_to_point_schema(point, currency) for point in report.points],
         top_products=[
-            ProductSalesSchema(**_sold_fields(top.sales, currency), product=top.id, name=top.name)
+            ProductSalesSchema(**sold_fields(top.sales, currency), product=top.id, name=top.name)
             for top in report.top_products
         ],
     )
@@ -355,12 +331,12 @@ def _to_outlook_schema(each: StockOutlook, now: datetime) -> StockOutlookSchema:
 
 
 def _to_point_schema(point: SeriesPoint, currency: str) -> PointSchema:
-    return PointSchema(**_sold_fields(point.sales, currency), start=point.start)
+    return PointSchema(**sold_fields(point.sales, currency), start=point.start)
 
 
 def _to_price_schema(each: SalesAtPrice) -> PriceStatisticsSchema:
     return PriceStatisticsSchema(
-        **_sold_fields(each.sales, each.price.currency),
+        **sold_fields(each.sales, each.price.currency),
         price=each.price.text,
         valid_from=each.valid_from,
         valid_to=each.valid_to,

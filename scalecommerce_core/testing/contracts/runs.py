@@ -6,6 +6,8 @@ import pytest
 from attrs import evolve
 
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.domain.promotion import PromotionStatus
 from scalecommerce_core.ports import Duplicate, Store
 from scalecommerce_core.pricing.breaker import MoveLimit
@@ -14,9 +16,11 @@ from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
 from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.runs import DecisionOutcome, Range, RangeStatus, Run, RunStatus, Tally, Trigger
-from scalecommerce_core.queries import PageRequest, Queries
+from scalecommerce_core.queries import PageRequest, PriceStep, Queries, SalesFigures
+from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.testing.contracts.promotions import announce
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, usd
+from scalecommerce_core.testing.fakes import SettableClock
 
 PRICE: Final = 10_00
 NEW_PRICE: Final = 10_40
@@ -286,6 +290,47 @@ class RunListsContract:
         assert ["breaker" in decisions[0].guardrails for _, decisions in recorded] == [True, False]
         assert pricing.apply(run, part) == [limited]
         assert (pricing.price(limited), pricing.price(other)) == (NEW_PRICE - 30, PRICE)
+
+    def test_the_path_of_a_price_has_sales_and_decisions(self, store: Store, queries: Queries) -> None:
+        pricing = SellerWithRuns(store)
+        product, other = pricing.products
+        buyer = pricing.stage.account()
+        pricing.stage.order(buyer, {product: 2}, OrderStatus.PAID, at=NOW - DAY)
+        run = pricing.begin()
+        parts = [pricing.stage_range(run)[0] for _ in pricing.products]
+        pricing.apply(run, parts[0])
+        pricing.stage.order(buyer, {product: 1}, OrderStatus.PAID, at=NOW + 2 * SECOND)
+        pricing.stage.view({product: 7}, at=NOW + 2 * SECOND)
+        pricing.stage.reprice(product, PRICE, NOW + 3 * SECOND)
+        with store.begin() as tx:
+            tx.events.assign_sequence(10_000)
+        Statistics(store, SettableClock(NOW)).catch_up()
+        first, second, third = queries.price_path(product, NOW - 9 * DAY, NOW + DAY)
+        (decided,) = queries.product_decisions(product, PageRequest()).rows
+        assert first == PriceStep(
+            usd(PRICE), NOW - DAY, NOW + SECOND, PriceCause.LISTED, False, SalesFigures(0, 1, 2, 2 * PRICE), None
+        )
+        assert second == PriceStep(
+            usd(NEW_PRICE), NOW + SECOND, NOW + 3 * SECOND, PriceCause.POLICY, False, SalesFigures(7, 1, 1, NEW_PRICE),
+            decided,
+        )  # fmt: skip
+        assert (third.cause, third.valid_to, third.decision) == (PriceCause.MANUAL, None, None)
+        assert list(queries.price_path(product, NOW + SECOND, NOW + 2 * SECOND)) == [second]
+        assert list(queries.price_path(product, NOW + 3 * SECOND, NOW + 3 * SECOND)) == [third]
+        assert list(queries.price_path(product, NOW - 9 * DAY, NOW - DAY)) == [first]
+        assert list(queries.price_path(product, NOW - 9 * DAY, NOW - DAY - SECOND)) == []
+        assert [step.decision for step in queries.price_path(other, NOW - 9 * DAY, NOW + DAY)] == [None]
+        pricing.apply(run, parts[1])
+        pricing.revert(run, parts[1])
+        listed, tried, restored = queries.price_path(other, NOW - 9 * DAY, NOW + DAY)
+        assert [step.cause for step in (listed, tried, restored)] == [
+            PriceCause.LISTED,
+            PriceCause.POLICY,
+            PriceCause.ROLLBACK,
+        ]
+        assert tried.is_withdrawn
+        assert tried.decision is not None
+        assert tried.decision.outcome is DecisionOutcome.ROLLED_BACK
 
     def test_decisions_show_what_became_of_them(self, store: Store, queries: Queries) -> None:
         pricing = SellerWithRuns(store)

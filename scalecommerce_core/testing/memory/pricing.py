@@ -49,9 +49,9 @@ from scalecommerce_core.pricing.runs import (
     Schedule,
     StoredDecision,
 )
-from scalecommerce_core.queries import Page, PageRequest
+from scalecommerce_core.queries import MAX_STEPS, Page, PageRequest, PriceStep
 from scalecommerce_core.testing.memory.pagination import paged
-from scalecommerce_core.testing.memory.statistics import MemoryStatistics
+from scalecommerce_core.testing.memory.statistics import MemoryStatistics, sales_at
 from scalecommerce_core.testing.memory.tables import StagedRange, Tables
 
 _EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -517,6 +517,29 @@ class MemoryPricingQueries:
         for (run, _), staged in sorted(self._tables.staged.items(), key=lambda item: item[0]):
             if run == run_id:
                 yield staged.result.inputs, staged.result.decisions
+
+    def price_path(self, product_id: ProductId, since: datetime, until: datetime) -> Sequence[PriceStep]:
+        written = {
+            each.in_force_from: each
+            for each in self._stored()
+            if each.decision.product_id == product_id and each.in_force_from is not None
+        }
+        changes = self._tables.price_history(product_id)
+        ends = [*(change.valid_from for change in changes[1:]), None]
+        steps = [
+            PriceStep(
+                change.price,
+                change.valid_from,
+                end,
+                change.cause,
+                change.is_withdrawn,
+                sales_at(self._tables, product_id, change.valid_from),
+                written.get(change.valid_from) if change.cause is PriceCause.POLICY else None,
+            )
+            for change, end in zip(changes, ends, strict=True)
+            if change.valid_from <= until and (end is None or end > since)
+        ]
+        return steps[-MAX_STEPS:]
 
     def _stored(self) -> Iterator[StoredDecision]:
         for (run_id, number), staged in self._tables.staged.items():

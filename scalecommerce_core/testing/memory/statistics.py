@@ -249,7 +249,7 @@ class MemoryStatisticsQueries:
     ) -> Sequence[SeriesPoint]:
         sold = {
             hour: figures
-            for (seller, each, hour), figures in self._everything().seller_hours.items()
+            for (seller, each, hour), figures in everything(self._tables).seller_hours.items()
             if (seller, each) == (seller_id, currency)
         }
         return self._series(("seller_hours", seller_id, currency), sold, interval, since, until)
@@ -258,7 +258,7 @@ class MemoryStatisticsQueries:
         self, seller_id: AccountId, currency: str, begin: datetime, end: datetime
     ) -> list[ProductSales]:
         mine = [p for p in self._tables.products.all() if p.seller_id == seller_id and p.price.currency == currency]
-        ranks = self._everything().products
+        ranks = everything(self._tables).products
         sold = [
             ProductSales(
                 product.id,
@@ -306,7 +306,7 @@ class MemoryStatisticsQueries:
     def product_series(
         self, product_id: ProductId, interval: Interval, since: datetime, until: datetime
     ) -> Sequence[SeriesPoint]:
-        hours = self._everything().product_hours.items()
+        hours = everything(self._tables).product_hours.items()
         sold = {hour: figures for (product, hour), figures in hours if product == product_id}
         return self._series(("product_hours", product_id), sold, interval, since, until)
 
@@ -314,7 +314,7 @@ class MemoryStatisticsQueries:
         product = self._tables.products.get(product_id)
         if product is None or product.withdrawn_at is not None:
             return None
-        rollups = self._everything()
+        rollups = everything(self._tables)
         changes = prices_of(self._tables, product_id)
         ends = [*(change.valid_from for change in changes[1:]), None]
         prices = []
@@ -349,22 +349,6 @@ class MemoryStatisticsQueries:
         ]
         return found[:limit]
 
-    def _everything(self) -> Rollups:
-        """The rollups of all orders and refunds, folded or not."""
-        rollups = Rollups()
-        for order in self._tables.orders.all():
-            if order.status in PAID:
-                lines = sold_lines(self._tables, order)
-                rollups.add_sale(lines)
-                for refund in self._tables.refunds.all():
-                    if refund.order_id == order.id:
-                        line = next(line for line in lines if line.product_id == refund.product_id)
-                        part = RefundedPart(
-                            refund.product_id, line.seller_id, refund.quantity, refund.amount, refund.at
-                        )
-                        rollups.add_refund(line, part)
-        return rollups
-
     def _series(
         self,
         key: tuple[Any, ...],
@@ -382,6 +366,28 @@ class MemoryStatisticsQueries:
             if tuple(each) == key:
                 points[interval.begin(hour)][0] += views
         return [SeriesPoint(start, SalesFigures(*points[start])) for start in sorted(points) if since <= start < until]
+
+
+def everything(tables: Tables) -> Rollups:
+    """The rollups of all orders and refunds, folded or not."""
+    rollups = Rollups()
+    for order in tables.orders.all():
+        if order.status in PAID:
+            lines = sold_lines(tables, order)
+            rollups.add_sale(lines)
+            for refund in tables.refunds.all():
+                if refund.order_id == order.id:
+                    line = next(line for line in lines if line.product_id == refund.product_id)
+                    part = RefundedPart(refund.product_id, line.seller_id, refund.quantity, refund.amount, refund.at)
+                    rollups.add_refund(line, part)
+    return rollups
+
+
+def sales_at(tables: Tables, product_id: ProductId, valid_from: datetime) -> SalesFigures:
+    """The sales at the price that began at `valid_from`."""
+    views = tables.viewed.get(("price_sales", product_id, valid_from)) or 0
+    sold = everything(tables).intervals.get((product_id, valid_from), (0,) * len(FIGURES))
+    return SalesFigures(views, *sold)
 
 
 def profit_of(sold: SalesFigures, product: Product) -> int | None:

@@ -153,6 +153,22 @@ def test_explaining_says_when_each_price_was_in_force(cli: Cli, runtime: MemoryR
     assert older["in_force_until"] == newest["in_force_from"]
 
 
+def test_explaining_shows_the_prices_their_sales_and_the_learnt_demand(cli: Cli, shop: ProductId) -> None:
+    early = cli("pricing", "explain", str(shop), "--figures")
+    assert "No pricing policy has decided about this product yet." in early.out
+    (document,) = json.loads(cli("reprice", "--json").out)
+    (move,) = document["moves"]
+    shown = cli("pricing", "explain", str(shop), "--figures").out
+    assert "Sales at each price" in shown
+    assert "the product was listed at this price" in " ".join(shown.split())
+    found = json.loads(cli("pricing", "explain", str(shop), "--figures", "--json").out)
+    assert [each["cause"] for each in found["path"]] == ["listed", "policy"]
+    assert (found["path"][1]["run"], found["prices"]["price"]) == (document["run"], move["new"])
+    assert [each["units"] for each in found["by_price"] if each["price"] == "10.00"] == [12]
+    assert len(found["decisions"]) == 1
+    assert cli("pricing", "explain", "999", "--figures").code == 1
+
+
 def test_explaining_a_product_that_does_not_exist_is_a_problem(cli: Cli) -> None:
     for words in ((), ("--json",)):
         ended = cli("pricing", "explain", "999", *words)

@@ -10,7 +10,16 @@ from scalecommerce_core.pricing.interface import registered_strategies
 from scalecommerce_core.pricing.runs import ApprovalLimits
 from scalecommerce_core.services.pricing import MAX_POLICIES_PER_SELLER
 from scalecommerce_core.services.repricing import Repricing, Selection
-from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, marketplace, problem
+from tests.unit.support.http_marketplace import (
+    PASSWORD,
+    PRODUCTS,
+    Marketplace,
+    Person,
+    Visitor,
+    answer,
+    marketplace,
+    problem,
+)
 from tests.unit.support.user_policies import Markup, proposing, temporarily_registered
 
 PRICING = "/pricing/api/v1/"
@@ -119,6 +128,67 @@ def test_a_decision_contains_its_inputs_and_when_its_price_was_in_force(place: M
     climb = create(seller, policy="hill_climb", guardrails=EAGER)
     run(place, climb)
     assert answer(seller.get(f"{PRICING}products/{product['id']}/decisions/"))["results"][0]["belief"] is None
+
+
+def test_a_price_is_explained_in_words_and_figures(place: Marketplace, seller: Person, stranger: Person) -> None:
+    (product,) = wares(seller)
+    path = f"{PRICING}products/{product['id']}/explanation/"
+    before = answer(seller.get(path))
+    assert (before["price"], before["proposed_price"], before["best_price"]) == ("20.00", None, None)
+    assert (before["curve"], before["decision"], before["note"]["key"]) == (None, None, "curve.no_decision")
+    assert [move["reasons"][0]["key"] for move in before["path"]] == ["cause.listed"]
+    done = run(place, wanting(place, seller))
+    place.clock.advance(minutes=1)
+    answer(seller.patch(f"{PRODUCTS}{product['id']}/", {"price": "22.00"}))
+    found = answer(seller.get(path))
+    listed, moved, edited = found["path"]
+    assert (listed["cause"], moved["cause"], edited["cause"]) == ("listed", "policy", "manual")
+    assert (moved["run"], edited["run"], edited["valid_to"]) == (done.id, None, None)
+    assert moved["reasons"][0]["key"].startswith("motive.")
+    assert edited["reasons"] == [
+        {"key": "cause.manual", "text": "the seller set this price", "template": "the seller set this price",
+         "parameters": {}}
+    ]  # fmt: skip
+    assert [each["price"] for each in found["by_price"]] == sorted(["20.00", moved["price"], "22.00"])
+    decision = found["decision"]
+    assert (decision["run"], decision["outcome"]) == (done.id, "written")
+    assert decision["sentence"].startswith(decision["change"]["text"])
+    assert decision["change"]["parameters"]["price"] == {
+        "kind": "amount", "value": moved["price"], "text": moved["price"]
+    }  # fmt: skip
+    assert decision["outcome_message"]["parameters"]["since"]["kind"] == "moment"
+    inputs = {each["heading"]: each["phrases"] for each in decision["inputs"]}
+    assert inputs["reference"][0]["text"] == "20.00, the seller's starting price"
+    assert found["own_price"] == "20.00"
+    assert float(found["floor"]) < 20 < float(found["ceiling"])
+    staff = place.person(is_staff=True)
+    assert answer(staff.get(path))["path"] == found["path"]
+    problem(stranger.get(path), 404)
+    problem(seller.get(f"{path}?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"), 400, "from")
+    problem(seller.get(f"{path}?from=2126-01-02T00:00:00Z"), 400, "from")
+    problem(seller.get(f"{path}?to=0001-01-02T00:00:00Z"), 400, "from")
+    assert answer(seller.get(f"{path}?to=2001-01-01T00:00:00Z"))["path"] == []
+
+
+def test_the_learnt_demand_of_a_product_is_shown(place: Marketplace, seller: Person, buyer: Person) -> None:
+    (product,) = wares(seller)
+    place.clock.advance(days=1)
+    for person in (seller, buyer):
+        person.token = place.market.accounts.log_in(person.email, PASSWORD).access
+    for _ in range(3):
+        answer(buyer.get(f"{PRODUCTS}{product['id']}/"))
+    place.flush_views()
+    place.sell(buyer, (product["id"], 1))
+    run(place, create(seller, guardrails=EAGER))
+    found = answer(seller.get(f"{PRICING}products/{product['id']}/explanation/"))
+    curve = found["curve"]
+    assert curve["views_a_week"] > 0
+    prices = [float(point["price"]) for point in curve["points"]]
+    assert prices == sorted(prices)
+    assert float(found["floor"]) <= prices[0] < prices[-1] <= float(found["ceiling"])
+    assert found["best_price"] in {point["price"] for point in curve["points"]}
+    units = curve["points"][0]["units_a_week"]
+    assert units["low"] < units["expected"] < units["high"]
 
 
 def test_a_policy_has_defaults_for_everything_but_its_name(seller: Person) -> None:
