@@ -19,6 +19,7 @@ from adapters.http.framework.cors import CorsPolicy
 from adapters.http.framework.host import Hosts
 from adapters.http.framework.middleware import RequestPolicy
 from adapters.web.app import build_pages
+from adapters.web.framework.demo import DemoMarket
 from adapters.web.framework.page import Features
 from adapters.web.live.hub import LiveHub, SharedFeed
 from entrypoints import logs, settings
@@ -46,6 +47,7 @@ def build(chosen: Settings) -> Starlette:
     readiness, hub = ReadinessCheck(engine), LiveHub(engine.market.queries)
     features = Features(
         shop=chosen.shop,
+        demo=DemoMarket.from_text(chosen.demo_market) if chosen.demo_market else None,
         version=release,
         currency=engine.market.currency,
         promise=chosen.price_promise,

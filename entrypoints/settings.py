@@ -217,6 +217,13 @@ def _public_url(_settings: object, _attribute: "Attribute[Any]", value: str) -> 
         raise ValueError(f"{value!r} is not a URL such as `https://shop.example`")
 
 
+def _demo_market(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
+    if value:
+        from adapters.web.framework.demo import DemoMarket  # noqa: PLC0415 - it loads Starlette
+
+        DemoMarket.from_text(value)
+
+
 def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
     try:
         check_market_currency(value)
@@ -400,6 +407,12 @@ class Settings:
         False,
         "Serves the storefront at `/shop/`, which `up --demo` turns on. The back office `/admin/` and the pages of"
         " sellers `/seller/` are always served.",
+    )
+    demo_market: str = _setting(
+        "",
+        "Written by `up --demo` for its API process: the accounts that `/` offers to log in as, at this machine only,"
+        " and the products whose prices it shows. Empty: no demo.",
+        validator=_demo_market,
     )
     sign_ups_per_address: int = _setting(
         20,

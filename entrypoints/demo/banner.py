@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from adapters.web.framework.demo import DemoMarket, DemoProduct
 from entrypoints.demo.traffic.demo_products import DEMO_PRODUCTS, EPOCH_SECONDS
 from entrypoints.demo.traffic.plan import TrafficPlan
 from entrypoints.processes.data_directory import DEFAULT
@@ -37,6 +38,25 @@ class Demo:
     plan: TrafficPlan | None = None
     changed: frozenset[str] = frozenset()
     """E-mail addresses of accounts with another password."""
+
+    def to_pages(self) -> DemoMarket:
+        """What the start page offers: log-ins with the demo's password, and the mispriced products."""
+        accounts = {"buyer": self.buyer, "seller": self.seller, "staff": self.staff}
+        return DemoMarket(
+            {role: email for role, email in accounts.items() if email not in self.changed},
+            self.password,
+            [
+                DemoProduct(
+                    self.plan.products[each.key],
+                    each.name,
+                    decimal_text(each.start_price, self.currency),
+                    decimal_text(each.demand.best_price, self.currency),
+                )
+                for each in DEMO_PRODUCTS
+            ]
+            if self.plan is not None
+            else [],
+        )
 
 
 def ready_line(url: str, data: Path, seconds: float) -> str:

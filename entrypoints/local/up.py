@@ -107,9 +107,11 @@ class LocalEngine:
             self._upgrade(servers.database_url, status.update)
             status.update("Starting API, worker and beat …")
             for child in self._children:
-                child.send_settings(child_settings)
+                if child.name != "api":
+                    child.send_settings(child_settings)
             self._data.write_engine_info(self._engine_info(servers, chosen))
             demo = self._prepare_demo(chosen, status.update) if self._options.demo else None
+            self._start_api(child_settings, demo)
             self._wait_until_ready(servers)
             if demo is not None and demo.plan is not None and self._options.traffic:
                 self._start_traffic(child_settings, demo.plan)
@@ -136,6 +138,13 @@ class LocalEngine:
             database_url=os.environ.get("DATABASE_URL"),
             redis_url=os.environ.get("REDIS_URL"),
         )
+
+    def _start_api(self, child_settings: Mapping[str, str], demo: Demo | None) -> None:
+        """The API process waited for the demo market, which its start page shows."""
+        more = {} if demo is None else {"DEMO_MARKET": demo.to_pages().to_text()}
+        for child in self._children:
+            if child.name == "api":
+                child.send_settings({**child_settings, **more})
 
     def _start_traffic(self, child_settings: Mapping[str, str], plan: TrafficPlan) -> None:
         where = [self._address.reachable, str(self._address.port)]

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Lifespan
 from adapters.http.framework.auth import Authenticate
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.example import Example
-from adapters.http.framework.index_page import index_routes
 from adapters.http.framework.middleware import (
     DEFAULT_POLICY,
     BaselineMiddleware,
@@ -71,7 +70,7 @@ def build_application(
                     build_document(operations, version=version, examples=examples or {}, guide=guide, currency=currency)
                 )
             ),
-            *(pages or index_routes(version)),
+            *pages,
         ],
         lifespan=lifespan,
     )

@@ -31,6 +31,7 @@ from starlette.responses import Response
 from adapters.web.framework import cookies
 from adapters.web.framework.api_client import ApiClient, ApiProblem, encode_query
 from adapters.web.framework.browser_sessions import BrowserSession, BrowserSessions
+from adapters.web.framework.demo import DemoMarket
 from adapters.web.framework.form_tokens import create_form_token
 from adapters.web.framework.forms import NO_ERRORS, Form, FormErrors
 from adapters.web.framework.languages import Language
@@ -86,8 +87,8 @@ class Features:
 
     shop: bool = False
     """The demo storefront at `/shop/`."""
-    demo: bool = False
-    """One-click log-ins and the price strip on `/`."""
+    demo: DemoMarket | None = None
+    """One-click log-ins and moving prices on `/`."""
     version: str = ""
     currency: str = "USD"
     promise: PricePromise = field(factory=PricePromise)

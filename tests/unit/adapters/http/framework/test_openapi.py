@@ -253,13 +253,6 @@ def test_the_document_is_cacheable(client: Client) -> None:
     assert client.get("/openapi.json", headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_the_index_page_has_links(client: Client) -> None:
-    page = client.get("/")
-    assert page.headers["content-type"].startswith("text/html")
-    for link in ("docs", "openapi.json", "healthz", "readyz", "products/api/v1/"):
-        assert f'href="{link}"' in page.text
-
-
 def test_every_field_with_a_pattern_or_bound_has_an_example(place: Marketplace) -> None:
     """Without an example, Swagger UI generates one from the pattern or the bounds."""
     described = place.client.get("/openapi.json").json()

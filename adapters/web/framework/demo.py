@@ -1,0 +1,50 @@
+"""The market of a demo: accounts that anybody at this machine may log in as, and products whose prices move."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from typing import Self
+
+import msgspec
+from starlette.requests import Request
+
+from adapters.web.framework import cookies
+
+
+class DemoProduct(msgspec.Struct, frozen=True):
+    """Amounts are decimal texts. `best` is the price with the highest expected profit, known in a demo, which simulates
+    buyers.
+    """
+
+    id: int
+    name: str
+    listed: str
+    best: str
+
+
+class DemoMarket(msgspec.Struct, frozen=True):
+    """`accounts` has the e-mail address of each role; all have the same `password`, which everybody knows."""
+
+    accounts: Mapping[str, str]
+    password: str
+    products: Sequence[DemoProduct] = ()
+
+    def to_text(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Raise `ValueError` for a text that `to_text` did not write."""
+        return msgspec.json.decode(text, type=cls)
+
+
+def is_at_this_machine(request: Request) -> bool:
+    """Whether a request comes from this machine and names it as its host.
+
+    The client alone does not decide: a page of another site may reach this machine through a browser here, under a
+    name of its own (DNS rebinding).
+    """
+    host = request.client.host if request.client else ""
+    try:
+        return ip_address(host).is_loopback and cookies.is_loopback(request)
+    except ValueError:
+        return False
