@@ -5,7 +5,7 @@ consist of the number of fields and then, for each field, length and value; rows
 array. Formats: documentation of PostgreSQL, COPY, "Binary Format", and `array_send` in `arrayfuncs.c`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,9 +20,13 @@ POSTGRES_EPOCH: Final = 946_684_800_000_000
 """PostgreSQL's epoch, 2000-01-01 UTC, in microseconds since 1970."""
 
 
-def binary_arrays_statement(columns: Sequence[str], rows: str) -> str:
-    """A SELECT of one row that holds, for each column of the query `rows`, an array for `decode_int64_array`."""
-    arrays = ", ".join(f"array_send(array_agg({name}))" for name in columns)
+def binary_arrays_statement(columns: Sequence[str], rows: str, *, only: Mapping[str, str] | None = None) -> str:
+    """A SELECT of one row that holds, for each column of the query `rows`, an array for `decode_int64_array`.
+
+    `only` has conditions by column: its array holds the values of those rows that meet it.
+    """
+    filters = {name: f" FILTER (WHERE {condition})" for name, condition in (only or {}).items()}
+    arrays = ", ".join(f"array_send(array_agg({name}){filters.get(name, '')})" for name in columns)
     return f"SELECT {arrays} FROM ({rows}) AS found({', '.join(columns)})"  # noqa: S608 - no values in it
 
 

@@ -77,27 +77,29 @@ _NET: Final = f"""
             - product_sales.past_{{sold}} + product_sales.past_{{returned}} END, 0))::bigint
 """
 _IDS: Final = binary_arrays_statement(["id"], f"SELECT products.id {_IN_SCOPE.format(more='')}")
-_PRODUCT_COLUMNS: Final = ("stock_until", "competitor", "competitor_at")
-"""Facts of single products that may be unknown."""
-_READ_FACTS: Final = tuple(name for name in FACTS if name not in NEUTRAL_FACTS or name in _PRODUCT_COLUMNS)
+_RARE_FACTS: Final = ("stock_until", "competitor", "competitor_at")
+"""Facts that few products have."""
+_READ_FACTS: Final = tuple(name for name in FACTS if name not in NEUTRAL_FACTS)
 # Missing bounds are -1, so that every value has 8 bytes.
 _FACTS: Final = binary_arrays_statement(
-    _READ_FACTS,
+    (*_READ_FACTS, "with_rare", *_RARE_FACTS),
     f"""
         SELECT products.id, category_id::bigint, products.price, priced_at, created_at,
                coalesce(cost, -1), coalesce(min_price, -1), coalesce(max_price, -1),
                coalesce(on_hand - reserved, 0)::bigint,
-               coalesce((extract(epoch FROM stock_until) * 1000000)::bigint, -1), coalesce(product_views.views, 0),
+               coalesce(product_views.views, 0),
                coalesce(demand_views, 0), {_SOLD.format(of="price", name="orders")},
                {_SOLD.format(of="price", name="units")}, {_SOLD.format(of="price", name="refunded_units")},
                {_NET.format(sold="units", returned="refunded_units")},
                {_NET.format(sold="revenue", returned="refunded_amount")},
                coalesce(microseconds + CASE WHEN since IS NULL THEN 0
                    ELSE greatest(0, (extract(epoch FROM %(now)s::timestamptz - since) * 1000000)::bigint) END, 0),
-               {minor_per_unit("products.currency")}, coalesce(competitor_price, -1),
+               {minor_per_unit("products.currency")}, products.id,
+               coalesce((extract(epoch FROM stock_until) * 1000000)::bigint, -1), coalesce(competitor_price, -1),
                coalesce((extract(epoch FROM competitor_price_at) * 1000000)::bigint, -1)
         {_IN_SCOPE.format(more=_JOIN_COUNTERS)}
     """,  # noqa: S608 - no values in it
+    only=dict.fromkeys(("with_rare", *_RARE_FACTS), "stock_until >= 0 OR competitor >= 0"),
 )
 _MIN_HOLDS: Final = binary_arrays_statement(
     ["id", "hold"],
@@ -325,15 +327,15 @@ _CHANGE_PRICES: Final = """
     SELECT array_send(array_agg(id)) FROM moved
 """
 # Skips products that, after the decision, were deactivated, excluded, assigned to another policy or given other bounds,
-# or whose promotion has begun.
+# or whose promotion has begun. Promotions are few: NOT IN reads them once for a range, into a hash table.
 _STILL_APPLICABLE: Final = """
           AND products.is_active AND NOT EXISTS (
               SELECT FROM pricing_assignments assignment
               WHERE assignment.product_id = products.id AND assignment.product_id BETWEEN %(first)s AND %(last)s
                 AND (assignment.is_excluded OR assignment.policy_id <> %(policy)s)
-          ) AND NOT EXISTS (
-              SELECT FROM promoted_products promoted
-              WHERE promoted.product_id = products.id AND promoted.product_id BETWEEN %(first)s AND %(last)s
+          ) AND products.id NOT IN (
+              SELECT promoted.product_id FROM promoted_products promoted
+              WHERE promoted.product_id BETWEEN %(first)s AND %(last)s
                 AND promoted.status <> 'cancelled' AND promoted.starts_at <= %(at)s
                 AND (%(at)s < promoted.ends_at OR promoted.status = 'running')
           )
@@ -396,7 +398,11 @@ class PostgresRunRepository:
 
     def facts(self, scope: PolicyScope, first: ProductId, last: ProductId, now: datetime) -> Facts:
         read = self._columns(_FACTS, {**_scope_parameters(scope, first, last), "now": now})
-        columns = dict(zip(_READ_FACTS, read, strict=True))
+        columns = dict(zip((*_READ_FACTS, "with_rare", *_RARE_FACTS), read, strict=True))
+        row = np.searchsorted(columns["product"], columns.pop("with_rare"))
+        for name in _RARE_FACTS:
+            rare, columns[name] = columns[name], np.full(len(columns["product"]), NEUTRAL_FACTS[name], dtype=np.int64)
+            columns[name][row] = rare
         for moment in ("priced_at", "created_at"):
             columns[moment] += POSTGRES_EPOCH
         columns |= self._promotion_windows(first, last, now).facts(columns["product"], microseconds(now))
