@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from scalecommerce_core.pricing.arrays import Flags, Floats
-from scalecommerce_core.pricing.demand_filter import Belief, Forecast
+from scalecommerce_core.pricing.demand_filter import Belief, Forecast, observe_derivatives
 
 DELAYS: Final = (-1.0, 0.2)
 """Bounds of δ."""
@@ -45,11 +45,11 @@ def observe_delay(
     Errors of new products (`is_new`) concern the assumed conversion rate of their category.
     """
     derivative = is_first + delay.delay_a + x * delay.delay_b
-    share = derivative * forecast.precision
-    told = np.where(is_new, 0.0, share)
+    a, b = observe_derivatives(before, forecast, x=x, a=delay.delay_a, b=delay.delay_b, derivative=derivative)
+    told = np.where(is_new, 0.0, derivative * forecast.precision)
     return Delay(
-        delay.delay_a - (before.c00 + x * before.c01) * share,
-        delay.delay_b - (before.c01 + x * before.c11) * share,
+        a,
+        b,
         _MEMORY * delay.delay_score + told * forecast.error,
         _MEMORY * delay.delay_information + told * derivative,
     )

@@ -150,6 +150,17 @@ def observe_sales(
     return updated, Forecast(lam, known, dispersion, r, inverse)
 
 
+def observe_derivatives(
+    before: Belief, forecast: Forecast, *, x: Floats, a: Floats, b: Floats, derivative: Floats
+) -> tuple[Floats, Floats]:
+    """Derivatives of the estimates a and b with respect to a bias, after the observation of a forecast.
+
+    `a` and `b` are those before it, and `derivative` is that of the logarithm of the forecast (Friedland 1969).
+    """
+    share = derivative * forecast.precision
+    return a - (before.c00 + x * before.c01) * share, b - (before.c01 + x * before.c11) * share
+
+
 def revert_slope(belief: Belief, mean: Floats, variance: Floats, share: Floats) -> Belief:
     """Let the elasticity return to its prior by `share` of its variance: an autoregressive process of first order.
 

@@ -14,6 +14,12 @@ from attrs import asdict, frozen
 from scalecommerce_core.pricing import seeded_random
 from scalecommerce_core.pricing.arrays import Flags, Floats
 from scalecommerce_core.pricing.categories import estimate_conversions, group_count
+from scalecommerce_core.pricing.common_changes import (
+    CommonChange,
+    estimate_changes,
+    include_change,
+    observe_change,
+)
 from scalecommerce_core.pricing.costs import break_even
 from scalecommerce_core.pricing.delayed_sales import Delay, correct_belief, estimate_delay, observe_delay
 from scalecommerce_core.pricing.demand_curve import FLATTEST, fourth_root, next_price, price_at, price_distance
@@ -44,6 +50,7 @@ from scalecommerce_core.pricing.signals import Signals
 _COLUMNS: Final = {
     "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "sales": 1, "kept": 1,
     "tries": 1, "delay_a": 1, "delay_b": 1, "delay_score": 1, "delay_information": 1,
+    "common_a": 1, "common_b": 1, "common_score": 1, "common_information": 1, "common_weeks": 1,
     "units_per_purchase": 1,
 }  # fmt: skip
 _PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
@@ -74,13 +81,14 @@ class DemandLearning(Drift):
     Columns of the state: the belief (a, b, c00, c01, c11); `markup`, the elasticity that the seller's price implies;
     `scatter`, `persistence` and `sales`, running means of forecast errors and of sales; `kept`, the price to which
     variations return; `tries`, 1 if variations of the price repay what they cost; `delay_…`, what is known about sales
-    that come late.
+    that come late; `common_…`, what is known about the change of the category's demand since the last `pool`.
     """
 
     columns: ClassVar[Mapping[str, int]] = _COLUMNS
     unused_in_propose: ClassVar[frozenset[str]] = frozenset({
         "scatter", "persistence", "sales", "variance", "within", "between", "share_variance", "dispersion",
         "relative_noise", "walk", "delay", "delay_a", "delay_b", "delay_score", "delay_information",
+        "common_a", "common_b", "common_score", "common_information", "common_weeks",
     })  # fmt: skip
     """Columns of the state that `propose` does not read; `replay` does not store them."""
     pace: float = parameter(
@@ -120,7 +128,7 @@ class DemandLearning(Drift):
         products = {
             "a": known["level"][at], "b": mean, "c00": self.level_spread + unknown[at], "c01": np.zeros(size),
             "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
-            "sales": np.zeros(size), **Delay.unknown(size)._asdict(),
+            "sales": np.zeros(size), **Delay.unknown(size)._asdict(), **CommonChange.of_new(size)._asdict(),
             "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
             "units_per_purchase": per_purchase,
         }  # fmt: skip
@@ -160,7 +168,9 @@ class DemandLearning(Drift):
             before, x=x, views=signals.views * shown, units=units, weight=weight,
             dispersion=groups["dispersion"][at], relative_noise=groups["relative_noise"][at], robust=True,
         )  # fmt: skip
-        delay = observe_delay(_delay(state), before, forecast, x=x, is_first=is_first, is_new=was["sales"] == 0.0)
+        is_new = was["sales"] == 0.0
+        delay = observe_delay(_delay(state), before, forecast, x=x, is_first=is_first, is_new=is_new)
+        change = observe_change(_common_change(state), before, forecast, x=x, weeks=weeks, is_new=is_new)
         errors = update_errors(
             Errors(was["scatter"], was["persistence"], was["sales"]),
             forecast,
@@ -183,6 +193,7 @@ class DemandLearning(Drift):
                 belief._asdict()
                 | errors._asdict()
                 | delay._asdict()
+                | change._asdict()
                 | {
                     "markup": markup,
                     "kept": kept,
@@ -224,11 +235,17 @@ class DemandLearning(Drift):
         return 0.0
 
     def pool(self, state: State, signals: Signals) -> State:
-        """Re-estimate the elasticities and the noise of each category, and replace the prior of its products."""
+        """Correct the estimates by the changes of each category's demand, re-estimate its elasticities and its noise,
+        and replace the prior of its products.
+        """
         at, products = signals.group, state.products
         groups = self._complete(state.groups)
         shown = estimate_delay(_delay(state), groups["delay"])
         belief, delay = correct_belief(_belief(state), _delay(state), (shown - groups["delay"])[at])
+        change = _common_change(state)
+        changes = estimate_changes(change, at, len(groups["delay"]))
+        belief = include_change(belief, change, changes[at])
+        begun = CommonChange.beginning(len(at))
         old = _priors(groups)
         new = estimate_priors(old, at, products["markup"], belief.b, belief.c11)
         exchanged = swap_prior(
@@ -239,7 +256,7 @@ class DemandLearning(Drift):
             errors, at, groups["dispersion"], float(groups["relative_noise"][0]), self.dispersion
         )
         return State(
-            _short({**products, **exchanged._asdict(), **delay._asdict()}),
+            _short({**products, **exchanged._asdict(), **delay._asdict(), **begun._asdict()}),
             _short(
                 {
                     "level": _group_means(belief.a, signals, groups["level"]),
@@ -452,6 +469,10 @@ def _belief(state: State) -> Belief:
 
 def _delay(state: State) -> Delay:
     return Delay(*(state.products[name] for name in Delay._fields))
+
+
+def _common_change(state: State) -> CommonChange:
+    return CommonChange(*(state.products[name] for name in CommonChange._fields))
 
 
 def _priors(groups: Mapping[str, Floats]) -> Priors:

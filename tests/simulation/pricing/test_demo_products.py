@@ -14,7 +14,7 @@ from scalecommerce_core.simulation.runner import run
 
 DAY = 86_400
 VIEWS_PER_SECOND = 25 / 3
-SEEDS = 50
+SEEDS = 100
 
 
 class DemoMarket(SimulatedMarket):
@@ -71,5 +71,5 @@ def test_demo_prices_converge_after_any_first_run(
     market = DemoMarket(first_seconds=first_seconds, first_views=first_views, epochs=80, grows_at=grows_at)
     run(build(ElasticityLearning, PARAMETERS), market)
     relative = np.array(market.path) / market.best
-    assert np.abs(np.median(relative[40].reshape(SEEDS, -1), axis=0) - 1).max() < 0.1
+    assert np.abs(np.median(relative[40].reshape(SEEDS, -1), axis=0) - 1).max() < 0.12
     assert np.abs(relative[80] - 1).max() < 0.45
