@@ -12,13 +12,20 @@ from adapters.web.framework.page import Features, Page
 from adapters.web.framework.static_files import ROOT, serve_static_file
 from adapters.web.live.hub import LiveHub
 from adapters.web.live.stream import LiveStreams
+from adapters.web.pages.account import own_account_pages
 from adapters.web.pages.accounts import account_pages
 from adapters.web.pages.seller import seller_pages
 from adapters.web.pages.shop import shop_pages
 from adapters.web.pages.start import start_pages
 from scalecommerce_core.services.market import Market
 
-SECTIONS: Final[Sequence[Callable[[], list[Page]]]] = (account_pages, start_pages, seller_pages, shop_pages)
+SECTIONS: Final[Sequence[Callable[[], list[Page]]]] = (
+    account_pages,
+    own_account_pages,
+    start_pages,
+    seller_pages,
+    shop_pages,
+)
 """Functions that return the pages of a section."""
 PREFIXES: Final = ("/admin/", "/seller/", "/shop/")
 """Below these, unknown paths are answered by a page."""

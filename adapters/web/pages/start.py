@@ -49,7 +49,7 @@ class StartPages:
         log_ins = tuple(demo.accounts) if is_at_this_machine(call.request) else ()
         return await call.render("start.html", moving=moving, log_ins=log_ins)
 
-    @PageSpec(method="POST", path="/demo/log-in/", access=Access.PUBLIC)
+    @PageSpec(method="POST", path="/log-in/demo/", access=Access.PUBLIC)
     async def log_in_demo(self, call: PageCall) -> Response:
         """Log in as an account of the demo, at this machine only."""
         demo, role = call.features.demo, call.form.text("role")
