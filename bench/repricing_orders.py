@@ -80,19 +80,19 @@ def orders(products: int, rounds: int, seconds: float) -> None:
         market = MarketSize(products=products, buyers=BUYERS)
         seed(server, market)
         url, secret = server.url_of(TEMPLATE), secrets.token_urlsafe(48)
-        _execute(url, OLD, STOP)
-        _make_policies(url)
+        execute(url, OLD, STOP)
+        make_policies(url)
         tokens = access_tokens(secret, range(market.first_buyer, market.first_buyer + BUYERS))
         buyers = write_tokens(Path(name) / "tokens.txt", tokens)
         settings = {"DATABASE_URL": url, "REDIS_URL": redis.url, "JWT_SECRET": secret}
         intervals: dict[bool, list[LoadInterval]] = {False: [], True: []}
         with running_engine(Path(name), settings) as engine:
-            _load(engine, url, buyers, products, WARM)
+            load_orders(engine, url, buyers, products, WARM)
             for number in range(2 * rounds):
                 # The order without, with, with, without distributes the growth of tables evenly.
                 runs = number % 4 in {1, 2}
-                with _repricing(url) if runs else _quiet(url):
-                    interval = _load(engine, url, buyers, products, seconds)
+                with repricing(url) if runs else quiet(url):
+                    interval = load_orders(engine, url, buyers, products, seconds)
                 intervals[runs].append(interval)
                 print(
                     f"{'with runs' if runs else 'without  '}: {interval.accepted:7,.0f} orders/s accepted, "
@@ -108,7 +108,7 @@ def orders(products: int, rounds: int, seconds: float) -> None:
             )
 
 
-def _make_policies(url: str) -> None:
+def make_policies(url: str) -> None:
     engine = database_engine(url)
     rails = {
         "breaker_share": 1,
@@ -127,7 +127,7 @@ def _make_policies(url: str) -> None:
         raise SystemExit(str(made))
 
 
-def _load(engine: MeasuredEngine, url: str, buyers: Path, products: int, seconds: float) -> LoadInterval:
+def load_orders(engine: MeasuredEngine, url: str, buyers: Path, products: int, seconds: float) -> LoadInterval:
     begun = datetime.now(UTC) + timedelta(seconds=WARM)
     saturate(engine, tokens=buyers, products=products, mode="uniform", connections=256, seconds=seconds + WARM + 1)
     ended = begun + timedelta(seconds=seconds)
@@ -141,13 +141,13 @@ def _load(engine: MeasuredEngine, url: str, buyers: Path, products: int, seconds
 
 
 @contextmanager
-def _repricing(url: str) -> Iterator[None]:
+def repricing(url: str) -> Iterator[None]:
     """Make all policies due before the block, and stop pricing after it."""
-    _execute(url, "UPDATE products SET priced_at = now() - interval '95 days'", STOP, DUE)
+    execute(url, "UPDATE products SET priced_at = now() - interval '95 days'", STOP, DUE)
     settle_database(url)
-    _execute(url, GO)
+    execute(url, GO)
     yield
-    _execute(url, STOP)
+    execute(url, STOP)
     # Workers cancel their runs; the next interval starts without them.
     deadline = time.monotonic() + 30
     with psycopg.connect(plain(url), autocommit=True) as connection:
@@ -156,13 +156,13 @@ def _repricing(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(url: str) -> Iterator[None]:
-    _execute(url, "UPDATE products SET priced_at = now() - interval '95 days'", STOP)
+def quiet(url: str) -> Iterator[None]:
+    execute(url, "UPDATE products SET priced_at = now() - interval '95 days'", STOP)
     settle_database(url)
     yield
 
 
-def _execute(url: str, *statements: str) -> None:
+def execute(url: str, *statements: str) -> None:
     with psycopg.connect(plain(url), autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)

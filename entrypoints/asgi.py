@@ -22,6 +22,7 @@ from adapters.web.app import build_pages
 from adapters.web.framework.demo import DemoMarket
 from adapters.web.framework.page import Features
 from adapters.web.live.hub import LiveHub, SharedFeed
+from adapters.web.live.stream import StreamLimits
 from entrypoints import logs, settings
 from entrypoints.connection_limits import build_connection_limiter
 from entrypoints.gateways import SANDBOX
@@ -53,7 +54,7 @@ def build(chosen: Settings) -> Starlette:
         promise=chosen.price_promise,
         takes_sandbox_payments=chosen.payment_gateway == SANDBOX,
     )
-    pages = build_pages(engine.market, hub, features)
+    pages = build_pages(engine.market, hub, features, StreamLimits(chosen.live_streams, chosen.live_streams_per_client))
     dependencies = Dependencies(
         engine.market,
         notifier=engine.notifier,

@@ -11,7 +11,7 @@ from adapters.web.framework.endpoint import Api, page_routes, unknown_page_route
 from adapters.web.framework.page import Features, Page
 from adapters.web.framework.static_files import ROOT, serve_static_file
 from adapters.web.live.hub import LiveHub
-from adapters.web.live.stream import LiveStreams
+from adapters.web.live.stream import DEFAULT_STREAM_LIMITS, LiveStreams, StreamLimits
 from adapters.web.pages.account import own_account_pages
 from adapters.web.pages.accounts import account_pages
 from adapters.web.pages.seller import seller_pages
@@ -44,11 +44,13 @@ class WebPages:
     """Its `app` must be set before the first request."""
 
 
-def build_pages(market: Market, hub: LiveHub, features: Features) -> WebPages:
+def build_pages(
+    market: Market, hub: LiveHub, features: Features, limits: StreamLimits = DEFAULT_STREAM_LIMITS
+) -> WebPages:
     """Build the routes of all pages."""
     api, browser_sessions = Api(), BrowserSessions(market.sessions, market.clock.now)
     pages = [page for page in all_pages() if features.shop or not page.path.startswith("/shop/")]
-    streams = LiveStreams(hub, api, browser_sessions, features)
+    streams = LiveStreams(hub, api, browser_sessions, features, limits)
     return WebPages(
         [
             *page_routes(pages, api, browser_sessions, features),

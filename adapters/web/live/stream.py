@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -38,10 +39,6 @@ from scalecommerce_core.domain.money import decimal_text
 MAX_PRODUCTS: Final = 100
 """Products that one stream may watch."""
 MAX_ORDERS: Final = 20
-MAX_STREAMS: Final = 5_000
-"""Streams of one process; further ones are answered by 503."""
-MAX_STREAMS_PER_CLIENT: Final = 50
-"""Streams from one network address."""
 HEARTBEAT_SECONDS: Final = 15.0
 """A comment is sent when nothing else was, so that proxies and browsers notice a broken connection."""
 MAX_AGE_SECONDS: Final = 600.0
@@ -55,11 +52,26 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
+@frozen
+class StreamLimits:
+    """Open streams that one API process has at most; further ones are answered by 503."""
+
+    total: int = 5_000
+    per_client: int = 50
+    """From one network address."""
+
+
+DEFAULT_STREAM_LIMITS: Final = StreamLimits()
+
+
 class LiveStreams:
     """The ASGI application of `/live/`."""
 
-    def __init__(self, hub: LiveHub, api: Api, sessions: BrowserSessions, features: Features) -> None:
+    def __init__(
+        self, hub: LiveHub, api: Api, sessions: BrowserSessions, features: Features, limits: StreamLimits
+    ) -> None:
         self._hub = hub
+        self._limits = limits
         self._context = api, sessions, features
         self._clients: dict[str, int] = {}
 
@@ -77,8 +89,8 @@ class LiveStreams:
         client = request.client.host if request.client else ""
         if (
             self._hub.is_closed
-            or len(self._hub) >= MAX_STREAMS
-            or self._clients.get(client, 0) >= MAX_STREAMS_PER_CLIENT
+            or len(self._hub) >= self._limits.total
+            or self._clients.get(client, 0) >= self._limits.per_client
         ):
             return Response(status_code=503, headers={"Retry-After": "5"})
         call = await create_call(request, *self._context)

@@ -89,13 +89,13 @@ async def until(happens: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def streams(shop: Shop) -> AsyncIterator[Streams]:
+async def streams(shop: Shop, limits: stream.StreamLimits = stream.DEFAULT_STREAM_LIMITS) -> AsyncIterator[Streams]:
     hub = LiveHub(shop.market.queries)
     hub.start()
     MemoryCatalogFeed(shop.store).follow(hub)
     api = Api()
     opened = Streams(
-        hub, stream.LiveStreams(hub, api, BrowserSessions(shop.market.sessions, shop.clock.now), Features())
+        hub, stream.LiveStreams(hub, api, BrowserSessions(shop.market.sessions, shop.clock.now), Features(), limits)
     )
     try:
         yield opened
@@ -232,11 +232,10 @@ def test_a_reader_that_leaves_is_forgotten(shop: Shop) -> None:
     asyncio.run(scenario())
 
 
-def test_one_client_may_open_a_limited_number_of_streams(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MAX_STREAMS_PER_CLIENT", 2)
-
+@pytest.mark.parametrize("limits", [stream.StreamLimits(per_client=2), stream.StreamLimits(total=2)])
+def test_the_number_of_streams_is_limited(shop: Shop, limits: stream.StreamLimits) -> None:
     async def scenario() -> None:
-        async with streams(shop) as opened:
+        async with streams(shop, limits) as opened:
             first = await opened.open("")
             await opened.open("")
             assert (await opened.open("")).status == 503
