@@ -108,7 +108,8 @@ def orders(products: int, rounds: int, seconds: float) -> None:
             )
 
 
-def make_policies(url: str) -> None:
+def make_policies(url: str, strategy: str = "elasticity_learning") -> None:
+    """A policy of each seller for all of its products."""
     engine = database_engine(url)
     rails = {
         "breaker_share": 1,
@@ -119,7 +120,8 @@ def make_policies(url: str) -> None:
         "month_range": 0.9,
     }
     commands = [
-        CreatePolicy(AccountId(1 + seller), {"name": "Learn", "guardrails": rails}) for seller in range(SELLERS)
+        CreatePolicy(AccountId(1 + seller), {"name": "Learn", "strategy": strategy, "guardrails": rails})
+        for seller in range(SELLERS)
     ]
     made = Pricing(PostgresStore(engine), SystemClock()).create(commands)
     engine.dispose()

@@ -413,6 +413,7 @@ class Settings:
         "Written by `up --demo` for its API process: the accounts that `/` offers to log in as, at this machine only,"
         " and the products whose prices it shows. Empty: no demo.",
         validator=_demo_market,
+    )
     live_streams: int = _setting(
         5_000, "Open streams of live figures that one API process has at most.", validator=_positive
     )
