@@ -35,7 +35,14 @@ from scalecommerce_core.queries.operations import (
     TroubleItem,
     TroubleKind,
 )
-from scalecommerce_core.queries.orders import OrderLineView, OrderQueries, OrderView, SaleView
+from scalecommerce_core.queries.orders import (
+    ALL_SALES,
+    OrderLineView,
+    OrderQueries,
+    OrderView,
+    SaleFilter,
+    SaleView,
+)
 from scalecommerce_core.queries.pagination import Key, Page, PageRequest, Row_co
 from scalecommerce_core.queries.pricing import MAX_STEPS, PriceStep, PricingQueries
 from scalecommerce_core.queries.products import (
@@ -86,6 +93,7 @@ from scalecommerce_core.queries.webhooks import MAX_ATTEMPTS, AttemptView, Deliv
 __all__ = [
     "ACTIVE_ACCOUNTS",
     "ALL_ENTRIES",
+    "ALL_SALES",
     "ANY_ORDER",
     "FACET_CAP",
     "LEAST_IN_STOCK",
@@ -155,6 +163,7 @@ __all__ = [
     "Queries",
     "RefundView",
     "Row_co",
+    "SaleFilter",
     "SaleView",
     "SalesAtPrice",
     "SalesFigures",

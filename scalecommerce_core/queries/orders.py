@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, Shortfall
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.queries.pagination import Page, PageRequest
 
 
@@ -52,6 +53,25 @@ class SaleView:
     created_at: datetime
 
 
+@frozen
+class SaleFilter:
+    """Conditions on sales; all must hold. The order was placed at `since` or later, and before `until`.
+
+    Raise `Invalid`, which names `from`, if the range is reversed.
+    """
+
+    status: OrderStatus | None = None
+    product: ProductId | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_ranges(("from", self.since, "to", self.until))
+
+
+ALL_SALES: Final = SaleFilter()
+
+
 class OrderQueries(Protocol):
     def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
         """Return the orders of a buyer, newest first."""
@@ -61,7 +81,7 @@ class OrderQueries(Protocol):
         """Return the orders that exist, by id."""
         ...
 
-    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
+    def sales(self, seller_id: AccountId, page: PageRequest, criteria: SaleFilter = ALL_SALES) -> Page[SaleView]:
         """Return lines of other accounts' orders with products of the seller, newest first."""
         ...
 

@@ -2,19 +2,29 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import combinations
 from typing import Any, Final
 
-from attrs import frozen
-from sqlalchemy import BigInteger, Select, bindparam, func, select
+from attrs import asdict, frozen
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, select
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.queries.keyset import Keyset, build_page, decode_key, page_direction, page_statements
 from adapters.db.sales import IS_SALE
-from adapters.db.schema import order_lines, orders, products
+from adapters.db.schema import Moment, order_lines, orders, products
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
-from scalecommerce_core.queries import Key, OrderLineView, OrderView, Page, PageRequest, SaleView
+from scalecommerce_core.queries import (
+    ALL_SALES,
+    Key,
+    OrderLineView,
+    OrderView,
+    Page,
+    PageRequest,
+    SaleFilter,
+    SaleView,
+)
 
 # --- orders
 
@@ -81,8 +91,16 @@ _SALE: Final = (
     orders.c.created_at,
 )
 _NEWEST_LINES_FIRST: Final = Keyset((order_lines.c.order_id, order_lines.c.position), descending=True)
-_SALES: Final = page_statements(
-    lambda request: _NEWEST_LINES_FIRST.page_statement(
+_CONDITIONS: Final = {
+    "status": orders.c.status == bindparam("status", type_=Text),
+    "product": order_lines.c.product_id == bindparam("product", type_=BigInteger),
+    "since": orders.c.created_at >= bindparam("since", type_=Moment),
+    "until": orders.c.created_at < bindparam("until", type_=Moment),
+}
+
+
+def _sales(*conditions: str) -> Select[*tuple[Any, ...]]:
+    return (
         select(*_SALE)
         .select_from(order_lines)
         .join(orders, orders.c.id == order_lines.c.order_id)
@@ -91,10 +109,20 @@ _SALES: Final = page_statements(
             order_lines.c.seller_id == bindparam("seller", type_=BigInteger),
             # Purchases of own products are no sales (ADR 34).
             IS_SALE,
-        ),
-        request,
+            *(_CONDITIONS[name] for name in conditions),
+        )
     )
-)
+
+
+_SALES: Final = {
+    chosen: page_statements(
+        lambda request, chosen=chosen: _NEWEST_LINES_FIRST.page_statement(  # type: ignore[misc]  # the default binds the loop variable
+            _sales(*chosen), request
+        )
+    )
+    for size in range(len(_CONDITIONS) + 1)
+    for chosen in combinations(_CONDITIONS, size)
+}
 
 
 class OrderQueries:
@@ -109,9 +137,11 @@ class OrderQueries:
     def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
         return {view.id: view for view in _views(self._executor.fetch(_BY_ID, {"ids": id_array(ids)}))}
 
-    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
-        parameters = {"seller": seller_id, **_NEWEST_LINES_FIRST.page_params(_with_index_keys(page))}
-        fetched = self._executor.fetch(_SALES[page_direction(page)], parameters)
+    def sales(self, seller_id: AccountId, page: PageRequest, criteria: SaleFilter = ALL_SALES) -> Page[SaleView]:
+        values = asdict(criteria) | {"status": None if criteria.status is None else criteria.status.value}
+        given = {name: values[name] for name in _CONDITIONS if values[name] is not None}
+        parameters = {"seller": seller_id, **given, **_NEWEST_LINES_FIRST.page_params(_with_index_keys(page))}
+        fetched = self._executor.fetch(_SALES[tuple(given)][page_direction(page)], parameters)
         return build_page(fetched, page, _sale, lambda row: (_line_id(row[0], row[1]),))
 
     def oldest_undecided(self) -> datetime | None:

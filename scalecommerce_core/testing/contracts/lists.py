@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pytest
 
 from scalecommerce_core.domain.audit import Actor, AuditAction
+from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.domain.second_factor import SecondFactor
@@ -20,6 +23,7 @@ from scalecommerce_core.queries import (
     Page,
     PageRequest,
     Queries,
+    SaleFilter,
     SaleView,
     SessionState,
     SessionView,
@@ -269,6 +273,29 @@ class ListsContract:
             status=OrderStatus.PAID,
             created_at=NOW,
         )
+
+    def test_sales_are_filtered(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        cup, pot = stage.product(seller, name="Cup"), stage.product(seller)
+        early = stage.order(buyer, {cup: 1, pot: 1}, OrderStatus.PAID)
+        late = stage.order(buyer, {cup: 2}, at=NOW + DAY)
+
+        def found(page: PageRequest | None = None, **conditions: Any) -> list[tuple[OrderId, ProductId]]:
+            listed = queries.sales(seller, page or PageRequest(), SaleFilter(**conditions))
+            return [(sale.order, sale.product) for sale in listed.rows]
+
+        assert found() == [(late, cup), (early, pot), (early, cup)]
+        assert found(status=OrderStatus.PAID) == [(early, pot), (early, cup)]
+        assert found(product=cup) == [(late, cup), (early, cup)]
+        assert found(status=OrderStatus.PAID, product=cup) == [(early, cup)]
+        assert found(since=NOW + DAY) == [(late, cup)]
+        assert found(until=NOW + DAY) == [(early, pot), (early, cup)]
+        assert found(since=NOW, until=NOW) == []
+        first = queries.sales(seller, PageRequest(1), SaleFilter(product=cup))
+        assert found(PageRequest(1, after=first.next), product=cup) == [(early, cup)]
+        with pytest.raises(Invalid):
+            SaleFilter(since=NOW + DAY, until=NOW)
 
     # --- pages
 

@@ -42,6 +42,7 @@ from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import (
     ACTIVE_ACCOUNTS,
+    ALL_SALES,
     MAX_FACET_VALUES,
     MAX_SESSIONS,
     PRICE_BUCKETS,
@@ -69,6 +70,7 @@ from scalecommerce_core.queries import (
     ProductFilter,
     ProductSearchPage,
     ProductView,
+    SaleFilter,
     SalesFigures,
     SalesReport,
     SaleView,
@@ -475,7 +477,7 @@ class MemoryQueries(
     def orders(self, ids: Collection[OrderId]) -> Mapping[OrderId, OrderView]:
         return {order.id: order_view(self._tables, order) for order in self._tables.orders.get_many(ids).values()}
 
-    def sales(self, seller_id: AccountId, page: PageRequest) -> Page[SaleView]:
+    def sales(self, seller_id: AccountId, page: PageRequest, criteria: SaleFilter = ALL_SALES) -> Page[SaleView]:
         views = [
             SaleView(
                 id=_line_id(order, line),
@@ -493,7 +495,15 @@ class MemoryQueries(
             for line in order.lines
             if line.seller_id == seller_id and is_sale(order.buyer_id, line.seller_id)
         ]
-        return paged(views, lambda view: (-view.id,), page)
+        shown = [
+            view
+            for view in views
+            if criteria.status in {None, view.status}
+            and criteria.product in {None, view.product}
+            and (criteria.since is None or view.created_at >= criteria.since)
+            and (criteria.until is None or view.created_at < criteria.until)
+        ]
+        return paged(shown, lambda view: (-view.id,), page)
 
     def oldest_undecided(self) -> datetime | None:
         waiting = (

@@ -604,3 +604,19 @@ def test_an_order_above_the_queue_limit_is_a_503() -> None:
         response = place.person().post(ORDERS, wanted((made["id"], 1)))
         assert problem(response, 503)["code"] == "overloaded"
         assert int(response.headers["retry-after"]) > 0
+
+
+def test_sales_are_filtered(place: Marketplace, seller: Person, buyer: Person) -> None:
+    cup, pot = (seller.list(stock=9, name=name)["id"] for name in ("Cup", "Pot"))
+    place.sell(buyer, (cup, 1), (pot, 1))
+
+    def products(query: str) -> list[int]:
+        return [sale["product"] for sale in answer(seller.get(f"{SALES}?{query}"))["results"]]
+
+    assert sorted(products("status=PAID")) == [cup, pot]
+    assert products(f"product={cup}") == [cup]
+    assert products("status=CANCELLED") == []
+    assert products("from=2126-01-01T00:00:00Z") == []
+    assert sorted(products("to=2126-01-01T00:00:00Z")) == [cup, pot]
+    problem(seller.get(f"{SALES}?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"), 400, "from")
+    problem(seller.get(f"{SALES}?status=paid"), 400, "status")
