@@ -28,7 +28,8 @@ SELECT n, gen_random_uuid(), CASE WHEN n <= 3 THEN :rare ELSE :buyer END, 'USD',
     CASE WHEN status = 'REJECTED' THEN '[[1, 2, 1]]'::jsonb END, at, at, CASE WHEN status = 'PAID' THEN at END, 'api',
     CASE WHEN status = 'CREATED' THEN 5 ELSE 0 END, CASE WHEN status = 'CREATED' THEN 'KeyError: 7' END
 FROM (
-    SELECT n, CASE WHEN n > :orders - 1500 THEN 'CREATED' WHEN mod(n, 100) = 0 THEN 'REJECTED' ELSE 'PAID' END AS status,
+    SELECT n,
+        CASE WHEN n > :orders - 1500 THEN 'CREATED' WHEN mod(n, 100) = 0 THEN 'REJECTED' ELSE 'PAID' END AS status,
         CAST(:now AS timestamptz) - (:orders - n) * interval '1 second' AS at
     FROM generate_series(1, :orders) AS n
 ) AS numbered;
