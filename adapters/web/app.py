@@ -14,6 +14,7 @@ from adapters.web.live.hub import LiveHub
 from adapters.web.live.stream import DEFAULT_STREAM_LIMITS, LiveStreams, StreamLimits
 from adapters.web.pages.account import own_account_pages
 from adapters.web.pages.accounts import account_pages
+from adapters.web.pages.admin import admin_pages
 from adapters.web.pages.seller import seller_pages
 from adapters.web.pages.shop import shop_pages
 from adapters.web.pages.start import start_pages
@@ -25,6 +26,7 @@ SECTIONS: Final[Sequence[Callable[[], list[Page]]]] = (
     start_pages,
     seller_pages,
     shop_pages,
+    admin_pages,
 )
 """Functions that return the pages of a section."""
 PREFIXES: Final = ("/admin/", "/seller/", "/shop/")

@@ -1,0 +1,123 @@
+"""One action on many things: a preview, then batches with a result for each, and the progress."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from starlette.responses import Response
+
+from adapters.web.framework.api_client import ApiProblem
+from adapters.web.framework.page import Access, PageCall, PageSpec
+from adapters.web.framework.templates import link_to
+from adapters.web.pages.admin.attention import FRONT, OPERATIONS, item_link
+from adapters.web.pages.admin.solutions import SOLUTIONS, Solution, solution_words, solve
+
+PATH: Final = "/admin/bulk/"
+MOST: Final = 100
+"""Things of one preview; with more, the page says so, and the rest follows."""
+BATCH: Final = 20
+"""Things that one request changes."""
+PRODUCTS: Final = "/products/api/v1/"
+
+
+@frozen
+class Item:
+    id: str
+    name: str
+    because: str
+    link: str | None
+
+
+@frozen
+class Result:
+    """What became of an item; `problem` is empty if it is done."""
+
+    id: str
+    problem: str
+
+
+class BulkPages:
+    @PageSpec(method="GET", path=PATH, access=Access.STAFF)
+    async def preview(self, call: PageCall) -> Response:
+        solution = _chosen(call.query.get("solution", ""))
+        if solution is None:
+            return call.redirect(FRONT)
+        items, count = await _read_items(call, solution, call.query.getlist("id"))
+        return await call.render(
+            "admin/bulk_preview.html",
+            solution=solution,
+            words=solution_words(call.language)[solution.name],
+            items=items,
+            count=count,
+            back=_back(solution),
+        )
+
+    @PageSpec(method="POST", path=PATH, access=Access.STAFF)
+    async def do_batch(self, call: PageCall) -> Response:
+        """Do the first items, and show what became of them, with a form for the rest."""
+        form = call.form
+        solution = _chosen(form.text("solution"))
+        ids = list(dict.fromkeys(id_ for id_ in form.texts("id") if id_))[:MOST]
+        if solution is None or not ids:
+            return call.redirect(FRONT)
+        now, later = ids[:BATCH], ids[BATCH:]
+        results = [await _do(call, solution, id_) for id_ in now]
+        before_done, before_failed = _count(form.text("done")), _count(form.text("failed"))
+        failed = sum(1 for each in results if each.problem)
+        return await call.render(
+            "admin/bulk_result.html",
+            solution=solution,
+            words=solution_words(call.language)[solution.name],
+            results=results,
+            later=later,
+            done=before_done + len(results) - failed,
+            failed=before_failed + failed,
+            back=_back(solution),
+            more=link_to(PATH, solution=solution.name) if solution.kind else None,
+        )
+
+
+def _chosen(name: str) -> Solution | None:
+    solution = SOLUTIONS.get(name)
+    return solution if solution is not None and solution.is_bulk else None
+
+
+def _back(solution: Solution) -> str:
+    return FRONT if solution.kind else "/admin/products/"
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+
+
+async def _do(call: PageCall, solution: Solution, id_: str) -> Result:
+    try:
+        await solve(call.api, solution, id_)
+    except ApiProblem as problem:
+        texts = [text for each in problem.errors.values() for text in each]
+        return Result(id_, " ".join(texts) or problem.detail)
+    return Result(id_, "")
+
+
+async def _read_items(call: PageCall, solution: Solution, ids: Sequence[str]) -> tuple[list[Item], int]:
+    """The chosen things, all of a kind of trouble if none is chosen, and how many there are."""
+    if not solution.kind:
+        numbers = [id_ for id_ in ids if id_.isascii() and id_.isdecimal()][:MOST]
+        document = await call.api.get(f"{PRODUCTS}by-id/", {"id": numbers}) if numbers else {"results": []}
+        return [_product_item(each) for each in document["results"]], len(document["results"])
+    found = await call.api.get(f"{OPERATIONS}attention/", {"limit": MOST})
+    for trouble in found["troubles"]:
+        if trouble["kind"] == solution.kind:
+            items = [
+                Item(each["id"], each["name"], each["because"], item_link(solution.kind, each))
+                for each in trouble["items"]
+                if not ids or each["id"] in ids
+            ]
+            return items, len(items) if ids else trouble["count"]
+    return [], 0
+
+
+def _product_item(product: Mapping[str, Any]) -> Item:
+    return Item(
+        str(product["id"]), product["name"], product["seller"]["display_name"], f"/admin/products/{product['id']}/"
+    )
