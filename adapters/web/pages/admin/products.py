@@ -1,0 +1,114 @@
+"""Products of all sellers: search, details, edits and stock."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from adapters.web.framework.api_client import ApiProblem
+from adapters.web.framework.forms import NO_ERRORS, Form, FormErrors
+from adapters.web.framework.languages import Language
+from adapters.web.framework.page import Access, PageCall, PageSpec
+from adapters.web.pages.admin.lists import filter_form, read_list
+
+PRODUCTS: Final = "/products/api/v1/"
+FILTERS: Final = ("search", "seller", "category", "price_min", "price_max", "in_stock")
+TEXTS: Final = ("name", "brand", "description", "price")
+OPTIONAL_TEXTS: Final = ("sku", "cost", "min_price", "max_price")
+NUMBERS: Final = ("category_id", "max_per_buyer")
+
+
+class ProductPages:
+    @PageSpec(method="GET", path="/admin/products/", access=Access.STAFF)
+    async def list_products(self, call: PageCall) -> Response:
+        wanted = call.query.get("search", "").strip().removeprefix("#")
+        if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19:
+            # Withdrawn and inactive products are not in the search, but they have pages.
+            found = await call.api.get(f"{PRODUCTS}by-id/", {"id": int(wanted)})
+            if found["results"]:
+                return call.redirect(f"/admin/products/{int(wanted)}/")
+        products, errors = await read_list(call, PRODUCTS, call.query_values(*FILTERS))
+        categories = await call.api.get(f"{PRODUCTS}categories/")
+        return await call.render(
+            "admin/products.html",
+            status=400 if errors else 200,
+            errors=errors,
+            products=products,
+            category_choices=[
+                ("", call.gettext("Any")),
+                *((each["slug"], each["name"]) for each in categories["results"]),
+            ],
+            form=filter_form(call),
+            is_filtered=any(call.query.get(name) for name in FILTERS),
+        )
+
+    @PageSpec(method="GET", path="/admin/products/{id:int}/", access=Access.STAFF)
+    async def show_product(self, call: PageCall) -> Response:
+        return await _render_product(call)
+
+    @PageSpec(method="POST", path="/admin/products/{id:int}/", access=Access.STAFF)
+    async def edit_product(self, call: PageCall) -> Response:
+        form = call.form
+        changes: dict[str, Any] = {name: form.text(name) for name in TEXTS if name in form}
+        changes |= {name: form.optional(name) for name in OPTIONAL_TEXTS if name in form}
+        changes |= {name: form.integer(name) for name in NUMBERS if name in form}
+        if not changes:
+            return call.redirect(f"/admin/products/{call.id}/")
+        try:
+            await call.api.patch(f"{PRODUCTS}{call.id}/", changes)
+        except ApiProblem as problem:
+            return await _render_product(call, problem, form)
+        return call.redirect(f"/admin/products/{call.id}/", call.gettext("The product is changed."))
+
+    @PageSpec(method="POST", path="/admin/products/{id:int}/stock/", access=Access.STAFF)
+    async def adjust_stock(self, call: PageCall) -> Response:
+        target = f"/admin/products/{call.id}/"
+        delta = call.form.integer("delta")
+        if delta is None:
+            return call.redirect(target)
+        try:
+            await call.api.post(
+                f"{PRODUCTS}{call.id}/stock/", {"delta": delta}, idempotency_key=call.form.text("submission") or None
+            )
+        except ApiProblem as problem:
+            return await _render_product(call, problem)
+        return call.redirect(target, call.gettext("The stock is changed."))
+
+
+async def _render_product(call: PageCall, problem: ApiProblem | None = None, form: Form | None = None) -> Response:
+    found = await call.api.get(f"{PRODUCTS}by-id/", {"id": call.id})
+    if not found["results"]:
+        raise ApiProblem(404, {"detail": call.gettext("There is no such product, or it is withdrawn.")}, {})
+    product = found["results"][0]
+    categories = await call.api.get(f"{PRODUCTS}categories/")
+    history = await call.api.get(f"{PRODUCTS}{call.id}/price-history/")
+    return await call.render(
+        "admin/product.html",
+        status=200 if problem is None else problem.status,
+        errors=NO_ERRORS if problem is None else FormErrors.of(problem),
+        form=Form.of({**product, "category_id": product["category"]["id"]}) if form is None else form,
+        product=product,
+        category_ids=_choices(categories, "id"),
+        causes=cause_words(call.language),
+        history=history,
+    )
+
+
+def _choices(categories: Mapping[str, Any], name: str) -> list[tuple[Any, str]]:
+    """Categories for a list of choices; `name` is the field that identifies them."""
+    return [(each[name], each["name"]) for each in categories["results"]]
+
+
+def cause_words(language: Language) -> Mapping[str, str]:
+    """Why a price came into force."""
+    _ = language.gettext
+    return {
+        "listed": _("first price"),
+        "manual": _("set by hand"),
+        "policy": _("pricing policy"),
+        "import": _("import"),
+        "rollback": _("rollback of a run"),
+        "withdrawal": _("withdrawal of a price"),
+        "promotion": _("promotion"),
+        "promotion_end": _("end of a promotion"),
+    }
