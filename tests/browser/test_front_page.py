@@ -42,4 +42,13 @@ def test_the_front_page_works_without_javascript(open_page: OpenPage) -> None:
 def test_the_front_page_looks_as_it_should(open_page: OpenPage, shot: TakeShot, theme: Theme, screen: Screen) -> None:
     page = open_page("/", theme=theme, screen=screen)
 
-    shot(page, "front-page")
+    shot(page, "front-page", mask=("table.moving",))
+
+
+def test_one_click_logs_in_to_the_demo(open_page: OpenPage) -> None:
+    page = open_page("/", javascript=False)
+
+    page.get_by_role("button", name="Log in as the buyer").click()
+
+    assert page.url.endswith("/shop/")
+    assert page.get_by_role("button", name="Log out").is_visible()
