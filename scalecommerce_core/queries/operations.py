@@ -415,7 +415,8 @@ def _order_entries(view: StaffOrderView) -> list[TimelineEntry]:
         rejected = order.status is OrderStatus.REJECTED
         said = " ".join(f"Product {short.product_id}: {short.detail}" for short in order.shortfalls)
         moment = OrderMoment.REJECTED if rejected else OrderMoment.RESERVED
-        entries.append(TimelineEntry(moment, view.decided_at, said))
+        # The clock of the worker may be behind that of the process that took the order.
+        entries.append(TimelineEntry(moment, max(view.decided_at, order.created_at), said))
     if order.status is OrderStatus.CREATED and view.decide_attempts:
         entries.append(TimelineEntry(OrderMoment.DECISION_FAILED, order.updated_at, view.decide_error or NO_CAUSE))
     if view.paid_at is not None:

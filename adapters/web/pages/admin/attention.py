@@ -1,7 +1,7 @@
 """The front page of the back office: what needs a person, and the actions that solve it."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
@@ -115,17 +115,3 @@ def kind_words(language: Language) -> Mapping[str, tuple[str, str]]:
             _("The mail server has not accepted these e-mails. They are tried again for about a day."),
         ),
     }  # fmt: skip
-
-
-def item_link(kind: str, item: Mapping[str, Any]) -> str | None:
-    """The page that shows what an item is about; None if there is none."""
-    if item["order"] is not None:
-        return f"/admin/orders/{item['order']}/"
-    match kind:
-        case "run_awaiting_approval" | "failed_run":
-            return f"/admin/runs/{item['id']}/"
-        case "disabled_webhook":
-            return f"/admin/webhooks/{item['id']}/"
-        case "late_consumer" | "late_event" | "pricing_stopped" | "delayed_email":
-            return None
-    return None

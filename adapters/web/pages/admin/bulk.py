@@ -1,6 +1,6 @@
 """One action on many things: a preview, then batches with a result for each, and the progress."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.page import Access, PageCall, PageSpec
 from adapters.web.framework.templates import link_to
-from adapters.web.pages.admin.attention import FRONT, OPERATIONS, item_link
+from adapters.web.pages.admin.attention import FRONT, OPERATIONS
 from adapters.web.pages.admin.solutions import SOLUTIONS, Solution, solution_words, solve
 
 PATH: Final = "/admin/bulk/"
@@ -21,18 +21,11 @@ PRODUCTS: Final = "/products/api/v1/"
 
 
 @frozen
-class Item:
-    id: str
-    name: str
-    because: str
-    link: str | None
-
-
-@frozen
 class Result:
     """What became of an item; `problem` is empty if it is done."""
 
     id: str
+    link: str | None
     problem: str
 
 
@@ -91,33 +84,26 @@ def _count(text: str) -> int:
 
 
 async def _do(call: PageCall, solution: Solution, id_: str) -> Result:
+    link = f"{solution.page}{id_}/" if solution.page and id_.isdecimal() else None
     try:
         await solve(call.api, solution, id_)
     except ApiProblem as problem:
         texts = [text for each in problem.errors.values() for text in each]
-        return Result(id_, " ".join(texts) or problem.detail)
-    return Result(id_, "")
+        return Result(id_, link, " ".join(texts) or problem.detail)
+    return Result(id_, link, "")
 
 
-async def _read_items(call: PageCall, solution: Solution, ids: Sequence[str]) -> tuple[list[Item], int]:
-    """The chosen things, all of a kind of trouble if none is chosen, and how many there are."""
+async def _read_items(call: PageCall, solution: Solution, ids: Sequence[str]) -> tuple[Sequence[Any], int]:
+    """The chosen products or troubles, as the API describes them; all of the kind if none is chosen. And how many there
+    are.
+    """
     if not solution.kind:
         numbers = [id_ for id_ in ids if id_.isascii() and id_.isdecimal()][:MOST]
-        document = await call.api.get(f"{PRODUCTS}by-id/", {"id": numbers}) if numbers else {"results": []}
-        return [_product_item(each) for each in document["results"]], len(document["results"])
+        products = (await call.api.get(f"{PRODUCTS}by-id/", {"id": numbers}))["results"] if numbers else []
+        return products, len(products)
     found = await call.api.get(f"{OPERATIONS}attention/", {"limit": MOST})
     for trouble in found["troubles"]:
         if trouble["kind"] == solution.kind:
-            items = [
-                Item(each["id"], each["name"], each["because"], item_link(solution.kind, each))
-                for each in trouble["items"]
-                if not ids or each["id"] in ids
-            ]
+            items = [each for each in trouble["items"] if not ids or each["id"] in ids]
             return items, len(items) if ids else trouble["count"]
     return [], 0
-
-
-def _product_item(product: Mapping[str, Any]) -> Item:
-    return Item(
-        str(product["id"]), product["name"], product["seller"]["display_name"], f"/admin/products/{product['id']}/"
-    )

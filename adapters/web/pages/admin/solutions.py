@@ -20,6 +20,8 @@ class Solution:
     body: object = None
     kind: str = ""
     """The kind of trouble that it solves; empty for an action on products."""
+    page: str = ""
+    """The path below which the objects have their pages; empty if they have none."""
     is_bulk: bool = True
     """Whether it is offered for many objects at once."""
 
@@ -27,19 +29,30 @@ class Solution:
 SOLUTIONS: Final[Mapping[str, Solution]] = {
     each.name: each
     for each in (
-        Solution("requeue", "POST", "/operations/api/v1/orders/{id}/requeue/", kind="parked_order"),
+        Solution(
+            "requeue", "POST", "/operations/api/v1/orders/{id}/requeue/", kind="parked_order", page="/admin/orders/"
+        ),
         Solution("check_payment", "POST", "/operations/api/v1/payments/{id}/check/", kind="stuck_payment"),
         Solution("send_refund", "POST", "/operations/api/v1/refunds/{id}/send/", kind="stuck_refund"),
         Solution("send_email", "POST", "/operations/api/v1/emails/{id}/send/", kind="delayed_email"),
         Solution(
-            "enable_webhook", "PATCH", "/webhooks/api/v1/{id}/", body={"is_active": True}, kind="disabled_webhook"
+            "enable_webhook",
+            "PATCH",
+            "/webhooks/api/v1/{id}/",
+            body={"is_active": True},
+            kind="disabled_webhook",
+            page="/admin/webhooks/",
         ),
         Solution("resume_pricing", "POST", "/pricing/api/v1/resume/", kind="pricing_stopped", is_bulk=False),
         Solution(
             "approve_run", "POST", "/pricing/api/v1/runs/{id}/approve/", kind="run_awaiting_approval", is_bulk=False
         ),
-        Solution("deactivate_product", "PATCH", "/products/api/v1/{id}/", body={"is_active": False}),
-        Solution("activate_product", "PATCH", "/products/api/v1/{id}/", body={"is_active": True}),
+        Solution(
+            "deactivate_product", "PATCH", "/products/api/v1/{id}/", body={"is_active": False}, page="/admin/products/"
+        ),
+        Solution(
+            "activate_product", "PATCH", "/products/api/v1/{id}/", body={"is_active": True}, page="/admin/products/"
+        ),
         Solution("withdraw_product", "DELETE", "/products/api/v1/{id}/"),
     )
 }

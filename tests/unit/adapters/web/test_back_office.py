@@ -1,0 +1,260 @@
+"""The back office: what needs a person, and what staff look up and change."""
+
+from collections.abc import Callable, Collection, Iterator
+from html import unescape
+
+import pytest
+
+from adapters.web.framework.page import Features
+from adapters.web.pages.admin.audit import Change, changes, target_link
+from adapters.web.pages.admin.lists import end_of, start_of
+from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderStatus
+from scalecommerce_core.ports import Transaction
+from scalecommerce_core.services.ordering import Ordering
+from tests.unit.support.browser import Browser
+from tests.unit.support.http_marketplace import PASSWORD, DecideAtOnce, Marketplace, Person, marketplace
+from tests.unit.support.tampering import TamperedStore, with_repository
+
+
+@pytest.fixture
+def own() -> Iterator[Marketplace]:
+    """A market of one test, whose notifier decides orders immediately."""
+    with marketplace(notifier=DecideAtOnce, features=Features(version="1.0")) as made:
+        yield made
+
+
+@pytest.fixture
+def boss(own: Marketplace) -> Browser:
+    browser = Browser(own.client)
+    browser.log_in(own.account(is_staff=True).email, PASSWORD)
+    return browser
+
+
+def park_orders(place: Marketplace) -> None:
+    """Let the decision on all orders fail until they are parked."""
+
+    def tamper(tx: Transaction) -> Transaction:
+        def save(orders: Collection[Order]) -> None:
+            if any(each.status is not OrderStatus.CREATED for each in orders):
+                raise ArithmeticError("bad <data>")
+            tx.orders.save(orders)
+
+        return with_repository(tx, "orders", save=save)
+
+    failing = Ordering(TamperedStore(place.market.store, tamper=tamper), place.clock)
+    for attempt in range(DECIDE_ATTEMPTS):
+        failing.decide()
+        place.clock.advance(seconds=2**attempt)
+
+
+@pytest.fixture
+def parked() -> Iterator[Callable[[], tuple[Marketplace, Browser, list[int]]]]:
+    """Makes a market with two parked orders, and a member of staff."""
+    with marketplace(features=Features(version="1.0")) as place:
+
+        def make() -> tuple[Marketplace, Browser, list[int]]:
+            product = place.person().list(stock=9)["id"]
+            orders = [place.person().place((product, 1))["id"] for _ in range(2)]
+            park_orders(place)
+            browser = Browser(place.client)
+            browser.log_in(place.account(is_staff=True).email, PASSWORD)
+            return place, browser, orders
+
+        yield make
+
+
+def test_the_front_page_says_that_nothing_needs_anybody(boss: Browser) -> None:
+    page = boss.get("/admin/").text
+
+    assert "Nothing needs you." in page
+    assert "/admin/solve/" not in page
+
+
+def test_a_parked_order_is_shown_with_its_cause_and_solved_by_its_button(
+    parked: Callable[[], tuple[Marketplace, Browser, list[int]]],
+) -> None:
+    place, browser, (first, second) = parked()
+    page = browser.get("/admin/").text
+    assert "Parked orders" in page
+    assert "bad <data>" in unescape(page)
+    assert "bad <data>" not in page
+    assert f'href="/admin/orders/{first}/"' in page
+
+    after = browser.submit("/admin/solve/", {"solution": "requeue", "id": first, "next": "/admin/"}, page="/admin/")
+    place.market.ordering.decide()
+
+    assert "The order is being decided again." in after.text
+    left = browser.get("/admin/").text
+    assert f'href="/admin/orders/{first}/"' not in left
+    assert f'href="/admin/orders/{second}/"' in left
+    timeline = browser.get(f"/admin/orders/{first}/").text
+    assert "The stock was reserved" in timeline
+    assert "Order requeued" in browser.get("/admin/audit/?kind=order").text
+
+
+def test_many_are_solved_after_a_preview_with_a_result_for_each(
+    parked: Callable[[], tuple[Marketplace, Browser, list[int]]],
+) -> None:
+    _, browser, orders = parked()
+    preview = browser.get("/admin/bulk/?solution=requeue").text
+    assert all(f'value="{each}" checked' in preview for each in orders)
+    assert "Parked orders" in browser.get("/admin/").text, "a preview changes nothing"
+
+    result = browser.submit(
+        "/admin/bulk/", {"solution": "requeue", "id": [*map(str, orders), "999"]}, page="/admin/bulk/?solution=requeue"
+    )
+
+    assert "2 of 3 done, 1 refused." in result.text
+    assert "Parked orders" not in browser.get("/admin/").text
+
+
+def test_the_rest_of_many_follows_in_batches(boss: Browser) -> None:
+    ids = [str(each) for each in range(1, 31)]
+
+    result = boss.submit("/admin/bulk/", {"solution": "requeue", "id": ids}, page="/admin/orders/").text
+
+    assert "0 of 30 done, 20 refused." in result
+    assert result.count('<input type="hidden" name="id"') == 10
+    assert "Continue" in result
+
+
+def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
+    assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
+    stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text
+    assert "All pricing is stopped" in stopped
+
+    resumed = boss.submit("/admin/solve/", {"solution": "resume_pricing", "id": "all"}, page="/admin/").text
+
+    assert "Pricing runs again." in resumed
+    assert "Nothing needs you." in resumed
+
+
+def test_units_are_refunded_on_the_page_of_the_order(own: Marketplace, boss: Browser) -> None:
+    product = own.person().list(name="Cup & <saucer>", stock=9)["id"]
+    order = own.sell(own.person(), (product, 2))["id"]
+    page = f"/admin/orders/{order}/"
+    assert "Cup &amp; &lt;saucer&gt;" in boss.get(page).text
+
+    nothing = boss.post(f"{page}refund/", {"product": product, f"quantity-{product}": "0"}, page=page)
+    assert nothing.status_code == 400
+    assert "Say how many units of a line to refund." in nothing.text
+    too_many = boss.post(f"{page}refund/", {"product": product, f"quantity-{product}": "3"}, page=page)
+    assert too_many.status_code == 400
+    done = boss.submit(
+        f"{page}refund/", {"product": product, f"quantity-{product}": "1", "restock": "true"}, page=page
+    ).text
+
+    assert "The units are refunded" in done
+    assert "Units were refunded" in done
+    assert "up to 1" in done
+
+
+def test_orders_are_filtered_and_wrong_filters_explained(own: Marketplace, boss: Browser) -> None:
+    seller, buyer = own.person(), own.person()
+    cup, pot = seller.list(name="Blue cup", stock=9)["id"], seller.list(name="Tea pot", stock=9)["id"]
+    first, second = own.sell(buyer, (cup, 1))["id"], own.sell(buyer, (pot, 1))["id"]
+
+    found = boss.get("/admin/orders/?search=blue+cup").text
+    assert f'href="/admin/orders/{first}/"' in found
+    assert f'href="/admin/orders/{second}/"' not in found
+    refused = boss.get("/admin/orders/?buyer=nobody")
+    assert refused.status_code == 400
+    assert "field-errors" in refused.text
+    assert "No order matches." in boss.get("/admin/orders/?from=2001-01-01&to=2001-01-02").text
+
+
+def test_accounts_are_deactivated_and_reactivated_with_a_reason(own: Marketplace, boss: Browser) -> None:
+    person: Person = own.person()
+    page = f"/admin/users/{person.id}/"
+
+    without = boss.post(f"{page}deactivate/", {"reason": ""}, page=page)
+    assert without.status_code == 400
+    assert 'id="reason-errors"' in without.text
+    done = boss.submit(f"{page}deactivate/", {"reason": "Stolen telephone."}, page=page).text
+    assert "Deactivated" in done
+    assert "Stolen telephone." in done
+    assert person.get("/users/api/v1/me/").status_code == 401
+    assert "Account deactivated" in boss.get("/admin/audit/?search=telephone").text
+
+    again = boss.submit(f"{page}reactivate/", {"reason": "Found."}, page=page).text
+
+    assert "The account is active again." in again
+
+
+def test_staff_are_appointed_and_dismissed(own: Marketplace, boss: Browser) -> None:
+    person = own.person()
+    page = f"/admin/users/{person.id}/"
+
+    short = boss.post(f"{page}appoint-staff/", {"reason": "New.", "password": "x"}, page=f"{page}appoint-staff/")
+    assert short.status_code == 400
+    assert 'id="password-errors"' in short.text
+    fields = {"reason": "New.", "password": "three words there"}
+    assert "Appointed as staff" in boss.submit(f"{page}appoint-staff/", fields, page=f"{page}appoint-staff/").text
+
+    dismissed = boss.submit(f"{page}dismiss-staff/", {"reason": "Left."}, page=page).text
+
+    assert "Dismissed from staff" in dismissed
+
+
+def test_categories_are_added_and_their_minimum_hold_is_set(boss: Browser) -> None:
+    page = "/admin/categories/"
+    added = boss.submit(page, {"name": "Lamps"}, page=page).text
+    assert "Lamps" in added
+    number = added.split(">Lamps<")[0].rsplit('<td class="number">', 1)[1].split("<")[0]
+
+    wrong = boss.submit(f"{page}{number}/", {"min_hold_days": "often"}, page=page).text
+    assert "min_hold_days" in wrong
+    held = boss.submit(f"{page}{number}/", {"min_hold_days": "1,5"}, page=page).text
+
+    assert 'value="1.5"' in held
+    assert boss.post(page, {"name": " "}, page=page).status_code == 400
+
+
+def test_products_are_edited_stocked_and_taken_off_sale(own: Marketplace, boss: Browser) -> None:
+    product = own.person().list(name="Pot", stock=5)["id"]
+    page = f"/admin/products/{product}/"
+
+    wrong = boss.post(page, {"name": "Pot", "price": "-1"}, page=page)
+    assert wrong.status_code == 400
+    assert 'id="price-errors"' in wrong.text
+    assert "The product is changed." in boss.submit(page, {"name": "Big pot", "price": "12.50"}, page=page).text
+    assert "The stock is changed." in boss.submit(f"{page}stock/", {"delta": "-2"}, page=page).text
+    off = boss.submit("/admin/solve/", {"solution": "deactivate_product", "id": product, "next": page}, page=page).text
+
+    assert "off sale" in off
+    assert "Big pot" in off
+    assert boss.get(f"/admin/products/?search={product}").url.path == page
+
+
+def test_policies_are_switched_off_and_on(own: Marketplace, boss: Browser) -> None:
+    seller = own.person()
+    policy = seller.post("/pricing/api/v1/policies/", {"name": "Mine"}).json()["id"]
+    page = f"/admin/policies/{policy}/"
+
+    assert "Switch on" in boss.submit(f"{page}switch/", {"is_active": "false"}, page=page).text
+    assert "Switch off" in boss.submit(f"{page}switch/", {"is_active": "true"}, page=page).text
+    assert "Let it change prices" in boss.submit(f"{page}switch/", {"is_shadow": "true"}, page=page).text
+    assert "Mine" in boss.get("/admin/policies/").text
+
+
+def test_a_filter_by_day_covers_the_whole_day_in_utc() -> None:
+    assert start_of("2026-11-30") == "2026-11-30T00:00:00Z"
+    assert end_of("2026-11-30") == "2026-12-01T00:00:00Z"
+    assert (start_of(""), end_of("soon")) == ("", "soon"), "the API refuses what is no day"
+    assert end_of("9999-12-31") == "9999-12-31"
+
+
+def test_changes_of_an_audit_entry_keep_absent_fields_apart_from_empty_ones() -> None:
+    entry = {"before": {"name": "", "topics": ["a", "b"]}, "after": {"name": "Pot", "is_active": True}}
+
+    assert changes(entry) == [
+        Change("name", "", "Pot"),
+        Change("topics", "a, b", None),
+        Change("is_active", None, "true"),
+    ]
+
+
+def test_only_things_with_a_page_are_linked_from_the_audit_log() -> None:
+    assert target_link("order", "7") == "/admin/orders/7/"
+    assert target_link("payment", "7") is None
+    assert target_link("order", "../users/1") is None
