@@ -212,6 +212,12 @@ class ProductQueries(Protocol):
         """Return by id the products that exist and are not withdrawn, active or not."""
         ...
 
+    def own_products(
+        self, seller_id: AccountId, page: PageRequest, *, is_active: bool | None = None
+    ) -> Page[ProductView]:
+        """The products of a seller that are not withdrawn, newest first; `is_active` selects active or paused ones."""
+        ...
+
     def categories(self) -> Sequence[Category]:
         """Return all categories in the order of their ids."""
         ...

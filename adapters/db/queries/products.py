@@ -5,12 +5,13 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, and_, bindparam, func, select, text, true
+from sqlalchemy import BigInteger, Select, and_, bindparam, func, select, text, true
 
 from adapters.db.core.bulk_statements import equals_any, id_array, text_array
 from adapters.db.core.change_notifications import VISIBILITY_HORIZON
 from adapters.db.price_changes import CHANGE_COLUMNS, price_change
 from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.facets import FacetCounter
 from adapters.db.queries.search.fetching import PageFetcher
@@ -38,6 +39,8 @@ from scalecommerce_core.queries import (
     CategoryRef,
     Facet,
     FacetCounts,
+    Key,
+    Page,
     PageRequest,
     PriceHistory,
     PriceInterval,
@@ -97,6 +100,7 @@ _SHOWN: Final = (
 )
 _BY_ID: Final = select(*_VIEW).select_from(_SHOWN).where(equals_any(products.c.id), products.c.withdrawn_at.is_(None))
 _PRODUCTS: Final = CachedStatement.compile(_BY_ID)
+_NEWEST_FIRST: Final = Keyset((products.c.created_at, products.c.id), descending=True)
 _HORIZON, _FOUND = VISIBILITY_HORIZON.subquery("moment"), _BY_ID.subquery("found")
 # One statement, hence one snapshot. It returns the horizon even if there is no product.
 _SNAPSHOT: Final = CachedStatement.compile(
@@ -116,6 +120,21 @@ _BY_SKU: Final = select(products.c.sku, products.c.id).where(
     equals_any(products.c.sku, "skus"),
     products.c.withdrawn_at.is_(None),
 )
+
+
+def _own_statements(is_active: bool | None) -> Mapping[str, Select[*tuple[Any, ...]]]:
+    """The statements of the pages of a seller's list, with only active or only paused products unless None."""
+    listed = (
+        select(*_VIEW)
+        .select_from(_SHOWN)
+        .where(products.c.seller_id == bindparam("seller", type_=BigInteger), products.c.withdrawn_at.is_(None))
+    )
+    if is_active is not None:
+        listed = listed.where(products.c.is_active.is_(is_active))
+    return page_statements(lambda request: _NEWEST_FIRST.page_statement(listed, request))
+
+
+_OWN_BY_STATE: Final = {is_active: _own_statements(is_active) for is_active in (None, True, False)}
 
 
 class ProductQueries:
@@ -146,6 +165,13 @@ class ProductQueries:
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         views = map(_view, self._executor.fetch(_PRODUCTS, {"ids": id_array(ids)}))
         return {view.id: view for view in views}
+
+    def own_products(
+        self, seller_id: AccountId, page: PageRequest, *, is_active: bool | None = None
+    ) -> Page[ProductView]:
+        parameters = {"seller": seller_id, **_NEWEST_FIRST.page_params(page)}
+        fetched = self._executor.fetch(_OWN_BY_STATE[is_active][page_direction(page)], parameters)
+        return build_page([_view(row) for row in fetched], page, lambda view: view, _newest_key)
 
     def categories(self) -> Sequence[Category]:
         return [category_of(row) for row in self._executor.fetch(CATEGORIES)]
@@ -217,6 +243,10 @@ def _view(row: Sequence[Any]) -> ProductView:
         competitor_price_at=competitor_price_at,
         promotion=_promotion(promotion, currency),
     )
+
+
+def _newest_key(view: ProductView) -> Key:
+    return view.created_at.isoformat(), view.id
 
 
 def _promotion(values: Sequence[Any], currency: str) -> RunningPromotion | None:

@@ -147,6 +147,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "readProduct": Example(parameters=_ID, responses={200: _TOASTER}),
     "readProducts": Example(responses={200: ProductListSchema([_TOASTER])}),
+    "listOwnProducts": Example(responses={200: PageSchema(None, None, [_TOASTER])}),
     "putProduct": Example(
         parameters=_ID,
         body={

@@ -1,6 +1,7 @@
 """`products/api/v1/`: products of the catalog."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.money_fields import Price, convert_amounts
 from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
+from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.problems import stock_precondition_failed
 from adapters.http.framework.text_fields import Brand, Description, ProductName, Reason, Sku
 from adapters.http.resources.product_access import load_visible_product
@@ -147,6 +149,12 @@ class ProductsQuery(msgspec.Struct, frozen=True):
     id: Annotated[list[ProductChoice], msgspec.Meta(max_length=MAX_PRODUCTS, description="Ids of products.")] = (
         msgspec.field(default_factory=list)
     )
+
+
+class OwnProductsQuery(PageQuery, frozen=True):
+    is_active: Annotated[
+        bool | None, msgspec.Meta(description="true: only active products; false: only paused ones.")
+    ] = None
 
 
 class PriceWithdrawalBody(msgspec.Struct, omit_defaults=True):
@@ -297,6 +305,25 @@ class ProductResource:
             if (view := views.get(each)) is not None and (view.is_active or may_see_private_fields(view, identity))
         ]
         return json_response(ProductListSchema(visible), headers={"Cache-Control": PRIVATE_CACHE_CONTROL})
+
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}own/",
+        name="listOwnProducts",
+        summary="List the caller's products, active or paused",
+        responses={200: ResponseSpec(PageSchema[ProductSchema], "Products, newest first.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_READ,
+    )
+    async def list_own_products(self, call: Call[None, OwnProductsQuery]) -> Response:
+        page = await self._dependencies.run_in_thread(
+            partial(self._market.queries.own_products, is_active=call.query.is_active),
+            call.identity.account_id,
+            self._dependencies.paginator.parse_request(call.request, call.query),
+        )
+        to_schema = partial(to_product_schema, identity=call.identity)
+        return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_schema))
 
     @OperationSpec(
         method="PUT",

@@ -43,7 +43,11 @@ def extract_messages() -> Mapping[str, Catalog]:
     """The messages of the source code, by section."""
     catalogues: dict[str, Catalog] = {}
     for path in _sources():
-        method, options = ("jinja2", {"newstyle_gettext": "true", "trimmed": "true"})
+        # Without `silent`, a template that cannot be parsed is an error, instead of one without messages.
+        method, options = (
+            "jinja2",
+            {"newstyle_gettext": "true", "trimmed": "true", "extensions": "jinja2.ext.do", "silent": "false"},
+        )
         if path.suffix == ".py":
             method, options = "python", {}
         with path.open("rb") as source:

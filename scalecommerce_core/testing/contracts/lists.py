@@ -297,6 +297,23 @@ class ListsContract:
         with pytest.raises(Invalid):
             SaleFilter(since=NOW + DAY, until=NOW)
 
+    # --- own products
+
+    def test_a_seller_lists_their_products_newest_first_also_paused_ones(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, other = stage.account(), stage.account()
+        stage.product(other)
+        first, second, third = (stage.product(seller) for _ in range(3))
+        with store.begin() as tx:
+            paused = tx.products.lock([second])[second]
+            paused.edit(NOW, is_active=False)
+            tx.products.save([paused])
+        listed = rows(forwards(lambda page: queries.own_products(seller, page), 2))
+        assert [view.id for view in listed] == [third, second, first]
+        whole = PageRequest(10)
+        assert [view.id for view in queries.own_products(seller, whole, is_active=False).rows] == [second]
+        assert [view.id for view in queries.own_products(seller, whole, is_active=True).rows] == [third, first]
+
     # --- pages
 
     def test_pages_cover_the_list_in_both_directions(self, store: Store, queries: Queries) -> None:

@@ -297,6 +297,18 @@ class MemoryQueries(
         found = self._tables.products.get_many(ids).values()
         return {product.id: self._view(product) for product in found if product.withdrawn_at is None}
 
+    def own_products(
+        self, seller_id: AccountId, page: PageRequest, *, is_active: bool | None = None
+    ) -> Page[ProductView]:
+        listed = [
+            self._view(product)
+            for product in self._tables.products.all()
+            if product.seller_id == seller_id
+            and product.withdrawn_at is None
+            and (is_active is None or product.is_active is is_active)
+        ]
+        return paged(listed, SORT_KEYS[SortOrder.CREATED_DESC], page)
+
     def categories(self) -> Sequence[Category]:
         return sorted(self._tables.categories.all(), key=lambda category: category.id)
 

@@ -13,6 +13,8 @@ from adapters.web.pages.seller.fields import changed_fields, read_fields, utc_fi
 PRODUCTS: Final = "/products/api/v1/"
 LIST: Final = "/seller/products/"
 PRODUCT: Final = LIST + "{id:int}/"
+SEARCH: Final = ("search", "category", "in_stock", "ordering")
+"""Filters of the search, which finds products for sale only."""
 TEXTS: Final = ("name", "brand", "description")
 OPTIONAL_TEXTS: Final = (
     "sku", "cost", "min_price", "max_price", "competitor_price",
@@ -28,16 +30,20 @@ class ProductPages:
 
     @PageSpec(method="GET", path=LIST, access=Access.ACCOUNT)
     async def show_products(self, call: PageCall) -> Response:
-        filters = call.query_values("search", "category", "in_stock", "ordering", "cursor")
+        """All products, or those for sale that match a search."""
+        filters = call.query_values(*SEARCH, "cursor")
+        states = call.query_values("is_active", "cursor")
         assert call.identity is not None  # noqa: S101 - `Access.ACCOUNT`
-        document = await call.api.get(
-            PRODUCTS, {**filters, "seller": call.identity.account_id, "page_size": 30, "facets": ["category"]}
-        )
+        if filters.keys() & set(SEARCH):
+            document = await call.api.get(PRODUCTS, {**filters, "seller": call.identity.account_id, "page_size": 30})
+        else:
+            document = await call.api.get(f"{PRODUCTS}own/", {**states, "page_size": 30})
         return await call.render(
             "seller/products.html",
             found=document,
             cursors=CursorLinks(document),
-            form=Form.of({"in_stock": "", "ordering": "", **filters}),
+            form=Form.of({"in_stock": "", "ordering": "", "is_active": "", **filters, **states}),
+            is_search=bool(filters.keys() & set(SEARCH)),
             categories=await categories_of(call),
         )
 
