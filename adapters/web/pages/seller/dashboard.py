@@ -15,6 +15,7 @@ from adapters.web.charts.time_series import Point, Series, Shape, TimeSeriesChar
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import Form, FormErrors
 from adapters.web.framework.page import Access, PageCall, PageSpec
+from adapters.web.pages.seller.fields import day_bound
 from adapters.web.pages.seller.figures import Figure, draw, moment_of
 from adapters.web.pages.seller.price_messages import duration
 from adapters.web.pages.seller.products import PRODUCTS
@@ -89,7 +90,7 @@ class DashboardPages:
         given = call.query_values("from", "to", "interval")
         if "from" not in given:
             return _last(*RANGES[self._chosen(call)])
-        moments: dict[str, object] = {name: _midnight(given[name], name) for name in ("from", "to") if name in given}
+        moments: dict[str, object] = {name: day_bound(given[name], name) for name in ("from", "to") if name in given}
         return {"interval": given.get("interval", "day"), **moments}
 
 
@@ -197,7 +198,7 @@ def change(value: Value, now: Mapping[str, Any], before: Mapping[str, Any]) -> f
 
 
 def points(
-    series: list[Mapping[str, Any]], times: Sequence[datetime], value: Value, gap: float | None
+    series: Sequence[Mapping[str, Any]], times: Sequence[datetime], value: Value, gap: float | None
 ) -> tuple[Point, ...]:
     """One point for each time; `gap` is the figure where there was no event, or no view to divide by."""
     known = {
@@ -222,12 +223,3 @@ def _last(interval: str, length: timedelta) -> dict[str, object]:
     end = hour + HOUR if interval == "hour" else hour.replace(hour=0) + timedelta(days=1)
     bounds = {"from": end - length, "to": end}
     return {"interval": interval, **{name: at.isoformat().replace("+00:00", "Z") for name, at in bounds.items()}}
-
-
-def _midnight(text: str, name: str) -> str:
-    """The beginning of a date, or the end if it is that of a range; other text is for the API to refuse."""
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-        return (day + timedelta(days=name == "to")).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError):
-        return text

@@ -30,7 +30,7 @@ class ExperimentPages:
             await call.api.post(
                 f"{PRICING}experiments/",
                 {name: value for name, value in plan.items() if value is not None},
-                idempotency_key=form.text(SUBMISSION),
+                idempotency_key=form.optional(SUBMISSION),
             )
         except ApiProblem as problem:
             return call.refuse(policy_path(call.id), problem)

@@ -1,7 +1,7 @@
 """Values of fields: what a form sends to the API, and what an API document shows in a form."""
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from adapters.web.framework.forms import Form
@@ -54,6 +54,15 @@ def utc_moment(text: str) -> str | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
     except ValueError:
+        return text
+
+
+def day_bound(text: str, name: str) -> str:
+    """The beginning of a date in UTC; for the bound `to`, its end. Other text is for the API to refuse."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        return (day + timedelta(days=name == "to")).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError):
         return text
 
 

@@ -61,7 +61,7 @@ class PolicyPages:
             return call.redirect(f"{LIST}new/", call.gettext("Choose a strategy."), Tone.ERROR)
         body = {**_policy_fields(call.form, kind, kinds["guardrails"]), "policy": kind["name"], "is_active": False}
         try:
-            created = await call.api.post(f"{PRICING}policies/", body, idempotency_key=call.form.text(SUBMISSION))
+            created = await call.api.post(f"{PRICING}policies/", body, idempotency_key=call.form.optional(SUBMISSION))
         except ApiProblem as problem:
             return await self._render_form(
                 call, "seller/policy_new.html", kinds, kind, status=problem.status, errors=_form_errors(problem)
@@ -205,7 +205,9 @@ def policy_path(number: int) -> str:
 
 
 def read_setting(form: Form, prefix: str, setting: Setting) -> object:
-    """The value of a parameter's field; text that is no value of its type is returned, so that the API refuses it."""
+    """The value of a parameter's field, None if it is empty; text that is no value of its type is for the API to
+    refuse.
+    """
     name, kind = f"{prefix}{setting['name']}", setting["type"]
     if kind == "boolean":
         return form.flag(name)
@@ -214,8 +216,8 @@ def read_setting(form: Form, prefix: str, setting: Setting) -> object:
     if kind == "number":
         return decimal_number(form.text(name))
     if kind == "array":
-        return [decimal_number(part.strip()) for part in form.text(name).split(";") if part.strip()]
-    return form.text(name)
+        return [decimal_number(part.strip()) for part in form.text(name).split(";") if part.strip()] or None
+    return form.optional(name)
 
 
 def read_settings(form: Form, prefix: str, settings: Sequence[Setting]) -> dict[str, object]:

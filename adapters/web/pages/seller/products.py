@@ -62,7 +62,7 @@ class ProductPages:
         body = {"name": "", "price": "", "category_id": None, "stock": form.integer("stock") or 0, **body}
         try:
             created = await call.api.post(
-                PRODUCTS, {**body, "is_active": form.flag("is_active")}, idempotency_key=form.text(SUBMISSION)
+                PRODUCTS, {**body, "is_active": form.flag("is_active")}, idempotency_key=form.optional(SUBMISSION)
             )
         except ApiProblem as problem:
             return await call.render(
@@ -116,11 +116,11 @@ class ProductPages:
             stock = await call.api.post(
                 f"{PRODUCTS}{call.id}/stock/",
                 {"delta": call.form.integer("delta")},
-                idempotency_key=call.form.text(SUBMISSION),
+                idempotency_key=call.form.optional(SUBMISSION),
             )
         except ApiProblem as problem:
             return call.refuse(product_path(call.id), problem)
-        text = call.gettext("Available now: %(units)s.") % {"units": call.language.number(stock["available"])}
+        text = call.gettext("Available now: %(units)s.") % {"units": call.language.number(stock["stock"])}
         return call.redirect(product_path(call.id), text)
 
     @PageSpec(method="GET", path=f"{PRODUCT}withdraw/", access=Access.ACCOUNT)

@@ -41,7 +41,7 @@ class PromotionPages:
     async def create_promotion(self, call: PageCall) -> Response:
         try:
             created = await call.api.post(
-                f"{PRICING}promotions/", promotion_body(call.form), idempotency_key=call.form.text(SUBMISSION)
+                f"{PRICING}promotions/", promotion_body(call.form), idempotency_key=call.form.optional(SUBMISSION)
             )
         except ApiProblem as problem:
             return await call.render(

@@ -5,12 +5,13 @@ from typing import Final
 from starlette.responses import Response
 
 from adapters.web.framework.api_client import ApiProblem, encode_query
-from adapters.web.framework.forms import SUBMISSION, Form
+from adapters.web.framework.forms import SUBMISSION, Form, FormErrors
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
+from adapters.web.pages.seller.fields import day_bound
 
 ORDERS: Final = "/orders/api/v1/"
 LIST: Final = "/seller/sales/"
-FILTERS: Final = ("cursor",)
+FILTERS: Final = ("status", "product", "from", "to", "cursor")
 
 
 class SalePages:
@@ -18,10 +19,19 @@ class SalePages:
 
     @PageSpec(method="GET", path=LIST, access=Access.ACCOUNT)
     async def show_sales(self, call: PageCall) -> Response:
-        filters = call.query_values(*FILTERS)
-        document = await call.api.get(f"{ORDERS}sales/", {**filters, "page_size": 30})
+        filters: dict[str, object] = {**call.query_values(*FILTERS)}
+        errors = FormErrors()
+        bounds = {name: day_bound(str(filters[name]), name) for name in ("from", "to") if name in filters}
+        try:
+            document = await call.api.get(f"{ORDERS}sales/", filters | bounds | {"page_size": 30})
+        except ApiProblem as problem:
+            if not problem.errors:
+                raise
+            errors, document = FormErrors.of(problem), {"results": [], "next": None, "previous": None}
         return await call.render(
             "seller/sales.html",
+            status=400 if errors else 200,
+            errors=errors,
             sales=document["results"],
             cursors=CursorLinks(document),
             statuses=order_statuses(call),
@@ -39,7 +49,7 @@ class SalePages:
         if not isinstance(order, int) or order < 1:
             return call.redirect(LIST)
         try:
-            await call.api.post(f"{ORDERS}{order}/refunds/", body, idempotency_key=form.text(SUBMISSION))
+            await call.api.post(f"{ORDERS}{order}/refunds/", body, idempotency_key=form.optional(SUBMISSION))
         except ApiProblem as problem:
             return call.refuse(target, problem)
         text = call.gettext("Refunded: %(quantity)s of order %(order)s.")

@@ -34,7 +34,7 @@ class WebhookPages:
             "topics": form.texts("topics"),
         }
         try:
-            created = await call.api.post(WEBHOOKS, body, idempotency_key=form.text(SUBMISSION))
+            created = await call.api.post(WEBHOOKS, body, idempotency_key=form.optional(SUBMISSION))
         except ApiProblem as problem:
             document = await call.api.get(WEBHOOKS)
             return await call.render(
@@ -66,7 +66,7 @@ class WebhookPages:
         """Replace the secret; the response is the only page that shows the new one."""
         try:
             rotated = await call.api.post(
-                f"{WEBHOOKS}{call.id}/rotate-secret/", idempotency_key=call.form.text(SUBMISSION) or None
+                f"{WEBHOOKS}{call.id}/rotate-secret/", idempotency_key=call.form.optional(SUBMISSION)
             )
         except ApiProblem as problem:
             return call.refuse(endpoint_path(call.id), problem)
@@ -75,7 +75,7 @@ class WebhookPages:
     @PageSpec(method="POST", path=f"{ENDPOINT}test/", access=Access.ACCOUNT)
     async def send_test(self, call: PageCall) -> Response:
         try:
-            await call.api.post(f"{WEBHOOKS}{call.id}/test/", idempotency_key=call.form.text(SUBMISSION) or None)
+            await call.api.post(f"{WEBHOOKS}{call.id}/test/", idempotency_key=call.form.optional(SUBMISSION))
         except ApiProblem as problem:
             return call.refuse(endpoint_path(call.id), problem)
         text = call.gettext("A message is being sent. Load this page again to see the answer.")
@@ -103,7 +103,7 @@ class WebhookPages:
         try:
             await call.api.post(
                 f"{WEBHOOKS}{call.id}/deliveries/{number}/redeliver/",
-                idempotency_key=call.form.text(SUBMISSION) or None,
+                idempotency_key=call.form.optional(SUBMISSION),
             )
         except ApiProblem as problem:
             return call.refuse(endpoint_path(call.id), problem)

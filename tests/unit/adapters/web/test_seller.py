@@ -1,0 +1,272 @@
+"""The pages of sellers: what their forms send, how they show prices, and each write without scripts."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+
+from adapters.web.framework.forms import Form
+from adapters.web.framework.languages import load
+from adapters.web.pages.seller.dashboard import change, intervals, net_revenue, points
+from adapters.web.pages.seller.fields import changed_fields, decimal_number, utc_field, utc_moment, with_initial_values
+from adapters.web.pages.seller.policies import read_settings
+from adapters.web.pages.seller.price_messages import HEADINGS, TEMPLATES, duration, say, sentence
+from adapters.web.pages.seller.prices import shortest_range
+from adapters.web.pages.seller.promotions import promotion_body
+from scalecommerce_core.pricing import decisions, explaining, price_explanation
+from scalecommerce_core.services.price_explanation import CAUSE_MESSAGES
+from tests.unit.support.browser import Browser
+from tests.unit.support.http_marketplace import PASSWORD, Marketplace, Person, answer
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+GROUPS = (
+    decisions.CHANGE_MESSAGES, decisions.MOTIVE_MESSAGES, decisions.HELD_MESSAGES, decisions.LIMIT_MESSAGES,
+    explaining.OUTCOME_MESSAGES, explaining.GUARDRAIL_MESSAGES, explaining.INPUT_MESSAGES, CAUSE_MESSAGES,
+    price_explanation.CURVE_MESSAGES,
+)  # fmt: skip
+
+
+@pytest.fixture
+def seller(site: Marketplace) -> Person:
+    return site.person()
+
+
+@pytest.fixture
+def browser(site: Marketplace, seller: Person) -> Browser:
+    opened = Browser(site.client)
+    opened.log_in(seller.email, PASSWORD)
+    return opened
+
+
+# --- messages about prices
+
+
+def test_each_message_about_prices_can_be_translated() -> None:
+    assert set(TEMPLATES) == {template for group in GROUPS for template in group.templates.values()}
+    assert set(HEADINGS) == set(explaining.HEADINGS)
+
+
+def test_translations_keep_the_parameters_of_messages() -> None:
+    russian = load("ru")
+    for template in TEMPLATES:
+        assert set(re.findall(r"{\w+}", russian.gettext(template))) == set(re.findall(r"{\w+}", template)), template
+
+
+def test_messages_are_written_in_the_formats_of_the_reader() -> None:
+    message = {
+        "template": "Raised by {share} to {price}",
+        "parameters": {"share": {"kind": "share", "value": 0.05}, "price": {"kind": "amount", "value": "1234.50"}},
+    }
+    assert say(message, load("en"), "USD") == "Raised by 5% to $1,234.50"
+    assert say(message, load("ru"), "USD").replace("\xa0", " ") == "Повышена на 5 % до 1 234,50 $"
+    units = {"template": "{units} of it", "parameters": {"units": {"kind": "units", "value": 3}}}
+    assert say(units, load("ru"), "USD") == "3 единицы of it"
+
+
+@pytest.mark.parametrize(
+    ("days", "text"), [(3.25, "3.2 days"), (0.5, "12 hours"), (0.01, "14.4 minutes"), (0, "0 seconds")]
+)
+def test_durations_have_the_largest_unit_up_to_days(days: float, text: str) -> None:
+    assert duration(days, load("en")) == text
+
+
+def test_a_sentence_has_one_full_stop() -> None:
+    assert sentence("the price fell") == "The price fell."
+    assert sentence("Enter the cost.") == "Enter the cost."
+
+
+def test_the_shortest_range_with_enough_changes_is_shown() -> None:
+    def explanation(*ages: timedelta) -> dict[str, Any]:
+        return {"ends_at": NOW.isoformat(), "path": [{"valid_from": (NOW - age).isoformat()} for age in ages]}
+
+    minute = timedelta(minutes=1)
+    assert shortest_range(explanation(*(minute * each for each in range(8)))) == "hour"
+    assert shortest_range(explanation(*(minute * 60 * each for each in range(1, 9)))) == "day"
+    assert shortest_range(explanation(minute)) == "quarter"
+
+
+# --- fields
+
+
+def test_only_changed_fields_are_sent() -> None:
+    started = with_initial_values({"name": "Pot", "cost": "2.00", "description": "a\nb", "max_per_buyer": 3})
+    fields = {name: [started.raw(name)] for name in started._fields} | {
+        "name": ["Tea pot"],
+        "description": ["a\r\nb"],
+        "cost": [""],
+    }
+    changes = changed_fields(
+        Form(fields), ("name", "cost", "description", "max_per_buyer"), ("max_per_buyer",), (), never_null=("name",)
+    )
+    assert changes == {"name": "Tea pot", "cost": None}
+
+
+def test_times_of_fields_are_utc() -> None:
+    assert utc_moment("2030-01-31T18:00") == "2030-01-31T18:00:00Z"
+    assert utc_field("2030-01-31T19:00:00+01:00") == "2030-01-31T18:00"
+    assert utc_moment("") is None
+    assert utc_moment("tomorrow") == "tomorrow"
+
+
+def test_numbers_may_have_a_decimal_comma() -> None:
+    assert decimal_number("0,5") == 0.5
+    assert decimal_number("") is None
+    assert decimal_number("half") == "half"
+
+
+def test_settings_are_read_by_their_types() -> None:
+    settings = [
+        {"name": name, "type": kind}
+        for name, kind in (("a", "integer"), ("b", "number"), ("c", "boolean"), ("d", "array"), ("e", "number"))
+    ]
+    form = Form({"p_a": ["7"], "p_b": ["0.3"], "p_c": ["true"], "p_d": ["1.5; 2"], "p_e": [""]})
+    assert read_settings(form, "p_", settings) == {"a": 7, "b": 0.3, "c": True, "d": [1.5, 2.0]}
+
+
+def test_a_promotion_names_its_products() -> None:
+    fields = {"name": ["Sale"], "ends_at": ["2030-01-31T18:00"], "percent": ["20"], "products": ["7, 12 x"]}
+    assert promotion_body(Form(fields)) == {
+        "name": "Sale",
+        "ends_at": "2030-01-31T18:00:00Z",
+        "percent": 20,
+        "products": [{"product": 7}, {"product": 12}, {"product": "x"}],
+    }
+    assert promotion_body(Form({**fields, "scope": ["all"]}))["all_products"] is True
+
+
+# --- figures
+
+
+def test_series_have_a_point_for_each_interval() -> None:
+    hour = timedelta(hours=1)
+    times = intervals(NOW, NOW + 3 * hour, hour)
+    sold = [{"start": "2026-11-30T13:00:00Z", "orders": 2, "views": 0}]
+    assert [(point.at, point.value) for point in points(sold, times, lambda each: each["orders"], 0.0)] == [
+        (NOW, 0.0),
+        (NOW + hour, 2.0),
+        (NOW + 2 * hour, 0.0),
+    ]
+    assert [point.value for point in points(sold, times, lambda each: each["orders"], None)] == [None, None, None]
+
+
+def test_changes_are_relative_to_the_time_before() -> None:
+    figures = {"revenue": "120.00", "refunded_amount": "20.00"}
+    before = {"revenue": "80.00", "refunded_amount": "0.00"}
+    assert change(net_revenue, figures, before) == pytest.approx(0.25)
+    assert change(net_revenue, figures, {"revenue": "0.00", "refunded_amount": "0.00"}) is None
+
+
+# --- pages and actions, without scripts
+
+
+def test_a_seller_lists_pauses_and_finds_a_product(browser: Browser) -> None:
+    fields = {
+        "name": "<b>Pot</b>",
+        "category_id": "1",
+        "price": "10.00",
+        "cost": "4.00",
+        "stock": "5",
+        "is_active": "true",
+    }
+    shown = browser.submit("/seller/products/new/", fields, page="/seller/products/new/")
+    assert "The product is listed." in shown.text
+    assert "&lt;b&gt;Pot&lt;/b&gt;" in shown.text
+    assert "<b>Pot</b>" not in shown.text
+    number = _number(browser)
+    assert "is paused" in browser.submit(f"/seller/products/{number}/pause/").text
+    assert f'href="/seller/products/{number}/"' in browser.get("/seller/products/?is_active=false").text
+    assert f'href="/seller/products/{number}/"' not in browser.get("/seller/products/?is_active=true").text
+    assert "for sale again" in browser.submit(f"/seller/products/{number}/resume/").text
+
+
+def test_errors_stand_beside_their_fields_with_what_was_entered(browser: Browser) -> None:
+    response = browser.post(
+        "/seller/products/new/", {"name": "Pot", "category_id": "1", "price": "ten"}, page="/seller/products/new/"
+    )
+    assert response.status_code == 400
+    assert 'id="price-errors"' in response.text
+    assert 'value="ten"' in response.text
+
+
+def test_an_edit_leaves_a_price_that_moved_meanwhile(site: Marketplace, seller: Person, browser: Browser) -> None:
+    product = seller.list(name="Pot", price="10.00")["id"]
+    path = f"/seller/products/{product}/edit/"
+    fields = dict(re.findall(r'name="(initial_\w+)" value="([^"]*)"', browser.get(path).text))
+    fields = {name: unescape(value) for name, value in fields.items()}
+    fields |= {name.removeprefix("initial_"): value for name, value in fields.items()}
+    site.reprice(product, "11.00")
+    assert "The changes are saved." in browser.submit(path, {**fields, "name": "Tea pot"}, page=path).text
+    stored = answer(seller.get(f"/products/api/v1/{product}/"))
+    assert (stored["name"], stored["price"]) == ("Tea pot", "11.00")
+
+
+def test_stock_is_changed_once_by_a_repeated_submission(seller: Person, browser: Browser) -> None:
+    product = seller.list(name="Pot", stock=5)["id"]
+    path, fields = f"/seller/products/{product}/stock/", {"delta": "3", "submission": "a-random-value"}
+    assert "Available now: 8." in browser.submit(path, fields).text
+    assert "Available now: 8." in browser.submit(path, fields).text
+    assert answer(seller.get(f"/products/api/v1/{product}/"))["stock"] == 8
+
+
+def test_the_price_page_explains_the_price(site: Marketplace, seller: Person, browser: Browser) -> None:
+    product = seller.list(name="Pot", price="10.00", cost="4.00")["id"]
+    site.reprice(product, "11.00")
+    text = browser.get(f"/seller/products/{product}/").text
+    assert "No pricing policy has decided about this product yet." in text
+    assert "A pricing policy set this price" in text
+    assert "$11.00" in text
+    assert browser.submit(f"/seller/products/{product}/exclude/").text.count("leave this product alone") == 1
+
+
+def test_a_policy_is_a_draft_until_it_is_activated(seller: Person, browser: Browser) -> None:
+    form = "/seller/policies/new/?kind=elasticity_learning"
+    fields = {"kind": "elasticity_learning", "name": "Learn", "scope": "all", "epoch_hours": "168", "fee_percent": "8"}
+    shown = browser.submit("/seller/policies/new/", {**fields, "submission": "policy-1"}, page=form)
+    assert "What the next run would do" in shown.text
+    policy = answer(seller.get("/pricing/api/v1/policies/"))["results"][0]
+    assert (policy["is_active"], policy["fee"], policy["epoch_seconds"]) == (False, 0.08, 604_800)
+    root = f"/seller/policies/{policy['id']}/"
+    assert "runs in shadow" in browser.submit(f"{root}activate/", {"shadow": "true"}).text
+    assert "The policy is active." in browser.submit(f"{root}activate/").text
+    assert "Learn" in browser.get("/seller/policies/stop/").text
+    assert "All your policies are stopped." in browser.submit("/seller/policies/stop/").text
+    assert not answer(seller.get(f"/pricing/api/v1/policies/{policy['id']}/"))["is_active"]
+
+
+def test_a_sale_is_refunded_once(site: Marketplace, seller: Person, browser: Browser) -> None:
+    product = seller.list(name="Pot", stock=5)["id"]
+    order = site.sell(site.person(), (product, 2))["id"]
+    fields = {
+        "order": str(order),
+        "product": str(product),
+        "quantity": "1",
+        "restock": "true",
+        "submission": "refund-1",
+    }
+    for _ in range(2):
+        assert f"order {order}" in browser.submit("/seller/sales/refund/", fields, page="/seller/sales/").text
+    (sale,) = answer(seller.get("/orders/api/v1/sales/"))["results"]
+    assert sale["refunded"] == 1
+
+
+def test_a_secret_is_shown_once(browser: Browser) -> None:
+    fields = {"url": "https://example.com/hooks", "topics": ["order.paid"], "submission": "endpoint-1"}
+    shown = browser.post("/seller/webhooks/", fields, page="/seller/webhooks/").text
+    secret = re.search(r'class="secret">([^<]+)<', shown)
+    assert secret is not None
+    listed = browser.get("/seller/webhooks/").text
+    assert "https://example.com/hooks" in listed
+    assert secret[1] not in listed
+
+
+def test_the_product_of_another_seller_is_refused(site: Marketplace, browser: Browser) -> None:
+    product = site.person().list(name="Pot")["id"]
+    assert browser.get(f"/seller/products/{product}/").status_code == 403
+
+
+def _number(browser: Browser) -> int:
+    found = re.search(r'href="/seller/products/(\d+)/"', browser.get("/seller/products/").text)
+    assert found is not None
+    return int(found[1])
