@@ -12,6 +12,7 @@ from rich.console import Console
 from adapters.cli.strict_json import json_text
 from scalecommerce_core.domain.errors import Invalid, LastStaffAccount, MarketError, SchemaMismatch, Unavailable
 from scalecommerce_core.domain.text import printable
+from scalecommerce_core.services.product_files.csv_text import UnreadableFile
 
 
 class ExitCode(IntEnum):
@@ -52,7 +53,7 @@ def failure_of(error: Exception) -> Failure | None:
             return error.failure
         case Invalid():
             return Failure("\n".join(f"{field}: {' '.join(said)}" for field, said in error.errors.items()))
-        case SchemaMismatch():
+        case SchemaMismatch() | UnreadableFile():
             return Failure(str(error))
         case Unavailable():
             return Failure(str(error), ExitCode.NOT_REACHABLE)

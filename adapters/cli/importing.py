@@ -9,11 +9,11 @@ from adapters.cli.csv_files import TextEncoding, open_csv
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
-from adapters.cli.product_import import KNOWN, ImportedProducts, ProductImport
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import print_json, print_line, progress_bars
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
+from scalecommerce_core.services.product_files.importing import KNOWN, ImportedProducts, ProductImport
 
 ON_INTERRUPT = "Completed batches stay. Run the command again to import the rest."
 SHOWN = 20

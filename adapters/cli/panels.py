@@ -11,13 +11,14 @@ from typing import Final, Protocol
 import numpy as np
 from attrs import field, frozen
 
-from adapters.cli.csv_files import BadRow, Row, TextEncoding, UnreadableFile, detect_encoding, is_parquet, open_csv
+from adapters.cli.csv_files import TextEncoding, detect_encoding, is_parquet, open_csv
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.panel_dates import UnreadablePeriod, read_periods
 from adapters.cli.panel_numbers import NumberColumn, Unreadable, decimal_sign
 from adapters.cli.panel_options import PanelFormat
 from scalecommerce_core.pricing.arrays import Floats, Whole
 from scalecommerce_core.pricing.evaluation.panel import SalesLines
+from scalecommerce_core.services.product_files.csv_text import BadRow, Row, UnreadableFile
 
 ORDERS: Final = "orders"
 """A column with this name is read without being asked for, if the file has it."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from adapters.cli.csv_files import Row, UnreadableFile
+from scalecommerce_core.services.product_files.csv_text import Row, UnreadableFile
 
 _BATCH: Final = 10_000
 """Rows that are decoded at once."""

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from adapters.cli.formats import rfc3339
+from scalecommerce_core.domain.date_times import rfc3339
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

@@ -32,6 +32,7 @@ from adapters.http.resources.pricing_policies import PricingPolicyResource
 from adapters.http.resources.pricing_runs import PricingRunResource
 from adapters.http.resources.pricing_stop import PricingStopResource
 from adapters.http.resources.product_fast_path import ProductFastPath
+from adapters.http.resources.product_files import ProductFileResource
 from adapters.http.resources.products import ProductResource
 from adapters.http.resources.promotions import PromotionResource
 from adapters.http.resources.search import SearchResource
@@ -45,7 +46,7 @@ from adapters.http.resources.webhooks import WebhookResource
 RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     UserResource, SessionResource, ApiKeyResource, AccountAdministrationResource, PasswordResetResource,
     EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
-    StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
+    ProductFileResource, StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
     PricingAssignmentResource, PriceExplanationResource, PricingRunResource, PricingStopResource, PromotionResource,
     PricingExperimentResource, EventResource, WebhookResource, OperationsResource, AllOrdersResource, AuditResource,
     HealthResource,

@@ -1,7 +1,8 @@
 """The catalog: categories, products, their stock and their views."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -185,20 +186,24 @@ class Catalog:
         self._verified = verified
 
     @retry_on(TransactionAborted)
-    def create_products(self, commands: Sequence[CreateProduct]) -> list[ProductWithStock | Replayed | MarketError]:
+    def create_products(
+        self, commands: Sequence[CreateProduct], *, dry_run: bool = False
+    ) -> list[ProductWithStock | Replayed | MarketError]:
         """Create products with their opening stock and the first entry of their price history.
+
+        A dry run returns the same results and errors, and writes nothing; the ids of its products stay unused.
 
         Errors: `Invalid`, also for a SKU that the seller already uses; `EmailNotVerified`;
         `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
         """
         now = self._clock.now()
         try:
-            with self._store.begin() as tx:
+            with self._begin(dry_run=dry_run) as tx:
                 return run_idempotent(tx, commands, now, lambda fresh: self._create(tx, fresh, now))
         except Duplicate as duplicate:
             if len(commands) == 1:
                 return [_duplicate_error(duplicate)]
-            return [outcome for command in commands for outcome in self.create_products([command])]
+            return [outcome for command in commands for outcome in self.create_products([command], dry_run=dry_run)]
 
     def list_products(self, commands: Sequence[CreateProduct]) -> list[ProductWithStock | Replayed | MarketError]:
         """Deprecated name of `create_products`; it will be removed in the next release."""
@@ -261,8 +266,12 @@ class Catalog:
         return outcomes
 
     @retry_on(TransactionAborted, ConnectionLost)
-    def edit_products(self, commands: Sequence[EditProduct]) -> list[ProductWithStock | MarketError]:
+    def edit_products(
+        self, commands: Sequence[EditProduct], *, dry_run: bool = False
+    ) -> list[ProductWithStock | MarketError]:
         """Edit products; a changed price is added to the price history.
+
+        A dry run returns the same results and errors, and writes nothing.
 
         Errors: `NotFound`, `Forbidden` (neither the seller nor staff), `VersionMismatch`, `Invalid`, `StockMoved`.
         Raise `TypeError` for a field that is not in `EDITABLE`.
@@ -272,7 +281,7 @@ class Catalog:
             if unknown := command.changes.keys() - EDITABLE:
                 raise TypeError(f"A product has no editable {', '.join(sorted(unknown))}.")
         try:
-            with self._store.begin() as tx:
+            with self._begin(dry_run=dry_run) as tx:
                 products = tx.products.lock({command.product_id for command in commands})
                 stocks = tx.stock.lock(products.keys())
                 named = {c.changes["category_id"] for c in commands if "category_id" in c.changes}
@@ -312,7 +321,18 @@ class Catalog:
         except Duplicate as duplicate:
             if len(commands) == 1:
                 return [_duplicate_error(duplicate)]
-            return [outcome for command in commands for outcome in self.edit_products([command])]
+            return [outcome for command in commands for outcome in self.edit_products([command], dry_run=dry_run)]
+
+    @contextmanager
+    def _begin(self, *, dry_run: bool) -> Iterator[Transaction]:
+        """A transaction, which a dry run rolls back at its end."""
+        try:
+            with self._store.begin() as tx:
+                yield tx
+                if dry_run:
+                    raise _DryRunEnds  # noqa: TRY301 - the store rolls back if its block raises
+        except _DryRunEnds:
+            pass
 
     @retry_on(TransactionAborted, ConnectionLost)
     def withdraw_products(self, commands: Sequence[WithdrawProduct]) -> list[Product | MarketError]:
@@ -511,6 +531,10 @@ class Catalog:
             tx.stock.add([each.stock for each in made])
             tx.statistics.add_pending_facts(PendingFacts(products=[each.product.id for each in made]))
         return made
+
+
+class _DryRunEnds(Exception):
+    """Makes the store roll back."""
 
 
 def _add_categories(tx: Transaction, now: datetime, commands: Sequence[AddCategory]) -> Sequence[Category]:

@@ -187,6 +187,10 @@ def _withdraw(body: dict[str, Any]) -> None:
     body["price"], body["new_price"] = "9.00", "9.50"
 
 
+def _import(body: dict[str, Any]) -> None:
+    body["csv"] = f"sku,name,category,price\n{uuid.uuid4().hex},Tea pot,1,9.00\n"
+
+
 def _category(body: dict[str, Any]) -> None:
     body["name"] = f"{uuid.uuid4()} {body['name']}"[:100]
 
@@ -243,6 +247,7 @@ ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "patchProduct": _product,
     "placeOrder": _order,
     "quotePrices": _quote,
+    "importProducts": _import,
     "withdrawPrice": _withdraw,
     "createApiKey": _api_key,
     "rotateApiKey": _confirm_by_password,

@@ -103,8 +103,12 @@ def unfit(step: ExampleRequest, response: httpx2.Response, document: Any) -> lis
     promised = step.described["responses"].get(str(response.status_code))
     if promised is None or not response.is_success:
         return [f"{response.status_code} {response.text}"]
-    if JSON not in promised.get("content", {}):
+    content = promised.get("content", {})
+    if not content:
         return [] if response.content == b"" else [response.text]
+    if JSON not in content:
+        media_type = response.headers["content-type"].partition(";")[0]
+        return [] if media_type in content and response.content else [media_type]
     schema = {**promised["content"][JSON]["schema"], "components": document["components"]}
     validator = Draft202012Validator(schema, validate_formats=True)
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(response.json())]

@@ -7,11 +7,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from adapters.cli.csv_files import BadRow, Row
 from scalecommerce_core.domain.money import MAX_PRICE, NotMoney, minor_units
 from scalecommerce_core.domain.numbers import NotNumber, parse_decimal, parse_integer
 from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.domain.text import SKU_LENGTH, normal_line, text_errors
+from scalecommerce_core.services.product_files.csv_text import BadRow, Row
 
 # Sales without a customer in the file belong to one guest account.
 CURRENCY: Final = "GBP"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final, TypeVar
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from adapters.cli.csv_files import BadRow, Row
 from adapters.cli.online_retail.lines import CURRENCY, GUEST, read_lines
 from adapters.cli.online_retail.plan import PlannedProduct, ReplayPlan, build_plan
 from adapters.cli.online_retail.report import ReplayReport, ReplayResult, build_report
@@ -20,6 +19,7 @@ from scalecommerce_core.services.catalog import HistoricalProduct
 from scalecommerce_core.services.gc_pause import gc_paused
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import HistoricalLine, HistoricalOrder, HistoricalRefund
+from scalecommerce_core.services.product_files.csv_text import BadRow, Row
 from scalecommerce_core.services.progress import Progress, no_progress
 
 DOMAIN: Final = "online-retail.example"

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from adapters.cli.csv_files import BadRow, Row, UnreadableFile, open_csv
+from adapters.cli.csv_files import open_csv
+from scalecommerce_core.services.product_files.csv_text import BadRow, Row, UnreadableFile
 
 COLUMNS: Final = (
     "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country",

@@ -21,6 +21,7 @@ from adapters.http.examples.demo_market import (
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.categories import CategoryList
+from adapters.http.resources.product_files import ImportedLineSchema, ProductImportSchema
 from adapters.http.resources.search import FacetSchema, ProductPage
 from adapters.http.resources.statistics import (
     PointSchema,
@@ -47,7 +48,10 @@ from adapters.http.schemas.sales import SoldSchema
 from scalecommerce_core.domain.errors import Forbidden, Invalid
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import Facet, Interval
+from scalecommerce_core.services.product_files.columns import EXPORTED, CsvWriter
+from scalecommerce_core.services.product_files.importing import LineFate
 
+_NOT_A_PRICE: Final = "Must be a decimal number with a point."
 _NOT_YOURS: Final = Forbidden("Only its seller may change this product.")
 _APPLIANCES: Final = CategoryRefSchema(HOME_APPLIANCES, "home_appliances")
 
@@ -203,6 +207,30 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         invalid_body={"price": "249.905", "reason": ""},
         problems=[_NOT_YOURS],
     ),
+    "importProducts": Example(
+        body={
+            "csv": "sku,name,category,price,stock\n"
+            "TP-1,Iron Tea Pot,home_appliances,34.90,12\n"
+            "TP-2,Glass Tea Pot,home_appliances,24.9o,8\n",
+            "dry_run": True,
+        },
+        responses={
+            200: ProductImportSchema(
+                dry_run=True,
+                lines=2,
+                created=1,
+                updated=0,
+                unchanged=0,
+                refused=1,
+                results=[
+                    ImportedLineSchema(2, "TP-1", LineFate.CREATED, None, [], {}),
+                    ImportedLineSchema(3, "TP-2", LineFate.REFUSED, None, [], {"price": [_NOT_A_PRICE]}),
+                ],
+            )
+        },
+        problems=[Invalid.field("csv", "The file: Unknown columns: prize. Known columns: sku, name, category, price.")],
+    ),
+    "exportProducts": Example(responses={200: CsvWriter(EXPORTED).header()}),
     "readSellerStats": Example(
         responses={
             200: SellerStatsSeriesSchema(

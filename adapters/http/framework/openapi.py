@@ -499,7 +499,7 @@ class _OperationDescription:
             content: Json = {"schema": self._schemas.reference(answer.body)}
             if status in self._example.responses:
                 content["example"] = msgspec.to_builtins(self._example.responses[status])
-            described["content"] = {"application/json": content}
+            described["content"] = {answer.media_type: content}
         if answer.headers:
             described["headers"] = {each.name: _describe_header(each) for each in answer.headers}
         if answer.links:

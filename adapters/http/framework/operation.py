@@ -39,6 +39,7 @@ from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import MarketError, NotAuthenticated
 from scalecommerce_core.services.sessions import Identity
 
+JSON: Final = "application/json"
 SMALL_BODY: Final = 16 * 1024
 """Bytes; the default limit of bodies. A bio of 1,000 characters, each written as 12 bytes of JSON escapes, must fit."""
 
@@ -105,12 +106,15 @@ class Header:
 
 @frozen
 class ResponseSpec:
-    """A successful response. `body` is the type that is encoded as JSON, or None for a response without a body."""
+    """A successful response. `body` is the type that is encoded as JSON, or None for a response without a body; with
+    another `media_type` it is `str`.
+    """
 
     body: Any
     description: str
     headers: Sequence[Header] = ()
     links: Sequence[Link] = ()
+    media_type: str = JSON
 
 
 @frozen(kw_only=True)
@@ -183,7 +187,7 @@ class Operation(OperationSpec):
 
     @has_json_response.default
     def _any_response_has_a_body(self) -> bool:
-        return any(response.body is not None for response in self.responses.values())
+        return any(response.body is not None and response.media_type == JSON for response in self.responses.values())
 
     def __attrs_post_init__(self) -> None:
         if not self.idempotent or self.body is None:

@@ -2,16 +2,16 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from adapters.http.confidential import Confidential
 from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
+from adapters.http.framework.download import DownloadResponse, next_chunk
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, no_content
 from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
@@ -19,9 +19,6 @@ from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import AccountDeleted, LastStaffAccount, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.personal_data import OrdersOpen
-
-CHUNK_BYTES: Final = 65_536
-"""The export is sent in chunks of about this size; each is read in a thread."""
 
 
 class DeletionBody(Confidential):
@@ -140,35 +137,5 @@ class PersonalDataResource:
         return DownloadResponse(self._chunks(parts), "account.json")
 
     async def _chunks(self, parts: Iterator[str]) -> AsyncIterator[bytes]:
-        while chunk := await self._dependencies.run_in_thread(_next_chunk, parts):
+        while chunk := await self._dependencies.run_in_thread(next_chunk, parts):
             yield chunk
-
-
-class DownloadResponse(Response):
-    """A JSON document that is sent in chunks, as a file to save.
-
-    Unlike Starlette's `StreamingResponse` it does not read from the request while it sends.
-    """
-
-    media_type = "application/json"
-
-    def __init__(self, chunks: AsyncIterator[bytes], filename: str) -> None:
-        super().__init__(headers={"Content-Disposition": f'attachment; filename="{filename}"'})
-        self._chunks = chunks
-        del self.headers["content-length"]
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for chunk in self._chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _next_chunk(parts: Iterator[str]) -> bytes:
-    chunk, size = [], 0
-    for part in parts:
-        chunk.append(part)
-        size += len(part)
-        if size >= CHUNK_BYTES:
-            break
-    return "".join(chunk).encode()

@@ -45,6 +45,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "listProduct": _PRODUCT,
     "putProduct": _PRODUCT,
     "patchProduct": _PRODUCT,
+    "importProducts": {"csv": "sku,name,category,price\nA1,Tea pot,1,10.00\n", "dry_run": True},
     "withdrawPrice": {"price": "10.00", "reason": "A typing error", "new_price": "12.00"},
     "adjustStock": {"set": 3, "expected": 5},
     "addCategory": {"name": "Tea"},

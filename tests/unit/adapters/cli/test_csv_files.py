@@ -10,7 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.cli.csv_files import CELL_LIMIT, LINE_LIMIT, BadRow, CsvFile, Row, UnreadableFile, open_csv
+from adapters.cli.csv_files import open_csv
+from scalecommerce_core.services.product_files.csv_text import (
+    CELL_LIMIT,
+    LINE_LIMIT,
+    BadRow,
+    CsvFile,
+    Row,
+    UnreadableFile,
+)
 
 KNOWN = {"sku", "name", "price"}
 

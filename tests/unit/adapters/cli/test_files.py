@@ -11,10 +11,10 @@ import pytest
 
 from adapters.cli import online_retail
 from adapters.cli.importing import ON_INTERRUPT
-from adapters.cli.product_import import ProductImport
 from scalecommerce_core.domain.identifiers import OrderId
 from scalecommerce_core.domain.order import RefundLine
 from scalecommerce_core.services.ordering import CancelOrder
+from scalecommerce_core.services.product_files.importing import ProductImport
 from scalecommerce_core.services.results import unwrap_single
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.support.shop import MarketActions, line

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from adapters.cli.formats import format_time, rfc3339
+from adapters.cli.formats import format_time
 from adapters.cli.strict_json import json_text
+from scalecommerce_core.domain.date_times import rfc3339
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -12,9 +12,7 @@ from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adapters.cli.csv_files import CsvFile, Row, UnreadableFile
 from adapters.cli.product_files import ExportFormat, export_orders, export_products
-from adapters.cli.product_import import KNOWN, ImportedProducts, ProductImport, import_products
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.errors import ConnectionLost
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId
@@ -24,6 +22,8 @@ from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.queries import ProductView
 from scalecommerce_core.services.catalog import AddCategory, Catalog, CreateProduct, EditProduct
 from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.product_files.csv_text import CsvFile, Row, UnreadableFile
+from scalecommerce_core.services.product_files.importing import KNOWN, ImportedProducts, ProductImport, import_products
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import MemoryStore, in_memory_market
 from tests.unit.support.shop import MarketActions, line

@@ -43,8 +43,8 @@ OWN: Final = {
     "confirmPasswordReset", "changeEmail", "requestEmailVerification", "confirmEmail", "beginSecondFactor",
     "confirmSecondFactor", "renewRecoveryCodes", "disableSecondFactor", "deleteProfile",
     # For the caller; an order is paid and cancelled by its buyer alone, and a secret is shown to its owner alone.
-    "listProduct", "placeOrder", "quotePrices", "payOrder", "cancelOrder", "createPricingPolicy", "createWebhook",
-    "rotateWebhookSecret",
+    "listProduct", "importProducts", "placeOrder", "quotePrices", "payOrder", "cancelOrder", "createPricingPolicy",
+    "createWebhook", "rotateWebhookSecret",
 }  # fmt: skip
 """Operations that change nothing of others, whoever calls them."""
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from adapters.cli.csv_files import Row
 from adapters.cli.online_retail.lines import Line, RefusedLine, read_lines
 from adapters.cli.online_retail.plan import ReplayPlan, build_plan
+from scalecommerce_core.services.product_files.csv_text import Row
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.cli.csv_files import BadRow, UnreadableFile
 from adapters.cli.online_retail.lines import Refusal, RefusedLine, read_lines
 from adapters.cli.online_retail.source import open_rows
+from scalecommerce_core.services.product_files.csv_text import BadRow, UnreadableFile
 from tests.unit.adapters.cli.online_retail.builders import HEADER, row
 
 LINE = ",".join(row()) + "\n"

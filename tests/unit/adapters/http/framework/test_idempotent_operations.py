@@ -12,7 +12,7 @@ CREATES_NOTHING: Final = {
     "checkPayment", "sendRefund", "sendEmail", "requeueOrder",
     "changeEmail", "requestEmailVerification", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
     "disableSecondFactor", "deleteProfile", "deleteUser",
-    "withdrawPrice", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",
+    "withdrawPrice", "importProducts", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",
     "dismissStaff", "quotePrices", "revokeOtherSessions",
 }  # fmt: skip
 """Authenticated POSTs that set a state, so that repeating them is harmless."""

@@ -68,9 +68,9 @@ def test_query_parameters_are_listed_one_by_one(described: Any) -> None:
 
 COMPONENTS = """
     AccountActionDocument AccountDeletedProblem AccountDocument AmountEstimateDocument ApiKeyDocument
-    ApiKeyListDocument AppointmentBody AssignmentDocument AssignmentPatch Attempt AttentionDocument AuditAction
-    AuditEntryDocument BacklogsDocument BothProofsBody CategoryDocument CategoryList CategoryPatch
-    CategoryRefDocument CodeBody ConflictProblem ConnectionLostProblem ConsumerLagDocument
+    ApiKeyListDocument AppointmentBody AssignmentDocument AssignmentPatch Attempt AttentionDocument
+    AuditAction AuditEntryDocument BacklogsDocument BothProofsBody CategoryDocument CategoryList
+    CategoryPatch CategoryRefDocument CodeBody ConflictProblem ConnectionLostProblem ConsumerLagDocument
     ContentTooLargeProblem Credentials CurvePointDocument DecisionDocument DecisionInputDocument
     DecisionTextDocument DeletionBody Delivery DeliveryPendingProblem DeliveryStatus DemandCurveDocument
     ElasticityBeliefDocument EmailChangeBody EmailDisabledProblem EmailNotVerifiedProblem EmailTokenBody
@@ -78,39 +78,41 @@ COMPONENTS = """
     EstimateDocument EventDocument EventsForgottenProblem ExperimentDocument ExperimentInProgressProblem
     ExperimentKind ExperimentNotPossibleProblem ExperimentResultDocument ExperimentStatus
     ExperimentSummaryDocument Facet FacetDocument FeedDocument FiguresAtPriceDocument ForbiddenProblem
-    GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem InternalProblem
-    Interval InvalidProblem LastStaffAccountProblem LogInTokens MalformedProblem Measure MessageDocument
-    MessageParameterDocument MethodNotAllowedProblem MisdirectedRequestProblem Motive MovementDocument
-    MovementKind NewApiKey NewApiKeyDocument NewCategory NewEndpoint NewEndpointDocument NewExperiment NewOrder
-    NewOrderItem NewPolicy NewProduct NewPromotedProduct NewPromotion NotAcceptableProblem
-    NotAuthenticatedProblem NotFoundProblem Nothing NothingToRetryProblem OrderDocument OrderItem OrderMoment
-    OrderOrigin OrderStatus Ordering OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem
-    PageAnswer_AuditEntryDocument_ PageAnswer_Delivery_ PageAnswer_EndpointDocument_
-    PageAnswer_ExperimentDocument_ PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_
-    PageAnswer_PromotedProductDocument_ PageAnswer_PromotionDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_
-    PageAnswer_StaffOrderDocument_ PageAnswer_StockOutlookDocument_ PageAnswer_StoredDecisionDocument_
-    PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem
-    PaymentDocument PaymentInProgressProblem PaymentRefundDocument PaymentStatus PaymentTooLateProblem
-    PersonalDataDocument PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument
-    PolicyPatch PolicyUnknownProblem PreconditionFailedProblem PreviewDocument PriceCause
-    PriceExplanationDocument PriceHistoryDocument PriceIntervalDocument PriceMoveDocument PriceMovedProblem
-    PriceStatisticsDocument PriceWithdrawalBody PricingStopDocument ProblemDocument Product ProductListDocument
-    ProductPage ProductPatch ProductPut ProductSalesDocument ProductStatisticsDocument ProfileBody
-    PromotedProductDocument PromotionDocument PromotionInForceDocument PromotionNote PromotionOverProblem
-    PromotionPatch PromotionStatus PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest
-    QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody
-    RefundDocument RefundItem RefundStatus RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem
-    RequestTimeoutProblem ResetBody ResetRequestBody RetryDocument RotationBody RunDocument
-    RunNotAwaitingApprovalProblem RunNotReversibleProblem RunStatus Sale SalesReportDocument Scope
-    SecondFactorDocument SecondFactorEnabledProblem SecondFactorNotEnabledProblem SecondFactorRejectedProblem
-    SecondFactorRequiredProblem SecretDocument SellerDocument SellerStatsSeriesDocument SessionDocument
-    SessionListDocument ShortfallDocument SignUpBody SoldDocument StaffOrderDetailsDocument StaffOrderDocument
-    StaffOrderLineDocument StockBody StockDocument StockMovedProblem StockOutlookDocument StoredDecisionDocument
-    TargetKind TimelineEntryDocument TokenNotValidProblem Tokens TooManyApiKeysProblem TooManyAttemptsProblem
-    TooManyEndpointsProblem TooManyOpenOrdersProblem TooManyPoliciesProblem TooManyPromotionsProblem
-    TopProductDocument TransactionAbortedProblem TransitionNotAllowedProblem Trigger TroubleDocument
-    TroubleItemDocument TroubleKind UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User
-    Verdict VerifyBody VersionMismatchProblem
+    GatewayUnavailableProblem Health IdempotencyKeyInFlightProblem IdempotencyKeyReusedProblem
+    ImportedLineDocument InternalProblem Interval InvalidProblem LastStaffAccountProblem LineFate
+    LogInTokens MalformedProblem Measure MessageDocument MessageParameterDocument MethodNotAllowedProblem
+    MisdirectedRequestProblem Motive MovementDocument MovementKind NewApiKey NewApiKeyDocument NewCategory
+    NewEndpoint NewEndpointDocument NewExperiment NewOrder NewOrderItem NewPolicy NewProduct
+    NewPromotedProduct NewPromotion NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing
+    NothingToRetryProblem OrderDocument OrderItem OrderMoment OrderOrigin OrderStatus Ordering
+    OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem PageAnswer_AuditEntryDocument_
+    PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_ExperimentDocument_
+    PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_PromotedProductDocument_
+    PageAnswer_PromotionDocument_ PageAnswer_RunDocument_ PageAnswer_Sale_ PageAnswer_StaffOrderDocument_
+    PageAnswer_StockOutlookDocument_ PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument
+    PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem PaymentDocument
+    PaymentInProgressProblem PaymentRefundDocument PaymentStatus PaymentTooLateProblem PersonalDataDocument
+    PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument PolicyKindsDocument PolicyPatch
+    PolicyUnknownProblem PreconditionFailedProblem PreviewDocument PriceCause PriceExplanationDocument
+    PriceHistoryDocument PriceIntervalDocument PriceMoveDocument PriceMovedProblem PriceStatisticsDocument
+    PriceWithdrawalBody PricingStopDocument ProblemDocument Product ProductImportBody ProductImportDocument
+    ProductListDocument ProductPage ProductPatch ProductPut ProductSalesDocument ProductStatisticsDocument
+    ProfileBody PromotedProductDocument PromotionDocument PromotionInForceDocument PromotionNote
+    PromotionOverProblem PromotionPatch PromotionStatus PromotionsOverlapProblem QuoteDocument
+    QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument
+    RefreshBody RefundBody RefundDocument RefundItem RefundStatus RefusedProblem RejectionReason
+    RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody ResetRequestBody RetryDocument
+    RotationBody RunDocument RunNotAwaitingApprovalProblem RunNotReversibleProblem RunStatus Sale
+    SalesReportDocument Scope SecondFactorDocument SecondFactorEnabledProblem SecondFactorNotEnabledProblem
+    SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument
+    SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument SignUpBody SoldDocument
+    StaffOrderDetailsDocument StaffOrderDocument StaffOrderLineDocument StockBody StockDocument
+    StockMovedProblem StockOutlookDocument StoredDecisionDocument TargetKind TimelineEntryDocument
+    TokenNotValidProblem Tokens TooManyApiKeysProblem TooManyAttemptsProblem TooManyEndpointsProblem
+    TooManyOpenOrdersProblem TooManyPoliciesProblem TooManyPromotionsProblem TopProductDocument
+    TransactionAbortedProblem TransitionNotAllowedProblem Trigger TroubleDocument TroubleItemDocument
+    TroubleKind UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User Verdict VerifyBody
+    VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 

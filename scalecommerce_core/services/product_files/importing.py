@@ -1,20 +1,19 @@
-"""Import of products from CSV files. `adapters.cli.product_files`, which exports them, describes the columns.
+"""Import of products from CSV files; `columns` describes the columns.
 
 A line identifies a product of the seller by `sku`, or without it by `id`. Values in a file may be outdated: see
 `_ImportLine.baseline`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from enum import StrEnum
+from typing import Any, Final, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
-from adapters.cli.csv_files import BadRow, CsvFile, Row, UnreadableFile
-from adapters.cli.product_files import BASELINE, COLUMNS, READ_ONLY, checksum, parse_checksums, strip_formula_quote
 from scalecommerce_core.domain.account import matches_email
 from scalecommerce_core.domain.category import name_key
 from scalecommerce_core.domain.date_times import parse_date_time
-from scalecommerce_core.domain.errors import MarketError, NotFound, StockMoved
+from scalecommerce_core.domain.errors import Invalid, NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.domain.money import Money, price_units
 from scalecommerce_core.domain.numbers import parse_integer
@@ -29,16 +28,64 @@ from scalecommerce_core.domain.text import (
     text_errors,
 )
 from scalecommerce_core.queries import ProductView
-from scalecommerce_core.services.catalog import CreateProduct, EditProduct
+from scalecommerce_core.services.catalog import CreateProduct, EditProduct, ProductWithStock
 from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.product_files.columns import (
+    BASELINE,
+    COLUMNS,
+    READ_ONLY,
+    checksum,
+    parse_checksums,
+    strip_formula_quote,
+)
+from scalecommerce_core.services.product_files.csv_text import BadRow, CsvFile, Row, UnreadableFile
 from scalecommerce_core.services.progress import Progress, no_progress
 
 KNOWN: Final = frozenset({*COLUMNS, *READ_ONLY, *BASELINE})
 REQUIRED: Final = ("name", "category", "price")
 BATCH: Final = 500
 MAX_ID: Final = 2**63 - 1
+WHOLE_LINE: Final = "line"
+"""The key of messages that are about no single column."""
 
+C_contra = TypeVar("C_contra", contravariant=True)
+C = TypeVar("C")
 T = TypeVar("T")
+
+
+class LineFate(StrEnum):
+    """What an import does with a line."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
+@frozen
+class ImportedLine:
+    """A line of the file. `line` is its number.
+
+    `product` is the product's id, None for a refused line without a known product and for one that a dry run would
+    create. `changes` are the columns of an existing product that change, `errors` the messages by column; those about
+    the whole line are under `WHOLE_LINE`.
+    """
+
+    line: int
+    sku: str
+    fate: LineFate
+    product: ProductId | None = None
+    changes: Sequence[str] = ()
+    errors: Mapping[str, Sequence[str]] = field(factory=dict)
+
+    @property
+    def message(self) -> str:
+        """All messages, each after the name of its column."""
+        return " ".join(
+            said if column == WHOLE_LINE else f"{column}: {said}"
+            for column, messages in self.errors.items()
+            for said in messages
+        )
 
 
 @frozen
@@ -117,13 +164,27 @@ class _ImportLine:
         return self.sku or f"id {self.product}"
 
 
+def _ignore(_line: ImportedLine) -> None:
+    """Keep no fates of lines."""
+
+
+class _UseCase(Protocol[C_contra]):
+    def __call__(self, commands: Sequence[C_contra], /, *, dry_run: bool) -> Sequence[object]: ...
+
+
 @define
 class ProductImport:
-    """Import of one file. `report` may be called at any time, also after an error or an interruption."""
+    """Import of one file. `report` may be called at any time, also after an error or an interruption.
+
+    A dry run checks each line as the import would, and writes nothing. `by_operator`: an operator imports for the
+    seller, which the audit log records. `on_line` is called with the fate of each line, batch by batch.
+    """
 
     market: Market
     seller: AccountId
     dry_run: bool = field(kw_only=True)
+    by_operator: bool = field(default=True, kw_only=True)
+    on_line: Callable[[ImportedLine], None] = field(default=_ignore, kw_only=True)
     lines: int = field(default=0, init=False)
     _created: int = field(default=0, init=False)
     _updated: int = field(default=0, init=False)
@@ -191,7 +252,7 @@ class ProductImport:
             elif w.sku:
                 new.append(w)
             else:
-                self._fail(w, f"id: {self._email} has no product {w.product}.")
+                self._fail(w, {"id": [f"{self._email} has no product {w.product}."]})
         self._list(new)
         self._edit(known)
 
@@ -206,14 +267,14 @@ class ProductImport:
 
     def _read(self, row: Row | BadRow, header: Sequence[str]) -> _ImportLine | None:
         if isinstance(row, BadRow):
-            self._errors.append(LineError(row.line, "", row.message))
+            self._refuse(row.line, "", {WHOLE_LINE: [row.message]})
             return None
         cells = row.cells
         while len(cells) > len(header) and not cells[-1]:
             cells.pop()
         if len(cells) != len(header):
             said = f"This line has {len(cells)} cells, but the header has {len(header)}."
-            self._errors.append(LineError(row.line, "", said))
+            self._refuse(row.line, "", {WHOLE_LINE: [said]})
             return None
         return self._parse_fields(row.line, dict(zip(header, map(strip_formula_quote, cells), strict=True)))
 
@@ -235,30 +296,31 @@ class ProductImport:
                 elif name in _VALUES:
                     changes[name] = self._value(name, text.strip(), currency)
             except ValueError as error:
-                problems.append(f"{name}: {error}")
+                problems.setdefault(name, []).append(str(error))
         bounds = changes.get("min_price"), changes.get("max_price")
         if bounds[0] is not None and bounds[1] is not None and bounds[1] < bounds[0]:
-            problems.append("max_price: Must not be below min_price.")
+            problems["max_price"] = ["Must not be below min_price."]
         if problems:
-            self._errors.append(LineError(line, sku, " ".join(problems)))
+            self._refuse(line, sku, problems)
             return None
         if sku:
             self._first_lines[sku] = line
         stock, exported = changes.pop("stock", None), parse_checksums(fields.get("exported", ""))
         return _ImportLine(line, sku, product, changes, stock, baseline, exported)
 
-    def _identify(self, fields: Mapping[str, str]) -> tuple[str, list[str]]:
-        """Return the sku of the line, and errors of its identification."""
+    def _identify(self, fields: Mapping[str, str]) -> tuple[str, dict[str, list[str]]]:
+        """Return the sku of the line, and errors of its identification by column."""
         sku = normal_line(fields.get("sku", ""))
-        problems = [f"sku: {said}" for said in text_errors(sku, at_most=SKU_LENGTH)]
+        problems = list(text_errors(sku, at_most=SKU_LENGTH))
         if not sku and not fields.get("id", "").strip():
-            problems.append("sku: Must not be blank unless id identifies the product.")
+            problems.append("Must not be blank unless id identifies the product.")
         if first := self._first_lines.get(sku):
-            problems.append(f"sku: Line {first} has the same sku.")
+            problems.append(f"Line {first} has the same sku.")
+        errors = {"sku": problems} if problems else {}
         owner = fields.get("seller", "").strip()
         if owner and not matches_email(owner, self._email):
-            problems.append(f"seller: This is a product of {owner}, not of {self._email}.")
-        return sku, problems
+            errors["seller"] = [f"This is a product of {owner}, not of {self._email}."]
+        return sku, errors
 
     def _value(self, name: str, text: str, currency: str) -> object:
         """Parse the value of a field; raise `ValueError` with a message."""
@@ -293,7 +355,7 @@ class ProductImport:
         for new in wanted:
             missing = [name for name in REQUIRED if name not in new.changes]
             if missing:
-                self._fail(new, f"A new product needs {', '.join(missing)}.")
+                self._fail(new, {WHOLE_LINE: [f"A new product needs {', '.join(missing)}."]})
             else:
                 complete.append(new)
         commands = [
@@ -302,52 +364,69 @@ class ProductImport:
                 category_id=new.changes["category"],
                 sku=new.sku,
                 stock=new.stock or 0,
-                by_operator=True,
+                by_operator=self.by_operator,
                 **{name: value for name, value in new.changes.items() if name != "category"},
             )
             for new in complete
         ]
-        self._created += self._run(complete, commands, self.market.catalog.create_products)
+        for new, product in self._run(complete, commands, self.market.catalog.create_products):
+            self._created += 1
+            # The numbers that a dry run drew identify nothing.
+            self.on_line(ImportedLine(new.line, new.sku, LineFate.CREATED, None if self.dry_run else product))
 
     def _edit(self, known: Sequence[tuple[_ImportLine, ProductView]]) -> None:
         edits: list[_ImportLine] = []
         commands: list[EditProduct] = []
         for wanted, view in known:
             if first := self._lines_of_products.get(view.id):
-                self._fail(wanted, f"id: Line {first} refers to the same product.")
+                self._fail(wanted, {"id": [f"Line {first} refers to the same product."]})
                 continue
             self._lines_of_products[view.id] = wanted.line
             changes, stock = _changes(wanted, view)
             if not changes and stock is None:
                 self._unchanged += 1
-                continue
-            read = wanted.baseline.get("stock", view.stock)
-            if self.dry_run and stock is not None and read != view.stock:
-                self._fail(wanted, _moved(read, view.stock))
+                self.on_line(ImportedLine(wanted.line, wanted.name, LineFate.UNCHANGED, view.id))
                 continue
             edits.append(wanted)
-            commands.append(EditProduct(view.id, None, changes, stock=stock, as_staff=True, baseline=wanted.baseline))
-        self._updated += self._run(edits, commands, self.market.catalog.edit_products)
+            editor = None if self.by_operator else self.seller
+            commands.append(
+                EditProduct(view.id, editor, changes, stock=stock, as_staff=self.by_operator, baseline=wanted.baseline)
+            )
+        columns = {
+            command.product_id: [
+                *(_COLUMN_OF.get(name, name) for name in command.changes),
+                *(() if command.stock is None else ("stock",)),
+            ]
+            for command in commands
+        }
+        for edit, product in self._run(edits, commands, self.market.catalog.edit_products):
+            self._updated += 1
+            self.on_line(ImportedLine(edit.line, edit.name, LineFate.UPDATED, product, columns[product]))
 
     def _run(
-        self, wanted: Sequence[_ImportLine], commands: Sequence[T], use_case: Callable[[Sequence[T]], Sequence[object]]
-    ) -> int:
-        """Run the commands; return how many succeeded, in a dry run how many there are. Errors are recorded."""
-        if self.dry_run or not commands:
-            return len(commands)
-        done = 0
-        for line, outcome in zip(wanted, use_case(commands), strict=True):
+        self, wanted: Sequence[_ImportLine], commands: Sequence[C], use_case: _UseCase[C]
+    ) -> Iterator[tuple[_ImportLine, ProductId]]:
+        """Run the commands, or try them in a dry run; return the lines that succeeded. The others are refused."""
+        if not commands:
+            return
+        for line, outcome in zip(wanted, use_case(commands, dry_run=self.dry_run), strict=True):
             match outcome:
+                case ProductWithStock():
+                    yield line, outcome.product.id
                 case StockMoved():
-                    self._fail(line, _moved(outcome.expected, outcome.actual))
-                case MarketError():
-                    self._fail(line, str(outcome))
+                    self._fail(line, {"stock": [_moved(outcome.expected, outcome.actual)]})
+                case Invalid():
+                    self._fail(line, {_COLUMN_OF.get(name, name): said for name, said in outcome.errors.items()})
                 case _:
-                    done += 1
-        return done
+                    self._fail(line, {WHOLE_LINE: [str(outcome)]})
 
-    def _fail(self, wanted: _ImportLine, message: str) -> None:
-        self._errors.append(LineError(wanted.line, wanted.name, message))
+    def _fail(self, wanted: _ImportLine, errors: Mapping[str, Sequence[str]]) -> None:
+        self._refuse(wanted.line, wanted.name, errors)
+
+    def _refuse(self, line: int, name: str, errors: Mapping[str, Sequence[str]]) -> None:
+        refused = ImportedLine(line, name, LineFate.REFUSED, errors=errors)
+        self._errors.append(LineError(line, name, refused.message))
+        self.on_line(refused)
 
 
 def _changes(wanted: _ImportLine, view: ProductView) -> tuple[dict[str, Any], int | None]:
@@ -368,7 +447,7 @@ def _changes(wanted: _ImportLine, view: ProductView) -> tuple[dict[str, Any], in
 
 def _moved(exported: int, now: int) -> str:
     return (
-        f"stock: It was {exported} in the export and is {now} now, so this line was skipped. Export the products again,"
+        f"It was {exported} in the export and is {now} now, so this line was skipped. Export the products again,"
         " or leave stock blank."
     )
 
@@ -390,6 +469,8 @@ def _check_header(header: Sequence[str], file: CsvFile) -> None:
         raise UnreadableFile(f"{file.name}: The column {twice} is named twice.")
 
 
+_COLUMN_OF: Final = {"category_id": "category"}
+"""Columns by the fields of products that have another name."""
 _VALUES: Final = frozenset(COLUMNS) - {"sku", "currency"}
 _TRUTH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _LENGTHS: Final = {"name": NAME_LENGTH, "brand": BRAND_LENGTH, "description": DESCRIPTION_LENGTH}

@@ -1,0 +1,1 @@
+"""CSV files of products: their columns, the import and the export."""
