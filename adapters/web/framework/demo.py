@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from typing import Self
 
 import msgspec
+from attrs import field, frozen
 from starlette.requests import Request
 
 from adapters.web.framework import cookies
@@ -21,11 +22,12 @@ class DemoProduct(msgspec.Struct, frozen=True):
     best: str
 
 
-class DemoMarket(msgspec.Struct, frozen=True):
+@frozen
+class DemoMarket:
     """`accounts` has the e-mail address of each role; all have the same `password`, which everybody knows."""
 
     accounts: Mapping[str, str]
-    password: str
+    password: str = field(repr=False)
     products: Sequence[DemoProduct] = ()
 
     def to_text(self) -> str:

@@ -22,7 +22,9 @@ NO_SECRETS = {
     # These fields are durations, adapters or access levels.
     "Lifetimes.access", "Lifetimes.refresh", "Lifetimes.staff_refresh",
     "OpenMarket.passwords", "Engine.passwords", "Operation.access",
-    "OperationSpec.access",
+    "OperationSpec.access", "PageSpec.access", "Page.access",
+    # It does not show its token.
+    "BrowserSession.access",
     # The URL of the shop.
     "EmailRules.public_url", "Settings.public_url",
     # Its fields are of the type `Secret`.
