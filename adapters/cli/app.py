@@ -7,12 +7,14 @@ import typer
 
 from adapters.cli import (
     administration,
+    attention,
     audit,
     evaluating,
     events,
     experiments,
     exporting,
     importing,
+    orders,
     pricing_log,
     promotions,
     repricing,
@@ -73,6 +75,11 @@ app.add_typer(exporting.app, name="export", rich_help_panel=DATA_PANEL)
 app.command(rich_help_panel=OPERATE_PANEL)(administration.migrate)
 app.command(rich_help_panel=OPERATE_PANEL)(administration.settings)
 app.command(rich_help_panel=OPERATE_PANEL)(administration.createsuperuser)
+app.command(rich_help_panel=OPERATE_PANEL)(attention.attention)
+app.command(rich_help_panel=OPERATE_PANEL)(attention.backlogs)
+app.add_typer(orders.app, name="orders", rich_help_panel=OPERATE_PANEL)
+app.add_typer(attention.payments, name="payments", rich_help_panel=OPERATE_PANEL)
+app.add_typer(attention.emails, name="emails", rich_help_panel=OPERATE_PANEL)
 app.add_typer(users.app, name="users", rich_help_panel=OPERATE_PANEL)
 app.add_typer(repricing.app, name="reprice", rich_help_panel=PRICING_PANEL)
 app.command(rich_help_panel=PRICING_PANEL)(simulating.simulate)

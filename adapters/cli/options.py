@@ -33,6 +33,11 @@ def seller(meaning: str) -> Any:
     return typer.Option("--seller", metavar="EMAIL|ID", callback=_check_seller_form, help=meaning, show_default=False)
 
 
+def buyer(meaning: str) -> Any:
+    """`--buyer`: as `seller`."""
+    return typer.Option("--buyer", metavar="EMAIL|ID", callback=_check_seller_form, help=meaning, show_default=False)
+
+
 def _moment(text: str) -> datetime:
     """ISO 8601, as commands print it; UTC where no zone is given."""
     try:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 
 from adapters.cli import online_retail
 from adapters.cli.commands import REPLACED_COMMANDS
 from scalecommerce_core.domain.audit import AuditAction, AuditEntry
-from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.domain.identifiers import EmailId, PaymentId, ProductId
+from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
+from scalecommerce_core.domain.payment import Charged, Payment
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.pricing.runs import ApprovalLimits, RunStatus
 from scalecommerce_core.queries import PageRequest
@@ -40,11 +43,22 @@ WITHOUT_DATA = {"up", "serve", "worker", "beat"}
 FILES = {"export products", "export orders"}
 """Commands whose output is a file, in the format of `--format`."""
 
+OPEN_PAYMENT, LATE_PAYMENT = (PaymentId(UUID(int=number)) for number in (2**100, 2**101))
+OPEN_REFUND = uuid5(LATE_PAYMENT, "refund behind 0")
+
 RIGHT: Mapping[str, Sequence[str]] = {
     "migrate": [],
     "settings": [],
     "seed": ["--users", "6", "--products", "8", "--orders", "20"],
     "createsuperuser": ["--email", "root@example.com", "--password-stdin"],
+    "attention": ["--limit", "5"],
+    "backlogs": [],
+    "orders list": ["--seller", SELLER, "--status", "PAID"],
+    "orders show": ["1"],
+    "orders requeue": ["1"],
+    "payments check": [str(OPEN_PAYMENT)],
+    "payments send-refund": [str(OPEN_REFUND)],
+    "emails send": ["1"],
     "users list": ["--limit", "10"],
     "users show": [SELLER],
     "users sessions": [SELLER],
@@ -101,6 +115,9 @@ RIGHT: Mapping[str, Sequence[str]] = {
 
 AUDITED: Mapping[str, Sequence[AuditAction]] = {
     "createsuperuser": [AuditAction.ACCOUNT_STAFF_APPOINTED],
+    "payments check": [AuditAction.PAYMENT_CHECKED],
+    "payments send-refund": [AuditAction.REFUND_SENT],
+    "emails send": [AuditAction.EMAIL_SENT],
     "users revoke-api-key": [AuditAction.API_KEY_REVOKED],
     "users deactivate": [AuditAction.ACCOUNT_DEACTIVATED],
     "users revoke-sessions": [AuditAction.ACCOUNT_SESSIONS_REVOKED],
@@ -154,6 +171,7 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         market.experiments.end([EndExperiment(experiment.id, seller.id)])
         market.repricing.run(policy.id)
     _begin_run_that_awaits_approval(actions)
+    _wait_for_others(actions)
     monkeypatch.chdir(tmp_path)
     Path("products.csv").write_text(f"sku,name,category,price\nA,{HOSTILE},toys,1.00\n[/red],,nowhere,1.00\n")
     Path("sales.csv").write_text("product,period,units,price\n1,1,2,3.00\n")
@@ -175,6 +193,29 @@ def _begin_run_that_awaits_approval(actions: MarketActions) -> None:
 def entries(runtime: MemoryRuntime) -> Sequence[AuditEntry]:
     """The audit log, the newest first."""
     return [record.entry for record in runtime.market.queries.audit_entries(PageRequest(100)).rows]
+
+
+def _wait_for_others(actions: MarketActions) -> None:
+    """Add a payment, a refund and an e-mail that wait for their next try."""
+    market = actions.market
+    now = market.clock.now()
+    order = actions.place(actions.person("waiting"), line(actions.list(actions.person("maker"))))
+    begun: dict[str, Any] = {
+        "order_id": order.id,
+        "amount": usd("9.00"),
+        "method": "card",
+        "now": now - timedelta(days=1),
+    }
+    unknown, late = (
+        Payment.opened(id=id_, timeout=timedelta(minutes=1), **begun) for id_ in (OPEN_PAYMENT, LATE_PAYMENT)
+    )
+    unknown.schedule_check(now, HOSTILE)
+    late.record_late_charge(Charged("charge"), now)
+    late.refunds[0].postpone(now, HOSTILE)
+    email = OutgoingEmail(EmailId(1), EmailKind.PASSWORD_CHANGED, SELLER, None, now, now, trouble=HOSTILE)
+    with market.store.begin() as tx:
+        tx.payments.add([unknown, late])
+        tx.emails.add([email])
 
 
 def strict(text: str) -> Any:

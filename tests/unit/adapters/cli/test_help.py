@@ -19,6 +19,8 @@ WANTED = {
     "pricing experiment start", "pricing experiment show", "pricing experiment list", "pricing experiment end",
     "statistics sales", "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "audit list",
+    "attention", "backlogs", "orders list", "orders show", "orders requeue", "payments check", "payments send-refund",
+    "emails send",
     "users list", "users show", "users sessions",
     "users api-keys", "users revoke-api-key",
     "users deactivate", "users reactivate", "users dismiss-staff", "users revoke-sessions",

@@ -1,0 +1,214 @@
+"""`orders`: list and show the orders of all accounts, and requeue parked ones."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from attrs import asdict
+
+from adapters.cli.failures import CommandFailed, ExitCode
+from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
+from adapters.cli.options import buyer as buyer_option
+from adapters.cli.options import limit as limit_option
+from adapters.cli.options import seller as seller_option
+from adapters.cli.runtime import Runtime
+from adapters.cli.screen import print_json, print_line
+from adapters.cli.sellers import find_account
+from adapters.cli.tables import columns, print_facts, print_table
+from scalecommerce_core.domain.audit import OPERATOR
+from scalecommerce_core.domain.errors import Invalid, MarketError, NotFound
+from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.money import Money
+from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.domain.ranges import check_ranges
+from scalecommerce_core.queries import OrderDetails, OrderFilter, PageRequest, StaffOrderView
+
+app = typer.Typer(no_args_is_help=True, help="Find orders of all accounts, and requeue parked ones.")
+
+OrderArgument = Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the order.", show_default=False)]
+
+
+@app.command("list")
+def list_orders(  # noqa: PLR0917 - options
+    ctx: typer.Context,
+    search: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TEXT]",
+            help="Number of an order, or words in the name of a product of the order.",
+            show_default=False,
+        ),
+    ] = None,
+    status: Annotated[
+        OrderStatus | None, typer.Option(help="Select orders with this status.", show_default=False)
+    ] = None,
+    buyer: Annotated[str | None, buyer_option("Select orders of this buyer.")] = None,
+    seller: Annotated[str | None, seller_option("Select orders with products of this seller.")] = None,
+    product: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_BIGINT, metavar="ID", help="Select orders of this product.", show_default=False),
+    ] = None,
+    since: Annotated[datetime | None, moment("--since", "Select orders placed after this time.")] = None,
+    until: Annotated[datetime | None, moment("--until", "Select orders placed before this time.")] = None,
+    parked: Annotated[
+        bool, typer.Option("--parked", help="Select orders that are not decided any more.", show_default=False)
+    ] = False,
+    limit: Annotated[int, limit_option()] = 50,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List orders of all accounts, newest first, with their lines.
+
+    An order is parked when its decision has failed five times; the last failure is shown.
+    """
+    try:
+        check_ranges(("--since", since, "--until", until))
+    except Invalid as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from None
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        market = opened.market
+        criteria = OrderFilter(
+            status=status,
+            buyer=None if buyer is None else find_account(market, buyer),
+            seller=None if seller is None else find_account(market, seller),
+            product=None if product is None else ProductId(product),
+            created_after=since,
+            created_before=until,
+            is_parked=parked,
+            search=search,
+        )
+        found: list[StaffOrderView] = []
+        page = market.queries.all_orders(PageRequest(limit), criteria)
+        found += page.rows
+        # A page examines a limited number of orders, so more pages may be needed.
+        while page.next is not None and len(found) < limit:
+            page = market.queries.all_orders(PageRequest(limit - len(found), after=page.next), criteria)
+            found += page.rows
+    if as_json:
+        print_json([asdict(view) for view in found])
+        return
+    print_table(
+        columns("id", "buyer", "placed", "status", "total", "lines", numbers=("id", "buyer"), prose=("lines",)),
+        [
+            [
+                view.order.id,
+                view.order.user,
+                view.order.created_at,
+                "parked" if view.is_parked else view.order.status,
+                str(Money(view.order.total, view.order.currency)),
+                _lines(view),
+            ]
+            for view in found
+        ],
+        nothing="There are no such orders.",
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, order: OrderArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show an order with its timeline, payments, refunds and stock movements."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        details = opened.market.queries.order_details(OrderId(order))
+    if details is None:
+        raise NotFound("order", order)
+    if as_json:
+        print_json(asdict(details) | {"timeline": [asdict(entry) for entry in details.timeline]})
+        return
+    _print_details(details)
+
+
+@app.command()
+def requeue(
+    ctx: typer.Context,
+    orders: Annotated[
+        list[int],
+        typer.Argument(metavar="ORDER...", min=1, max=MAX_BIGINT, help="Numbers of parked orders.", show_default=False),
+    ],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let parked orders be decided again; a worker does so within a second.
+
+    Remove the cause of the failures first: `orders show` shows it. Exits with 1 if some orders are not parked.
+    """
+    requeued, refused = list[int](), list[str]()
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        for order in orders:
+            try:
+                requeued.append(opened.market.ordering.requeue(OrderId(order), OPERATOR).id)
+            except MarketError as error:
+                refused.append(str(error))
+    if as_json:
+        print_json({"requeued": requeued, "refused": refused})
+    else:
+        if requeued:
+            print_line(f"Requeued: {', '.join(map(str, requeued))}.")
+        for sentence in refused:
+            print_line(sentence)
+    if refused:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _lines(view: StaffOrderView) -> str:
+    said = ", ".join(f"{line.quantity} x {line.name}" for line in view.order.lines)
+    return f"{said} - {view.decide_error}" if view.is_parked and view.decide_error else said
+
+
+def _print_details(details: OrderDetails) -> None:
+    view, currency = details.view, details.view.order.currency
+    print_facts(
+        [
+            ("order", view.order.id),
+            ("buyer", view.order.user),
+            ("status", "parked" if view.is_parked else view.order.status.value),
+            ("total", str(Money(view.order.total, currency))),
+            ("last failure", view.decide_error),
+        ]
+    )
+    print_table(
+        columns("product", "name", "seller", "quantity", "price", "refunded", numbers=("quantity",), prose=("name",)),
+        [
+            [line.product, line.name, line.seller, line.quantity, str(Money(line.price, currency)), line.refunded]
+            for line in view.order.lines
+        ],
+        title="Lines",
+    )
+    print_table(
+        columns("time", "what", "amount", "by", "details", prose=("details",)),
+        [
+            [
+                entry.at,
+                entry.moment.value.replace("_", " "),
+                "" if entry.amount is None else str(Money(entry.amount, currency)),
+                entry.by,
+                entry.text,
+            ]
+            for entry in details.timeline
+        ],
+        title="Timeline",
+    )
+    if details.payments:
+        print_table(
+            columns("payment", "status", "reference", "cause", prose=("reference", "cause")),
+            [[str(each.id), each.status, each.reference, each.trouble or each.reason] for each in details.payments],
+            title="Payments",
+        )
+    refunds = [refund for payment in details.payments for refund in payment.refunds]
+    if refunds:
+        print_table(
+            columns("refund", "status", "amount", "tries", "cause", prose=("cause",)),
+            [
+                [str(each.id), each.status, str(Money(each.amount, currency)), each.tries, each.trouble]
+                for each in refunds
+            ],
+            title="Money that goes back",
+        )
+    if details.movements:
+        print_table(
+            columns("time", "product", "stock", "kind", numbers=("stock",)),
+            [[each.at, each.product, f"{each.quantity:+}", each.kind] for each in details.movements],
+            title="Stock movements",
+        )
