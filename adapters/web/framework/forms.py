@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import field, frozen
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -104,16 +104,16 @@ NO_ERRORS: Final = FormErrors()
 
 async def read_form(request: Request) -> Form:
     """Decode the body of a POST request; raise a 413 or 400 `HTTPException`."""
-    data: FormData = await request.form(max_files=5, max_fields=MAX_FIELDS, max_part_size=MAX_FILE_BYTES)
     fields: dict[str, list[str]] = {}
     files: dict[str, bytes] = {}
-    for name, value in data.multi_items():
-        if isinstance(value, UploadFile):
-            content = await value.read(MAX_FILE_BYTES + 1)
-            if len(content) > MAX_FILE_BYTES:
-                raise HTTPException(413)
-            if value.filename:
-                files[name] = content
-        else:
-            fields.setdefault(name, []).append(value)
+    async with request.form(max_files=5, max_fields=MAX_FIELDS, max_part_size=MAX_FILE_BYTES) as data:
+        for name, value in data.multi_items():
+            if isinstance(value, UploadFile):
+                content = await value.read(MAX_FILE_BYTES + 1)
+                if len(content) > MAX_FILE_BYTES:
+                    raise HTTPException(413)
+                if value.filename:
+                    files[name] = content
+            else:
+                fields.setdefault(name, []).append(value)
     return Form(fields, files)

@@ -261,6 +261,28 @@ def test_a_secret_is_shown_once(browser: Browser) -> None:
     assert secret[1] not in listed
 
 
+def test_a_file_is_imported_after_its_preview(seller: Person, browser: Browser) -> None:
+    text = "sku,name,category,price\nA1,Pot,1,10.00\nA2,Cup,1,ten\n"
+    data = {"form_token": browser.token("/seller/products/import/")}
+    previewed = browser.send(
+        "POST",
+        "/seller/products/import/",
+        data=data,
+        files={"file": ("products.csv", text.encode())},
+        headers={"Sec-Fetch-Site": "same-origin"},
+    ).text
+    assert "Nothing is written yet." in previewed
+    assert "<code>price</code>" in previewed
+    assert answer(seller.get("/products/api/v1/own/"))["results"] == []
+    imported = browser.submit("/seller/products/import/", {"csv": text, "confirmed": "true"})
+    assert "The file is imported." in imported.text
+    (product,) = answer(seller.get("/products/api/v1/own/"))["results"]
+    assert product["sku"] == "A1"
+    exported = browser.get("/seller/products/export/")
+    assert exported.headers["content-type"].startswith("text/csv")
+    assert "A1" in exported.text
+
+
 def test_the_product_of_another_seller_is_refused(site: Marketplace, browser: Browser) -> None:
     product = site.person().list(name="Pot")["id"]
     assert browser.get(f"/seller/products/{product}/").status_code == 403

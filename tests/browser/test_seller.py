@@ -1,0 +1,62 @@
+"""The seller's tour: the mispriced product, why the engine moves its price, and the rollback of one run."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.accessibility import assert_accessible
+from tests.browser.conftest import OpenPage, TakeShot, Theme
+from tests.browser.layout import assert_no_horizontal_scroll
+
+PATHS = (
+    "/seller/", "/seller/products/", "/seller/products/new/", "/seller/products/501/", "/seller/sales/",
+    "/seller/policies/", "/seller/policies/new/?kind=elasticity_learning", "/seller/runs/", "/seller/promotions/new/",
+    "/seller/webhooks/",
+)  # fmt: skip
+
+
+def log_in_as_seller(open_page: OpenPage, *, javascript: bool = True) -> Page:
+    page = open_page("/", javascript=javascript)
+    page.get_by_role("button", name="Log in as the seller").click()
+    return page
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no javascript"])
+def test_a_seller_sees_why_a_price_moves_and_rolls_a_run_back(
+    open_page: OpenPage, shot: TakeShot, *, javascript: bool
+) -> None:
+    page = log_in_as_seller(open_page, javascript=javascript)
+    page.goto(re.sub(r"(//[^/]+)/.*", r"\1/seller/products/", page.url))
+    page.get_by_role("link", name="Copper kettle").first.click()
+    expect(page.get_by_role("heading", name="Why this price")).to_be_visible()
+    expect(page.get_by_role("heading", name="Profit per week at each price")).to_be_visible()
+    moves = page.locator("[data-live-region=moves]")
+    for _ in range(30):
+        if moves.get_by_role("link", name=re.compile("^Run ")).count():
+            break
+        page.wait_for_timeout(2_000)
+        page.reload()
+    run = moves.get_by_role("link", name=re.compile("^Run ")).first.get_attribute("href")
+    assert run is not None
+    if javascript:
+        shot(page, "seller-price", compared=False)
+    page.goto(re.sub(r"(//[^/]+)/.*", r"\1", page.url) + run)
+    expect(page.get_by_role("heading", name="What changed and why")).to_be_visible()
+    page.get_by_role("link", name="Roll back …").click()
+    expect(page.get_by_role("link", name="Copper kettle")).to_be_visible()
+    page.get_by_role("button", name="Roll back now").click()
+    expect(page.get_by_text("The run is being rolled back")).to_be_visible()
+
+
+@pytest.mark.parametrize(("theme", "locale"), [("light", "ru"), ("dark", "en")])
+def test_the_pages_of_sellers_are_accessible(open_page: OpenPage, theme: Theme, locale: str) -> None:
+    seller = log_in_as_seller(open_page)
+    for path in PATHS:
+        assert_accessible(open_page(path, theme=theme, locale=locale, cookies_of=seller))
+
+
+def test_the_pages_of_sellers_fit_a_small_screen(open_page: OpenPage) -> None:
+    seller = log_in_as_seller(open_page)
+    for path in PATHS:
+        assert_no_horizontal_scroll(open_page(path, screen="narrow", cookies_of=seller))
