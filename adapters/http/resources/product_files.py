@@ -21,8 +21,8 @@ from scalecommerce_core.services.product_files.importing import KNOWN, ImportedL
 
 MAX_CSV: Final = 1_000_000
 """Characters of one import."""
-MAX_IMPORT_BYTES: Final = 2 * 1024 * 1024
-"""Bytes of the body: quotes and line feeds are written as two bytes of JSON each."""
+MAX_IMPORT_BYTES: Final = 1024 * 1024
+"""Bytes of the body, the most that the server receives; line feeds and quotes are two bytes of JSON each."""
 MAX_LINES: Final = 5_000
 """Lines of one import: it ends before proxies give up, and its response stays below about 1 MB."""
 FILE: Final = "The file"

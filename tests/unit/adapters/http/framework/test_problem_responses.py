@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from adapters.http.dependencies import Readiness
+from adapters.http.resources.product_files import MAX_IMPORT_BYTES
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import Queries
@@ -230,7 +231,7 @@ def test_a_key_reused_for_another_request_is_a_422(seller: Person) -> None:
 @every_that_takes_a_body()
 def test_a_body_above_the_limit_of_the_operation_is_a_413(staff: Person, endpoint: Endpoint) -> None:
     limit = endpoint.described["requestBody"]["x-max-body-bytes"]
-    assert limit <= 128 * 1024
+    assert limit <= (MAX_IMPORT_BYTES if endpoint.template == f"{PRODUCTS}import/" else 128 * 1024)
     assert limit <= 16 * 1024 or not endpoint.template.startswith(USERS)
     document = problem(staff.send(endpoint.method, endpoint.path(), content=b" " * (limit + 1), headers=JSON), 413)
     assert str(limit) in document["detail"]
