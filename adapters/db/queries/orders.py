@@ -72,9 +72,15 @@ _OF_BUYER: Final = page_statements(
     )
 )
 _BY_ID: Final = _with_lines(select(*_ORDER).where(equals_any(orders.c.id)), newest_first=False)
-_OLDEST_UNDECIDED: Final = select(func.min(orders.c.created_at)).where(
-    orders.c.status == OrderStatus.CREATED.value, orders.c.decide_attempts < DECIDE_ATTEMPTS
+# OFFSET 0 keeps the planner from walking through the index on `created_at`, past all orders that are settled, in search of
+# the first undecided one.
+_UNDECIDED: Final = (
+    select(orders.c.created_at)
+    .where(orders.c.status == OrderStatus.CREATED.value, orders.c.decide_attempts < DECIDE_ATTEMPTS)
+    .offset(0)
+    .subquery()
 )
+_OLDEST_UNDECIDED: Final = select(func.min(_UNDECIDED.c.created_at))
 
 # --- sales
 
