@@ -72,8 +72,8 @@ _OF_BUYER: Final = page_statements(
     )
 )
 _BY_ID: Final = _with_lines(select(*_ORDER).where(equals_any(orders.c.id)), newest_first=False)
-# OFFSET 0 keeps the planner from walking through the index on `created_at`, past all orders that are settled, in search of
-# the first undecided one.
+# OFFSET 0 keeps the planner from searching the first undecided order in the index on `created_at`, which contains all
+# settled orders.
 _UNDECIDED: Final = (
     select(orders.c.created_at)
     .where(orders.c.status == OrderStatus.CREATED.value, orders.c.decide_attempts < DECIDE_ATTEMPTS)
