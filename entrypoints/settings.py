@@ -410,7 +410,7 @@ class Settings:
     )
     demo_market: str = _setting(
         "",
-        "Written by `up --demo` for its API process: the accounts that `/` offers to log in as, at this machine only,"
+        "Written by `up --demo` for its API process: the accounts that `/` offers to log in as, on this machine only,"
         " and the products whose prices it shows. Empty: no demo.",
         validator=_demo_market,
     )

@@ -40,7 +40,7 @@ class Demo:
     """E-mail addresses of accounts with another password."""
 
     def to_pages(self) -> DemoMarket:
-        """What the start page offers: log-ins with the demo's password, and the mispriced products."""
+        """What the start page offers: log-ins with the demo's password, and the products whose prices move."""
         accounts = {"buyer": self.buyer, "seller": self.seller, "staff": self.staff}
         return DemoMarket(
             {role: email for role, email in accounts.items() if email not in self.changed},

@@ -1,1 +1,1 @@
-"""What all pages stand on: sessions, forms, languages, templates, and the client of the HTTP API."""
+"""What all sections share: sessions, forms, languages, templates, and the client of the HTTP API."""

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Scope
 FORWARDED_HEADERS: Final = frozenset(
     {b"host", b"user-agent", b"purpose", b"sec-purpose", b"x-moz", b"accept-language", b"x-request-id"}
 )
-"""Headers of the browser's request that the API reads: for the host, the session's client and the count of views."""
+"""Headers of the browser's request that each call of the API repeats."""
 
 
 class ApiProblem(Exception):
@@ -56,7 +56,7 @@ class ApiResponse:
 
 
 class ApiClient:
-    """Calls the API as the caller of one request of a browser."""
+    """Calls the API for one request of a browser."""
 
     def __init__(self, app: ASGIApp, scope: Scope, token: str | None) -> None:
         """`app` is the application with the API, `scope` the request of the browser, `token` its access token."""

@@ -1,4 +1,4 @@
-"""The market of a demo: accounts that anybody at this machine may log in as, and products whose prices move."""
+"""The market of a demo: accounts that anybody on this machine may log in as, and products whose prices move."""
 
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
@@ -39,7 +39,7 @@ class DemoMarket:
         return msgspec.json.decode(text, type=cls)
 
 
-def is_at_this_machine(request: Request) -> bool:
+def is_on_this_machine(request: Request) -> bool:
     """Whether a request comes from this machine and names it as its host.
 
     The client alone does not decide: a page of another site may reach this machine through a browser here, under a

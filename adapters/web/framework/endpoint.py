@@ -118,7 +118,7 @@ def page_routes(pages: Iterable[Page], api: Api, sessions: BrowserSessions, feat
 
 
 class UnknownPage:
-    """The ASGI application of paths below the prefixes of the pages that are no page."""
+    """The ASGI application of all other paths below the prefixes of the pages: a redirection or a 404."""
 
     def __init__(self, api: Api, sessions: BrowserSessions, features: Features) -> None:
         self._context = api, sessions, features
@@ -173,7 +173,7 @@ def is_same_origin(request: Request) -> bool:
 
 
 async def render_error(call: PageCall, status: int, detail: str = "") -> Response:
-    """The page of an error. A page for HEAD or GET that does not exist has links to the start pages."""
+    """The page of an error: what went wrong, the detail of the API, and a link to the start page."""
     phrases = {
         HTTPStatus.NOT_FOUND: call.gettext("There is no such page."),
         HTTPStatus.FORBIDDEN: call.gettext("You may not do this."),

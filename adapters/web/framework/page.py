@@ -107,8 +107,8 @@ class PageCall:
     api: ApiClient
     language: Language
     form: Form
-    features: Features
     """The submitted fields of an action; empty for a page."""
+    features: Features
     flash: Flash | None = None
     _browser_secret: str = field(default="", repr=False)
     """The value of the cookie that the form token is derived from."""
@@ -191,7 +191,7 @@ class PageCall:
         return response
 
     def refuse(self, target: str, problem: ApiProblem) -> Response:
-        """Send the browser back with the message of a problem, for actions without fields to correct."""
+        """Redirect to `target`, which shows the message of a problem: for actions without fields to correct."""
         texts = [f"{name}: {text}" for name, texts in problem.errors.items() for text in texts]
         return self.redirect(target, " ".join(texts) or problem.detail, Tone.ERROR)
 

@@ -1,4 +1,4 @@
-"""Tells the open streams of this process what has changed, with few reads however many streams there are."""
+"""Reports changes to the open streams of this process. The number of reads does not grow with that of the streams."""
 
 import asyncio
 import logging
@@ -152,16 +152,16 @@ class LiveHub:
         self._call(lambda: self._collect(set(self._products) if change.everything else change.products, events=False))
 
     def on_local_change(self, change: CatalogChange) -> None:
-        """The feed reports the change again."""
+        """Ignored: the feed reports the same change with `on_change`."""
 
     def on_events(self) -> None:
         self._call(lambda: self._collect((), events=True))
 
     def on_access_change(self, change: AccessChange) -> None:
-        """Streams end by themselves after some minutes, and the pages that they refresh check access."""
+        """Ignored: streams end after some minutes, and the pages that they refresh check access."""
 
     def on_heartbeat(self, moment: float) -> None:
-        """Streams have heartbeats of their own."""
+        """Ignored: streams have heartbeats of their own."""
 
     def _collect(self, products: Collection[ProductId], *, events: bool) -> None:
         if not self._subscriptions:
@@ -209,7 +209,7 @@ class LiveHub:
             subscription.close()
 
     def _call(self, callback: Callable[[], None]) -> None:
-        # Without a loop there is no stream; a closed one has no streams either.
+        # Before `start` and after the end of the loop there are no streams.
         if self._loop is not None:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(callback)

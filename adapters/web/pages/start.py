@@ -13,17 +13,17 @@ from starlette.responses import Response
 from adapters.web.charts.markup import Html
 from adapters.web.charts.sparkline import Sparkline, render_sparkline
 from adapters.web.framework.api_client import ApiProblem
-from adapters.web.framework.demo import DemoProduct, is_at_this_machine
+from adapters.web.framework.demo import DemoProduct, is_on_this_machine
 from adapters.web.framework.page import Access, Page, PageCall, PageSpec, Tone, pages_of
 from adapters.web.pages.accounts import USERS, log_in_browser
 
 TARGETS: Final[Mapping[str, str]] = {"buyer": "/shop/", "seller": "/seller/", "staff": "/admin/"}
-"""Where the log-ins of a demo lead, by role."""
+"""The page that follows the log-in of a demo, by role."""
 
 
 @frozen
 class MovingProduct:
-    """A product of the demo on its way: `price` is the one in force."""
+    """A product of the demo whose price moves towards the best one; `price` is the one in force."""
 
     product: DemoProduct
     price: str
@@ -46,14 +46,14 @@ class StartPages:
             for each, history in zip(demo.products, histories, strict=True)
             if history is not None
         ]
-        log_ins = tuple(demo.accounts) if is_at_this_machine(call.request) else ()
+        log_ins = tuple(demo.accounts) if is_on_this_machine(call.request) else ()
         return await call.render("start.html", moving=moving, log_ins=log_ins)
 
     @PageSpec(method="POST", path="/log-in/demo/", access=Access.PUBLIC)
     async def log_in_demo(self, call: PageCall) -> Response:
-        """Log in as an account of the demo, at this machine only."""
+        """Log in as an account of the demo, on this machine only."""
         demo, role = call.features.demo, call.form.text("role")
-        if demo is None or role not in demo.accounts or not is_at_this_machine(call.request):
+        if demo is None or role not in demo.accounts or not is_on_this_machine(call.request):
             raise HTTPException(HTTPStatus.NOT_FOUND)
         try:
             tokens = await call.api.post(f"{USERS}token/", {"email": demo.accounts[role], "password": demo.password})

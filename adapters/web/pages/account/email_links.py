@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.page import LOG_IN, Access, PageCall, PageSpec
-from adapters.web.pages.account.submitting import refused, show_again
+from adapters.web.pages.account.submitting import show_again, submit
 
 USERS: Final = "/users/api/v1/"
-MARK: Final = "token="
+TOKEN_PREFIX: Final = "token="  # noqa: S105 - a parameter
 """What precedes the token in a link."""
 
 
@@ -40,7 +40,7 @@ class EmailLinkPages:
         form = call.form
         body = {"token": token_of(form.text("token")), "new_password": form.raw("new_password")}
         request = call.api.post(f"{USERS}password/reset/confirm/", body)
-        answer = await refused(call, request, "account/reset_password.html")
+        answer = await submit(call, request, "account/reset_password.html")
         return answer or call.redirect(LOG_IN, call.gettext("The password is changed. Log in with it."))
 
     @PageSpec(method="GET", path="/verify-email/", access=Access.PUBLIC)
@@ -51,11 +51,11 @@ class EmailLinkPages:
     async def verify_email(self, call: PageCall) -> Response:
         body = {"token": token_of(call.form.text("token"))}
         request = call.api.post(f"{USERS}email/verification/confirm/", body)
-        answer = await refused(call, request, "account/verify_email.html")
+        answer = await submit(call, request, "account/verify_email.html")
         target = "/account/" if call.identity is not None else LOG_IN
         return answer or call.redirect(target, call.gettext("The address is confirmed."))
 
 
 def token_of(text: str) -> str:
     """The token in a pasted link, or the text itself."""
-    return text.rpartition(MARK)[2].strip()
+    return text.rpartition(TOKEN_PREFIX)[2].strip()

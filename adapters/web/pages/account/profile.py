@@ -8,7 +8,7 @@ from adapters.web.framework import cookies
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import Form
 from adapters.web.framework.page import Access, PageCall, PageSpec
-from adapters.web.pages.account.submitting import ME, refused
+from adapters.web.pages.account.submitting import ME, submit
 
 EMAIL: Final = "/users/api/v1/email/"
 FIELDS: Final = ("first_name", "last_name", "display_name", "bio")
@@ -26,7 +26,7 @@ class ProfilePages:
         profile = await call.api.get(ME)
         answer = None
         if edited := edited_fields(profile, call.form):
-            answer = await refused(call, call.api.patch(ME, edited), "account/profile.html", profile=profile)
+            answer = await submit(call, call.api.patch(ME, edited), "account/profile.html", profile=profile)
         return answer or call.redirect("/account/", call.gettext("The profile is saved."))
 
     @PageSpec(method="GET", path="/account/email/", access=Access.ACCOUNT)
@@ -39,7 +39,7 @@ class ProfilePages:
         request = call.api.post(
             EMAIL, {"email": form.text("email"), "password": form.raw("password"), "code": form.text("code")}
         )
-        answer = await refused(call, request, "account/email.html", profile=await call.api.get(ME))
+        answer = await submit(call, request, "account/email.html", profile=await call.api.get(ME))
         message = call.gettext("An e-mail with a link is on its way to the new address. The address changes with it.")
         return answer or call.redirect("/account/email/", message)
 
@@ -73,7 +73,7 @@ class ProfilePages:
     async def delete_account(self, call: PageCall) -> Response:
         form = call.form
         request = call.api.post(f"{ME}deletion/", {"password": form.raw("password"), "code": form.text("code")})
-        if answer := await refused(call, request, "account/data.html"):
+        if answer := await submit(call, request, "account/data.html"):
             return answer
         if call.session is not None:
             call.sessions.forget(call.session.cookie)

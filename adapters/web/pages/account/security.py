@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.page import Access, PageCall, PageSpec
-from adapters.web.pages.account.submitting import ME, refused, show_again
+from adapters.web.pages.account.submitting import ME, show_again, submit
 
 SESSIONS: Final = f"{ME}sessions/"
 SECOND_FACTOR: Final = f"{ME}second-factor/"
@@ -30,7 +30,7 @@ class SecurityPages:
                 "revoke_api_keys": form.flag("revoke_api_keys"),
             },
         )
-        answer = await refused(call, request, "account/password.html")
+        answer = await submit(call, request, "account/password.html")
         message = call.gettext("The password is changed, and all other sessions have ended.")
         return answer or call.redirect("/account/password/", message)
 

@@ -1,4 +1,4 @@
-"""Sending a form to the API, and showing it again with what is wrong."""
+"""Sending a form to the API, and showing it again with the errors."""
 
 from collections.abc import Awaitable
 from http import HTTPStatus
@@ -13,8 +13,8 @@ from adapters.web.framework.page import PageCall
 ME = "/users/api/v1/me/"
 
 
-async def refused(call: PageCall, request: Awaitable[Any], template: str, **context: Any) -> Response | None:
-    """Send a request to the API. If it is refused, return the form again, with the errors; otherwise None."""
+async def submit(call: PageCall, request: Awaitable[Any], template: str, **context: Any) -> Response | None:
+    """Await a call of the API. If it is refused, return the form with the errors; otherwise None."""
     try:
         await request
     except ApiProblem as problem:

@@ -13,7 +13,7 @@ from adapters.web.framework.forms import Form, FormErrors
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
 from adapters.web.pages.shop.basket import read_basket
-from adapters.web.pages.shop.price_moves import tell_prices
+from adapters.web.pages.shop.price_moves import describe_prices
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.queries.products import PRICE_BUCKETS
 
@@ -65,30 +65,32 @@ class CatalogPages:
     @PageSpec(method="GET", path="/shop/products/{id:int}/", access=Access.PUBLIC)
     async def show_product(self, call: PageCall) -> Response:
         """A visit of this page is a view: the API counts the request for the product, and no other one."""
-        product, history = await asyncio.gather(read_product(call), call.api.get(f"{PRODUCTS}{call.id}/price-history/"))
+        product, document = await asyncio.gather(
+            read_product(call), call.api.get(f"{PRODUCTS}{call.id}/price-history/")
+        )
         now = datetime.now(UTC)
-        story = tell_prices(history, now, call.language, product["name"])
+        history = describe_prices(document, now, call.language, product["name"])
         promise = call.features.promise
         return await call.render(
             "shop/product.html",
             basket=read_basket(call.request),
             product=product,
-            story=story,
+            history=history,
             seen_at=int(now.timestamp()),
             # A price that was in force for a moment only is not promised.
-            held_until=now + promise.lasts if now - story.in_force_since >= promise.least_in_force else None,
+            held_until=now + promise.lasts if now - history.in_force_since >= promise.least_in_force else None,
             held_units=promise.units,
         )
 
     @PageSpec(method="GET", path="/shop/products/{id:int}/prices/", access=Access.PUBLIC)
     async def show_prices(self, call: PageCall) -> Response:
         """The price history alone. It is no view, so the page of the product loads it when its price changes."""
-        listed, history = await asyncio.gather(
+        listed, document = await asyncio.gather(
             call.api.get(f"{PRODUCTS}by-id/", {"id": call.id}), call.api.get(f"{PRODUCTS}{call.id}/price-history/")
         )
         (product,) = listed["results"]
-        story = tell_prices(history, datetime.now(UTC), call.language, product["name"])
-        return await call.render("shop/prices.html", basket=read_basket(call.request), product=product, story=story)
+        history = describe_prices(document, datetime.now(UTC), call.language, product["name"])
+        return await call.render("shop/prices.html", basket=read_basket(call.request), product=product, history=history)
 
 
 async def read_product(call: PageCall) -> Any:

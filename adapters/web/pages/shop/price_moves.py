@@ -1,4 +1,4 @@
-"""Prices of a product over time, in words and as a chart."""
+"""The price history of a product in words and as a chart."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ class MoveInWords:
 
 
 @frozen
-class PriceStory:
+class PriceHistoryView:
     """What a page shows about the prices of a product; `moves` are newest first."""
 
     moves: Sequence[MoveInWords]
@@ -45,7 +45,7 @@ class PriceStory:
     table: ChartTable
 
 
-def tell_prices(history: Mapping[str, Any], now: datetime, language: Language, name: str) -> PriceStory:
+def describe_prices(history: Mapping[str, Any], now: datetime, language: Language, name: str) -> PriceHistoryView:
     """Describe a price history of the API at `now`; its chart covers `CHART_DAYS`, or less if the product is newer."""
     intervals = history["intervals"]
     causes = cause_words(language)
@@ -70,7 +70,7 @@ def tell_prices(history: Mapping[str, Any], now: datetime, language: Language, n
         cause_label=language.gettext("Why"),
     )
     formats = BabelFormats(language.locale, history["currency"])
-    return PriceStory(
+    return PriceHistoryView(
         [_describe(intervals, index, causes) for index in range(min(SHOWN_MOVES, len(intervals)))],
         len(intervals),
         history["lowest_price_30d"],

@@ -22,7 +22,7 @@ from adapters.web.pages.shop.basket import (
 from adapters.web.pages.shop.basket_pages import order_line, ordered_items, show_line
 from adapters.web.pages.shop.catalog import PAGE_SIZE, facet_choices
 from adapters.web.pages.shop.orders import refunded_amount, status_words
-from adapters.web.pages.shop.price_moves import cause_words, share_of_change, tell_prices
+from adapters.web.pages.shop.price_moves import cause_words, describe_prices, share_of_change
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product import PriceCause
@@ -140,7 +140,7 @@ def test_every_cause_and_status_has_words_in_every_language() -> None:
         assert status_words(load(code)).keys() == set(OrderStatus)
 
 
-def test_a_price_story_describes_the_newest_moves_first() -> None:
+def test_a_price_history_is_described_newest_move_first() -> None:
     def interval(price: str, hours: int, cause: str) -> dict[str, Any]:
         return {
             "price": price,
@@ -151,12 +151,12 @@ def test_a_price_story_describes_the_newest_moves_first() -> None:
 
     intervals = [interval("22.00", 1, "policy"), interval("20.00", 9, "listed")]
     history = {"currency": "USD", "intervals": intervals, "lowest_price_30d": "20.00", "reduction": None}
-    story = tell_prices(history, NOW, load("en"), "Kettle <b>")
-    assert [(move.price, move.former) for move in story.moves] == [("22.00", "20.00"), ("20.00", None)]
-    assert story.moves[0].change == pytest.approx(0.1)
-    assert "demand" in story.moves[0].reason
-    assert "Kettle &lt;b&gt;" in story.chart
-    assert len(story.table.rows) == 2
+    described = describe_prices(history, NOW, load("en"), "Kettle <b>")
+    assert [(move.price, move.former) for move in described.moves] == [("22.00", "20.00"), ("20.00", None)]
+    assert described.moves[0].change == pytest.approx(0.1)
+    assert "demand" in described.moves[0].reason
+    assert "Kettle &lt;b&gt;" in described.chart
+    assert len(described.table.rows) == 2
 
 
 def test_a_change_from_nothing_has_no_share() -> None:

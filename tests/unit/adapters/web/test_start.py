@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.requests import Request
 
-from adapters.web.framework.demo import DemoMarket, DemoProduct, is_at_this_machine
+from adapters.web.framework.demo import DemoMarket, DemoProduct, is_on_this_machine
 from adapters.web.framework.page import Features
 from adapters.web.pages.start import path_values
 from tests.unit.support.browser import Browser
@@ -43,7 +43,7 @@ def a_request(host: str, client: str) -> Request:
     ],
 )
 def test_only_this_machine_that_is_named_as_such_logs_in(host: str, client: str, *, is_here: bool) -> None:
-    assert is_at_this_machine(a_request(host, client)) == is_here
+    assert is_on_this_machine(a_request(host, client)) == is_here
 
 
 def test_a_demo_survives_its_setting() -> None:
@@ -72,7 +72,7 @@ def test_others_see_no_log_ins(demo: Marketplace) -> None:
 
 
 def test_one_click_logs_in_at_this_machine(demo: Marketplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.web.pages.start.is_at_this_machine", lambda _: True)
+    monkeypatch.setattr("adapters.web.pages.start.is_on_this_machine", lambda _: True)
     for role, target in (("buyer", "/shop/"), ("seller", "/seller/")):
         browser = Browser(demo.client)
         assert f'value="{role}"' in browser.get("/").text
@@ -82,7 +82,7 @@ def test_one_click_logs_in_at_this_machine(demo: Marketplace, monkeypatch: pytes
 
 
 def test_without_a_demo_there_is_no_such_log_in(site: Marketplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.web.pages.start.is_at_this_machine", lambda _: True)
+    monkeypatch.setattr("adapters.web.pages.start.is_on_this_machine", lambda _: True)
     browser = Browser(site.client)
     assert "/log-in/demo/" not in browser.get("/").text
     assert browser.post("/log-in/demo/", {"role": "buyer"}).status_code == 404
