@@ -71,7 +71,7 @@ def test_others_see_no_log_ins(demo: Marketplace) -> None:
     assert browser.post("/log-in/demo/", {"role": "buyer"}).status_code == 404
 
 
-def test_one_click_logs_in_at_this_machine(demo: Marketplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_click_logs_in_on_this_machine(demo: Marketplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.web.pages.start.is_on_this_machine", lambda _: True)
     for role, target in (("buyer", "/shop/"), ("seller", "/seller/")):
         browser = Browser(demo.client)
