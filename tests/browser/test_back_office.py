@@ -80,7 +80,7 @@ def test_staff_solve_each_kind_of_trouble_on_the_front_page(
 
     def nothing_is_left() -> bool:
         staff.goto("/admin/")
-        return staff.get_by_text("Nothing needs you.").is_visible()
+        return staff.get_by_text("Nothing needs a person.").is_visible()
 
     for _ in range(60):
         if nothing_is_left():

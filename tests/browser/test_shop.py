@@ -36,7 +36,7 @@ def test_a_buyer_buys(open_page: OpenPage, shot: TakeShot, *, javascript: bool) 
     if javascript:
         shot(page, "shop-basket", compared=False)
     page.get_by_role("button", name=re.compile("^Order for")).click()
-    # The verdict arrives by itself; without scripts the reader asks for it.
+    # The decision appears by itself; without scripts the reader loads the page again.
     pay = page.get_by_role("button", name="Pay", exact=True)
     for _ in range(20):
         if javascript or pay.count():

@@ -33,7 +33,7 @@ class AttentionPages:
 
     @PageSpec(method="POST", path="/admin/solve/", access=Access.STAFF)
     async def solve_one(self, call: PageCall) -> Response:
-        """Do what solves one trouble, then return to the page with its button."""
+        """Run the action that solves one trouble, then redirect to the page with its button."""
         form = call.form
         solution = SOLUTIONS.get(form.text("solution"))
         target = form.text("next") or FRONT
@@ -60,7 +60,7 @@ class AttentionPages:
 
 
 def kind_words(language: Language) -> Mapping[str, tuple[str, str]]:
-    """The heading of each kind of trouble, and what it means and wants."""
+    """The heading of each kind of trouble, and what it means and what to do."""
     _ = language.gettext
     return {
         "parked_order": (
@@ -74,7 +74,7 @@ def kind_words(language: Language) -> Mapping[str, tuple[str, str]]:
               " Ask it again, or look the payment up in the gateway's own console."),
         ),
         "stuck_refund": (
-            _("Refunds that do not get back"),
+            _("Refunds without a confirmation"),
             _("The gateway has not confirmed these refunds after several tries. Sending one again is safe: it keeps its"
               " key, so the money goes back once."),
         ),
@@ -84,7 +84,7 @@ def kind_words(language: Language) -> Mapping[str, tuple[str, str]]:
               " decided as soon as they do."),
         ),
         "late_event": (
-            _("Events that nobody sees yet"),
+            _("Events without a number"),
             _("These events have no number. Check that a worker and beat run, and read their logs."),
         ),
         "late_consumer": (
@@ -107,7 +107,7 @@ def kind_words(language: Language) -> Mapping[str, tuple[str, str]]:
         ),
         "disabled_webhook": (
             _("Disabled webhooks"),
-            _("The receivers of these endpoints failed for so long that nothing is sent any more. Enable them when the"
+            _("The receivers of these webhooks failed for so long that nothing is sent any more. Enable them when the"
               " receivers work: what waited is sent then."),
         ),
         "delayed_email": (

@@ -14,7 +14,7 @@ from adapters.web.pages.admin.solutions import SOLUTIONS, Solution, solution_wor
 
 PATH: Final = "/admin/bulk/"
 MOST: Final = 100
-"""Things of one preview; with more, the page says so, and the rest follows."""
+"""Things of one preview. If there are more, the page says how many, and the reader repeats the action."""
 BATCH: Final = 20
 """Things that one request changes."""
 PRODUCTS: Final = "/products/api/v1/"
@@ -22,7 +22,7 @@ PRODUCTS: Final = "/products/api/v1/"
 
 @frozen
 class Result:
-    """What became of an item; `problem` is empty if it is done."""
+    """The result of the action on one item; `problem` is empty if it succeeded."""
 
     id: str
     link: str | None
@@ -47,7 +47,7 @@ class BulkPages:
 
     @PageSpec(method="POST", path=PATH, access=Access.STAFF)
     async def do_batch(self, call: PageCall) -> Response:
-        """Do the first items, and show what became of them, with a form for the rest."""
+        """Change the first `BATCH` items, and show the result of each, with a form for the others."""
         form = call.form
         solution = _chosen(form.text("solution"))
         ids = list(dict.fromkeys(id_ for id_ in form.texts("id") if id_))[:MOST]

@@ -35,7 +35,7 @@ def start_of(day: str) -> str:
 
 
 def end_of(day: str) -> str:
-    """The first moment after a day in UTC, likewise."""
+    """The first moment after a day in UTC; other text is returned as it is, as by `start_of`."""
     return _moment(day, 1)
 
 

@@ -49,7 +49,7 @@ class AllOrderPages:
             if product.isascii() and product.isdecimal() and form.integer(f"quantity-{product}") not in {None, 0}
         ]
         if not lines:
-            text = call.gettext("Say how many units of a line to refund.")
+            text = call.gettext("Enter how many units of a line to refund.")
             return await self._render(call, status=400, errors=FormErrors([text]))
         body = {"lines": lines, "restock": form.flag("restock")}
         try:
@@ -114,7 +114,7 @@ def payment_words(language: Language) -> Mapping[str, str]:
         "DECLINED": _("Declined"),
         "ABANDONED": _("Abandoned"),
         "TOO_LATE": _("Charged too late"),
-        "DONE": _("Back with the buyer"),
+        "DONE": _("Confirmed"),
     }
 
 
@@ -136,7 +136,7 @@ def moment_words(language: Language) -> Mapping[str, str]:
         "reserved": _("The stock was reserved"),
         "rejected": _("The order was rejected"),
         "decision_failed": _("The decision failed"),
-        "payment_started": _("A payment began"),
+        "payment_started": _("A payment was started"),
         "payment_declined": _("The payment was declined"),
         "payment_abandoned": _("The payment was abandoned"),
         "payment_too_late": _("The payment came too late"),

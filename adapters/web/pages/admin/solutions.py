@@ -61,7 +61,7 @@ SOLUTION_OF_KIND: Final[Mapping[str, Solution]] = {each.kind: each for each in S
 
 @frozen
 class SolutionWords:
-    """`button` does it to one object, `bulk` to those that are chosen, `all` to all; `done` is said afterwards."""
+    """Labels of the buttons for one object, chosen ones (`bulk`) and all; `done` is the message afterwards."""
 
     button: str
     done: str
@@ -92,7 +92,7 @@ def solution_words(language: Language) -> Mapping[str, SolutionWords]:
             _("Enable"), _("The webhook is enabled, and what waited is being sent."), _("Enable the chosen webhooks"),
             _("Enable all webhooks"),
         ),
-        "resume_pricing": SolutionWords(_("Resume pricing"), _("Pricing runs again.")),
+        "resume_pricing": SolutionWords(_("Resume pricing"), _("Pricing is resumed.")),
         "approve_run": SolutionWords(_("Approve"), _("The run is approved: it changes the prices now.")),
         "deactivate_product": SolutionWords(
             _("Take off sale"), _("The product is off sale."), _("Take the chosen products off sale"),
@@ -107,6 +107,9 @@ def solution_words(language: Language) -> Mapping[str, SolutionWords]:
 
 
 async def solve(api: ApiClient, solution: Solution, id_: str) -> None:
-    """Do it to one object; raise `ApiProblem`. An id is a number or a UUID: other text never reaches a path."""
+    """Call the operation for one object; raise `ApiProblem`.
+
+    `id_` is a number or a UUID; characters that these do not have are left out of the path.
+    """
     safe = "".join(letter for letter in id_ if letter.isascii() and (letter.isalnum() or letter == "-"))
     await api.request(solution.method, solution.path.format(id=safe), body=solution.body)

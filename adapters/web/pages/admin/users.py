@@ -88,7 +88,7 @@ async def _render_appointment(call: PageCall, problem: ApiProblem | None = None)
 
 
 async def _act(call: PageCall, action: str, done: str) -> Response:
-    """Do it with the reason of the form; a refused reason is shown beside its field."""
+    """Call the action with the reason of the form; errors are shown beside the field."""
     try:
         await call.api.post(f"{USERS}{call.id}/{action}/", {"reason": call.form.text("reason")})
     except ApiProblem as problem:

@@ -149,7 +149,7 @@ HEADINGS: Final[Mapping[str, str]] = {
 _TIME_UNITS: Final = (("day", 1.0), ("hour", 1 / 24), ("minute", 1 / 1440))
 
 
-def say(message: Mapping[str, Any], language: Language, currency: str) -> str:
+def format_message(message: Mapping[str, Any], language: Language, currency: str) -> str:
     """A message of the API in the reader's language and formats."""
     parameters = {
         name: _format(each["kind"], each["value"], language, currency) for name, each in message["parameters"].items()
@@ -157,7 +157,7 @@ def say(message: Mapping[str, Any], language: Language, currency: str) -> str:
     return language.gettext(message["template"]).format_map(parameters)
 
 
-def sentence(text: str) -> str:
+def to_sentence(text: str) -> str:
     """The text with a capital letter and a full stop."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 

@@ -1,4 +1,4 @@
-"""The price page of a product: what its price did and why, what was learnt, and who decides about it."""
+"""The price page of a product: its price over time, what the policy has learnt, and who sets the price."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, timedelta
@@ -15,7 +15,7 @@ from adapters.web.charts.price_path import PriceLevel, PriceMove, PricePathChart
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.page import Access, PageCall, PageSpec
 from adapters.web.pages.seller.figures import Figure, draw, moment_of
-from adapters.web.pages.seller.price_messages import heading, say, sentence
+from adapters.web.pages.seller.price_messages import format_message, heading, to_sentence
 from adapters.web.pages.seller.products import PRODUCT, PRODUCTS, own_product, product_path
 from scalecommerce_core.domain.product import PriceCause
 
@@ -32,7 +32,7 @@ LISTED_MOVES: Final = 15
 """The newest moves, which are listed with their reasons."""
 MOST_OBSERVED: Final = 200
 """Prices with sales in a chart, those with the most views."""
-REACH: Final = 1.25
+DRAWN_FACTOR: Final = 1.25
 """Floor and ceiling are drawn if they are within this factor of the prices of the curve."""
 
 
@@ -70,11 +70,11 @@ class PricePages:
             path_figure=words.path(RANGES[shown]),
             figures=words.figures(),
             moves=words.moves(),
-            verdict=words.verdict(),
+            decision_sentence=words.decision_sentence(),
             decision=decision,
             decision_inputs=words.inputs(),
             guardrails=words.guardrails(),
-            note=None if explanation["note"] is None else sentence(words.say(explanation["note"])),
+            note=None if explanation["note"] is None else to_sentence(words.format(explanation["note"])),
             shown=shown,
             ranges=[
                 ("hour", call.gettext("1 hour")),
@@ -129,8 +129,8 @@ class PriceWords:
         self._found = explanation
         self._formats = BabelFormats(call.language.locale, explanation["currency"])
 
-    def say(self, message: Mapping[str, Any]) -> str:
-        return say(message, self._call.language, self._found["currency"])
+    def format(self, message: Mapping[str, Any]) -> str:
+        return format_message(message, self._call.language, self._found["currency"])
 
     def causes(self) -> dict[PriceCause, str]:
         _ = self._call.gettext
@@ -145,14 +145,14 @@ class PriceWords:
             PriceCause.PROMOTION_END: _("End of a promotion"),
         }
 
-    def verdict(self) -> str | None:
+    def decision_sentence(self) -> str | None:
         """The last decision in one sentence; None if there is none."""
         decision = self._found["decision"]
-        return None if decision is None else f"{self.say(decision['change'])}: {self._reasons(decision['causes'])}."
+        return None if decision is None else f"{self.format(decision['change'])}: {self._reasons(decision['causes'])}."
 
     def guardrails(self) -> list[str]:
         decision = self._found["decision"]
-        return [] if decision is None else [sentence(self.say(each)) for each in decision["guardrail_messages"]]
+        return [] if decision is None else [to_sentence(self.format(each)) for each in decision["guardrail_messages"]]
 
     def inputs(self) -> list[tuple[str, str]]:
         """Headings of the last decision's inputs with their sentences."""
@@ -160,7 +160,10 @@ class PriceWords:
         if decision is None:
             return []
         return [
-            (heading(each["heading"], language), sentence(", ".join(self.say(phrase) for phrase in each["phrases"])))
+            (
+                heading(each["heading"], language),
+                to_sentence(", ".join(self.format(phrase) for phrase in each["phrases"])),
+            )
             for each in decision["inputs"]
         ]
 
@@ -173,7 +176,7 @@ class PriceWords:
                 price=step["price"],
                 before=path[row - 1]["price"] if row else None,
                 cause=words[PriceCause(step["cause"])],
-                reason=sentence(self._reasons(step["reasons"])),
+                reason=to_sentence(self._reasons(step["reasons"])),
                 run=step["run"],
                 is_withdrawn=step["is_withdrawn"],
             )
@@ -189,7 +192,7 @@ class PriceWords:
                 moment_of(step["valid_from"]).astimezone(UTC),
                 float(step["price"]),
                 PriceCause(step["cause"]),
-                sentence(self._reasons(step["reasons"])),
+                to_sentence(self._reasons(step["reasons"])),
             )
             for step in found["path"]
         )
@@ -309,7 +312,7 @@ class PriceWords:
         ]
         if not prices:
             return []
-        low, high = min(prices) / REACH, max(prices) * REACH
+        low, high = min(prices) / DRAWN_FACTOR, max(prices) * DRAWN_FACTOR
         return [
             VerticalLine(float(price), label, kind)
             for price, label, kind in marks
@@ -330,7 +333,7 @@ class PriceWords:
         return sorted(viewed, key=lambda each: -each["views"])[:MOST_OBSERVED]
 
     def _reasons(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        return "; ".join(self.say(message) for message in messages)
+        return "; ".join(self.format(message) for message in messages)
 
 
 def shortest_range(explanation: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ def promotion_statuses(call: PageCall) -> dict[str, tuple[str, str]]:
         "scheduled": (_("Announced"), "busy"),
         "running": (_("Running"), "good"),
         "ended": (_("Ended"), "quiet"),
-        "cancelled": (_("Cancelled"), "quiet"),
+        "cancelled": (call.language.pgettext("promotion", "Cancelled"), "quiet"),
     }
 
 

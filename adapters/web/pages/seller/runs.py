@@ -97,7 +97,7 @@ class RunPages:
 
 
 def is_reversible(run: Any) -> bool:
-    """Whether a rollback would restore prices; the API has the last word."""
+    """Whether a rollback would restore prices; the API decides."""
     return run["status"] in REVERSIBLE and run["written"] > 0
 
 

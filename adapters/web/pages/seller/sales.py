@@ -60,8 +60,8 @@ def order_statuses(call: PageCall) -> dict[str, tuple[str, str]]:
     """The word and the tone of each status of an order."""
     _ = call.gettext
     return {
-        "CREATED": (_("Being decided"), "busy"),
-        "PENDING": (_("Awaits payment"), "busy"),
+        "CREATED": (_("Waits for its decision"), "busy"),
+        "PENDING": (_("Reserved, not paid"), "busy"),
         "REJECTED": (_("Rejected"), "bad"),
         "PAID": (_("Paid"), "good"),
         "CANCELLED": (_("Cancelled"), "quiet"),

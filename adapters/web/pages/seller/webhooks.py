@@ -83,11 +83,11 @@ class WebhookPages:
 
     @PageSpec(method="POST", path=f"{ENDPOINT}enable/", access=Access.ACCOUNT)
     async def enable(self, call: PageCall) -> Response:
-        return await self._patch(call, {"is_active": True}, call.gettext("The endpoint is enabled."))
+        return await self._patch(call, {"is_active": True}, call.gettext("The webhook is enabled."))
 
     @PageSpec(method="POST", path=f"{ENDPOINT}disable/", access=Access.ACCOUNT)
     async def disable(self, call: PageCall) -> Response:
-        return await self._patch(call, {"is_active": False}, call.gettext("The endpoint is disabled."))
+        return await self._patch(call, {"is_active": False}, call.gettext("The webhook is disabled."))
 
     @PageSpec(method="POST", path=f"{ENDPOINT}delete/", access=Access.ACCOUNT)
     async def delete_endpoint(self, call: PageCall) -> Response:
@@ -95,7 +95,7 @@ class WebhookPages:
             await call.api.delete(f"{WEBHOOKS}{call.id}/")
         except ApiProblem as problem:
             return call.refuse(endpoint_path(call.id), problem)
-        return call.redirect(LIST, call.gettext("The endpoint and its deliveries are deleted."))
+        return call.redirect(LIST, call.gettext("The webhook and its deliveries are deleted."))
 
     @PageSpec(method="POST", path=f"{ENDPOINT}deliveries/{{delivery:int}}/resend/", access=Access.ACCOUNT)
     async def resend(self, call: PageCall) -> Response:

@@ -66,7 +66,7 @@ def parked() -> Iterator[Callable[[], tuple[Marketplace, Browser, list[int]]]]:
 def test_the_front_page_says_that_nothing_needs_anybody(boss: Browser) -> None:
     page = boss.get("/admin/").text
 
-    assert "Nothing needs you." in page
+    assert "Nothing needs a person." in page
     assert "/admin/solve/" not in page
 
 
@@ -125,8 +125,8 @@ def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss:
 
     resumed = boss.submit("/admin/solve/", {"solution": "resume_pricing", "id": "all"}, page="/admin/").text
 
-    assert "Pricing runs again." in resumed
-    assert "Nothing needs you." in resumed
+    assert "Pricing is resumed." in resumed
+    assert "Nothing needs a person." in resumed
 
 
 def test_units_are_refunded_on_the_page_of_the_order(own: Marketplace, boss: Browser) -> None:
@@ -137,7 +137,7 @@ def test_units_are_refunded_on_the_page_of_the_order(own: Marketplace, boss: Bro
 
     nothing = boss.post(f"{page}refund/", {"product": product, f"quantity-{product}": "0"}, page=page)
     assert nothing.status_code == 400
-    assert "Say how many units of a line to refund." in nothing.text
+    assert "Enter how many units of a line to refund." in nothing.text
     too_many = boss.post(f"{page}refund/", {"product": product, f"quantity-{product}": "3"}, page=page)
     assert too_many.status_code == 400
     done = boss.submit(

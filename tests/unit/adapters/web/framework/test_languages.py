@@ -55,6 +55,16 @@ def test_catalogues_are_complete_and_up_to_date(section: str) -> None:
             assert set(PLACEHOLDER.findall(texts[-1])) == used, texts
 
 
+def test_a_message_has_the_same_translation_in_all_catalogues() -> None:
+    """All sections share one table of messages: give a second meaning a context (`pgettext`)."""
+    found: dict[tuple[str | None, str], dict[str, str]] = {}
+    for path in sorted((CATALOGUES / "ru").glob("*.po")):
+        for message in read_po(BytesIO(path.read_bytes()), locale="ru"):
+            source = message.id if isinstance(message.id, str) else message.id[0]
+            found.setdefault((message.context, source), {})[path.stem] = str(message.string)
+    assert not {source: texts for (_, source), texts in found.items() if source and len(set(texts.values())) > 1}
+
+
 def test_there_is_no_catalogue_without_messages() -> None:
     assert {path.stem for path in (CATALOGUES / "ru").glob("*.po")} == set(update("ru"))
 
