@@ -9,6 +9,8 @@ from adapters.web.framework.forms import NO_ERRORS, FormErrors
 from adapters.web.framework.page import Access, PageCall, PageSpec
 
 CATEGORIES: Final = "/products/api/v1/categories/"
+MAX_DIGITS: Final = 18
+"""A longer number may be infinite as a float, which JSON cannot say."""
 
 
 class CategoryPages:
@@ -39,7 +41,8 @@ class CategoryPages:
 def _days(text: str) -> float | str:
     """A number with a point or a comma; other text as it is, so that the API refuses it."""
     number = text.replace(",", ".")
-    return float(number) if number.replace(".", "", 1).isdecimal() and number.isascii() else text
+    is_number = number.isascii() and number.replace(".", "", 1).isdecimal() and len(number) <= MAX_DIGITS
+    return float(number) if is_number else text
 
 
 async def _render(call: PageCall, problem: ApiProblem | None = None) -> Response:

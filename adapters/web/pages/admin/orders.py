@@ -6,7 +6,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from adapters.web.framework.api_client import ApiProblem
-from adapters.web.framework.forms import NO_ERRORS, FormErrors
+from adapters.web.framework.forms import NO_ERRORS, FormErrors, whole_number
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, PageCall, PageSpec
 from adapters.web.pages.admin.lists import end_of, filter_form, read_list, start_of
@@ -44,7 +44,7 @@ class AllOrderPages:
     async def refund(self, call: PageCall) -> Response:
         form, target = call.form, f"/admin/orders/{call.id}/"
         lines = [
-            {"product": int(product), "quantity": form.integer(f"quantity-{product}")}
+            {"product": whole_number(product), "quantity": form.integer(f"quantity-{product}")}
             for product in form.texts("product")
             if product.isascii() and product.isdecimal() and form.integer(f"quantity-{product}") not in {None, 0}
         ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Final
 
 from adapters.web.framework.forms import Form
@@ -52,9 +53,10 @@ def utc_moment(text: str) -> str | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return text
+    return text if moment.tzinfo is not None else f"{moment.isoformat()}Z"
 
 
 def day_bound(text: str, name: str) -> str:
@@ -71,9 +73,11 @@ def decimal_number(text: str) -> float | str | None:
     if not text:
         return None
     try:
-        return float(text.replace(",", "."))
+        number = float(text.replace(",", "."))
     except ValueError:
         return text
+    # JSON has no infinity, and would say null instead.
+    return number if isfinite(number) else text
 
 
 def _read(form: Form, name: str, numbers: Collection[str], moments: Collection[str]) -> object:

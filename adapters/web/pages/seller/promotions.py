@@ -5,7 +5,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from adapters.web.framework.api_client import ApiProblem
-from adapters.web.framework.forms import SUBMISSION, Form, FormErrors
+from adapters.web.framework.forms import SUBMISSION, Form, FormErrors, whole_number
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
 from adapters.web.pages.seller.fields import utc_moment
 from adapters.web.pages.seller.prices import PRICING
@@ -93,7 +93,7 @@ def promotion_body(form: Form) -> dict[str, Any]:
             body["all_products"] = True
         case _:
             numbers = form.text("products").replace(",", " ").split()
-            body["products"] = [{"product": int(each) if each.isdecimal() else each} for each in numbers]
+            body["products"] = [{"product": whole_number(each)} for each in numbers]
     return body
 
 

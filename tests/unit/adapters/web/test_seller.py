@@ -108,6 +108,18 @@ def test_times_of_fields_are_utc() -> None:
     assert utc_field("2030-01-31T19:00:00+01:00") == "2030-01-31T18:00"
     assert utc_moment("") is None
     assert utc_moment("tomorrow") == "tomorrow"
+    assert utc_moment("2030-01-31T18:00+05:00") == "2030-01-31T18:00+05:00"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400"])
+def test_numbers_that_json_cannot_say_stay_text(text: str) -> None:
+    assert decimal_number(text) == text
+
+
+def test_products_of_a_promotion_are_numbers_or_for_the_api_to_refuse() -> None:
+    huge = "9" * 5_000
+    body = promotion_body(Form.of({"products": f"1, 2\n{huge} \u0667"}))
+    assert [each["product"] for each in body["products"]] == [1, 2, huge, "\u0667"]
 
 
 def test_numbers_may_have_a_decimal_comma() -> None:
