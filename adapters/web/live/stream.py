@@ -2,7 +2,7 @@
 
     GET /live/?product=1&product=2&order=3&figures=1
 
-Events, each with the state of all watched objects as its id:
+Events, of which the last one that is sent at a time has the state of all watched objects as its id:
 
 - `product`: `{"id", "available", "text", "amount", "currency"}`; `text` is the price in the reader's language. A
   product that buyers do not see has no price
@@ -16,6 +16,7 @@ gets the state only if it differs.
 import asyncio
 import hashlib
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -73,12 +74,26 @@ class LiveStreams:
         self._hub = hub
         self._limits = limits
         self._context = api, sessions, features
-        self._clients: dict[str, int] = {}
+        self._open = 0
+        self._clients: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        response = await self._respond(request)
-        await response(scope, receive, send)
+        client = request.client.host if request.client else ""
+        if self._hub.is_closed or self._open >= self._limits.total or self._clients[client] >= self._limits.per_client:
+            await Response(status_code=503, headers={"Retry-After": "5"})(scope, receive, send)
+            return
+        # A request counts from its beginning: many at once would pass the limits while their access is checked.
+        self._open += 1
+        self._clients[client] += 1
+        try:
+            response = await self._respond(request)
+            await response(scope, receive, send)
+        finally:
+            self._open -= 1
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
 
     async def _respond(self, request: Request) -> Response:
         if request.method != "GET":
@@ -86,13 +101,6 @@ class LiveStreams:
         products, orders = _ids(request, "product", MAX_PRODUCTS), _ids(request, "order", MAX_ORDERS)
         if products is None or orders is None:
             return Response("Too many or malformed ids.", 400, media_type="text/plain")
-        client = request.client.host if request.client else ""
-        if (
-            self._hub.is_closed
-            or len(self._hub) >= self._limits.total
-            or self._clients.get(client, 0) >= self._limits.per_client
-        ):
-            return Response(status_code=503, headers={"Retry-After": "5"})
         call = await create_call(request, *self._context)
         try:
             # The API decides who may see an order.
@@ -103,15 +111,12 @@ class LiveStreams:
         figures = request.query_params.get("figures") == "1" and call.identity is not None
         subscription = Subscription([*map(ProductId, products)], [*map(OrderId, orders)], figures=figures)
         return StreamingResponse(
-            self._events(subscription, client, call.language.code, request.headers.get("last-event-id", "")),
+            self._events(subscription, call.language.code, request.headers.get("last-event-id", "")),
             headers=dict(HEADERS),
             media_type="text/event-stream",
         )
 
-    async def _events(
-        self, subscription: Subscription, client: str, language: str, last_id: str
-    ) -> AsyncIterator[bytes]:
-        self._clients[client] = self._clients.get(client, 0) + 1
+    async def _events(self, subscription: Subscription, language: str, last_id: str) -> AsyncIterator[bytes]:
         # Before the state is read: a change in between is reported after it.
         self._hub.open(subscription)
         try:
@@ -119,9 +124,6 @@ class LiveStreams:
                 yield part
         finally:
             self._hub.discard(subscription)
-            self._clients[client] -= 1
-            if not self._clients[client]:
-                del self._clients[client]
 
 
 async def _write(hub: LiveHub, subscription: Subscription, language: str, last_id: str) -> AsyncIterator[bytes]:
@@ -135,9 +137,9 @@ async def _write(hub: LiveHub, subscription: Subscription, language: str, last_i
     except MarketError:
         # The browser connects again after `RECONNECT_MILLISECONDS`.
         return
-    parts = [state.encode(item, language) for item in items]
-    if parts and state.id != last_id:
-        yield b"".join(parts)
+    first = state.encode(items, language)
+    if first and state.id != last_id:
+        yield first
     while not subscription.is_closed and (left := ends_at - loop.time()) > 0:
         waits_for_figures = subscription.has_new_figures
         timeout = min(left, HEARTBEAT_SECONDS, max(0.0, figures_at - loop.time()) if waits_for_figures else left)
@@ -147,12 +149,12 @@ async def _write(hub: LiveHub, subscription: Subscription, language: str, last_i
         except TimeoutError:
             if not waits_for_figures:
                 yield b": heartbeat\n\n"
-        parts = [state.encode(item, language) for item in subscription.take() if state.differs(item)]
+        part = state.encode([item for item in subscription.take() if state.differs(item)], language)
         if subscription.has_new_figures and loop.time() >= figures_at:
             subscription.has_new_figures, figures_at = False, loop.time() + FIGURES_SECONDS
-            parts.append(b"event: figures\ndata: {}\n\n")
-        if parts:
-            yield b"".join(parts)
+            part += b"event: figures\ndata: {}\n\n"
+        if part:
+            yield part
 
 
 class _State:
@@ -160,19 +162,24 @@ class _State:
 
     def __init__(self) -> None:
         self._items: dict[tuple[type[Item], int], Item] = {}
+        self._described: dict[tuple[type[Item], int], bytes] = {}
 
     @property
     def id(self) -> str:
         """A digest of everything that was reported."""
-        described = sorted(f"{kind.__name__} {item}" for (kind, _), item in self._items.items())
-        return hashlib.blake2b("\n".join(described).encode(), digest_size=9).hexdigest()
+        return hashlib.blake2b(b"".join(sorted(self._described.values())), digest_size=9).hexdigest()
 
     def differs(self, item: Item) -> bool:
         return self._items.get((type(item), item.id)) != item
 
-    def encode(self, item: Item, language: str) -> bytes:
-        self._items[type(item), item.id] = item
-        return b"%sid: %s\n\n" % (_encode(item, language), self.id.encode())
+    def encode(self, items: Sequence[Item], language: str) -> bytes:
+        """Events to send at once. Only the last one has an id, which then costs one digest, not one for each event."""
+        parts = []
+        for item in items:
+            key, event = (type(item), item.id), _encode(item, language)
+            self._items[key], self._described[key] = item, event
+            parts.append(event)
+        return b"\n".join(parts) + b"id: %s\n\n" % self.id.encode() if parts else b""
 
 
 @lru_cache(maxsize=10_000)

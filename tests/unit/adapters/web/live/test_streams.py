@@ -246,6 +246,39 @@ def test_the_number_of_streams_is_limited(shop: Shop, limits: stream.StreamLimit
     asyncio.run(scenario())
 
 
+def test_streams_count_while_their_access_is_checked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        checked, create_call = asyncio.Event(), stream.create_call
+
+        async def check(*arguments: Any) -> Any:
+            await checked.wait()
+            return await create_call(*arguments)
+
+        monkeypatch.setattr(stream, "create_call", check)
+        async with streams(shop, stream.StreamLimits(per_client=1)) as opened:
+            reader = Reader("")
+            opened.tasks.append(asyncio.create_task(reader.read(opened.app)))
+            assert (await opened.open("")).status == 503
+            checked.set()
+            await until(lambda: reader.text)
+            assert reader.status == 200
+
+    asyncio.run(scenario())
+
+
+def test_events_that_are_sent_at_once_share_one_id(shop: Shop) -> None:
+    async def scenario() -> None:
+        seller = shop.person("sam")
+        products = [shop.list(seller, "36.00") for _ in range(3)]
+        async with streams(shop) as opened:
+            reader = await opened.open("&".join(f"product={each}" for each in products))
+            await until(lambda: len(reader.events) == 3)
+            assert reader.text.count("\nid: ") == 1
+            assert reader.text.endswith(f"id: {reader.last_id}\n\n")
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("query", ["product=x", "product=-1", "order=1.5", "product=" + "9" * 30])
 def test_malformed_ids_are_refused(shop: Shop, query: str) -> None:
     async def scenario() -> None:
