@@ -1,6 +1,7 @@
 """The sessions of browsers in this process: an access token of the API by cookie."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -16,8 +17,8 @@ MAX_SESSIONS: Final = 10_000
 """Sessions in memory, a few megabytes. Others are read from the database at their next request."""
 MARGIN: Final = timedelta(seconds=30)
 """A token that expires sooner is renewed, so that it stays valid while a request is handled."""
-MAX_COOKIE: Final = 512
-"""Characters of a cookie that is looked up."""
+COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{1,256}\.[A-Za-z0-9_-]{1,256}")
+"""The form of a cookie that is looked up: the name and the secret of a session."""
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class BrowserSessions:
 
     async def find(self, cookie: str | None) -> BrowserSession | None:
         """The session of this cookie; None if there is none or it has ended."""
-        if not cookie or len(cookie) > MAX_COOKIE:
+        if not cookie or not COOKIE.fullmatch(cookie):
             return None
         access = self._known.get(cookie)
         if access is None or access.expires_at - MARGIN <= self._clock():

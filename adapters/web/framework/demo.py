@@ -40,11 +40,15 @@ class DemoMarket:
 
 
 def is_on_this_machine(request: Request) -> bool:
-    """Whether a request comes from this machine and names it as its host.
+    """Whether a request comes from this machine, names it as its host, and no page of another origin sent it.
 
     The client alone does not decide: a page of another site may reach this machine through a browser here, under a
-    name of its own (DNS rebinding).
+    name of its own (DNS rebinding). A reverse proxy here may replace the host by that of the engine, but it leaves the
+    origin as the browser sent it.
     """
+    origin = request.headers.get("origin")
+    if origin not in {None, f"{request.url.scheme}://{request.url.netloc}"}:
+        return False
     host = request.client.host if request.client else ""
     try:
         return ip_address(host).is_loopback and cookies.is_loopback(request)

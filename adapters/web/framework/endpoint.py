@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.web.framework import cookies
 from adapters.web.framework.api_client import ApiClient, ApiProblem
-from adapters.web.framework.browser_sessions import BrowserSessions
+from adapters.web.framework.browser_sessions import BrowserSession, BrowserSessions
 from adapters.web.framework.form_tokens import is_form_token
 from adapters.web.framework.forms import FORM_TOKEN, Form, read_form
 from adapters.web.framework.languages import choose
@@ -48,7 +48,13 @@ class PageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        call = await create_call(request, self._api, self._sessions, self._features)
+        context = self._api, self._sessions, self._features
+        try:
+            call = await create_call(request, *context)
+        except MarketError as error:
+            response = await render_outage(request, context, error)
+            await response(scope, receive, _without_body(send) if request.method == "HEAD" else send)
+            return
         method = "GET" if request.method == "HEAD" else request.method
         try:
             response = await self._respond(method, request, call)
@@ -125,12 +131,15 @@ class UnknownPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        call = await create_call(request, *self._context)
-        if request.method in {"GET", "HEAD"} and not call.path.endswith("/"):
-            # The paths of pages end with a slash.
-            response = call.redirect(call.here.replace(call.path, f"{call.path}/", 1))
-        else:
-            response = await render_error(call, HTTPStatus.NOT_FOUND)
+        try:
+            call = await create_call(request, *self._context)
+            if request.method in {"GET", "HEAD"} and not call.path.endswith("/"):
+                # The paths of pages end with a slash.
+                response = call.redirect(call.here.replace(call.path, f"{call.path}/", 1))
+            else:
+                response = await render_error(call, HTTPStatus.NOT_FOUND)
+        except MarketError as error:
+            response = await render_outage(request, self._context, error)
         await response(scope, receive, _without_body(send) if request.method == "HEAD" else send)
 
 
@@ -142,8 +151,23 @@ def unknown_page_routes(
 
 
 async def create_call(request: Request, api: Api, sessions: BrowserSessions, features: Features) -> PageCall:
-    """The call of a request: its session, language and flash message."""
-    session = await sessions.find(cookies.SESSION.read(request))
+    """The call of a request: its session, language and flash message; raise `MarketError` if the session cannot be
+    read.
+    """
+    return _call_of(request, await sessions.find(cookies.SESSION.read(request)), api, sessions, features)
+
+
+async def render_outage(
+    request: Request, context: tuple[Api, BrowserSessions, Features], error: MarketError
+) -> Response:
+    """The page for a reader whose session cannot be read, such as without the database."""
+    logger.warning("a session could not be read: %s", error)
+    return await render_error(_call_of(request, None, *context), HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+def _call_of(
+    request: Request, session: BrowserSession | None, api: Api, sessions: BrowserSessions, features: Features
+) -> PageCall:
     language = choose(cookies.LANGUAGE.read(request), request.headers.get("accept-language", ""))
     secret = session.cookie if session is not None else cookies.VISITOR.read(request)
     return PageCall(
@@ -193,7 +217,7 @@ def _read_flash(request: Request) -> Flash | None:
         return None
     try:
         return msgspec.json.decode(unquote(text), type=Flash)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -52,8 +52,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 MIN_COMPRESSED: Final = 1_000
 """Bytes. Smaller pages are sent as they are."""
-MAX_FLASH: Final = 1_000
-"""Characters of a message for the next page: a cookie has at most 4 kB."""
+MAX_FLASH: Final = 3_500
+"""Characters of an encoded message for the next page: browsers drop cookies of more than 4 kB."""
 
 
 class Access(StrEnum):
@@ -186,8 +186,7 @@ class PageCall:
         location = quote(target if is_local(target) else "/", safe="/?&=%#:+,;@!$'()*~-._")
         response = Response(status_code=HTTPStatus.SEE_OTHER, headers={**SECURITY_HEADERS, "Location": location})
         if message:
-            flash = msgspec.json.encode(Flash(tone, message[:MAX_FLASH]))
-            cookies.FLASH.write(self.request, response, quote(flash, safe=""))
+            cookies.FLASH.write(self.request, response, encode_flash(tone, message))
         return response
 
     def refuse(self, target: str, problem: ApiProblem) -> Response:
@@ -240,9 +239,23 @@ def pages_of(section: object) -> list[Page]:
     ]
 
 
+def encode_flash(tone: Tone, text: str) -> str:
+    """A message as the value of a cookie, shortened if it is too long for one."""
+    encoded = quote(msgspec.json.encode(Flash(tone, text)), safe="")
+    while len(encoded) > MAX_FLASH:
+        # A letter takes 1 to 12 characters, so the share that fits is an estimate.
+        text = f"{text[: min(len(text) - 2, len(text) * MAX_FLASH // len(encoded))]}…"
+        encoded = quote(msgspec.json.encode(Flash(tone, text)), safe="")
+    return encoded
+
+
 def is_local(target: str) -> bool:
     """Whether a redirection to `target` stays on this site."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        # Such as an address with a bracket of IPv6 that is not closed.
+        return False
     return (
         not parts.scheme
         and not parts.netloc
@@ -254,7 +267,10 @@ def is_local(target: str) -> bool:
 
 def _local_referrer(request: Request) -> str:
     """The page with the form that was submitted, without its host."""
-    parts = urlsplit(request.headers.get("referer", ""))
+    try:
+        parts = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return "/"
     return (f"{parts.path}?{parts.query}" if parts.query else parts.path) if parts.path.startswith("/") else "/"
 
 

@@ -52,7 +52,7 @@ def environment(code: str, language: Language) -> Environment:
     return env
 
 
-def link_to(path: str, **query: object) -> str:
+def link_to(path: str, /, **query: object) -> str:
     """A link to a page with query parameters; None and empty ones are omitted."""
     encoded = encode_query(query)
     return f"{path}?{encoded}" if encoded else path

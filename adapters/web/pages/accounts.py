@@ -1,5 +1,6 @@
 """Log-in, log-out, sign-up, and the reader's language and theme."""
 
+from http import HTTPStatus
 from typing import Final
 
 from starlette.responses import Response
@@ -85,9 +86,7 @@ class AccountPages:
 
 async def log_in_browser(call: PageCall, tokens: dict[str, str], target: str) -> Response:
     """Make the session of new tokens the one of this browser; its former session ends."""
-    if call.session is not None:
-        await call.api.post(f"{USERS}logout/")
-        call.sessions.forget(call.session.cookie)
+    await _end_session(call)
     cookie = await call.sessions.start(tokens["access"])
     response = call.redirect(target)
     cookies.SESSION.write(call.request, response, cookie)
@@ -95,6 +94,18 @@ async def log_in_browser(call: PageCall, tokens: dict[str, str], target: str) ->
     if device := tokens.get("device_token"):
         cookies.DEVICE.write(call.request, response, device)
     return response
+
+
+async def _end_session(call: PageCall) -> None:
+    """End the session of this browser, unless it has ended already."""
+    if call.session is None:
+        return
+    try:
+        await call.api.post(f"{USERS}logout/")
+    except ApiProblem as problem:
+        if problem.status != HTTPStatus.UNAUTHORIZED:
+            raise
+    call.sessions.forget(call.session.cookie)
 
 
 def account_pages() -> list[Page]:

@@ -4,7 +4,7 @@ The cookie is the reader's own and decides nothing: prices and stock are checked
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Self
 
@@ -20,6 +20,8 @@ MAX_PRODUCTS: Final = 50
 """Products in a basket: a cookie has at most 4 kB."""
 MAX_AMOUNT_LENGTH: Final = 20
 MAX_ID: Final = 2**63 - 1
+MAX_SEEN_AT: Final = 2**33 - 1
+"""Unix time in the year 2242: a later one in a cookie is no moment at which a price was seen."""
 _FIELDS, _LINES = ":", "|"
 
 COOKIE: Final = Cookie("basket", max_age=30 * 24 * 3600)
@@ -137,10 +139,7 @@ def _parse(text: str) -> BasketLine | None:
     if len(fields) != 4:
         return None
     product, quantity = parse_number(fields[0], MAX_ID), parse_number(fields[1], MAX_QUANTITY)
-    price, seen_at = parse_amount(fields[2]), parse_number(fields[3], 2**40)
+    price, seen_at = parse_amount(fields[2]), parse_number(fields[3], MAX_SEEN_AT)
     if product is None or quantity is None or price is None or seen_at is None:
         return None
-    try:
-        return BasketLine(product, quantity, price, datetime.fromtimestamp(0, UTC) + timedelta(seconds=seen_at))
-    except OverflowError:
-        return None
+    return BasketLine(product, quantity, price, datetime.fromtimestamp(seen_at, UTC))

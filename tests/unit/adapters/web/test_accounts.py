@@ -68,6 +68,18 @@ def test_sessions_of_browsers_end_with_the_other_sessions_of_the_account(site: M
     assert "session" not in anybody.cookies
 
 
+def test_a_log_in_replaces_a_session_that_has_ended(site: Marketplace, logged_in: Callable[..., Browser]) -> None:
+    browser = logged_in()
+    token = browser.token()
+    ended = site.market.sessions.continue_by_cookie(browser.cookies["session"])
+    site.market.sessions.log_out(ended.identity)
+    account = site.account()
+    fields = {"email": account.email, "password": PASSWORD, "form_token": token}
+    response = browser.send("POST", "/log-in/", data=fields)
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+    assert account.email in browser.get("/account/email/").text
+
+
 def test_a_sign_up_logs_in(anybody: Browser) -> None:
     fields = {"email": "new@example.com", "password": "three words here", "first_name": "<b>Ann</b>", "next": "/"}
     assert anybody.post("/sign-up/", fields, page="/sign-up/").status_code == 303

@@ -64,7 +64,19 @@ def test_any_cookie_is_a_basket(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7", "7:0:1.00:1", "0:1:1.00:1", "7:1:-1:1", "7:1:1.00:x", "7:1:1e3:1", "x:1:1.00:1", "7:1:1.00:1:2"]
+    "text",
+    [
+        "",
+        "7",
+        "7:0:1.00:1",
+        "0:1:1.00:1",
+        "7:1:-1:1",
+        "7:1:1.00:x",
+        "7:1:1e3:1",
+        "x:1:1.00:1",
+        "7:1:1.00:1:2",
+        "7:1:1.00:253402300799",
+    ],
 )
 def test_lines_that_are_not_valid_are_left_out(text: str) -> None:
     assert [line.product for line in Basket.from_text(f"{text}|8:1:1.00:1")] == [8]

@@ -40,10 +40,21 @@ def a_request(host: str, client: str) -> Request:
         ("shop.example", "127.0.0.1", False),
         ("localhost", "203.0.113.7", False),
         ("localhost", "", False),
+        ("[::1]:8000", "127.0.0.1", True),
     ],
 )
 def test_only_this_machine_that_is_named_as_such_logs_in(host: str, client: str, *, is_here: bool) -> None:
     assert is_on_this_machine(a_request(host, client)) == is_here
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_here"),
+    [("http://localhost", True), ("https://demo.example", False), ("http://localhost:81", False), ("null", False)],
+)
+def test_a_proxy_here_does_not_make_its_visitors_local(origin: str, *, is_here: bool) -> None:
+    request = a_request("localhost", "127.0.0.1")
+    request.scope["headers"].append((b"origin", origin.encode()))
+    assert is_on_this_machine(request) == is_here
 
 
 def test_a_demo_survives_its_setting() -> None:

@@ -1,10 +1,14 @@
 """Requests for pages: form tokens, origins, access, errors and headers."""
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
+import msgspec
 import pytest
 
-from adapters.web.framework.page import is_local
+from adapters.web.framework.page import MAX_FLASH, Flash, Tone, encode_flash, is_local
+from adapters.web.framework.templates import link_to
+from scalecommerce_core.domain.errors import Unavailable
 from tests.unit.support.browser import Browser
 from tests.unit.support.http_marketplace import Marketplace
 
@@ -136,6 +140,9 @@ def test_cookies_are_for_https_outside_loopback(site: Marketplace) -> None:
         ("/\\a", False),
         ("/a\n", False),
         ("http:/a", False),
+        ("//[", False),
+        ("http://[", False),
+        ("//\u2100.example", False),
     ],
 )
 def test_only_paths_of_this_site_are_local(target: str, expected: bool) -> None:
@@ -155,3 +162,49 @@ def test_static_files_are_kept_for_ever_under_the_digest_of_their_content(anybod
 @pytest.mark.parametrize("name", ["%2e%2e/page.js", "..%2fframework%2fpage.py", "style.css/", "nothing.css", ".hidden"])
 def test_only_static_files_are_served(anybody: Browser, name: str) -> None:
     assert anybody.send("GET", f"/static/x/{name}").status_code == 404
+
+
+def test_a_referrer_that_is_no_address_leads_to_the_start_page(anybody: Browser) -> None:
+    data = {"form_token": anybody.token()}
+    response = anybody.send("POST", "/account/", data=data, headers={**SAME, "Referer": "http://["})
+    assert response.headers["location"] == "/log-in/?next=%2F"
+
+
+@pytest.mark.parametrize("cookie", ['"a\\000b.c"', "a", "a.", ".b", "a.b.c", "a" * 300 + ".b", "a.b c"])
+def test_a_cookie_that_is_no_session_is_not_looked_up(
+    site: Marketplace, anybody: Browser, monkeypatch: pytest.MonkeyPatch, cookie: str
+) -> None:
+    monkeypatch.setattr(type(site.market.sessions), "continue_by_cookie", lambda *_: pytest.fail("it was looked up"))
+    assert anybody.send("GET", "/", headers={"Cookie": f"session={cookie}"}).status_code == 200
+
+
+@pytest.mark.parametrize("flash", ["x", "%ff", "%7B%22tone%22:1%7D", f"%7B%22a%22:{'[' * 5_000}"])
+def test_a_cookie_that_is_no_message_is_ignored(anybody: Browser, flash: str) -> None:
+    assert anybody.send("GET", "/", headers={"Cookie": f"flash={flash}"}).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * 5_000, "я" * 5_000, "\U0001f600" * 5_000, '"' * 5_000])
+def test_a_message_fits_into_a_cookie(text: str) -> None:
+    encoded = encode_flash(Tone.ERROR, text)
+    assert len(encoded) <= MAX_FLASH
+    shown = msgspec.json.decode(unquote(encoded), type=Flash).text
+    assert shown == text or (shown.endswith("…") and text.startswith(shown[:-1]) and len(encoded) > MAX_FLASH * 0.9)
+
+
+@pytest.mark.parametrize("path", ["/", "/shop/nothing/"])
+def test_a_session_that_cannot_be_read_is_an_outage(
+    site: Marketplace, logged_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("The database is unreachable.")
+
+    monkeypatch.setattr(type(site.market.sessions), "continue_by_cookie", fail)
+    cookies = {"session": f"{logged_in().cookies['session']}x"}
+    response = Browser(site.client, cookies).send("GET", path)
+    assert (response.status_code, response.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "The database is unreachable." in response.text
+    assert "set-cookie" not in response.headers or "session" not in response.headers["set-cookie"]
+
+
+def test_a_link_may_have_a_parameter_of_any_name() -> None:
+    assert link_to("/shop/", path="x", query=["a", "b"]) == "/shop/?path=x&query=a&query=b"
