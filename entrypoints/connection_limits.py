@@ -3,10 +3,11 @@
 import logging
 from typing import Final
 
-from adapters.http.framework.client_address import TrustedProxies, client_keys, parse_address
+from adapters.http.framework.client_address import TrustedProxies, client_keys
 from entrypoints.processes.connection_limiter import ConnectionLimiter, ConnectionLimiterThread, ConnectionLimits
 from entrypoints.processes.process_sockets import ProcessSockets
 from entrypoints.settings import Settings
+from scalecommerce_core.domain.client_network import parse_address
 from scalecommerce_core.ports.security import SecurityEvent, SecurityEventKind, SecurityLog
 
 logger = logging.getLogger(__name__)

@@ -418,7 +418,7 @@ class Settings:
         5_000, "Open streams of live figures that one API process has at most.", validator=_positive
     )
     live_streams_per_client: int = _setting(
-        50, "Open streams of live figures from one network address in one API process.", validator=_positive
+        50, "Open streams of live figures from one network address (IPv6: /64) in one API process.", validator=_positive
     )
     sign_ups_per_address: int = _setting(
         20,

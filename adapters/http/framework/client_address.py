@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Final
 
 from attrs import frozen
 from starlette.types import Scope
 
-from scalecommerce_core.domain import client_network
+from scalecommerce_core.domain.client_network import network_key, network_keys, parse_address
 
 MAX_HOPS: Final = 16
 """Proxies between a client and the engine; entries further to the left are ignored."""
@@ -23,9 +23,6 @@ MAX_HEADER_BYTES: Final = 4096
 """Bytes of one header that are read, from the right. The longest useful list of 16 proxies has about 1,500."""
 UNIX: Final = "unix"
 """The entry of `TRUSTED_PROXIES` for peers that connect through a Unix socket, which have no address."""
-
-IPV6_CLIENT_PREFIX: Final = 64
-"""Bits of an IPv6 address that identify a client: providers assign at least a /64 to each."""
 
 _SCHEMES: Final = frozenset({"http", "https"})
 
@@ -139,30 +136,9 @@ class ForwardedRequests:
             scope["headers"] = [(b"host", found.host.encode("latin-1")), *others]
 
 
-def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address; an IPv4 address mapped to IPv6 becomes an IPv4 address, a zone is removed. None if invalid."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
-
-
-@lru_cache(maxsize=8192)
-def network_key(address: str) -> str:
-    """The key of a client in limits: an IPv4 address itself, the /64 network of an IPv6 address.
-
-    Text that is no address, such as the empty one of a Unix socket, is returned unchanged.
-    """
-    parsed = parse_address(address)
-    if isinstance(parsed, IPv6Address):
-        return str(IPv6Network((parsed, IPV6_CLIENT_PREFIX), strict=False))
-    return address if parsed is None else str(parsed)
-
-
 def client_keys(address: str) -> tuple[str, ...]:
     """The keys of a client in limits that have one for its IPv6 /48 as well; see `client_network.network_keys`."""
-    return client_network.network_keys(network_key(address))
+    return network_keys(network_key(address))
 
 
 def client_address(scope: Scope) -> str:

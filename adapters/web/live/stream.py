@@ -33,6 +33,7 @@ from adapters.web.framework.endpoint import Api, create_call
 from adapters.web.framework.languages import load
 from adapters.web.framework.page import Features
 from adapters.web.live.hub import Item, LiveHub, LiveProduct, Subscription
+from scalecommerce_core.domain.client_network import network_key
 from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text
@@ -59,7 +60,7 @@ class StreamLimits:
 
     total: int = 5_000
     per_client: int = 50
-    """From one network address."""
+    """From one IPv4 address or one /64 network of IPv6."""
 
 
 DEFAULT_STREAM_LIMITS: Final = StreamLimits()
@@ -79,7 +80,7 @@ class LiveStreams:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        client = request.client.host if request.client else ""
+        client = network_key(request.client.host if request.client else "")
         if self._hub.is_closed or self._open >= self._limits.total or self._clients[client] >= self._limits.per_client:
             await Response(status_code=503, headers={"Retry-After": "5"})(scope, receive, send)
             return

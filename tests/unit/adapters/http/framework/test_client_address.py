@@ -10,8 +10,8 @@ from adapters.http.framework.client_address import (
     ProxyHeaders,
     TrustedProxies,
     client_keys,
-    network_key,
 )
+from scalecommerce_core.domain.client_network import network_key
 
 NETWORK = "10.0.0.0/8, 192.0.2.7, 2001:db8:1::/48"
 

@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from attrs import define, field
 
 from adapters.web.framework.browser_sessions import BrowserSessions
-from adapters.web.framework.endpoint import Api
+from adapters.web.framework.endpoint import Api, create_call
 from adapters.web.framework.page import Features
 from adapters.web.live import hub as hub_module
 from adapters.web.live import stream
@@ -26,6 +27,7 @@ class Reader:
 
     query: str
     headers: dict[str, str] = field(factory=dict)
+    address: str = "127.0.0.1"
     status: int = 0
     text: str = ""
     closed: asyncio.Event = field(factory=asyncio.Event)
@@ -46,7 +48,7 @@ class Reader:
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
             "scheme": "http", "path": "/live/", "raw_path": b"/live/", "root_path": "",
             "query_string": self.query.encode(), "headers": [(b"host", b"localhost"), *headers],
-            "client": ("127.0.0.1", 1), "server": ("localhost", 80),
+            "client": (self.address, 1), "server": ("localhost", 80),
         }  # fmt: skip
         await app(scope, receive, send)
 
@@ -248,13 +250,13 @@ def test_the_number_of_streams_is_limited(shop: Shop, limits: stream.StreamLimit
 
 def test_streams_count_while_their_access_is_checked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        checked, create_call = asyncio.Event(), stream.create_call
+        checked = asyncio.Event()
 
         async def check(*arguments: Any) -> Any:
             await checked.wait()
             return await create_call(*arguments)
 
-        monkeypatch.setattr(stream, "create_call", check)
+        monkeypatch.setattr("adapters.web.live.stream.create_call", check)
         async with streams(shop, stream.StreamLimits(per_client=1)) as opened:
             reader = Reader("")
             opened.tasks.append(asyncio.create_task(reader.read(opened.app)))
@@ -262,6 +264,20 @@ def test_streams_count_while_their_access_is_checked(shop: Shop, monkeypatch: py
             checked.set()
             await until(lambda: reader.text)
             assert reader.status == 200
+
+    asyncio.run(scenario())
+
+
+def test_addresses_of_one_network_share_a_limit(shop: Shop) -> None:
+    async def scenario() -> None:
+        async with streams(shop, stream.StreamLimits(per_client=1)) as opened:
+            statuses = []
+            for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
+                reader = Reader("", address=address)
+                opened.tasks.append(asyncio.create_task(reader.read(opened.app)))
+                await until(partial(getattr, reader, "status"))
+                statuses.append(reader.status)
+            assert statuses == [200, 503, 200]
 
     asyncio.run(scenario())
 
