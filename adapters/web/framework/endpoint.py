@@ -199,6 +199,8 @@ def is_same_origin(request: Request) -> bool:
 async def render_error(call: PageCall, status: int, detail: str = "") -> Response:
     """The page of an error: what went wrong, the detail of the API, and a link to the start page."""
     phrases = {
+        HTTPStatus.BAD_REQUEST: call.gettext("The request is not valid."),
+        HTTPStatus.REQUEST_TIMEOUT: call.gettext("What you sent arrived too slowly: try again."),
         HTTPStatus.NOT_FOUND: call.gettext("There is no such page."),
         HTTPStatus.FORBIDDEN: call.gettext("You may not do this."),
         HTTPStatus.METHOD_NOT_ALLOWED: call.gettext("This page cannot be used in this way."),
@@ -207,7 +209,7 @@ async def render_error(call: PageCall, status: int, detail: str = "") -> Respons
         HTTPStatus.INTERNAL_SERVER_ERROR: call.gettext("This page failed. The error is in the log of the server."),
         HTTPStatus.SERVICE_UNAVAILABLE: call.gettext("The shop is busy or being repaired: try again in a moment."),
     }
-    title = phrases.get(HTTPStatus(status), HTTPStatus(status).phrase)
+    title = phrases.get(HTTPStatus(status), call.gettext("The request was refused."))
     return await call.render("error.html", status=status, code=status, title=title, detail=detail)
 
 

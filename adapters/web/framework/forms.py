@@ -8,10 +8,11 @@ from attrs import field, frozen
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from adapters.web.framework.api_client import ApiProblem
+from scalecommerce_core.domain.errors import MarketError
 
 MAX_FIELDS: Final = 1_000
 MAX_BYTES: Final = 1024 * 1024
@@ -140,10 +141,21 @@ def decode_fields(body: bytes) -> Form:
 
 
 async def _read_body(request: Request) -> bytes:
-    """The body; raise a 413 `HTTPException` as soon as it is too long: it may come without a Content-Length."""
+    """The body; raise a 413 `HTTPException` as soon as it is too long: it may come without a Content-Length.
+
+    Raise a 408 `HTTPException` if the server gives it up because it arrives too slowly.
+    """
     body = bytearray()
-    async for part in request.stream():
+    parts = request.stream()
+    while True:
+        try:
+            part = await anext(parts, None)
+        except (ClientDisconnect, MarketError):
+            raise
+        except Exception as error:  # the server has an exception of its own for it
+            raise HTTPException(408) from error
+        if part is None:
+            return bytes(body)
         body += part
         if len(body) > MAX_BYTES:
             raise HTTPException(413)
-    return bytes(body)

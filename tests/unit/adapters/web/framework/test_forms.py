@@ -1,10 +1,14 @@
 """Submitted forms: bodies, their limits, and numbers."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
-from adapters.web.framework.forms import MAX_BYTES, MAX_FIELDS, decode_fields, whole_number
+from adapters.web.framework.forms import MAX_BYTES, MAX_FIELDS, decode_fields, read_form, whole_number
+from scalecommerce_core.domain.errors import Overloaded
 from tests.unit.support.browser import Browser
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -37,6 +41,27 @@ def test_a_long_body_of_unknown_length_is_refused(anybody: Browser, media_type: 
 def test_a_malformed_body_with_parts_is_refused(anybody: Browser, media_type: str) -> None:
     headers = {**SAME, "Content-Type": media_type}
     assert anybody.send("POST", "/preferences/", content=b"--y\r\n", headers=headers).status_code in {400, 403}
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(TimeoutError(), HTTPException), (Overloaded("Too many bodies."), Overloaded)],
+)
+def test_a_body_that_the_server_gives_up_is_no_failure(error: Exception, raised: type[Exception]) -> None:
+    async def receive() -> dict[str, object]:
+        raise error
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(raised) as caught:
+        asyncio.run(read_form(request))
+    assert getattr(caught.value, "status_code", 408) == 408
+
+
+def test_errors_have_titles_in_the_language_of_the_reader(anybody: Browser) -> None:
+    anybody.language = "ru"
+    page = anybody.send("POST", "/preferences/", content=b"&" * MAX_FIELDS, headers=URLENCODED)
+    assert "Bad Request" not in page.text
+    assert "Запрос составлен неверно." in page.text
 
 
 def test_a_form_with_parts_is_read(anybody: Browser) -> None:
