@@ -27,7 +27,7 @@ RANGES: Final[Mapping[str, timedelta]] = {
     "quarter": timedelta(days=90),
 }
 ENOUGH_MOVES: Final = 8
-"""Without a chosen range, the shortest one with so many moves of the price is shown."""
+"""Without a chosen range, the shortest one with so many moves of the price, or with all, is shown."""
 LISTED_MOVES: Final = 15
 """The newest moves, which are listed with their reasons."""
 MOST_OBSERVED: Final = 200
@@ -184,7 +184,7 @@ class PriceWords:
         ][:LISTED_MOVES]
 
     def path(self, length: timedelta) -> Figure:
-        """The price over the last part of the range."""
+        """The price over a time of this length until now, or since the product was listed if that is shorter."""
         _, found = self._call.gettext, self._found
         end = moment_of(found["ends_at"]).astimezone(UTC)
         moves = tuple(
@@ -209,7 +209,7 @@ class PriceWords:
                 _("Time (UTC)"),
                 _("Price"),
             ),
-            end - length,
+            max(end - length, moves[0].at) if moves else end - length,
             end,
             moves,
             causes=self.causes(),
@@ -337,11 +337,12 @@ class PriceWords:
 
 
 def shortest_range(explanation: Mapping[str, Any]) -> str:
-    """The shortest of `RANGES` with `ENOUGH_MOVES` of the price, otherwise the longest."""
+    """The shortest of `RANGES` with `ENOUGH_MOVES` of the price or with its whole path, otherwise the longest."""
     end = moment_of(explanation["ends_at"])
     times = [moment_of(step["valid_from"]) for step in explanation["path"]]
+    enough = min(len(times), ENOUGH_MOVES)
     for name, length in RANGES.items():
-        if sum(at >= end - length for at in times) >= ENOUGH_MOVES:
+        if enough and sum(at >= end - length for at in times) >= enough:
             return name
     return list(RANGES)[-1]
 

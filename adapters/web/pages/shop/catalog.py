@@ -44,6 +44,7 @@ class CatalogPages:
             if problem.status != HTTPStatus.BAD_REQUEST:
                 raise
             found, errors, status = NOTHING_FOUND, FormErrors.of(problem), HTTPStatus.BAD_REQUEST
+        default_ordering = "relevance" if "search" in query else "-created_at"
         facets = found.get("facets", {})
         call.form = Form.of({**query, **chosen})
         return await call.render(
@@ -58,7 +59,8 @@ class CatalogPages:
             price_stops=[decimal_text(bound, call.features.currency) for bound in PRICE_BUCKETS],
             chosen=chosen,
             sort_orders=_sort_orders(call.language, searches="search" in query),
-            ordering=query.get("ordering", "relevance" if "search" in query else "-created_at"),
+            ordering=query.get("ordering", default_ordering),
+            default_ordering=default_ordering,
             is_filtered=any(chosen.values()) or bool(query.keys() - {"search", "ordering", "cursor"}),
         )
 

@@ -84,7 +84,13 @@ def test_the_shortest_range_with_enough_changes_is_shown() -> None:
     minute = timedelta(minutes=1)
     assert shortest_range(explanation(*(minute * each for each in range(8)))) == "hour"
     assert shortest_range(explanation(*(minute * 60 * each for each in range(1, 9)))) == "day"
-    assert shortest_range(explanation(minute)) == "quarter"
+    assert shortest_range(explanation(minute * 60 * 24 * 200, *(minute * each for each in range(7)))) == "quarter"
+    assert shortest_range(explanation()) == "quarter"
+
+
+def test_the_whole_path_of_a_new_product_is_shown() -> None:
+    explanation = {"ends_at": NOW.isoformat(), "path": [{"valid_from": (NOW - timedelta(minutes=1)).isoformat()}]}
+    assert shortest_range(explanation) == "hour"
 
 
 # --- fields

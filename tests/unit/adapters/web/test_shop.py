@@ -219,6 +219,14 @@ def test_the_search_keeps_its_filters_and_pages_by_cursor(site: Marketplace, any
     assert 'value="Paged &amp; Co" checked' in second.text
 
 
+def test_a_new_search_shows_the_best_match_first(anybody: Browser) -> None:
+    """The form sends no order that was not chosen, so the order of all products does not outlast them."""
+    assert '<option value="" selected>Newest first</option>' in anybody.get("/shop/").text
+    searched = anybody.get("/shop/?search=pot&ordering=").text
+    assert '<option value="" selected>Best match first</option>' in searched
+    assert '<option value="-created_at">Newest first</option>' in searched
+
+
 @pytest.mark.parametrize("query", ["price_min=cheap", "price_min=5&price_max=2", "category=nothing", "ordering=x"])
 def test_a_search_that_the_api_refuses_says_why(anybody: Browser, query: str) -> None:
     response = anybody.get(f"/shop/?{query}")
