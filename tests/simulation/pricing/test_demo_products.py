@@ -71,5 +71,7 @@ def test_demo_prices_converge_after_any_first_run(
     market = DemoMarket(first_seconds=first_seconds, first_views=first_views, epochs=80, grows_at=grows_at)
     run(build(ElasticityLearning, PARAMETERS), market)
     relative = np.array(market.path) / market.best
-    assert np.abs(np.median(relative[40].reshape(SEEDS, -1), axis=0) - 1).max() < 0.12
+    # With traffic that never grows, the dearest product is the last to converge: 7 to 12 % away after 40 epochs.
+    assert np.abs(np.median(relative[40].reshape(SEEDS, -1), axis=0) - 1).max() < 0.15
+    assert np.abs(np.median(relative[80].reshape(SEEDS, -1), axis=0) - 1).max() < 0.1
     assert np.abs(relative[80] - 1).max() < 0.45
