@@ -113,6 +113,13 @@ def simulate(  # noqa: PLR0917 - Typer's options have names
     runtime: Runtime = ctx.obj
     runtime.load_policies(load or [])
     strategies = [_strategy(text) for text in policy] if policy else None
+    names = ["static" if each is None else each.name for each in strategies or []]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise CommandFailed(
+            f"{', '.join(repeated)} is given more than once, and results are by name: compare parameters in separate"
+            " commands with the same seeds.",
+            ExitCode.USAGE,
+        )
     if strategies is not None and None not in strategies and any((seeds or each.seeds) > 1 for each in scenarios):
         strategies.insert(0, None)
     outcomes: dict[str, list[StrategyResult]] = {scenario.name: [] for scenario in scenarios}

@@ -50,6 +50,13 @@ def test_all_markets_are_simulated_as_json(cli: Cli) -> None:
     assert cli("simulate", "all", *small).out == ended.out
 
 
+@pytest.mark.parametrize("again", ["learning", 'elasticity_learning:{"caution": 0}'])
+def test_a_policy_is_given_once(cli: Cli, again: str) -> None:
+    ended = cli("simulate", "base", "--policy", "elasticity_learning", "--policy", again, *SMALL)
+    assert ended.code == ExitCode.USAGE
+    assert "elasticity_learning is given more than once" in ended.err
+
+
 def test_chosen_policies_are_simulated_also_under_former_names(cli: Cli) -> None:
     chosen = ("--policy", "static", "--policy", 'learning:{"caution": 0}')
     ended = cli("simulate", "limited-stock", *chosen, *SMALL, "--json")
