@@ -10,7 +10,7 @@ from attrs import frozen
 from starlette.concurrency import run_in_threadpool
 
 from scalecommerce_core.domain.errors import MarketError
-from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.identifiers import OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.ports import AccessChange, CatalogChange, CatalogFeed, ChangeListener
 from scalecommerce_core.queries import Queries
@@ -52,8 +52,16 @@ class Subscription:
     Only the newest state of each product and order waits, so a slow reader costs no memory.
     """
 
-    def __init__(self, products: Collection[ProductId], orders: Collection[OrderId], *, figures: bool = False) -> None:
-        """`figures`: report that events were added, after which statistics may have changed."""
+    def __init__(
+        self,
+        products: Collection[ProductId],
+        orders: Collection[OrderId],
+        *,
+        figures: bool = False,
+        session: SessionId | None = None,
+    ) -> None:
+        """`figures`: report that events were added, after which figures may have changed. `session`: the reader's."""
+        self.session = session
         self.products = frozenset(products)
         self.orders = frozenset(orders)
         self.figures = figures
@@ -158,7 +166,8 @@ class LiveHub:
         self._call(lambda: self._collect((), events=True))
 
     def on_access_change(self, change: AccessChange) -> None:
-        """Ignored: streams end after some minutes, and the pages that they refresh check access."""
+        """End the streams of revoked sessions."""
+        self._call(lambda: self._close_sessions(change.sessions))
 
     def on_heartbeat(self, moment: float) -> None:
         """Ignored: streams have heartbeats of their own."""
@@ -203,6 +212,11 @@ class LiveHub:
             if subscription.figures:
                 subscription.has_new_figures = True
                 subscription.changed.set()
+
+    def _close_sessions(self, revoked: Collection[SessionId]) -> None:
+        for subscription in self._subscriptions:
+            if subscription.session in revoked:
+                subscription.close()
 
     def _close_all(self) -> None:
         for subscription in self._subscriptions:

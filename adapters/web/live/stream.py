@@ -110,7 +110,12 @@ class LiveStreams:
         except ApiProblem as problem:
             return Response(status_code=problem.status)
         figures = request.query_params.get("figures") == "1" and call.identity is not None
-        subscription = Subscription([*map(ProductId, products)], [*map(OrderId, orders)], figures=figures)
+        subscription = Subscription(
+            [*map(ProductId, products)],
+            [*map(OrderId, orders)],
+            figures=figures,
+            session=None if call.identity is None else call.identity.session_id,
+        )
         return StreamingResponse(
             self._events(subscription, call.language.code, request.headers.get("last-event-id", "")),
             headers=dict(HEADERS),

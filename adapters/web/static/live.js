@@ -7,6 +7,9 @@
 // by that of another page instead, when a price of this page changes.
 
 const REFRESH_PAUSE = 300;
+// Milliseconds until a stream that was refused is tried again; each time twice as long.
+const FIRST_RETRY = 5_000;
+const LAST_RETRY = 300_000;
 
 export function followChanges(prepare) {
   const products = ids("[data-live-product]", "liveProduct");
@@ -21,6 +24,7 @@ export function followChanges(prepare) {
   document.addEventListener("price", () => {
     for (const { dataset } of document.querySelectorAll("[data-live-source]")) refresh(prepare, dataset.liveSource);
   });
+  let retryDelay = FIRST_RETRY;
   let stream = null;
 
   const open = () => {
@@ -34,11 +38,13 @@ export function followChanges(prepare) {
       refresh(prepare);
     });
     stream.addEventListener("figures", () => refresh(prepare));
-    // EventSource gives up after an error status, such as 503 while the server restarts.
+    stream.addEventListener("open", () => { retryDelay = FIRST_RETRY; });
+    // EventSource gives up after an error status: 503 while the server restarts, or 401 after a log-out elsewhere.
     stream.addEventListener("error", () => {
       if (stream?.readyState === EventSource.CLOSED) {
         stream = null;
-        setTimeout(() => document.hidden || open(), 5000);
+        setTimeout(() => document.hidden || open(), retryDelay);
+        retryDelay = Math.min(2 * retryDelay, LAST_RETRY);
       }
     });
   };

@@ -369,3 +369,21 @@ def test_new_events_are_reported_to_those_who_are_logged_in(
             assert (("figures", {}) in reader.events) is is_logged_in
 
     asyncio.run(scenario())
+
+
+def test_the_streams_of_a_session_end_when_it_is_revoked(shop: Shop) -> None:
+    async def scenario() -> None:
+        buyer = shop.person("zoe")
+        order = shop.place(buyer, line(shop.list(shop.person("sam"))))
+        sessions = [
+            shop.market.sessions.identify(shop.market.accounts.log_in(buyer.email, PASSWORD).access) for _ in "12"
+        ]
+        cookies = [{"Cookie": f"session={shop.market.sessions.bind_cookie(who)}"} for who in sessions]
+        async with streams(shop) as opened:
+            for cookie in cookies:
+                await opened.open(f"figures=1&product={order.lines[0].product_id}", cookie)
+            shop.market.sessions.log_out(sessions[0])
+            await until(opened.tasks[0].done)
+            assert not opened.tasks[1].done()
+
+    asyncio.run(scenario())
