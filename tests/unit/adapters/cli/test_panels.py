@@ -16,6 +16,7 @@ from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.panel_options import DateOrder, DecimalSign, PanelFormat
 from adapters.cli.panels import PanelColumns, PanelFile, read_panel
 from scalecommerce_core.pricing.evaluation.demand_curve import DemandCurve, DemandPoint
+from scalecommerce_core.services.product_files.csv_text import UnreadableFile
 from tests.unit.adapters.cli.conftest import Cli
 
 COLUMNS = PanelColumns(["product"], [], "period", "units", "price", log_units=False)
@@ -186,7 +187,7 @@ def test_orders_are_read_if_the_file_has_them(file: Path) -> None:
 
 
 def test_repeated_column_names_are_refused(file: Path) -> None:
-    with pytest.raises(CommandFailed, match="several columns 'price'"):
+    with pytest.raises(UnreadableFile, match="several columns 'price'"):
         read(file, "product,period,units,price,price\nA,1,5,2,3\n")
 
 
@@ -218,7 +219,7 @@ def test_a_parquet_file_is_read_like_csv(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="Its columns are product, period, at, units, price, real"):
         read_panel(file, PanelColumns(["sku"], [], "at", "units", "real", log_units=False), PanelFormat())
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(CommandFailed, match="is not a readable Parquet file"):
+    with pytest.raises(UnreadableFile, match="is not a readable Parquet file"):
         read_panel(file, COLUMNS, PanelFormat())
 
 
