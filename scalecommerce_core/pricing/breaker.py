@@ -126,11 +126,11 @@ class Breaker:
         noun = "price" if self.prices == 1 else "prices"
         large = f"{self.large_share:.0%} of {self.prices:,} {noun} changed by more than {LARGE_PERCENT}%"
         if not self.acts:
-            return f"Circuit breaker not tripped: mean change {self.mean_move:+.1%}, {large}."
+            return f"Circuit breaker not tripped: mean change {self.mean_move:+z.1%}, {large}."
         decided = large.replace(" changed by", " would change by")
         return (
             f"The circuit breaker limited this run: {self._reduction}. Decided were a mean change of"
-            f" {self.mean_move:+.1%}, and {decided}. If changes of this size are intended, raise breaker_share and"
+            f" {self.mean_move:+z.1%}, and {decided}. If changes of this size are intended, raise breaker_share and"
             " breaker_mean in the policy's guardrails."
         )
 

@@ -48,8 +48,14 @@ def environment(code: str, language: Language) -> Environment:
         day=language.day,
         link=link_to,
         with_query=with_query,
+        category_name=category_name,
     )
     return env
+
+
+def category_name(name: str) -> str:
+    """The name of a category for readers: `home_appliances` becomes `Home appliances`."""
+    return name.replace("_", " ").capitalize()
 
 
 def link_to(path: str, /, **query: object) -> str:

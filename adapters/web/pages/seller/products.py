@@ -8,6 +8,7 @@ from starlette.responses import Response
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import SUBMISSION, Form, FormErrors
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
+from adapters.web.framework.templates import category_name
 from adapters.web.pages.seller.fields import changed_fields, read_fields, utc_field, with_initial_values
 
 PRODUCTS: Final = "/products/api/v1/"
@@ -168,7 +169,9 @@ async def product_names(call: PageCall, numbers: Iterable[int]) -> dict[int, str
 async def categories_of(call: PageCall) -> Sequence[tuple[int, str]]:
     """Id and name of all categories."""
     found = await call.api.get(f"{PRODUCTS}categories/")
-    return sorted(((each["id"], each["name"]) for each in found["results"]), key=lambda each: str(each[1]))
+    return sorted(
+        ((each["id"], category_name(each["name"])) for each in found["results"]), key=lambda each: str(each[1])
+    )
 
 
 def _edit_form(product: dict[str, Any]) -> Form:
