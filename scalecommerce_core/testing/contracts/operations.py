@@ -263,7 +263,8 @@ class OperationsContract:
         }
 
     def test_every_kind_of_trouble_has_a_meaning(self, queries: Queries) -> None:
-        assert queries.troubles(NOW, 1) == []
+        # Other tests may have left troubles in the same database.
+        assert all(trouble.kind in MEANINGS for trouble in queries.troubles(NOW, 1))
         assert list(MEANINGS) == list(TroubleKind)
         assert all(meaning.sentence.endswith(".") for meaning in MEANINGS.values())
 
