@@ -91,6 +91,8 @@ class DemandLearning(Drift):
         "common_a", "common_b", "common_score", "common_information", "common_weeks",
     })  # fmt: skip
     """Columns of the state that `propose` does not read; `replay` does not store them."""
+    corrects_common_changes: ClassVar[bool] = True
+    """Whether `pool` corrects the estimates by the changes of each category's demand."""
     pace: float = parameter(
         0.04,
         at_least=0,
@@ -242,9 +244,9 @@ class DemandLearning(Drift):
         groups = self._complete(state.groups)
         shown = estimate_delay(_delay(state), groups["delay"])
         belief, delay = correct_belief(_belief(state), _delay(state), (shown - groups["delay"])[at])
-        change = _common_change(state)
-        changes = estimate_changes(change, at, len(groups["delay"]))
-        belief = include_change(belief, change, changes[at])
+        if self.corrects_common_changes:
+            change = _common_change(state)
+            belief = include_change(belief, change, estimate_changes(change, at, len(groups["delay"]))[at])
         begun = CommonChange.beginning(len(at))
         old = _priors(groups)
         new = estimate_priors(old, at, products["markup"], belief.b, belief.c11)
@@ -381,6 +383,9 @@ class ControlledVariance(DemandLearning):
     """
 
     name: ClassVar[str] = "controlled_variance"
+    corrects_common_changes: ClassVar[bool] = False
+    """Prices of a category move together for long, so that a change of demand that follows them, as forged views can,
+    would be taken for one that all products share: 5 % of the profit instead of 1 %."""
     retired_parameters: ClassVar[frozenset[str]] = frozenset({"seed", "caution", "vary"})
     """Parameters of release 0.1.0 that had no effect."""
     columns: ClassVar[Mapping[str, int]] = _COLUMNS | {"epochs": 1, "mean_x": 1}
