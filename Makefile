@@ -61,7 +61,7 @@ project: .venv/.ready ## Documentation, links, image, Compose file and names agr
 .PHONY: simulations
 simulations: .venv/.ready ## The whole engine and its markets, simulated in one process, without I/O
 	$(call heading,pytest tests/simulation)
-	@$(BIN)/pytest tests/simulation $(ARGS)
+	@$(BIN)/pytest tests/simulation --numprocesses=2 --dist=worksteal $(ARGS)
 
 .PHONY: integration
 integration: .venv/.ready ## Tests on real servers, which are installed as wheels
