@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="The log of what staff and operator
 
 
 @app.command(name="list")
-def list_entries(  # noqa: PLR0917 - options
+def list_entries(  # noqa: PLR0917 - Typer's options have names
     ctx: typer.Context,
     actor: Annotated[
         str | None,

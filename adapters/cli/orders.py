@@ -29,7 +29,7 @@ OrderArgument = Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Numbe
 
 
 @app.command("list")
-def list_orders(  # noqa: PLR0917 - options
+def list_orders(  # noqa: PLR0917 - Typer's options have names
     ctx: typer.Context,
     search: Annotated[
         str | None,

@@ -100,7 +100,7 @@ class Control(RepricingBase):
         before: Mapping[str, object],
         reason: str = "",
     ) -> None:
-        # The approval of a run is an act of staff whoever owns the policy.
+        # The approval of a run by staff is recorded whoever owns the policy.
         if by.account_id != run.seller_id or action in {AuditAction.RUN_APPROVED, AuditAction.RUN_DECLINED}:
             after = {"status": run.status, "policy_id": run.policy_id}
             tx.audit.record([by.entry(action, run.id, self._clock.now(), before=before, after=after, reason=reason)])

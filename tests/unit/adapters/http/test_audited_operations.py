@@ -46,7 +46,7 @@ OWN: Final = {
     "listProduct", "importProducts", "placeOrder", "quotePrices", "payOrder", "cancelOrder", "createPricingPolicy",
     "createWebhook", "rotateWebhookSecret",
 }  # fmt: skip
-"""Operations that change nothing of others, whoever calls them."""
+"""Operations that change only what belongs to the caller."""
 
 
 class Others:

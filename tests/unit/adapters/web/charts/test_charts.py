@@ -507,7 +507,7 @@ def test_days_are_written_without_times() -> None:
         (lambda: time_series([float("nan")]), "points must be finite"),
         (lambda: time_series([1e16]), "points must be finite"),
         (lambda: Series("x", (Point(START, 1), Point(START, 2))), "points must be in ascending order"),
-        (lambda: Series("x", (Point(datetime(2026, 5, 1), 1),)), "points must have times with time zones"),  # noqa: DTZ001
+        (lambda: Series("x", (Point(datetime(2026, 5, 1), 1),)), "points must have times with time zones"),  # noqa: DTZ001 - without a zone on purpose
         (lambda: TimeSeriesChart(words(), Unit.COUNT, START, START, Series("x", ())), "start must be before end"),
         (lambda: price_path([float("inf")]), "moves must be finite"),
         (

@@ -12,7 +12,7 @@ from adapters.web.charts.markup import Html, escape, isolate, shorten, text_elem
 
 @given(st.text(max_size=30))
 def test_escaped_text_is_well_formed_and_keeps_its_characters(text: str) -> None:
-    element = fromstring(f'<p title="{escape(text)}">{escape(text)}</p>')  # noqa: S314
+    element = fromstring(f'<p title="{escape(text)}">{escape(text)}</p>')  # noqa: S314 - markup of this test
     expected = "".join(c if c in "\t\n\r" or c >= " " else "\ufffd" for c in text)
     expected = expected.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
     # Parsers of XML normalize line ends.
@@ -55,5 +55,5 @@ def test_shortening_keeps_combining_marks_and_joined_emoji_together() -> None:
 
 
 def test_text_elements_carry_no_styles() -> None:
-    element = fromstring(text_element(1.25, 2, "<b>"))  # noqa: S314
+    element = fromstring(text_element(1.25, 2, "<b>"))  # noqa: S314 - markup of this test
     assert (element.text, set(element.attrib)) == ("<b>", {"class", "x", "y", "text-anchor"})

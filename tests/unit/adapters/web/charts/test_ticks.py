@@ -44,7 +44,7 @@ def test_ticks_are_at_least_the_smallest_step_apart() -> None:
 
 
 @given(
-    st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001
+    st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001 - without a zone on purpose
     st.timedeltas(timedelta(minutes=1), timedelta(days=20_000)),
     st.integers(1, 10),
     st.sampled_from([UTC, BERLIN, ZoneInfo("Asia/Kathmandu"), ZoneInfo("America/St_Johns")]),
