@@ -64,6 +64,8 @@ DataOption: TypeAlias = Annotated[
     ),
 ]
 
+ReasonOption: TypeAlias = Annotated[str, typer.Option("--reason", help="Kept in the audit log.", show_default=False)]
+
 JsonOption: TypeAlias = Annotated[
     bool,
     typer.Option("--json", help="Print results and errors as JSON, without progress bars.", show_default=False),

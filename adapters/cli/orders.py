@@ -7,7 +7,7 @@ import typer
 from attrs import asdict
 
 from adapters.cli.failures import CommandFailed, ExitCode
-from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
+from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, ReasonOption, moment
 from adapters.cli.options import buyer as buyer_option
 from adapters.cli.options import limit as limit_option
 from adapters.cli.options import seller as seller_option
@@ -17,13 +17,15 @@ from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_facts, print_table
 from scalecommerce_core.domain.audit import OPERATOR
 from scalecommerce_core.domain.errors import Invalid, MarketError, NotFound
-from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.queries import OrderDetails, OrderFilter, PageRequest, StaffOrderView
+from scalecommerce_core.services.ordering import CancelOrder
+from scalecommerce_core.services.results import unwrap_single
 
-app = typer.Typer(no_args_is_help=True, help="Find orders of all accounts, and requeue parked ones.")
+app = typer.Typer(no_args_is_help=True, help="Find orders of all accounts, requeue parked ones and cancel unpaid ones.")
 
 OrderArgument = Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the order.", show_default=False)]
 
@@ -150,6 +152,24 @@ def requeue(
             print_line(sentence)
     if refused:
         raise typer.Exit(ExitCode.PROBLEM)
+
+
+@app.command()
+def cancel(
+    ctx: typer.Context, order: OrderArgument, reason: ReasonOption, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """Cancel an unpaid order of anybody and release its reservation.
+
+    The buyer sees that staff cancelled it; the audit log keeps the reason.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        command = CancelOrder(OrderId(order), AccountId(0), reason, as_staff=True)
+        cancelled = unwrap_single(opened.market.ordering.cancel([command]))
+    if as_json:
+        print_json({"id": cancelled.id, "status": cancelled.status})
+        return
+    print_line(f"Order {cancelled.id} is cancelled.")
 
 
 def _lines(view: StaffOrderView) -> str:

@@ -10,7 +10,7 @@ import typer
 from attrs import asdict
 
 from adapters.cli.failures import CommandFailed, ExitCode
-from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption
+from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, ReasonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import interactive, print_json, print_line
 from adapters.cli.sellers import find_account
@@ -33,7 +33,6 @@ MOST_COUNTED: Final = 1_000
 AccountArgument = Annotated[
     str, typer.Argument(metavar="EMAIL|ID", help="The account, by its e-mail address or number.", show_default=False)
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Kept in the history of the account.", show_default=False)]
 
 
 @app.command("list")

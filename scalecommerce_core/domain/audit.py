@@ -63,6 +63,7 @@ class AuditAction(StrEnum):
     PRODUCT_STOCK_REPAIRED = "product.stock_repaired"
     PRODUCT_POLICY_ASSIGNED = "product.policy_assigned"
     PRODUCT_PRICING_EXCLUDED = "product.pricing_excluded"
+    ORDER_CANCELLED = "order.cancelled"
     ORDER_REFUNDED = "order.refunded"
     ORDER_REQUEUED = "order.requeued"
     PAYMENT_CHECKED = "payment.checked"

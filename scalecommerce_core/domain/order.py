@@ -209,6 +209,8 @@ class Order:
     """When the order was reserved or rejected; None before, and for decisions of releases that did not store it."""
     has_expired: bool = False
     """Whether the order is CANCELLED because it was not paid in time."""
+    is_cancelled_by_staff: bool = False
+    """Whether the order is CANCELLED by staff or an operator instead of its buyer; the audit log has the reason."""
     refunds: list[Refund] = field(factory=list, eq=False, repr=False)
     """Refunds made since the order was loaded; saving appends them to the ledger."""
     events: list[Event] = field(factory=list, eq=False, repr=False)
@@ -291,10 +293,11 @@ class Order:
         self.expires_at = None
         self._record(OrderPaid, now)
 
-    def cancel(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
+    def cancel(self, stock: Mapping[ProductId, Stock], now: datetime, *, by_staff: bool = False) -> None:
         """Cancel the order and release its reservation; cancelling a CANCELLED order again changes nothing."""
         if self.status is not OrderStatus.CANCELLED:
             self._release_stock(Action.CANCEL, stock, now)
+            self.is_cancelled_by_staff = by_staff
 
     def expire(self, stock: Mapping[ProductId, Stock], now: datetime) -> None:
         """As `cancel`, for an order that was not paid in time."""

@@ -355,6 +355,7 @@ class OrderMoment(StrEnum):
     PAYMENT_TOO_LATE = "payment_too_late"
     PAID = "paid"
     CANCELLED = "cancelled"
+    CANCELLED_BY_STAFF = "cancelled_by_staff"
     EXPIRED = "expired"
     REFUNDED = "refunded"
     REFUND_CONFIRMED = "refund_confirmed"
@@ -422,9 +423,14 @@ def _order_entries(view: StaffOrderView) -> list[TimelineEntry]:
     if view.paid_at is not None:
         entries.append(TimelineEntry(OrderMoment.PAID, view.paid_at, "", order.total))
     if order.status is OrderStatus.CANCELLED:
-        moment = OrderMoment.EXPIRED if view.has_expired else OrderMoment.CANCELLED
-        entries.append(TimelineEntry(moment, order.updated_at))
+        entries.append(TimelineEntry(_cancellation(view), order.updated_at))
     return entries
+
+
+def _cancellation(view: StaffOrderView) -> OrderMoment:
+    if view.order.is_cancelled_by_staff:
+        return OrderMoment.CANCELLED_BY_STAFF
+    return OrderMoment.EXPIRED if view.has_expired else OrderMoment.CANCELLED
 
 
 def _payment_entries(payments: Sequence[PaymentView]) -> list[TimelineEntry]:

@@ -35,6 +35,7 @@ class OrderView:
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
+    is_cancelled_by_staff: bool = False
 
 
 @frozen

@@ -36,7 +36,7 @@ from scalecommerce_core.domain.order_quotas import INTAKE_TIME, BuyerHoldings, O
 from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.domain.text import cause_text
+from scalecommerce_core.domain.text import cause_text, normal_reason
 from scalecommerce_core.ports import (
     Clock,
     Duplicate,
@@ -62,7 +62,7 @@ from scalecommerce_core.services.order_lines import (
 )
 from scalecommerce_core.services.results import Replayed, apply_each, succeeded
 from scalecommerce_core.services.retry import retry_on
-from scalecommerce_core.services.staff_commands import StaffCommand
+from scalecommerce_core.services.staff_commands import StaffCommand, actor_on
 from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNotVerified, VerifiedAccounts
 
 logger = logging.getLogger(__name__)
@@ -83,11 +83,15 @@ class PlaceOrder:
 
 
 @frozen
-class CancelOrder:
-    """Cancel an order of the buyer."""
+class CancelOrder(StaffCommand):
+    """Cancel an order of the buyer; staff cancel the order of anybody, with a `reason` for the audit log.
+
+    `buyer` is the account that acts; 0 is an operator.
+    """
 
     order_id: OrderId
     buyer: AccountId
+    reason: str = ""
 
 
 @frozen
@@ -460,26 +464,38 @@ class Ordering:
         """Cancel orders and release their stock; cancelling a CANCELLED order again changes nothing.
 
         Errors: `NotFound`; `TransitionNotAllowed`; `PaymentInProgress` while a payment attempt of the order is open,
-        because its charge may succeed.
+        because its charge may succeed; `Invalid` for the reason of staff.
         """
         now = self._clock.now()
         with self._store.begin() as tx:
             orders = tx.orders.lock({command.order_id for command in commands})
             being_paid = tx.payments.open_attempts(orders)
             stock = tx.stock.lock(_products_of(orders.values()))
+            entries: list[AuditEntry] = []
 
             def cancel(command: CancelOrder) -> Order:
                 order = orders.get(command.order_id)
-                if order is None or order.buyer_id != command.buyer:
+                if order is None or (order.buyer_id != command.buyer and not command.as_staff):
                     raise NotFound("order", command.order_id)
+                actor = actor_on(order.buyer_id, command.buyer, command.address)
+                reason = "" if actor is None else normal_reason(command.reason)
                 if order.id in being_paid:
                     raise PaymentInProgress(order.id)
-                order.cancel(stock, now)
+                before = {"status": order.status}
+                order.cancel(stock, now, by_staff=actor is not None)
+                if actor is not None and before["status"] is not order.status:
+                    after = {"status": order.status}
+                    entries.append(
+                        actor.entry(
+                            AuditAction.ORDER_CANCELLED, order.id, now, before=before, after=after, reason=reason
+                        )
+                    )
                 return order
 
             outcomes = apply_each(commands, cancel)
             tx.orders.save(succeeded(outcomes))
             tx.stock.save(list(stock.values()), now)
+            tx.audit.record(entries)
             return outcomes
 
     @retry_on(TransactionAborted, ConnectionLost)

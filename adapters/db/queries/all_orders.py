@@ -43,6 +43,7 @@ from scalecommerce_core.queries.operations import MAX_FOUND_PRODUCTS, scanned_pa
 _ORDER: Final = (
     "orders.id", "buyer_id", "orders.currency", "orders.status", "shortfalls", "orders.created_at", "orders.updated_at",
     "expires_at", "origin", "decide_attempts", "decide_error", "decided_at", "paid_at", "has_expired",
+    "is_cancelled_by_staff",
 )  # fmt: skip
 _LINE: Final = (
     "position", "order_lines.product_id", "order_lines.seller_id", "products.name", "quantity", "order_lines.price",
@@ -320,7 +321,7 @@ def _staff_views(rows: Sequence[Sequence[Any]]) -> list[StaffOrderView]:
 def _staff_view(row: Sequence[Any], lines: Sequence[OrderLineView]) -> StaffOrderView:
     (
         id_, buyer, currency, status, shortfalls, created_at, updated_at, expires_at, origin, attempts, error,
-        decided_at, paid_at, has_expired,
+        decided_at, paid_at, has_expired, is_cancelled_by_staff,
     ) = row  # fmt: skip
     order = OrderView(
         id=OrderId(id_),
@@ -333,6 +334,7 @@ def _staff_view(row: Sequence[Any], lines: Sequence[OrderLineView]) -> StaffOrde
         created_at=created_at,
         updated_at=updated_at,
         expires_at=expires_at,
+        is_cancelled_by_staff=is_cancelled_by_staff,
     )
     is_parked = order.status is OrderStatus.CREATED and attempts >= DECIDE_ATTEMPTS
     return StaffOrderView(order, OrderOrigin(origin), attempts, error, decided_at, paid_at, has_expired, is_parked)

@@ -37,6 +37,7 @@ _ORDER: Final = (
     orders.c.created_at,
     orders.c.updated_at,
     orders.c.expires_at,
+    orders.c.is_cancelled_by_staff,
 )
 
 
@@ -161,9 +162,9 @@ def _views(rows: Rows) -> list[OrderView]:
     found: dict[OrderId, _GroupedOrder] = {}
     for row in rows:
         if (grouped := found.get(row[0])) is None:
-            grouped = found[row[0]] = _GroupedOrder(row[:8], [])
-        if row[8] is not None:
-            grouped.lines.append(_line(row[0], row[8:]))
+            grouped = found[row[0]] = _GroupedOrder(row[: len(_ORDER)], [])
+        if row[len(_ORDER)] is not None:
+            grouped.lines.append(_line(row[0], row[len(_ORDER) :]))
     return [grouped.view() for grouped in found.values()]
 
 
@@ -173,7 +174,7 @@ class _GroupedOrder:
     lines: list[OrderLineView]
 
     def view(self) -> OrderView:
-        id_, buyer_id, currency, status, shortfalls, created_at, updated_at, expires_at = self.order
+        id_, buyer_id, currency, status, shortfalls, created_at, updated_at, expires_at, by_staff = self.order
         return OrderView(
             id=id_,
             user=buyer_id,
@@ -185,6 +186,7 @@ class _GroupedOrder:
             created_at=created_at,
             updated_at=updated_at,
             expires_at=expires_at,
+            is_cancelled_by_staff=by_staff,
         )
 
 

@@ -32,7 +32,7 @@ from scalecommerce_core.ports.orders import RECENT_ORDERS, QuotaFacts, RecentUni
 
 _STATE: Final = (
     "status", "shortfalls", "updated_at", "expires_at", "paid_at", "decide_attempts", "decide_after",
-    "decide_error", "decided_at", "has_expired",
+    "decide_error", "decided_at", "has_expired", "is_cancelled_by_staff",
 )  # fmt: skip
 _COLUMNS: Final = ("id", "command_id", "buyer_id", "currency", "created_at", "origin", *_STATE)
 _LINE: Final = ("order_id", "position", "product_id", "seller_id", "quantity", "price", "refunded")
@@ -334,13 +334,14 @@ def _state(order: Order) -> Row:
         order.decide_error,
         order.decided_at,
         order.has_expired,
+        order.is_cancelled_by_staff,
     )
 
 
 def _order(row: Sequence[Any], lines: tuple[OrderLine, ...]) -> Order:
     (
         id_, command_id, buyer_id, currency, created_at, origin, status, shortfalls, updated_at, expires_at, paid_at,
-        decide_attempts, decide_after, decide_error, decided_at, has_expired,
+        decide_attempts, decide_after, decide_error, decided_at, has_expired, is_cancelled_by_staff,
     ) = row  # fmt: skip
     return Order(
         id=OrderId(id_),
@@ -360,4 +361,5 @@ def _order(row: Sequence[Any], lines: tuple[OrderLine, ...]) -> Order:
         decide_error=decide_error,
         decided_at=decided_at,
         has_expired=has_expired,
+        is_cancelled_by_staff=is_cancelled_by_staff,
     )

@@ -54,6 +54,7 @@ orders: Final = Table(
     Column("decided_at", Moment),
     # The order is cancelled because it was not paid in time; false also for those before revision 0044.
     Column("has_expired", Boolean, nullable=False, server_default=text("false")),
+    Column("is_cancelled_by_staff", Boolean, nullable=False, server_default=text("false")),
     one_of("status", OrderStatus),
     one_of("origin", OrderOrigin),
     CheckConstraint("(status = 'PENDING') = (expires_at IS NOT NULL)", name="reservation_ends"),

@@ -27,8 +27,8 @@ from adapters.http.resources.operations import (
     TroubleSchema,
 )
 from adapters.http.resources.pricing_stop import PricingStopSchema
-from scalecommerce_core.domain.errors import NothingToRetry
-from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderOrigin, OrderStatus
+from scalecommerce_core.domain.errors import NothingToRetry, PaymentInProgress, TransitionNotAllowed
+from scalecommerce_core.domain.order import LINE_ID_SPAN, Action, OrderOrigin, OrderStatus
 from scalecommerce_core.domain.payment import PaymentStatus
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.queries import OrderMoment, TroubleKind
@@ -54,6 +54,7 @@ _ORDER: Final = StaffOrderSchema(
     decided_at=EARLIER + timedelta(seconds=1),
     paid_at=_PAID_AT,
     has_expired=False,
+    cancelled_by_staff=False,
     rejected_because=[],
     is_parked=False,
     decide_attempts=0,
@@ -103,6 +104,15 @@ _REQUEUED: Final = replace(
     stock_movements=[],
 )
 _PARKED: Final = TroubleKind.PARKED_ORDER
+_CANCELLED: Final = replace(
+    _PAID,
+    order=replace(
+        _ORDER, status=OrderStatus.CANCELLED, updated_at=NOW, paid_at=None, expires_at=None, cancelled_by_staff=True
+    ),
+    timeline=[*_PAID.timeline[:2], TimelineEntrySchema(OrderMoment.CANCELLED_BY_STAFF, NOW, "", None, None)],
+    payments=[],
+    stock_movements=[],
+)
 
 EXAMPLES: Final[Mapping[str, Example]] = {
     "readAttention": Example(
@@ -179,6 +189,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         responses={200: _REQUEUED},
         problems=[NothingToRetry(f"Order {PAID_ORDER} is not parked: it is PAID.")],
         # No order of the demo is parked.
+        is_refused=True,
+    ),
+    "cancelOrderOfAnybody": Example(
+        parameters={"id": PAID_ORDER},
+        body={"reason": "The address does not exist."},
+        responses={200: _CANCELLED},
+        problems=[TransitionNotAllowed(PAID_ORDER, OrderStatus.PAID, Action.CANCEL), PaymentInProgress(PAID_ORDER)],
+        # The order of the demo is paid.
         is_refused=True,
     ),
     "readPricingStop": Example(responses={200: PricingStopSchema(is_stopped=False)}),

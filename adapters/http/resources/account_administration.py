@@ -23,7 +23,7 @@ from scalecommerce_core.queries import AccountDetails
 ActionReason = Annotated[
     Reason,
     msgspec.Meta(
-        description="Kept in the audit log and the history of the account, which staff can read.",
+        description="Kept in the audit log, which staff can read.",
         examples=["Asked for it by phone."],
     ),
 ]

@@ -11,10 +11,11 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.money_fields import Amount, convert_amounts
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.operations import ROOT, TAG, actor
-from adapters.http.resources.orders import ShortfallSchema
+from adapters.http.resources.orders import ShortfallSchema, to_shortfall_schema
 from adapters.http.resources.search import Moment, Words
-from scalecommerce_core.domain.errors import NotFound, NothingToRetry
+from scalecommerce_core.domain.errors import NotFound, NothingToRetry, PaymentInProgress, TransitionNotAllowed
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus
@@ -30,6 +31,7 @@ from scalecommerce_core.queries import (
     PaymentView,
     StaffOrderView,
 )
+from scalecommerce_core.services.ordering import CancelOrder
 
 ORDERS: Final = ROOT + "orders/"
 ORDER: Final = ORDERS + "{id:id}/"
@@ -105,6 +107,7 @@ class StaffOrderSchema(msgspec.Struct):
     decided_at: datetime | None
     paid_at: datetime | None
     has_expired: bool
+    cancelled_by_staff: bool
     rejected_because: list[ShortfallSchema]
     is_parked: bool
     decide_attempts: int
@@ -214,7 +217,11 @@ class AllOrdersResource:
         path=ORDER,
         name="readOrderDetails",
         summary="Read an order with its timeline, payments, refunds and stock movements",
-        responses={200: ResponseSpec(StaffOrderDetailsSchema, "The order.", links=[Link("requeueOrder")])},
+        responses={
+            200: ResponseSpec(
+                StaffOrderDetailsSchema, "The order.", links=[Link("requeueOrder"), Link("cancelOrderOfAnybody")]
+            )
+        },
         tag=TAG,
         access=Access.STAFF,
     )
@@ -235,6 +242,29 @@ class AllOrdersResource:
     async def requeue_order(self, call: Call[None, None]) -> Response:
         order = await self._dependencies.run_in_thread(self._market.ordering.requeue, OrderId(call.id), actor(call))
         self._dependencies.notifier.orders_placed()
+        return await self._respond(order.id)
+
+    @OperationSpec(
+        method="POST",
+        path=f"{ORDER}cancel/",
+        name="cancelOrderOfAnybody",
+        summary="Cancel an order of anybody and release its reservation",
+        description="By the rules for its buyer (`cancelOrder`). The buyer sees that staff cancelled the order; the"
+        " reason is kept in the audit log. Cancelling a cancelled order changes nothing.",
+        responses={200: ResponseSpec(StaffOrderDetailsSchema, "The order, with status CANCELLED.")},
+        tag=TAG,
+        access=Access.STAFF,
+        errors=(TransitionNotAllowed, PaymentInProgress),
+    )
+    async def cancel_order_of_anybody(self, call: Call[ReasonBody, None]) -> Response:
+        command = CancelOrder(
+            OrderId(call.id),
+            call.identity.account_id,
+            call.body.reason,
+            as_staff=True,
+            address=call.client_address,
+        )
+        order = await self._dependencies.cancel_order.submit(command)
         return await self._respond(order.id)
 
     async def _respond(self, order_id: OrderId) -> Response:
@@ -287,10 +317,8 @@ def to_staff_order_schema(view: StaffOrderView) -> StaffOrderSchema:
         decided_at=view.decided_at,
         paid_at=view.paid_at,
         has_expired=view.has_expired,
-        rejected_because=[
-            ShortfallSchema(short.product_id, short.wanted, short.available, short.reason, short.detail)
-            for short in order.shortfalls
-        ],
+        cancelled_by_staff=order.is_cancelled_by_staff,
+        rejected_because=[to_shortfall_schema(short) for short in order.shortfalls],
         is_parked=view.is_parked,
         decide_attempts=view.decide_attempts,
         decide_error=view.decide_error,

@@ -145,7 +145,9 @@ class ShortfallSchema(msgspec.Struct):
 
 
 class OrderSchema(msgspec.Struct):
-    """`rejected_because` lists the lines that caused a rejection; `expires_at` is the end of an unpaid reservation."""
+    """`rejected_because` lists the lines that caused a rejection; `expires_at` is the end of an unpaid reservation.
+    `cancelled_by_staff` is present, and true, if staff cancelled the order instead of its buyer.
+    """
 
     id: int
     user: int
@@ -157,6 +159,7 @@ class OrderSchema(msgspec.Struct):
     updated_at: datetime
     expires_at: datetime | None
     rejected_because: list[ShortfallSchema] | UnsetType = UNSET
+    cancelled_by_staff: bool | UnsetType = UNSET
 
 
 class PaymentBody(msgspec.Struct):
@@ -478,7 +481,9 @@ def to_order_schema(order: Order) -> OrderSchema:
         expires_at=order.expires_at,
     )
     if order.shortfalls:
-        schema.rejected_because = [_to_shortfall_schema(short) for short in order.shortfalls]
+        schema.rejected_because = [to_shortfall_schema(short) for short in order.shortfalls]
+    if order.is_cancelled_by_staff:
+        schema.cancelled_by_staff = True
     return schema
 
 
@@ -505,7 +510,9 @@ def view_to_order_schema(view: OrderView, *, names: bool = False) -> OrderSchema
         expires_at=view.expires_at,
     )
     if view.shortfalls:
-        schema.rejected_because = [_to_shortfall_schema(short) for short in view.shortfalls]
+        schema.rejected_because = [to_shortfall_schema(short) for short in view.shortfalls]
+    if view.is_cancelled_by_staff:
+        schema.cancelled_by_staff = True
     return schema
 
 
@@ -515,7 +522,7 @@ def _to_quote_schema(signed: SignedQuote) -> QuoteSchema:
     return QuoteSchema(quote.product_id, quote.quantity, price, quote.currency, quote.expires_at, signed.text)
 
 
-def _to_shortfall_schema(short: Shortfall) -> ShortfallSchema:
+def to_shortfall_schema(short: Shortfall) -> ShortfallSchema:
     return ShortfallSchema(short.product_id, short.wanted, short.available, short.reason, short.detail)
 
 

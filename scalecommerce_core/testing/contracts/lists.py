@@ -19,6 +19,7 @@ from scalecommerce_core.queries import (
     AccountView,
     Key,
     OrderLineView,
+    OrderMoment,
     OrderView,
     Page,
     PageRequest,
@@ -220,6 +221,26 @@ class ListsContract:
             expires_at=None,
         )
         assert queries.orders_of_buyer(stage.account(), PageRequest()) == Page(())
+
+    def test_orders_that_staff_cancelled_show_it(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(stock=5)
+        own, by_staff = (stage.order(buyer, {product: 1}) for _ in range(2))
+        for order_id in (own, by_staff):
+            with store.begin() as tx:
+                order = tx.orders.lock([order_id])[order_id]
+                order.cancel({}, NOW, by_staff=order_id == by_staff)
+                tx.orders.save([order])
+        expected = {own: (False, OrderMoment.CANCELLED), by_staff: (True, OrderMoment.CANCELLED_BY_STAFF)}
+        for order_id, (is_by_staff, moment) in expected.items():
+            assert queries.orders([order_id])[order_id].is_cancelled_by_staff is is_by_staff
+            details = queries.order_details(order_id)
+            assert details is not None
+            assert details.view.order.is_cancelled_by_staff is is_by_staff
+            assert details.timeline[-1].moment is moment
+        assert [view.is_cancelled_by_staff for view in queries.orders_of_buyer(buyer, PageRequest(2)).rows] == [
+            True, False,
+        ]  # fmt: skip
 
     def test_orders_show_their_state(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)

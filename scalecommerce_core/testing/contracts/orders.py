@@ -296,6 +296,13 @@ class OrdersContract:
         with store.begin() as tx:
             assert tx.orders.lock([bad])[bad] == order
             assert order.has_expired
+        by_staff = stage.order(buyer, {product: 1})
+        with store.begin() as tx:
+            order, stock = lock_with_stock(tx, by_staff)
+            order.cancel(stock, NOW, by_staff=True)
+            tx.orders.save([order])
+        with store.begin() as tx:
+            assert tx.orders.lock([by_staff])[by_staff].is_cancelled_by_staff
 
     def test_there_is_one_decider_at_a_time(self, store: Store) -> None:
         stage = Stage(store)

@@ -208,6 +208,7 @@ def order_view(tables: Tables, order: Order) -> OrderView:
         created_at=order.created_at,
         updated_at=order.updated_at,
         expires_at=order.expires_at,
+        is_cancelled_by_staff=order.is_cancelled_by_staff,
     )
 
 

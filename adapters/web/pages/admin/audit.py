@@ -124,6 +124,7 @@ def action_words(language: Language) -> Mapping[str, str]:
         "product.stock_repaired": _("Stock repaired"),
         "product.policy_assigned": _("Policy assigned to a product"),
         "product.pricing_excluded": _("Product excluded from pricing"),
+        "order.cancelled": _("Order cancelled by staff"),
         "order.refunded": _("Order refunded"),
         "order.requeued": _("Order requeued"),
         "payment.checked": _("Gateway asked about a payment"),

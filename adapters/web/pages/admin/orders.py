@@ -40,6 +40,16 @@ class AllOrderPages:
     async def show_order(self, call: PageCall) -> Response:
         return await self._render(call)
 
+    @PageSpec(method="POST", path="/admin/orders/{id:int}/cancel/", access=Access.STAFF)
+    async def cancel(self, call: PageCall) -> Response:
+        try:
+            await call.api.post(f"{ORDERS}{call.id}/cancel/", {"reason": call.form.text("reason")})
+        except ApiProblem as problem:
+            return await self._render(call, status=problem.status, errors=FormErrors.of(problem))
+        return call.redirect(
+            f"/admin/orders/{call.id}/", call.gettext("The order is cancelled, and its stock is free.")
+        )
+
     @PageSpec(method="POST", path="/admin/orders/{id:int}/refund/", access=Access.STAFF)
     async def refund(self, call: PageCall) -> Response:
         form, target = call.form, f"/admin/orders/{call.id}/"
@@ -142,6 +152,7 @@ def moment_words(language: Language) -> Mapping[str, str]:
         "payment_too_late": _("The payment came too late"),
         "paid": _("The order was paid"),
         "cancelled": _("The order was cancelled"),
+        "cancelled_by_staff": _("Staff cancelled the order"),
         "expired": _("The reservation expired"),
         "refunded": _("Units were refunded"),
         "refund_confirmed": _("The gateway confirmed the refund"),

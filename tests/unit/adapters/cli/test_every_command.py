@@ -56,6 +56,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "orders list": ["--seller", SELLER, "--status", "PAID"],
     "orders show": ["1"],
     "orders requeue": ["1"],
+    "orders cancel": ["3", "--reason", HOSTILE],
     "payments check": [str(OPEN_PAYMENT)],
     "payments send-refund": [str(OPEN_REFUND)],
     "emails send": ["1"],
@@ -115,6 +116,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
 
 AUDITED: Mapping[str, Sequence[AuditAction]] = {
     "createsuperuser": [AuditAction.ACCOUNT_STAFF_APPOINTED],
+    "orders cancel": [AuditAction.ORDER_CANCELLED],
     "payments check": [AuditAction.PAYMENT_CHECKED],
     "payments send-refund": [AuditAction.REFUND_SENT],
     "emails send": [AuditAction.EMAIL_SENT],
@@ -172,6 +174,7 @@ def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         market.repricing.run(policy.id)
     _begin_run_that_awaits_approval(actions)
     _wait_for_others(actions)
+    actions.place(buyer, line(actions.list(actions.person("teamaker"))))
     monkeypatch.chdir(tmp_path)
     Path("products.csv").write_text(f"sku,name,category,price\nA,{HOSTILE},toys,1.00\n[/red],,nowhere,1.00\n")
     Path("sales.csv").write_text("product,period,units,price\n1,1,2,3.00\n")

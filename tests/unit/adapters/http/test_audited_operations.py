@@ -60,6 +60,9 @@ class Others:
     def sold(self) -> int:
         return int(self.place.sell(self.buyer, (self.product, 2))["id"])
 
+    def reserved(self) -> int:
+        return int(self.place.reserve(self.buyer, (self.product, 2))["id"])
+
     def policy(self) -> int:
         made = answer(self.seller.post(f"{PRICING}policies/", EAGER), 201)
         self.place.clock.advance(minutes=1)
@@ -258,6 +261,9 @@ AUDITED: Final[Mapping[str, Act]] = {
     "resumePricing": Act(_DO.PRICING_RESUMED, "POST", stopped_pricing, by_owner=False),
     "requeueOrder": Act(
         _DO.ORDER_REQUEUED, "POST", thing(ALL_ORDERS, Others.parked_order, "requeue/"), by_owner=False
+    ),
+    "cancelOrderOfAnybody": Act(
+        _DO.ORDER_CANCELLED, "POST", thing(ALL_ORDERS, Others.reserved, "cancel/"), REASON, by_owner=False
     ),
     "checkPayment": Act(
         _DO.PAYMENT_CHECKED, "POST", thing(f"{OPERATIONS}payments/", Others.open_payment, "check/"), by_owner=False

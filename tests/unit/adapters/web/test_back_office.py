@@ -118,6 +118,26 @@ def test_the_rest_of_many_follows_in_batches(boss: Browser) -> None:
     assert "Continue" in result
 
 
+def test_staff_cancel_an_order_with_a_reason_and_its_buyer_sees_it(own: Marketplace, boss: Browser) -> None:
+    product, buyer = own.person().list(stock=9)["id"], own.person()
+    order = buyer.place((product, 2))["id"]
+    path = f"/admin/orders/{order}/"
+
+    refused = boss.submit(f"{path}cancel/", {"reason": " "}, page=path)
+    assert refused.status_code == 400
+    assert 'id="reason-errors"' in refused.text
+    done = boss.submit(f"{path}cancel/", {"reason": "Asked for it by phone."}, page=path).text
+
+    assert "The order is cancelled, and its stock is free." in done
+    assert "Staff cancelled the order" in done
+    assert f'action="{path}cancel/"' not in done
+    audit = boss.get("/admin/audit/?kind=order").text
+    assert "Order cancelled by staff" in audit
+    assert "Asked for it by phone." in audit
+    paid = own.sell(buyer, (product, 1))["id"]
+    assert boss.submit(f"/admin/orders/{paid}/cancel/", {"reason": "Too late."}, page=path).status_code == 409
+
+
 def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
     assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
     stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.errors import (
     Forbidden,
     Invalid,
@@ -18,6 +19,7 @@ from scalecommerce_core.domain.errors import (
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.stock import MovementKind, Stock
+from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.ordering import (
     CancelOrder,
@@ -82,6 +84,28 @@ def test_only_the_buyer_finds_the_order(shop: Shop, seller: Account, buyer: Acco
     for order_id, who in ((order.id, seller.id), (order.id, STAFF), (OrderId(999), buyer.id)):
         assert isinstance(act(shop, order_id, who), NotFound)
     assert shop.order(order.id).status is OrderStatus.PENDING
+
+
+def test_staff_cancel_an_order_with_a_reason_and_leave_one_entry(shop: Shop, buyer: Account, tea: ProductId) -> None:
+    order, own = shop.reserve(buyer, line(tea, 4)), shop.reserve(buyer, line(tea, 2))
+    by_staff = CancelOrder(order.id, STAFF, "Asked for it.", as_staff=True, address="192.0.2.7")
+    (refused,) = shop.ordering.cancel([CancelOrder(order.id, STAFF, " ", as_staff=True)])
+    assert isinstance(refused, Invalid)
+    first, second = shop.ordering.cancel([by_staff, by_staff])
+    assert isinstance(first, Order)
+    assert first is second
+    assert (first.status, first.is_cancelled_by_staff) == (OrderStatus.CANCELLED, True)
+    assert (shop.stock(tea).on_hand, shop.stock(tea).reserved) == (10, 2)
+    assert shop.tables.events.rows[-1].topic == "order.cancelled"
+    (record,) = shop.queries.audit_entries(PageRequest(10)).rows
+    assert record.entry == Actor(STAFF, "192.0.2.7").entry(
+        AuditAction.ORDER_CANCELLED, order.id, shop.clock.now(), before={"status": "PENDING"},
+        after={"status": "CANCELLED"}, reason="Asked for it.",
+    )  # fmt: skip
+    (mine,) = shop.ordering.cancel([CancelOrder(own.id, buyer.id, as_staff=True)])
+    assert isinstance(mine, Order)
+    assert not mine.is_cancelled_by_staff
+    assert len(shop.queries.audit_entries(PageRequest(10)).rows) == 1, "one's own order leaves no entry"
 
 
 def test_a_transition_that_is_not_allowed_fails_only_for_its_order(shop: Shop, buyer: Account, tea: ProductId) -> None:

@@ -85,6 +85,7 @@ def test_only_staff_see_what_needs_a_person(place: Marketplace, seller: Person, 
     "path",
     [
         f"{ALL_ORDERS}1/requeue/",
+        f"{ALL_ORDERS}1/cancel/",
         f"{ROOT}payments/{uuid4()}/check/",
         f"{ROOT}refunds/{uuid4()}/send/",
         f"{ROOT}emails/1/send/",
@@ -187,6 +188,31 @@ def test_a_payment_and_its_refund_are_tried_again_at_once(own: Marketplace, boss
 def test_an_email_that_does_not_wait_is_not_found(own: Marketplace, boss: Person) -> None:
     problem(boss.post(f"{ROOT}emails/1/send/"), 404)
     assert actions(own) == []
+
+
+def test_staff_cancel_an_order_of_a_buyer_who_sees_it(own: Marketplace, boss: Person) -> None:
+    seller, buyer = own.person(), own.person()
+    tea = seller.list(stock=5)
+    order = buyer.place((tea["id"], 2))
+    path = f"{ALL_ORDERS}{order['id']}/cancel/"
+    problem(boss.post(path, {"reason": " "}), 400, "reason")
+    cancelled = answer(boss.post(path, {"reason": "Asked for it by phone."}))
+    assert (cancelled["order"]["status"], cancelled["order"]["cancelled_by_staff"]) == ("CANCELLED", True)
+    assert cancelled["timeline"][-1]["moment"] == "cancelled_by_staff"
+    seen = answer(buyer.get(f"/orders/api/v1/{order['id']}/"))
+    assert (seen["status"], seen["cancelled_by_staff"]) == ("CANCELLED", True)
+    assert answer(seller.get(f"/products/api/v1/{tea['id']}/"))["stock"] == 5
+    assert answer(boss.post(path, {"reason": "Again."}))["order"]["status"] == "CANCELLED"
+    entry = own.market.queries.audit_entries(PageRequest(1)).rows[0].entry
+    assert (entry.action.value, entry.actor_id, entry.reason) == ("order.cancelled", boss.id, "Asked for it by phone.")
+    assert (entry.before, entry.after) == ({"status": "PENDING"}, {"status": "CANCELLED"})
+    own_order = buyer.place((tea["id"], 1))
+    assert "cancelled_by_staff" not in answer(buyer.act(own_order, "cancel"))
+    paid = own.sell(buyer, (tea["id"], 1))
+    refused = problem(boss.post(f"{ALL_ORDERS}{paid['id']}/cancel/", {"reason": "Too late."}), 409)
+    assert refused["code"] == "transition_not_allowed"
+    problem(boss.post(f"{ALL_ORDERS}{10**9}/cancel/", {"reason": "Nowhere."}), 404)
+    assert actions(own) == ["order.cancelled"]
 
 
 def test_staff_find_the_orders_of_everybody(own: Marketplace, boss: Person) -> None:
