@@ -25,9 +25,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-import psycopg
 from attrs import define, field
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.engine import MeasuredEngine, running_engine
 from bench.orders_load.market import (
@@ -35,7 +35,6 @@ from bench.orders_load.market import (
     TEMPLATE,
     MarketSize,
     access_tokens,
-    plain,
     seed,
     settle_database,
     write_tokens,
@@ -191,7 +190,7 @@ def measure_run(url: str, engine: MeasuredEngine, streams: OpenStreams) -> None:
     probe = LoopProbe(engine)
     begun = time.monotonic()
     execute(url, GO)
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         while not connection.execute(
             "SELECT count(*) FROM pricing_runs WHERE started_at > now() - interval '1 minute'"
         ).fetchall()[0][0]:

@@ -15,6 +15,7 @@ from typing import Final
 import psycopg
 from attrs import define, field
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.db.migrate import upgrade
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.redis import EmbeddedRedis
@@ -133,7 +134,7 @@ async def outages(
     await asyncio.gather(*buyers)
     await _settled(deployment, load)
     report.acknowledged = load.acknowledged
-    with psycopg.connect(deployment.database_url.replace("+psycopg", "")) as connection:
+    with open_connection(deployment.database_url) as connection:
         rows = connection.execute("SELECT id, status FROM orders").fetchall()
     report.lost = load.acknowledged - {number for number, _ in rows}
     report.undecided = sum(status == "CREATED" for _, status in rows)
@@ -154,7 +155,7 @@ async def _settled(deployment: Deployment, load: Load) -> float:
 
 def _decided_up_to(database_url: str, last: int) -> bool:
     try:
-        with psycopg.connect(database_url.replace("+psycopg", "")) as connection:
+        with open_connection(database_url) as connection:
             (waiting,) = connection.execute(
                 "SELECT count(*) FROM orders WHERE status = 'CREATED' AND id <= %s", [last]
             ).fetchone() or (1,)

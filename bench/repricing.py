@@ -22,10 +22,11 @@ from typing import Any, Final
 import psycopg
 from attrs import frozen
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
-from bench.orders_load.market import SERVER_SETTINGS, plain
+from bench.orders_load.market import SERVER_SETTINGS
 from bench.orders_load.server import BenchPostgres
 from bench.repricing_orders import orders
 from scalecommerce_core.domain.identifiers import AccountId, PolicyId, RunId
@@ -134,7 +135,7 @@ class _Bench:
     def __init__(self, url: str, arguments: argparse.Namespace) -> None:
         self._url = url
         self._arguments = arguments
-        self._connection = psycopg.connect(plain(url), autocommit=True)
+        self._connection = open_connection(url, autocommit=True)
 
     def measure(self) -> None:
         self._seed()
@@ -224,7 +225,7 @@ class _Bench:
     def _bare(self, run_id: RunId) -> SideResult:
         self._connection.execute(MOVES, [run_id])
         self._settle()
-        with self._counted("bare") as counted, psycopg.connect(plain(self._url), autocommit=True) as connection:
+        with self._counted("bare") as counted, open_connection(self._url, autocommit=True) as connection:
             before = _spent_by(connection.info.backend_pid)
             begun = time.perf_counter()
             rows = connection.execute(BARE).rowcount

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import psycopg
 from attrs import frozen
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.db.core.engine import database_engine
 from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
@@ -25,7 +25,6 @@ from bench.orders_load.market import (
     TEMPLATE,
     MarketSize,
     access_tokens,
-    plain,
     seed,
     settle_database,
     write_tokens,
@@ -134,7 +133,7 @@ def load_orders(engine: MeasuredEngine, url: str, buyers: Path, products: int, s
     saturate(engine, tokens=buyers, products=products, mode="uniform", connections=256, seconds=seconds + WARM + 1)
     ended = begun + timedelta(seconds=seconds)
     measured = window(url, begun, ended)
-    with psycopg.connect(plain(url)) as connection:
+    with open_connection(url) as connection:
         ((decided, written),) = connection.execute(REPRICED, {"begun": begun, "ended": ended}).fetchall()
         ((left,),) = connection.execute(UNFINISHED).fetchall()
     return LoadInterval(
@@ -152,7 +151,7 @@ def repricing(url: str) -> Iterator[None]:
     execute(url, STOP)
     # Workers cancel their runs; the next interval starts without them.
     deadline = time.monotonic() + 30
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         while connection.execute(UNFINISHED).fetchall()[0][0] and time.monotonic() < deadline:
             time.sleep(0.2)
 
@@ -165,6 +164,6 @@ def quiet(url: str) -> Iterator[None]:
 
 
 def execute(url: str, *statements: str) -> None:
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)

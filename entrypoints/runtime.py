@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
@@ -144,7 +143,6 @@ def _target_of_environment() -> _Target:
     """Use the settings of the environment; commands need the database only, so other settings may be missing."""
     unused = {"REDIS_URL": "redis://127.0.0.1:6379/0", "JWT_SECRET": secrets.token_urlsafe(48)}
     chosen = settings.load({**unused, **{name: text for name, text in os.environ.items() if text}})
-    parts = urlsplit(chosen.database_url.reveal())
-    return _Target(
-        chosen, f"the database {parts.path.lstrip('/')} on {parts.hostname or 'this machine'}", embedded=False
-    )
+    from adapters.db.migrate import describe_database
+
+    return _Target(chosen, f"the database {describe_database(chosen.database_url.reveal())}", embedded=False)

@@ -99,6 +99,22 @@ def _url(*schemes: str) -> Any:
     return check
 
 
+def _database_url(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
+    # Other settings are described without the database driver.
+    from adapters.db.core.connection_parameters import database_url  # noqa: PLC0415
+
+    schemes = ("postgresql", "postgres", "postgresql+psycopg")
+    if value.reveal().partition("://")[0] not in schemes:
+        raise ValueError(f"it must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    try:
+        database_url(value.reveal())
+        for host in urlsplit(value.reveal()).netloc.rpartition("@")[2].split(","):
+            _ = urlsplit(f"//{host}").port
+    except ValueError:
+        # The error's text is not repeated: it may contain a part of the password.
+        raise ValueError("its host or port is invalid; special characters in a password must be %-encoded") from None
+
+
 def _previous_secrets(settings: object, attribute: "Attribute[Any]", value: Secret) -> None:
     for secret in _split(value.reveal()):
         _secret(settings, attribute, Secret(secret))
@@ -235,8 +251,8 @@ def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> No
 class Settings:
     database_url: Secret = _setting(
         NO_SECRET,
-        "URL of PostgreSQL: `postgresql://user:password@host/name`.",
-        validator=_url("postgresql", "postgresql+psycopg"),
+        "URL of PostgreSQL: `postgresql://user:password@host/name`; with standbys `postgresql://user:password@h1,h2/name`.",
+        validator=_database_url,
     )
     database_pool_size: int = _setting(
         10, "Connections that one process keeps open; under load it opens up to ten more.", validator=_positive

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
+import psycopg
 from attrs import frozen
 from celery import Celery
 from celery.signals import worker_process_shutdown
@@ -14,6 +16,7 @@ from redis import Redis, RedisError
 from sqlalchemy import Engine as DatabaseEngine
 
 from adapters.db.core.change_notifications import PostgresCatalogFeed
+from adapters.db.core.connection_parameters import open_connection
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
 from adapters.db.queries.postgres_queries import PostgresQueries
@@ -271,6 +274,11 @@ def ping_redis(url: str) -> None:
             client.ping()
     except RedisError as error:
         raise Unavailable(describe_error(error)) from error
+
+
+def database_connection(url: str, application_name: str) -> "psycopg.Connection[Any]":
+    """A connection in autocommit mode, without a pool; raises `psycopg.Error`."""
+    return open_connection(url, autocommit=True, application_name=application_name)
 
 
 @contextmanager

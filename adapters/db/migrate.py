@@ -15,10 +15,13 @@ from attrs import evolve, frozen
 from sqlalchemy import Connection, Engine, text
 
 from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.connection_parameters import describe_database
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema, translate_errors
 from adapters.db.schema_version import find_mismatch, read_revision, release_revisions
 from scalecommerce_core.domain.errors import Unavailable
+
+__all__ = ["Migration", "check", "current", "describe_database", "migrate_to", "pending_migrations", "upgrade"]
 
 LOCK_TIMEOUT: Final = timedelta(minutes=10)
 
@@ -43,8 +46,8 @@ def _ignore_progress(_migration: Migration) -> None: ...
 def upgrade(url: str, on_progress: OnProgress = _ignore_progress) -> None:
     """Run the missing migrations in one transaction.
 
-    `on_progress` is called before and after each migration. Raise `Unavailable`, or `SchemaMismatch` if the database
-    has the tables of a newer release.
+    `on_progress` is called before and after each migration. Raise `Unavailable`, also for a standby, or
+    `SchemaMismatch` if the database has the tables of a newer release.
     """
     with _connect(url) as connection, _migration_lock(connection):
         revision = read_revision(connection)
@@ -140,10 +143,14 @@ def _connect(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
-    """Hold the session lock for migrations.
+    """Hold the session lock for migrations; raise `Unavailable` on a standby, where the lock would be of no use.
 
     The lock is polled: a waiting transaction would block a concurrent index build of the lock's holder.
     """
+    if connection.scalar(text("SELECT pg_is_in_recovery()")):
+        raise Unavailable(
+            "The database is a standby, which cannot be migrated: name the primary in DATABASE_URL, or all hosts."
+        )
     deadline = time.monotonic() + LOCK_TIMEOUT.total_seconds()
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": AdvisoryLock.MIGRATION.value}):
         connection.rollback()

@@ -5,10 +5,9 @@ from datetime import datetime
 from statistics import quantiles
 from typing import LiteralString
 
-import psycopg
 from attrs import frozen
 
-from bench.orders_load.market import plain
+from adapters.db.core.connection_parameters import open_connection
 
 # An order counts in the window in which it was decided. Orders that are undecided at the end of the window are the
 # backlog, even if they are decided a moment later.
@@ -42,21 +41,21 @@ class Window:
 
 
 def window(url: str, begun: datetime, ended: datetime) -> Window:
-    with psycopg.connect(plain(url)) as connection:
+    with open_connection(url) as connection:
         row = connection.execute(_WINDOW, {"begun": begun, "ended": ended}).fetchone()
     accepted, decided, first, last = row or (0, 0, 0, 0)
     return Window((ended - begun).total_seconds(), accepted, decided, first, last)
 
 
 def undecided(url: str) -> int:
-    with psycopg.connect(plain(url)) as connection:
+    with open_connection(url) as connection:
         row = connection.execute("SELECT count(*) FROM orders WHERE status = 'CREATED'").fetchone()
     return int(row[0]) if row else 0
 
 
 def unnumbered(url: str) -> int:
     """Count the events in the outbox, which have no number yet."""
-    with psycopg.connect(plain(url)) as connection:
+    with open_connection(url) as connection:
         row = connection.execute("SELECT count(*) FROM outbox").fetchone()
     return int(row[0]) if row else 0
 
@@ -66,7 +65,7 @@ def verdict_milliseconds(url: str, accepted: Mapping[int, datetime]) -> list[flo
 
     The last transaction that wrote an order is its decision, because orders are neither paid nor cancelled here.
     """
-    with psycopg.connect(plain(url)) as connection:
+    with open_connection(url) as connection:
         rows = connection.execute(
             "SELECT id, pg_xact_commit_timestamp(xmin) FROM orders WHERE id = ANY (%s) AND status <> 'CREATED'",
             [list(accepted)],

@@ -9,8 +9,8 @@ from typing import Final, LiteralString
 import psycopg
 from attrs import frozen
 from psycopg import sql
-from sqlalchemy import make_url
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
@@ -113,7 +113,7 @@ def catch_up(url: str) -> None:
 
 def fill(url: str, market: MarketSize) -> None:
     """Insert sellers, buyers and products into a migrated database that has none."""
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         for statement in _SEED:
             connection.execute(
                 sql.SQL(statement).format(
@@ -137,29 +137,24 @@ def fresh_database(server: BenchPostgres, name: str) -> str:
 
 def settle_database(url: str) -> None:
     """Vacuum, analyze and checkpoint, before each run of either side: no run does the work that an earlier one left."""
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
 
 
 def administrator(server: BenchPostgres) -> "psycopg.Connection":
-    return psycopg.connect(plain(server.url_of("postgres")), autocommit=True)
+    return open_connection(server.url_of("postgres"), autocommit=True)
 
 
 def existing_column(url: str, table: str, *names: str) -> str:
     """Return the one of these columns that the table has: their names differ between revisions."""
-    with psycopg.connect(plain(url)) as connection:
+    with open_connection(url) as connection:
         rows = connection.execute(
             "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND column_name = ANY (%s)",
             [table, list(names)],
         ).fetchall()
     ((name,),) = rows
     return str(name)
-
-
-def plain(url: str) -> str:
-    """Convert SQLAlchemy's URL to libpq's form."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def access_tokens(secret: str, accounts: Sequence[int]) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Final
 import psycopg
 from attrs import Factory, define, frozen
 
+from adapters.db.core.connection_parameters import open_connection
 from bench.orders_load.engine import MeasuredEngine
 from bench.orders_load.figures import undecided
-from bench.orders_load.market import existing_column, plain
+from bench.orders_load.market import existing_column
 from bench.orders_load.steady import SteadyClient, Taken, order_request
 
 PRODUCT: Final = 1
@@ -90,7 +91,7 @@ def rush(engine: MeasuredEngine, url: str, tokens: Sequence[str], *, units: int,
 
     Raises TimeoutError if orders stay undecided.
     """
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         set_stock = _SET_STOCK.format(occurred_at=existing_column(url, "stock_movements", "occurred_at", "at"))
         connection.execute(set_stock.encode(), {"units": units, "product": PRODUCT})
         deadlocks = _number(connection, _DEADLOCKS)
@@ -158,7 +159,7 @@ def _watched(url: str, units: int) -> Iterator[Samples]:
     samples, over = Samples(), threading.Event()
 
     def sample() -> None:
-        with psycopg.connect(plain(url), autocommit=True) as connection:
+        with open_connection(url, autocommit=True) as connection:
             while True:
                 last = over.is_set()
                 row = connection.execute(_SAMPLE, {"product": PRODUCT}).fetchone()

@@ -2,10 +2,9 @@
 
 from typing import Self
 
-import psycopg
 from psycopg import sql
-from sqlalchemy import make_url
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.embedded.postgres import DATABASE, ROLE, EmbeddedPostgres
 
 
@@ -18,7 +17,6 @@ class BenchPostgres(EmbeddedPostgres):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        url = make_url(self.administrator_url_of(DATABASE)).set(drivername="postgresql")
-        with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+        with open_connection(self.administrator_url_of(DATABASE), autocommit=True) as connection:
             connection.execute(sql.SQL("ALTER ROLE {} SUPERUSER").format(sql.Identifier(ROLE)))
         return self

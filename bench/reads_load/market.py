@@ -9,11 +9,11 @@ import psycopg
 from attrs import frozen
 from psycopg import sql
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.db.core.engine import database_engine
 from adapters.db.migrate import upgrade
 from adapters.db.store import PostgresStore
 from adapters.system import SystemClock
-from bench.orders_load.market import plain
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.services.statistics import Statistics
 
@@ -128,7 +128,7 @@ def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> No
         "buyer": sql.Literal(BUYER),
         "seller": sql.Literal(LARGE_SELLER),
     }
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '512MB'")
         indexes = _taken_off(connection)
         connection.execute(sql.SQL(PEOPLE).format(**given))
@@ -150,7 +150,7 @@ def seed(url: str, sizes: Sizes, words: Words, say: Callable[[str], None]) -> No
     say("Statistics …")
     Statistics(PostgresStore(engine), SystemClock()).rebuild()
     engine.dispose()
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
 
@@ -163,7 +163,7 @@ def into_memory(url: str) -> None:
 
     Otherwise the benchmark mostly measures the first read of each page from the system's page cache.
     """
-    with psycopg.connect(plain(url), autocommit=True) as connection:
+    with open_connection(url, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
         connection.execute(
             """

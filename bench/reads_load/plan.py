@@ -16,14 +16,14 @@ from typing import Final
 from urllib.parse import urlencode
 
 import numpy as np
-import psycopg
 from attrs import Factory, evolve, frozen
 
+from adapters.db.core.connection_parameters import open_connection
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import ROOT as ROOT_DIRECTORY
 from bench.orders_load.checkout import THIS, Checkout
 from bench.orders_load.engine import MeasuredEngine, running_engine
-from bench.orders_load.market import SERVER_SETTINGS, access_tokens, plain
+from bench.orders_load.market import SERVER_SETTINGS, access_tokens
 from bench.orders_load.saturation import Answers, find_wrk
 from bench.orders_load.server import BenchPostgres
 from bench.orders_load.steady import Request, Taken, open_loop
@@ -301,7 +301,7 @@ class ReadBench:
         for kind, lines in paths.items():
             (self._directory / f"{kind}.txt").write_text("\n".join(lines) + "\n")
         write_scripts(self._directory, self.url, products=self._options.sizes.products, hot=HOT, terms=len(self._terms))
-        with psycopg.connect(plain(self.url), autocommit=True) as connection:
+        with open_connection(self.url, autocommit=True) as connection:
             connection.execute("DROP TABLE IF EXISTS bench_terms")
             connection.execute("CREATE TABLE bench_terms (n integer PRIMARY KEY, word text)")
             with connection.cursor() as cursor, cursor.copy("COPY bench_terms FROM STDIN") as copy:

@@ -6,9 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-import psycopg
-
-from bench.orders_load.market import plain
+from adapters.db.core.connection_parameters import open_connection
 from bench.orders_load.transactions import PgbenchFailed, connection_variables, pgbench_program
 from bench.reads_load.market import LARGE_SELLER
 
@@ -56,7 +54,7 @@ SELECT sum(products), sum(active_products), sum(views) FROM {{product_counts}} W
 
 def write_scripts(directory: Path, url: str, *, products: int, hot: int, terms: int) -> None:
     """Write `<read>.pgbench` for each read, for the tables of the database at `url`."""
-    with psycopg.connect(plain(url)) as connection:
+    with open_connection(url) as connection:
         # The table has had two names.
         row = connection.execute("SELECT to_regclass('seller_product_counts') IS NOT NULL").fetchone()
     product_counts = "seller_product_counts" if row and row[0] else "seller_shelves"

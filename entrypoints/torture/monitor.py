@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from entrypoints.processes.readiness_probe import api_answers
 from entrypoints.torture.engine_under_test import EngineUnderTest
+from entrypoints.wiring import database_connection
 
 POLL_SECONDS: Final = 0.2
 BALANCE_EVERY: Final = 5
@@ -151,8 +152,7 @@ class Monitor(threading.Thread):
 
 def connect(engine: EngineUnderTest) -> psycopg.Connection:
     """Connect to the database in autocommit mode."""
-    url = engine.servers.database_url.replace("+psycopg", "", 1)
-    return psycopg.connect(url, autocommit=True, connect_timeout=3, application_name="torture")
+    return database_connection(engine.servers.database_url, "torture")
 
 
 def unsettled(engine: EngineUnderTest) -> int | None:

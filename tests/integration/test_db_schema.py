@@ -11,7 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from adapters.db import migrate
-from adapters.db.core.engine import database_engine, database_url
+from adapters.db.core.connection_parameters import database_url
+from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.schema import metadata
 from adapters.db.schema_version import VERSIONS, release_revisions

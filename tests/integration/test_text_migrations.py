@@ -9,7 +9,8 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from adapters.db import migrate
-from adapters.db.core.engine import database_engine, database_url
+from adapters.db.core.connection_parameters import database_url
+from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.embedded.postgres import ROLE
 from scalecommerce_core.queries import Facet, FacetValue, PageRequest, ProductFilter

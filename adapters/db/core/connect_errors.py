@@ -17,6 +17,7 @@ UNKNOWN_HOST: Final = "The database cannot be reached: the host name in DATABASE
 CONNECTION_REFUSED: Final = (
     "The database cannot be reached: nothing accepts connections at the host and port in DATABASE_URL."
 )
+NO_PRIMARY: Final = "No host in DATABASE_URL is the primary: all are standbys, or cannot be reached."
 TIMED_OUT: Final = "The database cannot be reached: the host in DATABASE_URL did not answer in time."
 ENCRYPTION: Final = (
     "The encryption settings of the database and of DATABASE_URL do not match: check sslmode and certificates."
@@ -38,6 +39,10 @@ _MESSAGES: Final = tuple(
         (
             "permission denied for database|is not permitted to log in",
             "The database does not let the user in DATABASE_URL connect: grant CONNECT and LOGIN.",
+        ),
+        (
+            "session is read-only|server is in hot standby mode|server is not in hot standby mode",
+            NO_PRIMARY,
         ),
         (
             "the database system is|not yet accepting connections",

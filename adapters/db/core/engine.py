@@ -3,26 +3,14 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Engine, create_engine, event
 
-DRIVER: Final = "postgresql+psycopg"
+from adapters.db.core.connection_parameters import connection_parameters, database_url
+
 PLAN_EACH_TIME: Final = "planned_each_time"
 """Execution option of statements whose best plan depends on their parameters: they are planned each time."""
 EXPLAIN_ONLY: Final = "explained"
 """Execution option, used with `PLAN_EACH_TIME`: return the plan (EXPLAIN as JSON) instead of the rows."""
-
-
-def database_url(text: str) -> URL:
-    """The URL with SQLAlchemy's driver name; raise `ValueError` unless it begins with postgresql:// or postgres://."""
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        # The message does not contain the text, which may hold a password.
-        raise ValueError("This is not a database URL such as postgresql://user:password@host:5432/name.") from None
-    if url.drivername not in {"postgres", "postgresql", DRIVER}:
-        raise ValueError(f"The database must be PostgreSQL (postgresql://user@host:5432/name), not {url.drivername}.")
-    return url.set(drivername=DRIVER)
 
 
 def database_engine(
@@ -31,12 +19,13 @@ def database_engine(
     pool_size: int = 10,
     max_overflow: int = 10,
     pool_timeout: timedelta = timedelta(seconds=5),
-    connect_timeout: timedelta = timedelta(seconds=5),
     statement_timeout: timedelta | None = timedelta(seconds=30),
     lock_timeout: timedelta = timedelta(seconds=5),
     application_name: str = "scalecommerce",
 ) -> Engine:
     """An engine whose sessions use UTC, have timeouts, and show `application_name` in pg_stat_activity.
+
+    Parameters of the URL take precedence, except for an `application_name`.
 
     Connections are not pinged before use, which would cost a round trip. A broken connection fails one transaction;
     the pool then replaces all older connections, and the services retry.
@@ -54,20 +43,17 @@ def database_engine(
         # keeps pages instead of rows, and rechecking their rows triples the time of a search.
         "work_mem": "32MB",
     }
-    given = parsed.query.get("options", "")
+    given = connection_parameters(parsed)
     set_options = " ".join(f"-c {name}={value}" for name, value in options.items())
-    connect_args: dict[str, Any] = {
+    connect_args = {
+        **given,
         # Options of the URL come last and take precedence.
-        "options": f"{set_options} {given if isinstance(given, str) else ' '.join(given)}".strip(),
-        "connect_timeout": max(2, round(connect_timeout.total_seconds())),
+        "options": f"{set_options} {given.get('options', '')}".strip(),
+        # Sessions are told apart by this name, also by the watchdog of workers.
         "application_name": application_name,
-        # Detect a lost peer within a minute.
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
     }
     engine = create_engine(
-        parsed.difference_update_query(["options"]),
+        parsed,
         connect_args=connect_args,
         pool_size=pool_size,
         max_overflow=max_overflow,

@@ -1,0 +1,112 @@
+"""Connection parameters of PostgreSQL: the hosts of `DATABASE_URL`, time limits and settings of TCP.
+
+Every connection of the engine uses them. Parameters in the URL take precedence over the defaults of this module.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from adapters.db.core.driver_statements import PSYCOPG_DIALECT
+
+DRIVER: Final = "postgresql+psycopg"
+CONNECT_SECONDS: Final = 5
+"""Time for connecting to one host."""
+TCP_DEFAULTS: Final[Mapping[str, str]] = {
+    # Sent data that the peer does not acknowledge breaks the connection after this many milliseconds. Linux only.
+    "tcp_user_timeout": "5000",
+    # A connection without traffic is probed after 5 s, and breaks about 6 s later.
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+}
+PRIMARY_ONLY: Final = "read-write"
+"""The `target_session_attrs` of several hosts unless the URL has another: libpq's own default takes a standby too."""
+
+# The parts before, at and after a list of hosts. The user name and password are found as SQLAlchemy finds them.
+_HOST_LIST: Final = re.compile(
+    r"(?P<begin>[\w+]+://(?:[^:/]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<end>(?:[/?].*)?)", re.DOTALL
+)
+_HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>\d*))?")
+
+
+def database_url(text: str) -> URL:
+    """The URL with SQLAlchemy's driver name.
+
+    Several hosts, `h1:5432,h2:5432`, become parameters of the query. Raise `ValueError` unless the text is a URL of
+    PostgreSQL that begins with postgresql:// or postgres://.
+    """
+    try:
+        url = _parse(text)
+        parameters = _libpq_parameters(url)
+    except (ArgumentError, ValueError):
+        # The message does not contain the text, which may hold a password.
+        raise ValueError("This is not a database URL such as postgresql://user:password@host:5432/name.") from None
+    if url.drivername not in {"postgres", "postgresql", DRIVER}:
+        raise ValueError(f"The database must be PostgreSQL (postgresql://user@host:5432/name), not {url.drivername}.")
+    url = url.set(drivername=DRIVER)
+    if "," in str(parameters.get("host", "")) and "target_session_attrs" not in url.query:
+        url = url.update_query_dict({"target_session_attrs": PRIMARY_ONLY})
+    return url
+
+
+def _parse(text: str) -> URL:
+    found = _HOST_LIST.fullmatch(text)
+    if found is None:
+        url = make_url(text)
+    else:
+        hosts = [_HOST.fullmatch(host) for host in found["hosts"].split(",")]
+        pairs = [(host["ipv6"] or host["name"], host["port"] or "") for host in hosts if host is not None]
+        if len(pairs) < len(hosts) or not all(name for name, _ in pairs):
+            raise ValueError
+        url = make_url(found["begin"] + found["end"])
+        given = {"host": ",".join(name for name, _ in pairs), "port": ",".join(port for _, port in pairs)}
+        url = url.update_query_dict({**given, **url.query})
+    hosts_given, ports_given = url.query.get("host"), url.query.get("port")
+    if isinstance(hosts_given, str) and isinstance(ports_given, str) and "," in hosts_given and "," not in ports_given:
+        # One port is that of all hosts, as libpq has it.
+        url = url.update_query_dict({"port": ",".join([ports_given] * len(hosts_given.split(",")))})
+    return url
+
+
+def connection_parameters(url: URL) -> dict[str, str]:
+    """Libpq's parameters of a URL of `database_url`, completed by the defaults of this module."""
+    return {"connect_timeout": str(CONNECT_SECONDS), **TCP_DEFAULTS, **_libpq_parameters(url)}
+
+
+def _libpq_parameters(url: URL) -> dict[str, str]:
+    dialect: Any = PSYCOPG_DIALECT
+    found = dialect.create_connect_args(url)[1]
+    return {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in found.items()}
+
+
+def single_hosts(parameters: Mapping[str, str]) -> list[dict[str, str]]:
+    """The parameters of each host alone, in the order of the URL."""
+    lists = {name: parameters[name].split(",") for name in ("host", "hostaddr", "port") if parameters.get(name)}
+    count = max(map(len, lists.values()), default=1)
+    return [
+        {**parameters, **{name: values[number if len(values) > 1 else 0] for name, values in lists.items()}}
+        for number in range(count)
+    ]
+
+
+def describe_database(text: str) -> str:
+    """Name and hosts of the database of a URL, for messages: `shop on db1, db2`."""
+    url = database_url(text)
+    hosts = [host["host"] for host in single_hosts(connection_parameters(url)) if "host" in host]
+    hosts = [host for host in hosts if not host.startswith("/")]
+    return f"{url.database or ''} on {', '.join(hosts) or 'this machine'}"
+
+
+def open_connection(text: str, *, autocommit: bool = False, **parameters: str) -> "psycopg.Connection[Any]":
+    """A connection to the database of a URL, without a pool; `parameters` of libpq take precedence.
+
+    Raise `psycopg.Error` if it fails.
+    """
+    conninfo = make_conninfo("", **{**connection_parameters(database_url(text)), **parameters})
+    return psycopg.connect(conninfo, autocommit=autocommit)

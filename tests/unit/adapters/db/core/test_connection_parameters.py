@@ -1,0 +1,79 @@
+import pytest
+
+from adapters.db.core.connection_parameters import (
+    connection_parameters,
+    database_url,
+    describe_database,
+    single_hosts,
+)
+
+
+def hosts(text: str) -> list[tuple[str | None, str | None]]:
+    parameters = connection_parameters(database_url(text))
+    return [(host.get("host"), host.get("port")) for host in single_hosts(parameters)]
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_a_list_of_hosts_is_read_as_libpq_reads_it(scheme: str) -> None:
+    url = f"{scheme}://ada:p%40,ss@db1:5433,[::1]:5434,db3/shop?sslmode=require"
+    assert hosts(url) == [("db1", "5433"), ("::1", "5434"), ("db3", "")]
+    parameters = connection_parameters(database_url(url))
+    assert (parameters["user"], parameters["password"]) == ("ada", "p@,ss")
+    assert (parameters["dbname"], parameters["sslmode"]) == ("shop", "require")
+
+
+@pytest.mark.parametrize("query", ["host=db1,db2&port=5433,5434", "host=db1:5433&host=db2:5434"])
+def test_hosts_can_be_parameters(query: str) -> None:
+    assert hosts(f"postgresql://ada@/shop?{query}") == [("db1", "5433"), ("db2", "5434")]
+
+
+def test_one_port_is_that_of_all_hosts() -> None:
+    assert hosts("postgresql:///shop?host=db1,db2&port=5433") == [("db1", "5433"), ("db2", "5433")]
+
+
+def test_a_single_host_and_a_socket_are_read() -> None:
+    assert hosts("postgresql://ada:a,b@db1:5433/shop") == [("db1", "5433")]
+    assert hosts("postgresql://ada@/shop?host=/run/postgresql") == [("/run/postgresql", None)]
+    assert hosts("postgresql:///shop") == [(None, None)]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://db1,db2/shop", "read-write"),
+        ("postgresql:///shop?host=db1:1&host=db2:2", "read-write"),
+        ("postgresql://db1,db2/shop?target_session_attrs=any", "any"),
+        ("postgresql://db1/shop", None),
+    ],
+)
+def test_several_hosts_mean_the_primary_unless_the_url_says_otherwise(url: str, expected: str | None) -> None:
+    assert connection_parameters(database_url(url)).get("target_session_attrs") == expected
+
+
+def test_a_lost_peer_is_detected_within_seconds() -> None:
+    parameters = connection_parameters(database_url("postgresql://db1/shop"))
+    assert int(parameters["tcp_user_timeout"]) <= 10_000
+    assert int(parameters["connect_timeout"]) <= 5
+    probes = int(parameters["keepalives_interval"]) * int(parameters["keepalives_count"])
+    assert int(parameters["keepalives_idle"]) + probes <= 15
+
+
+def test_parameters_of_the_url_take_precedence() -> None:
+    given = {"connect_timeout": "9", "tcp_user_timeout": "700", "keepalives_idle": "60"}
+    query = "&".join(f"{name}={value}" for name, value in given.items())
+    parameters = connection_parameters(database_url(f"postgresql://db1/shop?{query}"))
+    assert {name: parameters[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://db1:x,db2/shop", "postgresql://db1,/shop", "postgresql:///s?host=a,b&port=1,2,3"]
+)
+def test_malformed_hosts_are_refused_without_repeating_them(url: str) -> None:
+    with pytest.raises(ValueError, match="not a database URL") as refused:
+        database_url(url)
+    assert "db1" not in str(refused.value)
+
+
+def test_a_database_is_described_without_its_password() -> None:
+    assert describe_database("postgresql://ada:secret@db1:5433,db2/shop") == "shop on db1, db2"
+    assert describe_database("postgresql:///shop?host=/run/postgresql") == "shop on this machine"
