@@ -608,7 +608,8 @@ class Settings:
     log_format: str = _setting("json", "json or console.", validator=_choice("json", "console"))
     failpoints: str = _setting(
         "",
-        "For self-tests: points at which processes kill themselves; see `scalecommerce_core/testing/failpoints.py`.",
+        "For self-tests: points at which processes kill themselves or calls fail; see"
+        " `scalecommerce_core/testing/failpoints.py`.",
         validator=_failpoints,
     )
 

@@ -1,4 +1,5 @@
-"""Fail-points: places between two effects where a test kills the process, without changes to the tested code.
+"""Fail-points: places between two effects where a test kills the process, or lets a call fail, without changes to the
+tested code.
 
 All effects go through ports, so a crash between two effects is a crash before or after the call of a port. `Seams`
 wraps ports so that at each such moment, a *seam*, a `FailPoints` is called with its name and may end the process:
@@ -11,7 +12,7 @@ wraps ports so that at each such moment, a *seam*, a `FailPoints` is called with
     notifier.orders_placed:before, broker.send_task:after, …   likewise for the ports around the store
 
 In a simulation, a process dies by the exception `Crash`, which `except Exception` does not catch. A real process sends
-itself SIGKILL: `parse_failpoints` reads the setting `FAILPOINTS`, which has comma-separated parts of three kinds:
+itself SIGKILL: `parse_failpoints` reads the setting `FAILPOINTS`, which has comma-separated parts of four kinds:
 
     7:0.001              die at each seam with this probability; seed and process name ("api", "worker", …) determine
                          the outcome. The first `GRACE_SEAMS` seams of a process are passed, so that it can do some work
@@ -19,6 +20,8 @@ itself SIGKILL: `parse_failpoints` reads the setting `FAILPOINTS`, which has com
     arm=/some/directory  die at a seam if the directory has a file of its name. The first process to reach the seam
                          renames the file to `<seam>.struck` before it dies, so each file kills one process once.
                          To test each of `seams()` in a running engine: create the file, wait until it is renamed
+    fail=/some/directory do not die: raise `InjectedFailure` at a seam as long as the directory has a file of its name,
+                         in every process. The text of the file is the message, the cause that staff read
 
 Empty, the default: nothing is wrapped. A process that dies writes to standard error:
 `fail-point commit:after in worker: killed`. A new process counts from the beginning, also a worker's new child. Not
@@ -30,7 +33,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from random import Random
@@ -81,17 +84,36 @@ def seams() -> list[str]:
     return [BEGIN, *(f"{call}:{when}" for call in calls for when in ("before", "after"))]
 
 
-class FailPoints:
-    """Calls `strikes(seam)` at each seam; if it returns True, calls `die(seam)`, which does not return."""
+class InjectedFailure(ValueError):
+    """The call of a port failed here, and its process goes on. A `ValueError`, as if a call could not use its data."""
 
-    def __init__(self, strikes: Callable[[str], bool], die: Callable[[str], object]) -> None:
+
+def _no_failure(_seam: str) -> None:
+    return None
+
+
+class FailPoints:
+    """Calls `strikes(seam)` at each seam; if it returns True, calls `die(seam)`, which does not return. Otherwise
+    raises `failure(seam)` unless that is None.
+    """
+
+    def __init__(
+        self,
+        strikes: Callable[[str], bool],
+        die: Callable[[str], object],
+        failure: Callable[[str], Exception | None] = _no_failure,
+    ) -> None:
         self._strikes = strikes
         self._die = die
+        self._failure = failure
 
     def reach(self, seam: str) -> None:
         """Called at a seam."""
         if self._strikes(seam):
             self._die(seam)
+        failure = self._failure(seam)
+        if failure is not None:
+            raise failure
 
 
 def crash(seam: str) -> None:
@@ -185,7 +207,9 @@ def _with_seams(name: str, call: Callable[..., Any], points: FailPoints) -> Call
 
 def parse_failpoints(text: str, process: str) -> Seams:
     """The fail-points of the setting, in the process of this name; raise `ValueError` for an invalid setting."""
-    parts = [_parse_part(part.strip(), process) for part in text.split(",") if part.strip()]
+    given = [part.strip() for part in text.split(",") if part.strip()]
+    failing = [_directory(part.removeprefix("fail=")) for part in given if part.startswith("fail=")]
+    parts = [_parse_part(part, process) for part in given if not part.startswith("fail=")]
     lock = threading.Lock()
 
     def strikes(seam: str) -> bool:
@@ -194,7 +218,13 @@ def parse_failpoints(text: str, process: str) -> Seams:
             struck = [matches(seam) for matches in parts]
         return any(struck)
 
-    return Seams(FailPoints(strikes, lambda seam: _kill(seam, process)))
+    def failure(seam: str) -> InjectedFailure | None:
+        for directory in failing:
+            with suppress(FileNotFoundError):
+                return InjectedFailure((directory / seam).read_text().strip() or f"fail-point {seam}")
+        return None
+
+    return Seams(FailPoints(strikes, lambda seam: _kill(seam, process), failure if failing else _no_failure))
 
 
 def _kill(seam: str, process: str) -> None:
@@ -204,7 +234,7 @@ def _kill(seam: str, process: str) -> None:
 
 def _parse_part(part: str, process: str) -> Callable[[str], bool]:
     if part.startswith("arm="):
-        return _armed(Path(part.removeprefix("arm=")))
+        return _armed(_directory(part.removeprefix("arm=")))
     pattern, at, count = part.rpartition("@")
     if at:
         return _counted(pattern, count)
@@ -214,7 +244,7 @@ def _parse_part(part: str, process: str) -> Callable[[str], bool]:
             return _random(parse_integer(seed), parse_float(probability), process)
     except ValueError:
         pass
-    raise ValueError(f"{part!r} is not one of seed:probability, seam@count, arm=directory")
+    raise ValueError(f"{part!r} is not one of seed:probability, seam@count, arm=directory, fail=directory")
 
 
 def _random(seed: int, probability: float, process: str) -> Callable[[str], bool]:
@@ -245,10 +275,14 @@ def _counted(pattern: str, count: str) -> Callable[[str], bool]:
     return strikes
 
 
-def _armed(directory: Path) -> Callable[[str], bool]:
+def _directory(text: str) -> Path:
+    directory = Path(text)
     if not directory.is_absolute():
-        raise ValueError(f"the directory {str(directory)!r} is not absolute")
+        raise ValueError(f"the directory {text!r} is not absolute")
+    return directory
 
+
+def _armed(directory: Path) -> Callable[[str], bool]:
     def strikes(seam: str) -> bool:
         try:
             (directory / seam).rename(directory / f"{seam}.struck")

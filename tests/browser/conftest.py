@@ -95,9 +95,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def failing_seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory whose files name the calls that fail in the engine; see `engine_faults.py`."""
+    return tmp_path_factory.mktemp("failing-seams")
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory, failing_seams: Path) -> Iterator[EngineProcess]:
     """The whole engine with demo data and visitors, as `make run` starts it, on a free port."""
-    running = EngineProcess(tmp_path_factory.mktemp("engine"), "--demo")
+    running = EngineProcess(
+        tmp_path_factory.mktemp("engine"),
+        "--demo",
+        FAILPOINTS=f"fail={failing_seams}",
+        WEBHOOKS_ALLOW_LOOPBACK="true",
+    )
     try:
         yield running
     finally:

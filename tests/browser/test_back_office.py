@@ -1,28 +1,43 @@
 """The back office: staff solve each kind of trouble on the front page."""
 
-import json
+import re
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Final
 
-import psycopg
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
+from scalecommerce_core.queries import TroubleKind
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import OpenPage, TakeShot, Theme
+from tests.browser.engine_faults import EngineFaults
 from tests.browser.keyboard import assert_keyboard_reaches_everything
 from tests.browser.layout import assert_no_horizontal_scroll
-from tests.integration.engine_process import EngineProcess
+from tests.integration.engine_process import EngineProcess, eventually
+from tests.integration.receiver import Receiver, answering, receiving
 
+BUTTONS: Final = {
+    TroubleKind.PARKED_ORDER: "Decide again",
+    TroubleKind.STUCK_PAYMENT: "Ask the gateway now",
+    TroubleKind.STUCK_REFUND: "Send again now",
+    TroubleKind.DISABLED_WEBHOOK: "Enable",
+    TroubleKind.DELAYED_EMAIL: "Send now",
+}
 LISTS = ("orders", "products", "categories", "users", "policies", "runs", "webhooks", "audit")
 
 
 @pytest.fixture
-def database(engine: EngineProcess) -> Iterator[psycopg.Connection[Any]]:
-    """The database of the engine, for troubles that no request can make."""
-    settings = json.loads((engine.data / "engine.json").read_text())["settings"]
-    with psycopg.connect(settings["DATABASE_URL"].replace("+psycopg", ""), autocommit=True) as connection:
-        yield connection
+def engine_faults(engine: EngineProcess, failing_seams: Path) -> Iterator[EngineFaults]:
+    faults = EngineFaults(engine, failing_seams)
+    yield faults
+    faults.repair()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture
@@ -36,57 +51,54 @@ def staff(engine: EngineProcess, open_page: OpenPage) -> Page:
     return page
 
 
-def make_troubles(database: psycopg.Connection[Any]) -> None:
-    """A parked order, a refund that does not get back, a disabled webhook and a delayed e-mail."""
-    database.execute(
-        "UPDATE orders SET status = 'CREATED', decide_attempts = 5, decide_error = 'ArithmeticError: bad data',"
-        " paid_at = NULL, expires_at = NULL WHERE id = (SELECT min(id) FROM orders WHERE status = 'CANCELLED')"
-    )
-    database.execute(
-        "INSERT INTO payment_refunds (id, payment_id, reference, amount, currency, created_at, status, try_at, tries,"
-        " trouble) SELECT gen_random_uuid(), id, reference, amount, currency, now() - interval '5 hours',"
-        " 'OPEN', now() + interval '1 hour', 8, 'The gateway answered 500: internal error'"
-        " FROM payments WHERE status = 'CAPTURED' ORDER BY order_id LIMIT 1"
-    )
-    database.execute(
-        "INSERT INTO webhook_endpoints (id, owner_id, url, topics, secrets, description, all_events, is_active,"
-        " disabled_because, failures, failing_since, created_at, version, verified_at)"
-        " VALUES (900, 2, 'https://shop.example.com/hooks', '[]', '[]', '', false, false,"
-        " 'The receiver failed for 3 days: 502 Bad Gateway', 40, now() - interval '3 days', now(), 1, now())"
-    )
-    database.execute(
-        "INSERT INTO outgoing_emails (id, kind, recipient, account_id, created_at, try_at, attempts, trouble)"
-        " VALUES (900, 'RESET_PASSWORD', 'kim@example.com', 9, now() - interval '3 hours', now() + interval '1 hour',"
-        " 6, 'SMTPAuthenticationError 535')"
-    )
+def trouble(staff: Page, kind: TroubleKind) -> Locator:
+    """The part of the front page about one kind of trouble, which must be there."""
+    staff.goto("/admin/")
+    section = staff.locator(f"#{kind}")
+    expect(section).to_be_visible()
+    return section
 
 
 def test_staff_solve_each_kind_of_trouble_on_the_front_page(
-    staff: Page, open_page: OpenPage, shot: TakeShot, database: psycopg.Connection[Any]
+    staff: Page, open_page: OpenPage, shot: TakeShot, engine_faults: EngineFaults, receiver: Receiver
 ) -> None:
-    make_troubles(database)
-    staff.goto("/admin/pricing-stop/")
-    staff.get_by_role("button", name="Stop all pricing").click()
+    engine_faults.make_all(receiver)
     for theme, locale, screen in (("light", "en", "desktop"), ("dark", "ru", "desktop"), ("light", "en", "narrow")):
         page = open_page("/admin/", theme=theme, locale=locale, screen=screen, cookies_of=staff)  # type: ignore[arg-type]
         assert_accessible(page)
         assert_no_horizontal_scroll(page)
         shot(page, "back-office-troubles", compared=False)
-    for kind in ("parked_order", "stuck_refund", "pricing_stopped", "disabled_webhook", "delayed_email"):
-        section = staff.locator(f"#{kind}")
-        expect(section).to_be_visible()
-        section.locator(".row-actions button").first.click()
+    staff.goto("/admin/")
+    assert assert_keyboard_reaches_everything(staff) > len(TroubleKind)
+    for kind in set(TroubleKind) - {TroubleKind.PRICING_STOPPED}:
+        trouble(staff, kind)
+
+    receiver.act = answering(200)
+    for kind, button in BUTTONS.items():
+        trouble(staff, kind).get_by_role("button", name=button).first.click()
         expect(staff.locator(".notice.success")).to_be_visible()
-
-    def nothing_is_left() -> bool:
-        staff.goto("/admin/")
-        return staff.get_by_text("Nothing needs a person.").is_visible()
-
-    for _ in range(60):
-        if nothing_is_left():
-            break
-        staff.wait_for_timeout(1000)
-    assert nothing_is_left()
+    # Orders of the demo's visitors are parked as well.
+    while staff.locator("#parked_order").count():
+        staff.locator("#parked_order").get_by_role("button", name="Decide again").first.click()
+        expect(staff.locator(".notice.success")).to_be_visible()
+    trouble(staff, TroubleKind.RUN_AWAITING_APPROVAL).get_by_role("link", name="Review").first.click()
+    staff.get_by_role("button", name="Approve").click()
+    expect(staff.locator(".notice.success")).to_be_visible()
+    trouble(staff, TroubleKind.FAILED_RUN).get_by_role("row").filter(has_text="Clearance").get_by_role(
+        "link", name="See the run and its policy"
+    ).click()
+    expect(staff.get_by_text("The views of product 17 are negative")).to_be_visible()
+    staff.get_by_role("link", name=re.compile(r"^policy \d")).click()
+    staff.get_by_role("button", name="Switch off").click()
+    expect(staff.get_by_text("The policy is changed.")).to_be_visible()
+    staff.goto("/admin/pricing-stop/")
+    staff.get_by_role("button", name="Stop all pricing").click()
+    engine_faults.repair()
+    trouble(staff, TroubleKind.PRICING_STOPPED).get_by_role("button", name="Resume pricing").click()
+    # Without the actions, payment and refund would be tried again only after some minutes.
+    eventually(lambda: not engine_faults.troubles(), "a market without troubles")
+    staff.goto("/admin/")
+    expect(staff.get_by_text("Nothing needs a person.")).to_be_visible()
     staff.goto("/admin/audit/")
     expect(staff.get_by_role("row").filter(has_text="Order requeued").first).to_be_visible()
 

@@ -10,7 +10,16 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.ports import WorkNotifier
 from scalecommerce_core.services.ordering import Ordering
 from scalecommerce_core.testing import CountingWorkNotifier
-from scalecommerce_core.testing.failpoints import GRACE_SEAMS, Crash, FailPoints, Seams, crash, parse_failpoints, seams
+from scalecommerce_core.testing.failpoints import (
+    GRACE_SEAMS,
+    Crash,
+    FailPoints,
+    InjectedFailure,
+    Seams,
+    crash,
+    parse_failpoints,
+    seams,
+)
 from tests.unit.support.shop import Shop, line
 
 
@@ -100,8 +109,26 @@ def test_an_armed_seam_strikes_once_among_all_processes(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["commit:after.struck"]
 
 
+def test_a_failing_seam_raises_in_every_process_until_its_file_is_removed(tmp_path: Path) -> None:
+    points = {name: parse_failpoints(f"fail={tmp_path}", name)._points for name in ("api", "worker")}
+    failing = tmp_path / "gateway.find:before"
+    failing.write_text("The bank answers 503\n")
+    for each in points.values():
+        for _ in range(2):
+            with pytest.raises(InjectedFailure, match=r"^The bank answers 503$"):
+                each.reach("gateway.find:before")
+        each.reach("gateway.find:after")
+    failing.write_text("")
+    with pytest.raises(InjectedFailure, match=r"^fail-point gateway\.find:before$"):
+        points["api"].reach("gateway.find:before")
+    failing.unlink()
+    for each in points.values():
+        each.reach("gateway.find:before")
+
+
 @pytest.mark.parametrize(
-    "setting", ["often", "7:often", "7:0", "7:2", "commit:after@0", "commit:after@x", "comit@1", "arm=here"]
+    "setting",
+    ["often", "7:often", "7:0", "7:2", "commit:after@0", "commit:after@x", "comit@1", "arm=here", "fail=here"],
 )
 def test_an_invalid_setting_is_refused(setting: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
