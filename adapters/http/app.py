@@ -17,6 +17,7 @@ from adapters.http.refusals import record_refusals
 from adapters.http.resources.account_administration import AccountAdministrationResource
 from adapters.http.resources.account_emails import EmailVerificationResource, PasswordResetResource
 from adapters.http.resources.all_orders import AllOrdersResource
+from adapters.http.resources.all_products import AllProductsResource
 from adapters.http.resources.api_keys import ApiKeyResource
 from adapters.http.resources.audit import AuditResource
 from adapters.http.resources.categories import CategoryResource
@@ -48,8 +49,8 @@ RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     EmailVerificationResource, SecondFactorResource, PersonalDataResource, SearchResource, ProductResource,
     ProductFileResource, StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
     PricingAssignmentResource, PriceExplanationResource, PricingRunResource, PricingStopResource, PromotionResource,
-    PricingExperimentResource, EventResource, WebhookResource, OperationsResource, AllOrdersResource, AuditResource,
-    HealthResource,
+    PricingExperimentResource, EventResource, WebhookResource, OperationsResource, AllOrdersResource,
+    AllProductsResource, AuditResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

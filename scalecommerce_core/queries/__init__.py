@@ -46,9 +46,11 @@ from scalecommerce_core.queries.orders import (
 from scalecommerce_core.queries.pagination import Key, Page, PageRequest, Row_co
 from scalecommerce_core.queries.pricing import MAX_STEPS, PriceStep, PricingQueries
 from scalecommerce_core.queries.products import (
+    ALL_PRODUCTS,
     FACET_CAP,
     MAX_FACET_VALUES,
     PRICE_BUCKETS,
+    AllProductsFilter,
     CategoryRef,
     Facet,
     FacetCounts,
@@ -59,8 +61,10 @@ from scalecommerce_core.queries.products import (
     ProductQueries,
     ProductSearchPage,
     ProductView,
+    SaleState,
     SellerRef,
     SortOrder,
+    StaffProductView,
     bucket_label,
 )
 from scalecommerce_core.queries.promotions import PromotionQueries
@@ -93,6 +97,7 @@ from scalecommerce_core.queries.webhooks import MAX_ATTEMPTS, AttemptView, Deliv
 __all__ = [
     "ACTIVE_ACCOUNTS",
     "ALL_ENTRIES",
+    "ALL_PRODUCTS",
     "ALL_SALES",
     "ANY_ORDER",
     "FACET_CAP",
@@ -116,6 +121,7 @@ __all__ = [
     "AccountFilter",
     "AccountQueries",
     "AccountView",
+    "AllProductsFilter",
     "ApiKeyState",
     "AttemptView",
     "AuditFilter",
@@ -164,6 +170,7 @@ __all__ = [
     "RefundView",
     "Row_co",
     "SaleFilter",
+    "SaleState",
     "SaleView",
     "SalesAtPrice",
     "SalesFigures",
@@ -176,6 +183,7 @@ __all__ = [
     "SessionView",
     "SortOrder",
     "StaffOrderView",
+    "StaffProductView",
     "StatisticsDiscrepancy",
     "StatisticsQueries",
     "StockDiscrepancy",

@@ -61,6 +61,45 @@ class ProductView:
     promotion: RunningPromotion | None = None
 
 
+class SaleState(StrEnum):
+    """Whether a product is on sale, or why it is not."""
+
+    ON_SALE = "on_sale"
+    PAUSED = "paused"
+    """Its seller or staff took it off sale; it may be put back on sale."""
+    SELLER_DEACTIVATED = "seller_deactivated"
+    WITHDRAWN = "withdrawn"
+    """It was removed from the catalog for good."""
+
+    @classmethod
+    def of(cls, *, is_active: bool, is_withdrawn: bool, is_seller_active: bool) -> "SaleState":
+        if is_withdrawn:
+            return cls.WITHDRAWN
+        if not is_active:
+            return cls.PAUSED
+        return cls.ON_SALE if is_seller_active else cls.SELLER_DEACTIVATED
+
+
+@frozen
+class StaffProductView:
+    """A product as staff see it, on sale or not."""
+
+    product: ProductView
+    state: SaleState
+    withdrawn_at: datetime | None
+
+
+@frozen
+class AllProductsFilter:
+    """Conditions on the list of all products; None: any."""
+
+    is_on_sale: bool | None = None
+    seller: AccountId | None = None
+
+
+ALL_PRODUCTS: Final = AllProductsFilter()
+
+
 class SortOrder(StrEnum):
     """The sort order of a product list; a minus sign means descending. Ties are broken by id, in the same direction.
 
@@ -216,6 +255,12 @@ class ProductQueries(Protocol):
         self, seller_id: AccountId, page: PageRequest, *, is_active: bool | None = None
     ) -> Page[ProductView]:
         """The products of a seller that are not withdrawn, newest first; `is_active` selects active or paused ones."""
+        ...
+
+    def all_products(self, page: PageRequest, criteria: AllProductsFilter = ALL_PRODUCTS) -> Page[StaffProductView]:
+        """The products of all sellers, also paused and withdrawn ones and those of deactivated sellers, newest
+        first.
+        """
         ...
 
     def categories(self) -> Sequence[Category]:

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import Engine
 
 Statement = tuple[str, Any]
 """The SQL, and the parameters."""
@@ -36,3 +37,17 @@ def recorded_statements() -> Iterator[list[Statement]]:
 
     with patch.object(psycopg.Cursor, "execute", note_execute), patch.object(psycopg.Cursor, "copy", note_copy):
         yield statements
+
+
+def most_rows(engine: Engine, sql: str, parameters: Any) -> int:
+    """The most rows that a node of the plan read, with the rows that it discarded."""
+    with engine.connect() as connection:
+        (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters).one()
+    return max(_rows(plan[0]["Plan"]))
+
+
+def _rows(node: dict[str, Any]) -> Iterator[int]:
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    yield int((node["Actual Rows"] + removed) * node["Actual Loops"])
+    for child in node.get("Plans", ()):
+        yield from _rows(child)

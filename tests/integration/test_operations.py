@@ -16,7 +16,7 @@ from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.queries import MAX_COUNTED, MAX_SCANNED, OrderFilter, PageRequest, TroubleKind
 from scalecommerce_core.testing.contracts.stage import Stage
-from tests.integration.recorded_statements import recorded_statements
+from tests.integration.recorded_statements import most_rows, recorded_statements
 
 NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ORDERS: Final = 60_000
@@ -72,17 +72,7 @@ def crowd(make_database: Callable[[], str]) -> Iterator[Crowd]:
 
 
 def read_rows(crowd: Crowd, sql: str, parameters: Any) -> int:
-    """The most rows that a node of the plan read, with the rows that it discarded."""
-    with crowd.engine.connect() as connection:
-        (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters).one()
-    return max(_rows(plan[0]["Plan"]))
-
-
-def _rows(node: dict[str, Any]) -> Iterator[int]:
-    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    yield int((node["Actual Rows"] + removed) * node["Actual Loops"])
-    for child in node.get("Plans", ()):
-        yield from _rows(child)
+    return most_rows(crowd.engine, sql, parameters)
 
 
 def filters(crowd: Crowd) -> dict[str, OrderFilter]:

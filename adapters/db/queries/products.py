@@ -2,10 +2,23 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, and_, bindparam, func, select, text, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    func,
+    select,
+    text,
+    true,
+    union_all,
+)
 
 from adapters.db.core.bulk_statements import equals_any, id_array, text_array
 from adapters.db.core.change_notifications import VISIBILITY_HORIZON
@@ -30,12 +43,15 @@ from adapters.db.schema import (
     promotions,
     stock,
 )
+from adapters.db.schema.accounts import DEACTIVATED
 from scalecommerce_core.domain.account import public_name
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.price_history import RunningPromotion, lowest_price_30d, reduction_in_force
 from scalecommerce_core.queries import (
+    ALL_PRODUCTS,
+    AllProductsFilter,
     CategoryRef,
     Facet,
     FacetCounts,
@@ -47,7 +63,9 @@ from scalecommerce_core.queries import (
     ProductFilter,
     ProductSearchPage,
     ProductView,
+    SaleState,
     SellerRef,
+    StaffProductView,
 )
 
 _PROMOTION: Final = (
@@ -134,6 +152,50 @@ def _own_statements(is_active: bool | None) -> Mapping[str, Select[*tuple[Any, .
     return page_statements(lambda request: _NEWEST_FIRST.page_statement(listed, request))
 
 
+# --- all products, for staff
+
+_KEYS: Final = select(products.c.created_at, products.c.id)
+
+
+def _all_products_statement(
+    is_on_sale: bool | None, request: PageRequest, *, of_seller: bool
+) -> Select[*tuple[Any, ...]]:
+    """A page of all products. Each part of the list is read along an index, up to a page of it."""
+    backwards = request.before is not None
+    cursor = {"has_cursor": backwards or request.after is not None, "backwards": backwards}
+
+    def part(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+        keys = _KEYS.where(condition)
+        if of_seller:
+            keys = keys.where(products.c.seller_id == bindparam("seller", type_=BigInteger))
+        return keys
+
+    def sliced(keys: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+        return _NEWEST_FIRST.slice_statement(keys, **cursor)
+
+    active, inactive = part(products.c.is_active), part(~products.c.is_active)
+    on_sale = active.join(accounts, accounts.c.id == products.c.seller_id).where(accounts.c.is_active)
+    # For each deactivated seller the newest products only.
+    of_one = sliced(active.where(products.c.seller_id == accounts.c.id).correlate(accounts)).lateral("of_one")
+    deactivated = select(of_one.c.created_at, of_one.c.id).select_from(accounts.join(of_one, true())).where(DEACTIVATED)
+    if of_seller:
+        deactivated = deactivated.where(accounts.c.id == bindparam("seller", type_=BigInteger))
+    parts = {True: [sliced(on_sale)], False: [sliced(inactive), deactivated], None: [sliced(active), sliced(inactive)]}
+    found = union_all(*(select(each.subquery()) for each in parts[is_on_sale])).subquery("found")
+    nearest_first = [column.asc() if backwards else column.desc() for column in (found.c.created_at, found.c.id)]
+    page = select(found.c.id).order_by(*nearest_first).limit(bindparam("limit", type_=Integer)).subquery("page")
+    return (
+        select(products.c.is_active, accounts.c.is_active, products.c.withdrawn_at, *_VIEW)
+        .select_from(_SHOWN.join(page, page.c.id == products.c.id))
+        .order_by(*(column.asc() if backwards else column.desc() for column in (products.c.created_at, products.c.id)))
+    )
+
+
+_ALL_BY_STATE: Final = {
+    (is_on_sale, of_seller): page_statements(partial(_all_products_statement, is_on_sale, of_seller=of_seller))
+    for is_on_sale in (None, True, False)
+    for of_seller in (False, True)
+}
 _OWN_BY_STATE: Final = {is_active: _own_statements(is_active) for is_active in (None, True, False)}
 
 
@@ -172,6 +234,15 @@ class ProductQueries:
         parameters = {"seller": seller_id, **_NEWEST_FIRST.page_params(page)}
         fetched = self._executor.fetch(_OWN_BY_STATE[is_active][page_direction(page)], parameters)
         return build_page([_view(row) for row in fetched], page, lambda view: view, _newest_key)
+
+    def all_products(self, page: PageRequest, criteria: AllProductsFilter = ALL_PRODUCTS) -> Page[StaffProductView]:
+        of_seller = criteria.seller is not None
+        parameters = _NEWEST_FIRST.page_params(page) | ({"seller": criteria.seller} if of_seller else {})
+        statement = _ALL_BY_STATE[criteria.is_on_sale, of_seller][page_direction(page)]
+        # The best plan depends on how many products are off sale, and on the seller.
+        fetched = self._executor.fetch(statement, parameters, plan_each_time=True)
+        views = [_staff_view(row) for row in fetched]
+        return build_page(views, page, lambda view: view, lambda view: _newest_key(view.product))
 
     def categories(self) -> Sequence[Category]:
         return [category_of(row) for row in self._executor.fetch(CATEGORIES)]
@@ -243,6 +314,12 @@ def _view(row: Sequence[Any]) -> ProductView:
         competitor_price_at=competitor_price_at,
         promotion=_promotion(promotion, currency),
     )
+
+
+def _staff_view(row: Sequence[Any]) -> StaffProductView:
+    is_active, is_seller_active, withdrawn_at, *view = row
+    state = SaleState.of(is_active=is_active, is_withdrawn=withdrawn_at is not None, is_seller_active=is_seller_active)
+    return StaffProductView(_view(view), state, withdrawn_at)
 
 
 def _newest_key(view: ProductView) -> Key:

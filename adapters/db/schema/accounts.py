@@ -46,6 +46,11 @@ accounts: Final = Table(
     Column("display_name", String(NAME_LENGTH), nullable=False, server_default=text("''")),
     CheckConstraint("email = lower(email)", name="email_lower"),
 )
+# Deleted accounts are not active either, but have no product on sale.
+DEACTIVATED: Final = text(
+    "NOT accounts.is_active AND (accounts.password_hash IS NOT NULL OR right(accounts.email, 16) <> '@deleted.invalid')"
+)
+Index("accounts_deactivated_idx", accounts.c.id, postgresql_where=text(DEACTIVATED.text.replace("accounts.", "")))
 Index("accounts_staff_idx", accounts.c.id, postgresql_where=text("is_staff"))
 
 sessions: Final = Table(

@@ -105,6 +105,15 @@ Index(
     postgresql_where=text("is_active"),
 )
 Index("products_seller_newest_idx", products.c.seller_id, products.c.created_at, products.c.id)
+# For staff: products that are paused or withdrawn, which are few.
+Index("products_off_sale_idx", products.c.created_at, products.c.id, postgresql_where=text("NOT is_active"))
+Index(
+    "products_seller_off_sale_idx",
+    products.c.seller_id,
+    products.c.created_at,
+    products.c.id,
+    postgresql_where=text("NOT is_active"),
+)
 # Each search scans the list of pending index entries, so the list is kept short (kB).
 Index(
     "products_document_idx",

@@ -44,5 +44,6 @@ stock_movements: Final = Table(
     CheckConstraint("(kind IN ('sale', 'return')) = (order_id IS NOT NULL)", name="order_known"),
     CheckConstraint("quantity < 0 OR kind <> 'sale'", name="sale_goes"),
     CheckConstraint("quantity > 0 OR kind NOT IN ('opening', 'return')", name="return_comes"),
+    Index("stock_movements_product_id_idx", "product_id", "id"),
     Index("stock_movements_order_id_idx", "order_id", postgresql_where=text("order_id IS NOT NULL")),
 )

@@ -54,6 +54,7 @@ webhook_endpoints: Final = Table(
     CheckConstraint("(failures = 0) = (failing_since IS NULL)", name="failing_since_known"),
     CheckConstraint("deleted_at IS NULL OR NOT is_active", name="deleted_is_inactive"),
     Index("webhook_endpoints_all_events_idx", "id", postgresql_where=text("all_events")),
+    Index("webhook_endpoints_inactive_idx", "id", postgresql_where=text("NOT is_active AND deleted_at IS NULL")),
     Index(
         "webhook_endpoints_disabled_idx",
         "id",
@@ -85,6 +86,9 @@ webhook_deliveries: Final = Table(
     Index("webhook_deliveries_endpoint_id_id_idx", "endpoint_id", "id"),
     # For lists by status: without it, a list of few failed deliveries would scan all others.
     Index("webhook_deliveries_endpoint_id_status_id_idx", "endpoint_id", "status", "id"),
+    # For lists of all accounts by status.
+    Index("webhook_deliveries_failed_idx", "id", postgresql_where=text("status = 'FAILED'")),
+    Index("webhook_deliveries_pending_idx", "id", postgresql_where=text("status = 'PENDING'")),
     Index("webhook_deliveries_due_idx", "endpoint_id", "try_at", postgresql_where=text("status = 'PENDING'")),
     # An endpoint has at most one delivery of an event.
     Index("webhook_deliveries_once_idx", "endpoint_id", "seq", unique=True),

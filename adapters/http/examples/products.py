@@ -20,6 +20,7 @@ from adapters.http.examples.demo_market import (
 )
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
+from adapters.http.resources.all_products import StaffProductSchema
 from adapters.http.resources.categories import CategoryList
 from adapters.http.resources.product_files import ImportedLineSchema, ProductImportSchema
 from adapters.http.resources.search import FacetSchema, ProductPage
@@ -47,7 +48,7 @@ from adapters.http.schemas.products import (
 from adapters.http.schemas.sales import SoldSchema
 from scalecommerce_core.domain.errors import Forbidden, Invalid
 from scalecommerce_core.domain.product import PriceCause
-from scalecommerce_core.queries import Facet, Interval
+from scalecommerce_core.queries import Facet, Interval, SaleState
 from scalecommerce_core.services.product_files.columns import EXPORTED, CsvWriter
 from scalecommerce_core.services.product_files.importing import LineFate
 
@@ -152,6 +153,13 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "readProduct": Example(parameters=_ID, responses={200: _TOASTER}),
     "readProducts": Example(responses={200: ProductListSchema([_TOASTER])}),
     "listOwnProducts": Example(responses={200: PageSchema(None, None, [_TOASTER])}),
+    "listAllProducts": Example(
+        responses={
+            200: PageSchema(
+                None, None, [StaffProductSchema(replace(_OWN_TOASTER, is_active=False), SaleState.PAUSED, None)]
+            )
+        }
+    ),
     "putProduct": Example(
         parameters=_ID,
         body={

@@ -17,17 +17,21 @@ from scalecommerce_core.queries import (
     MAX_SESSIONS,
     AccountFilter,
     AccountView,
+    AllProductsFilter,
     Key,
     OrderLineView,
     OrderMoment,
     OrderView,
     Page,
     PageRequest,
+    ProductFilter,
     Queries,
     SaleFilter,
+    SaleState,
     SaleView,
     SessionState,
     SessionView,
+    StaffProductView,
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
@@ -334,6 +338,59 @@ class ListsContract:
         whole = PageRequest(10)
         assert [view.id for view in queries.own_products(seller, whole, is_active=False).rows] == [second]
         assert [view.id for view in queries.own_products(seller, whole, is_active=True).rows] == [third, first]
+
+    # --- all products
+
+    def test_staff_list_products_of_everybody_on_sale_or_not(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, banned, deleted = (stage.account() for _ in range(3))
+        first, paused, withdrawn = (stage.product(seller) for _ in range(3))
+        banned_one, banned_paused = (stage.product(banned) for _ in range(2))
+        gone, last = stage.product(deleted), stage.product(seller)
+        with store.begin() as tx:
+            found = tx.products.lock([paused, withdrawn, banned_paused, gone])
+            for each in (paused, banned_paused):
+                found[each].edit(NOW, is_active=False)
+            for each in (withdrawn, gone):
+                found[each].withdraw(NOW)
+            tx.products.save(list(found.values()))
+        with store.begin() as tx:
+            accounts = tx.accounts.lock([banned, deleted])
+            accounts[banned].is_active = False
+            accounts[deleted].erase("random")
+            tx.accounts.save(list(accounts.values()))
+
+        def listed(*, is_on_sale: bool | None = None, seller: AccountId | None = None) -> list[ProductId]:
+            criteria = AllProductsFilter(is_on_sale, seller)
+
+            def fetch(page: PageRequest) -> Page[StaffProductView]:
+                return queries.all_products(page, criteria)
+
+            whole = rows(forwards(fetch, 10))
+            for size in (1, 2, 3):
+                pages = forwards(fetch, size)
+                assert rows(pages) == whole
+                assert rows(backwards(fetch, pages[-1], size)) == rows(pages[:-1])
+            return [view.product.id for view in whole]
+
+        assert listed() == [last, gone, banned_paused, banned_one, withdrawn, paused, first]
+        assert listed(is_on_sale=True) == [last, first]
+        assert listed(is_on_sale=False) == [gone, banned_paused, banned_one, withdrawn, paused]
+        assert listed(seller=banned) == listed(is_on_sale=False, seller=banned) == [banned_paused, banned_one]
+        assert listed(is_on_sale=False, seller=seller) == [withdrawn, paused]
+        assert listed(is_on_sale=True, seller=seller) == [last, first]
+        assert listed(is_on_sale=True, seller=banned) == []
+        assert [view.id for view in queries.search(ProductFilter(), PageRequest(10)).rows] == [last, first]
+        whole = queries.all_products(PageRequest(10)).rows
+        assert {view.product.id: (view.state, view.withdrawn_at) for view in whole} == {
+            last: (SaleState.ON_SALE, None),
+            first: (SaleState.ON_SALE, None),
+            paused: (SaleState.PAUSED, None),
+            banned_paused: (SaleState.PAUSED, None),
+            banned_one: (SaleState.SELLER_DEACTIVATED, None),
+            withdrawn: (SaleState.WITHDRAWN, NOW),
+            gone: (SaleState.WITHDRAWN, NOW),
+        }
 
     # --- pages
 

@@ -42,6 +42,7 @@ from scalecommerce_core.domain.stock import MovementKind, Stock
 from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import (
     ACTIVE_ACCOUNTS,
+    ALL_PRODUCTS,
     ALL_SALES,
     MAX_FACET_VALUES,
     MAX_SESSIONS,
@@ -49,6 +50,7 @@ from scalecommerce_core.queries import (
     AccountDetails,
     AccountFilter,
     AccountView,
+    AllProductsFilter,
     ApiKeyState,
     AuditFilter,
     CategoryRef,
@@ -73,12 +75,14 @@ from scalecommerce_core.queries import (
     SaleFilter,
     SalesFigures,
     SalesReport,
+    SaleState,
     SaleView,
     SellerRef,
     SellerStats,
     SessionState,
     SessionView,
     SortOrder,
+    StaffProductView,
     StockDiscrepancy,
     TopProduct,
     bucket_label,
@@ -272,7 +276,7 @@ class MemoryQueries(
         if criteria.search is None:
             matching = self._matching(criteria, None)
             found = paged(matching, sort_key, page)
-            return ProductSearchPage(found.rows, found.next, found.previous, len(matching))
+            return ProductSearchPage(_offered(found.rows), found.next, found.previous, len(matching))
         text = parse_search(criteria.search)
         begins = page.before if page.before is not None else page.after
         if begins is None:
@@ -286,7 +290,7 @@ class MemoryQueries(
         found = paged(matching, lambda view: (corrected.corrections, *sort_key(view)), page)
         if begins is None and found.next is None and corrected == text and 0 < len(found.rows) < FEW_MATCHES:
             suggested = self._more_frequent(text)
-        return ProductSearchPage(found.rows, found.next, found.previous, len(matching), True, suggested)
+        return ProductSearchPage(_offered(found.rows), found.next, found.previous, len(matching), True, suggested)
 
     def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         text = None if criteria.search is None else self._corrected(parse_search(criteria.search))[0]
@@ -308,6 +312,28 @@ class MemoryQueries(
             and (is_active is None or product.is_active is is_active)
         ]
         return paged(listed, SORT_KEYS[SortOrder.CREATED_DESC], page)
+
+    def all_products(self, page: PageRequest, criteria: AllProductsFilter = ALL_PRODUCTS) -> Page[StaffProductView]:
+        views = [
+            self._staff_product_view(product)
+            for product in self._tables.products.all()
+            if criteria.seller is None or product.seller_id == criteria.seller
+        ]
+        listed = [
+            view
+            for view in views
+            if criteria.is_on_sale is None or (view.state is SaleState.ON_SALE) is criteria.is_on_sale
+        ]
+        return paged(listed, lambda view: SORT_KEYS[SortOrder.CREATED_DESC](view.product), page)
+
+    def _staff_product_view(self, product: Product) -> StaffProductView:
+        seller = self._tables.accounts.get(product.seller_id)
+        state = SaleState.of(
+            is_active=product.is_active,
+            is_withdrawn=product.withdrawn_at is not None,
+            is_seller_active=seller is not None and seller.is_active,
+        )
+        return StaffProductView(self._view(product), state, product.withdrawn_at)
 
     def categories(self) -> Sequence[Category]:
         return sorted(self._tables.categories.all(), key=lambda category: category.id)
@@ -593,6 +619,11 @@ class MemoryQueries(
         for movement in self._tables.movements.all():
             kinds.setdefault(movement.kind, []).append(movement.quantity)
         return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
+
+
+def _offered(views: Iterable[ProductView]) -> tuple[ProductView, ...]:
+    """The products of a page without those of deactivated sellers, as on PostgreSQL."""
+    return tuple(view for view in views if view.is_active)
 
 
 SORT_KEYS: Final[Mapping[SortOrder, Callable[[ProductView], Key]]] = {

@@ -13,6 +13,9 @@ from adapters.web.pages.admin.lists import filter_form, read_list
 
 PRODUCTS: Final = "/products/api/v1/"
 FILTERS: Final = ("search", "seller", "category", "price_min", "price_max", "in_stock")
+STATES: Final[Mapping[str, str | None]] = {"off": "false", "all": None}
+"""Lists besides the search of products on sale, with the value of the API's filter `on_sale`."""
+ALL_PRODUCTS: Final = "/operations/api/v1/products/"
 TEXTS: Final = ("name", "brand", "description", "price")
 OPTIONAL_TEXTS: Final = ("sku", "cost", "min_price", "max_price")
 NUMBERS: Final = ("category_id", "max_per_buyer")
@@ -27,19 +30,28 @@ class ProductPages:
             found = await call.api.get(f"{PRODUCTS}by-id/", {"id": int(wanted)})
             if found["results"]:
                 return call.redirect(f"/admin/products/{int(wanted)}/")
-        products, errors = await read_list(call, PRODUCTS, call.query_values(*FILTERS))
+        state = call.query.get("state", "")
+        if state in STATES:
+            query = {"on_sale": STATES[state], **call.query_values("seller")}
+            products, errors = await read_list(call, ALL_PRODUCTS, query)
+            rows = products.results
+        else:
+            products, errors = await read_list(call, PRODUCTS, call.query_values(*FILTERS))
+            rows = [{"product": each, "state": "on_sale"} for each in products.results]
         categories = await call.api.get(f"{PRODUCTS}categories/")
         return await call.render(
             "admin/products.html",
             status=400 if errors else 200,
             errors=errors,
             products=products,
+            rows=rows,
+            states=state_words(call.language),
             category_choices=[
                 ("", call.gettext("Any")),
                 *((each["slug"], each["name"]) for each in categories["results"]),
             ],
             form=filter_form(call),
-            is_filtered=any(call.query.get(name) for name in FILTERS),
+            is_filtered=any(call.query.get(name) for name in (*FILTERS, "state")),
         )
 
     @PageSpec(method="GET", path="/admin/products/{id:int}/", access=Access.STAFF)
@@ -97,6 +109,17 @@ async def _render_product(call: PageCall, problem: ApiProblem | None = None, for
 def _choices(categories: Mapping[str, Any], name: str) -> list[tuple[Any, str]]:
     """Categories for a list of choices; `name` is the field that identifies them."""
     return [(each[name], each["name"]) for each in categories["results"]]
+
+
+def state_words(language: Language) -> Mapping[str, str]:
+    """Whether a product is on sale, or why it is not."""
+    _ = language.gettext
+    return {
+        "on_sale": _("On sale"),
+        "paused": _("Paused"),
+        "seller_deactivated": _("Seller deactivated"),
+        "withdrawn": _("Withdrawn"),
+    }
 
 
 def cause_words(language: Language) -> Mapping[str, str]:

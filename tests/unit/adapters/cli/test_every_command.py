@@ -57,6 +57,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "orders show": ["1"],
     "orders requeue": ["1"],
     "orders cancel": ["3", "--reason", HOSTILE],
+    "products list": ["--seller", SELLER, "--on-sale"],
     "payments check": [str(OPEN_PAYMENT)],
     "payments send-refund": [str(OPEN_REFUND)],
     "emails send": ["1"],

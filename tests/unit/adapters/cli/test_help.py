@@ -19,7 +19,7 @@ WANTED = {
     "pricing experiment start", "pricing experiment show", "pricing experiment list", "pricing experiment end",
     "statistics sales", "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "audit list",
-    "attention", "backlogs", "orders list", "orders show", "orders requeue", "orders cancel",
+    "attention", "backlogs", "orders list", "orders show", "orders requeue", "orders cancel", "products list",
     "payments check", "payments send-refund",
     "emails send",
     "users list", "users show", "users sessions",

@@ -1,5 +1,6 @@
 """The back office: what needs a person, and what staff look up and change."""
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from html import unescape
 
@@ -8,11 +9,13 @@ import pytest
 from adapters.web.framework.page import Features
 from adapters.web.pages.admin.audit import Change, changes, target_link
 from adapters.web.pages.admin.lists import end_of, start_of
+from scalecommerce_core.domain.audit import OPERATOR
+from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, Order, OrderStatus
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.services.ordering import Ordering
 from tests.unit.support.browser import Browser
-from tests.unit.support.http_marketplace import PASSWORD, DecideAtOnce, Marketplace, Person, marketplace
+from tests.unit.support.http_marketplace import PASSWORD, DecideAtOnce, Marketplace, Person, answer, marketplace
 from tests.unit.support.tampering import TamperedStore, with_repository
 
 
@@ -136,6 +139,29 @@ def test_staff_cancel_an_order_with_a_reason_and_its_buyer_sees_it(own: Marketpl
     assert "Asked for it by phone." in audit
     paid = own.sell(buyer, (product, 1))["id"]
     assert boss.submit(f"/admin/orders/{paid}/cancel/", {"reason": "Too late."}, page=path).status_code == 409
+
+
+def test_staff_list_products_off_sale_and_why(own: Marketplace, boss: Browser) -> None:
+    seller, banned = own.person(), own.person()
+    sold, paused, gone = (seller.list(name=name)["id"] for name in ("Sold pot", "Paused pot", "Gone pot"))
+    banned.list(name="Banned pot")
+    answer(seller.patch(f"/products/api/v1/{paused}/", {"is_active": False}))
+    assert seller.send("DELETE", f"/products/api/v1/{gone}/").status_code == 204
+    own.market.account_administration.deactivate(AccountId(banned.id), "Spam.", OPERATOR)
+
+    def names(query: str) -> list[str]:
+        page = boss.get(f"/admin/products/?{query}").text
+        found = re.findall(r"(Sold|Paused|Gone|Banned) pot.*?badge \w+\">([^<]+)<", page, re.DOTALL)
+        return [f"{name}: {state}" for name, state in found]
+
+    assert names("") == ["Sold: On sale"]
+    assert names("state=off") == ["Banned: Seller deactivated", "Gone: Withdrawn", "Paused: Paused"]
+    assert names("state=all")[-1] == "Sold: On sale"
+    assert names(f"state=off&seller={banned.id}") == ["Banned: Seller deactivated"]
+    page = boss.get("/admin/products/?state=off").text
+    assert f'href="/admin/products/{paused}/"' in page
+    assert f'href="/admin/products/{gone}/"' not in page
+    assert f'href="/admin/products/{sold}/"' not in page
 
 
 def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:

@@ -75,7 +75,7 @@ def back(place: Marketplace, person: Person) -> Person:
     return Person(place.client, id=person.id, email=person.email, refresh=pair.refresh, token=pair.access)
 
 
-@pytest.mark.parametrize("path", [ATTENTION, BACKLOGS, ALL_ORDERS, ALL_ORDERS + "1/", STOP])
+@pytest.mark.parametrize("path", [ATTENTION, BACKLOGS, ALL_ORDERS, ALL_ORDERS + "1/", ROOT + "products/", STOP])
 def test_only_staff_see_what_needs_a_person(place: Marketplace, seller: Person, path: str) -> None:
     problem(place.anybody.get(path), 401)
     problem(seller.get(path), 403)
@@ -245,6 +245,23 @@ def test_staff_find_the_orders_of_everybody(own: Marketplace, boss: Person) -> N
     problem(boss.get(f"{ALL_ORDERS}?total_min=7&total_max=6"), 400, "total_min")
     problem(boss.get(f"{ALL_ORDERS}?buyer=0"), 400, "buyer")
     problem(boss.get(f"{ALL_ORDERS}?total_min=0.001"), 400, "total_min")
+
+
+def test_staff_list_the_products_of_everybody(own: Marketplace, boss: Person) -> None:
+    seller = own.person()
+    first, second = (seller.list(cost="1.00")["id"] for _ in range(2))
+    answer(seller.patch(f"/products/api/v1/{first}/", {"is_active": False}))
+    products = f"{ROOT}products/"
+
+    def listed(**query: Any) -> list[tuple[int, str]]:
+        page = answer(boss.get(products, params=query))
+        return [(each["product"]["id"], each["state"]) for each in page["results"]]
+
+    assert listed() == listed(seller=seller.id) == [(second, "on_sale"), (first, "paused")]
+    assert listed(on_sale="false") == [(first, "paused")]
+    assert listed(on_sale="true", page_size=1) == [(second, "on_sale")]
+    assert answer(boss.get(products))["results"][0]["product"]["cost"] == "1.00"
+    problem(boss.get(f"{products}?seller=0"), 400, "seller")
 
 
 def test_staff_stop_and_resume_all_pricing(own: Marketplace, boss: Person) -> None:
