@@ -1,5 +1,5 @@
 """`stock verify` compares stock figures with their sources and repairs them; `stock until` sets a stock horizon; `stock
-outlook` shows when stock runs out.
+outlook` shows when stock runs out; `stock movements` lists the ledger of a product.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from attrs import asdict
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.formats import format_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
+from adapters.cli.options import limit as limit_option
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import interactive, on_interrupt, print_json, print_line
@@ -158,6 +159,28 @@ def outlook(
     )  # fmt: skip
     if page.next is not None:
         print_line(f"The first {limit:,} products are shown; --limit shows more.")
+
+
+@app.command()
+def movements(
+    ctx: typer.Context,
+    product: Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the product.", show_default=False)],
+    limit: Annotated[int, limit_option()] = 50,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the stock movements of a product, also of a withdrawn one, with the units on hand after each."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        found = opened.market.queries.stock_movements(ProductId(product), PageRequest(limit)).rows
+    if as_json:
+        print_json([asdict(view) for view in found])
+        return
+    print_table(
+        columns("time", "movement", "units", "on hand", "order", numbers=("units", "on hand", "order")),
+        [[view.at, view.kind, f"{view.quantity:+,}", f"{view.on_hand:,}", view.order] for view in found],
+        nothing=f"Product {product} has no stock movements.",
+    )
 
 
 def _ask(differing: Sequence[StockDiscrepancy], count: int, *, as_json: bool) -> None:

@@ -91,7 +91,7 @@ from scalecommerce_core.queries.statistics import (
     TopProduct,
     series_range,
 )
-from scalecommerce_core.queries.stock_audit import MovementTotal, StockDiscrepancy, StockQueries
+from scalecommerce_core.queries.stock_audit import MovementTotal, StockDiscrepancy, StockMovementView, StockQueries
 from scalecommerce_core.queries.webhooks import MAX_ATTEMPTS, AttemptView, DeliveryView, EndpointView, WebhookQueries
 
 __all__ = [
@@ -187,6 +187,7 @@ __all__ = [
     "StatisticsDiscrepancy",
     "StatisticsQueries",
     "StockDiscrepancy",
+    "StockMovementView",
     "StockOutlook",
     "StockQueries",
     "TimelineEntry",

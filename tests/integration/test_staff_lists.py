@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
-from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.queries import AllProductsFilter, Page, PageRequest
 from tests.integration.recorded_statements import most_rows, recorded_statements
 
@@ -17,6 +17,7 @@ DEACTIVATED: Final = 20
 # Of the products every hundredth is paused and every two-hundredth withdrawn. 20 of the 1,000 sellers are deactivated,
 # and seller 1 has as many products as all others.
 FILL: Final = """
+SET statement_timeout = 0;
 INSERT INTO accounts (id, email, password_hash, first_name, last_name, bio, is_staff, is_active, created_at)
 SELECT n, 'person-' || n || '@example.com', 'hash', 'Kara', 'Lind', '', false, mod(n, 50) <> 7, now()
 FROM generate_series(1, 1000) AS n;
@@ -24,8 +25,11 @@ INSERT INTO products (id, seller_id, category_id, name, brand, description, pric
     updated_at, priced_at, version, withdrawn_at)
 SELECT n, CASE WHEN mod(n, 2) = 0 THEN 1 ELSE 1 + mod(n / 2, 1000) END, 1 + mod(n, 20), 'Tea pot', '', '', 100, 'USD',
     mod(n, 100) <> 0, now() - n * interval '1 minute', now(), now(), 1, CASE WHEN mod(n, 200) = 0 THEN now() END
-FROM generate_series(1, 40000) AS n;
+FROM generate_series(1, 20000) AS n;
 INSERT INTO stock SELECT id, 5, 0 FROM products;
+INSERT INTO stock_movements (product_id, quantity, kind, occurred_at)
+SELECT CASE WHEN mod(n, 2) = 0 THEN 1 ELSE 1 + mod(n, 20000) END, 1, 'adjustment', now()
+FROM generate_series(1, 20000) AS n;
 """
 
 
@@ -35,6 +39,7 @@ def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.exec_driver_sql(FILL)
         connection.exec_driver_sql("VACUUM ANALYZE")
+        connection.exec_driver_sql("RESET statement_timeout")
     yield engine
     engine.dispose()
 
@@ -67,3 +72,9 @@ def test_a_page_of_all_products_reads_few_rows(engine: Engine, criteria: AllProd
     # The newest products of each deactivated seller, then those of the page in each index.
     bound = (DEACTIVATED + 3) * (PAGE + 1)
     assert max(work(engine, lambda queries, page: queries.all_products(page, criteria))) <= bound
+
+
+@pytest.mark.parametrize("product", [1, 2])
+def test_a_page_of_stock_movements_reads_few_rows(engine: Engine, product: int) -> None:
+    read = work(engine, lambda queries, page: queries.stock_movements(ProductId(product), page))
+    assert max(read) <= PAGE + 1

@@ -1,14 +1,19 @@
-"""The ledger audit: compares stock, the stock ledger and the orders. It reads whole tables."""
+"""The stock ledger of a product, and the ledger audit, which compares stock, ledger and orders and reads whole
+tables.
+"""
 
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, bindparam, func, select, text
 
 from adapters.db.queries.executor import QueryExecutor
-from adapters.db.schema import stock_movements
+from adapters.db.queries.keyset import Keyset, build_page, decode_key, page_direction, page_statements
+from adapters.db.schema import stock, stock_movements
+from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import MovementKind
-from scalecommerce_core.queries import MovementTotal, StockDiscrepancy
+from scalecommerce_core.queries import MovementTotal, Page, PageRequest, StockDiscrepancy, StockMovementView
+from scalecommerce_core.queries.stock_audit import with_balances
 
 _NO_TIMEOUT: Final = {"statement_timeout": "0"}
 
@@ -65,9 +70,44 @@ _TOTALS: Final = select(stock_movements.c.kind, func.count(), func.sum(stock_mov
 )
 
 
+# With the units on hand, of the same snapshot.
+_MOVEMENTS: Final = (
+    select(
+        stock_movements.c.id,
+        stock_movements.c.quantity,
+        stock_movements.c.kind,
+        stock_movements.c.order_id,
+        stock.c.on_hand,
+        stock_movements.c.occurred_at,
+    )
+    .join(stock, stock.c.product_id == stock_movements.c.product_id)
+    .where(stock_movements.c.product_id == bindparam("product", type_=BigInteger))
+)
+_NEWEST_FIRST: Final = Keyset((stock_movements.c.id,), descending=True)
+_PAGES: Final = page_statements(lambda request: _NEWEST_FIRST.page_statement(_MOVEMENTS, request))
+
+
 class StockQueries:
     def __init__(self, executor: QueryExecutor) -> None:
         self._executor = executor
+
+    def stock_movements(self, product_id: ProductId, page: PageRequest) -> Page[StockMovementView]:
+        # Keys hold the units on hand and the quantity besides the id, so that a page needs no movements before it.
+        cursor = page.after if page.before is None else page.before
+        id_, after, quantity = (None, 0, 0) if cursor is None else decode_key(cursor, (int, int, int))
+        own = PageRequest(page.size, *(None if key is None else (id_,) for key in (page.after, page.before)))
+        parameters = {"product": product_id, **_NEWEST_FIRST.page_params(own)}
+        rows = self._executor.fetch(_PAGES[page_direction(page)], parameters)
+        found = [
+            StockMovementView(row.id, row.quantity, MovementKind(row.kind), row.order_id, row.on_hand, row.occurred_at)
+            for row in rows
+        ]
+        if page.before is not None:
+            found = list(with_balances(found, after, newest_first=False))
+        elif found:
+            on_hand = found[0].on_hand if cursor is None else after - quantity
+            found = list(with_balances(found, on_hand, newest_first=True))
+        return build_page(found, page, lambda view: view, lambda view: (view.id, view.on_hand, view.quantity))
 
     def stock_discrepancies(self, limit: int | None = 100) -> Sequence[StockDiscrepancy]:
         return [

@@ -33,7 +33,7 @@ from adapters.http.resources.statistics import (
     SellerStatsSeriesSchema,
     StockOutlookSchema,
 )
-from adapters.http.resources.stock import StockSchema
+from adapters.http.resources.stock import StockMovementSchema, StockSchema
 from adapters.http.schemas.products import (
     CategoryRefSchema,
     CategorySchema,
@@ -48,6 +48,7 @@ from adapters.http.schemas.products import (
 from adapters.http.schemas.sales import SoldSchema
 from scalecommerce_core.domain.errors import Forbidden, Invalid
 from scalecommerce_core.domain.product import PriceCause
+from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.queries import Facet, Interval, SaleState
 from scalecommerce_core.services.product_files.columns import EXPORTED, CsvWriter
 from scalecommerce_core.services.product_files.importing import LineFate
@@ -358,6 +359,19 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         alternatives={"Set the stock, if it is still the one that was read": {"set": 40, "expected": 49}},
         responses={200: StockSchema(product=PRODUCT, stock=54, on_hand=56, reserved=2)},
         problems=[_NOT_YOURS, Invalid.field("delta", "Give either delta or set.")],
+    ),
+    "listStockMovements": Example(
+        parameters=_ID,
+        responses={
+            200: PageSchema(
+                None,
+                None,
+                [
+                    StockMovementSchema(40_212, MovementKind.SALE, -2, on_hand=51, order=8, at=NOW),
+                    StockMovementSchema(915, MovementKind.OPENING, 53, on_hand=53, order=None, at=LONG_AGO),
+                ],
+            )
+        },
     ),
     "listCategories": Example(
         responses={

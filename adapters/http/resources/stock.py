@@ -1,5 +1,6 @@
-"""`products/api/v1/{id}/stock/`: stock corrections by the seller."""
+"""`products/api/v1/{id}/stock/`: stock corrections by the seller, and the stock ledger."""
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -9,12 +10,15 @@ from starlette.responses import Response
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
-from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec
+from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
+from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.resources.product_access import load_own_product
 from adapters.http.resources.products import PRODUCT, TAG, Units
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Forbidden, Invalid, StockMoved
 from scalecommerce_core.domain.identifiers import ProductId
-from scalecommerce_core.domain.stock import MAX_STOCK, Stock
+from scalecommerce_core.domain.stock import MAX_STOCK, MovementKind, Stock
+from scalecommerce_core.queries import StockMovementView
 from scalecommerce_core.services.catalog import AdjustStock
 
 Delta = Annotated[int, msgspec.Meta(ge=-MAX_STOCK, le=MAX_STOCK, examples=[5])]
@@ -47,8 +51,21 @@ class StockSchema(msgspec.Struct):
     reserved: int
 
 
+class StockMovementSchema(msgspec.Struct):
+    """`quantity` is positive for units that came in, negative for units that went out; `on_hand` are the units on hand
+    afterwards. `order` is null except for sales and returns.
+    """
+
+    id: int
+    kind: MovementKind
+    quantity: int
+    on_hand: int
+    order: int | None
+    at: datetime
+
+
 class StockResource:
-    """Stock corrections."""
+    """Stock corrections and movements."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -86,6 +103,31 @@ class StockResource:
                 {field if name == "stock" else name: messages for name, messages in error.errors.items()}
             ) from None
         return Response(response_body([outcome], encode_stock), media_type="application/json")
+
+    @OperationSpec(
+        method="GET",
+        path=f"{PRODUCT}stock/movements/",
+        name="listStockMovements",
+        summary="List the stock movements of a product; for its seller and staff",
+        responses={200: ResponseSpec(PageSchema[StockMovementSchema], "Entries of the stock ledger, newest first.")},
+        tag=TAG,
+        access=Access.ACCOUNT,
+        scope=Scope.PRODUCTS_READ,
+    )
+    async def list_stock_movements(self, call: Call[None, PageQuery]) -> Response:
+        product = await load_own_product(self._dependencies, call)
+        page = await self._dependencies.run_in_thread(
+            self._dependencies.market.queries.stock_movements,
+            product.id,
+            self._dependencies.paginator.parse_request(call.request, call.query),
+        )
+        return json_response(
+            self._dependencies.paginator.to_schema(call.request, call.query, page, _to_movement_schema)
+        )
+
+
+def _to_movement_schema(view: StockMovementView) -> StockMovementSchema:
+    return StockMovementSchema(view.id, view.kind, view.quantity, view.on_hand, view.order, view.at)
 
 
 def encode_stock(stock: Stock) -> bytes:

@@ -12,6 +12,7 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId,
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.session import Session
+from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import (
     MAX_SESSIONS,
@@ -32,6 +33,7 @@ from scalecommerce_core.queries import (
     SessionState,
     SessionView,
     StaffProductView,
+    StockMovementView,
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
@@ -338,6 +340,36 @@ class ListsContract:
         whole = PageRequest(10)
         assert [view.id for view in queries.own_products(seller, whole, is_active=False).rows] == [second]
         assert [view.id for view in queries.own_products(seller, whole, is_active=True).rows] == [third, first]
+
+    # --- stock movements
+
+    def test_the_ledger_of_a_product_has_the_units_after_each_movement(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product, other = stage.product(stock=50), stage.product(stock=5)
+        order = stage.order(stage.account(), {product: 2, other: 1}, OrderStatus.PAID)
+        with store.begin() as tx:
+            stock = tx.stock.lock([product])[product]
+            for delta in (-7, 30, -1):
+                stock.adjust(delta, NOW + SECOND)
+            tx.stock.save([stock])
+
+        def fetch(page: PageRequest) -> Page[StockMovementView]:
+            return queries.stock_movements(product, page)
+
+        whole = rows(forwards(fetch, 10))
+        assert [(view.kind, view.quantity, view.on_hand, view.order) for view in whole] == [
+            (MovementKind.ADJUSTMENT, -1, 70, None),
+            (MovementKind.ADJUSTMENT, 30, 71, None),
+            (MovementKind.ADJUSTMENT, -7, 41, None),
+            (MovementKind.SALE, -2, 48, order),
+            (MovementKind.OPENING, 50, 50, None),
+        ]
+        assert whole[0].at == NOW + SECOND
+        for size in (1, 2, 3):
+            pages = forwards(fetch, size)
+            assert rows(pages) == whole
+            assert rows(backwards(fetch, pages[-1], size)) == rows(pages[:-1])
+        assert queries.stock_movements(ProductId(10**12), PageRequest()).rows == ()
 
     # --- all products
 

@@ -84,6 +84,7 @@ from scalecommerce_core.queries import (
     SortOrder,
     StaffProductView,
     StockDiscrepancy,
+    StockMovementView,
     TopProduct,
     bucket_label,
     check_feed_position,
@@ -613,6 +614,14 @@ class MemoryQueries(
                 (product,) = (line.product_id for line in order.lines if line.position == refund.position)
                 units[order.id, product] += refund.quantity
         return units
+
+    def stock_movements(self, product_id: ProductId, page: PageRequest) -> Page[StockMovementView]:
+        ledger, on_hand = list[StockMovementView](), 0
+        for number, each in enumerate(self._tables.movements.all(), 1):
+            if each.product_id == product_id:
+                on_hand += each.quantity
+                ledger.append(StockMovementView(number, each.quantity, each.kind, each.order_id, on_hand, each.at))
+        return paged(ledger, lambda view: (-view.id,), page)
 
     def movement_totals(self) -> Sequence[MovementTotal]:
         kinds: dict[MovementKind, list[int]] = {}

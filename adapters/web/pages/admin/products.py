@@ -10,6 +10,7 @@ from adapters.web.framework.forms import NO_ERRORS, Form, FormErrors
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, PageCall, PageSpec
 from adapters.web.pages.admin.lists import filter_form, read_list
+from adapters.web.pages.admin.orders import movement_words
 
 PRODUCTS: Final = "/products/api/v1/"
 FILTERS: Final = ("search", "seller", "category", "price_min", "price_max", "in_stock")
@@ -85,6 +86,18 @@ class ProductPages:
         except ApiProblem as problem:
             return await _render_product(call, problem)
         return call.redirect(target, call.gettext("The stock is changed."))
+
+    @PageSpec(method="GET", path="/admin/products/{id:int}/stock/", access=Access.STAFF)
+    async def list_movements(self, call: PageCall) -> Response:
+        movements, errors = await read_list(call, f"{PRODUCTS}{call.id}/stock/movements/", {})
+        return await call.render(
+            "admin/movements.html",
+            status=400 if errors else 200,
+            errors=errors,
+            product_id=call.id,
+            movements=movements,
+            kinds=movement_words(call.language),
+        )
 
 
 async def _render_product(call: PageCall, problem: ApiProblem | None = None, form: Form | None = None) -> Response:

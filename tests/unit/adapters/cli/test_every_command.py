@@ -78,6 +78,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "export products": ["--seller", SELLER],
     "export orders": [],
     "stock verify": [],
+    "stock movements": ["1"],
     "stock until": ["1", "--time", "2030-01-31T18:00:00Z"],
     "promotions list": ["--limit", "5"],
     "promotions show": ["1"],

@@ -10,7 +10,8 @@ from tests.unit.support.command_tree import command_tree
 
 WANTED = {
     "up", "serve", "worker", "beat", "migrate", "settings", "seed", "createsuperuser", "import online-retail",
-    "import products", "export products", "export orders", "stock verify", "stock until", "stock outlook",
+    "import products", "export products", "export orders", "stock verify", "stock until", "stock movements",
+    "stock outlook",
     "promotions list", "promotions show", "promotions end", "reprice", "reprice rollback",
     "events tail", "torture", "webhooks list", "webhooks deliveries", "webhooks redeliver", "webhooks verify",
     "simulate",

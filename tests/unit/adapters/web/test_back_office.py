@@ -164,6 +164,16 @@ def test_staff_list_products_off_sale_and_why(own: Marketplace, boss: Browser) -
     assert f'href="/admin/products/{sold}/"' not in page
 
 
+def test_staff_read_the_stock_movements_of_a_product(own: Marketplace, boss: Browser) -> None:
+    product, buyer = own.person().list(stock=9)["id"], own.person()
+    order = own.sell(buyer, (product, 2))["id"]
+    page = boss.get(f"/admin/products/{product}/stock/").text
+    shown = re.findall(r'<td>(Sale|Opening stock)</td><td class="number">(.*?)</td><td class="number">(\d+)', page)
+    assert shown == [("Sale", "-2", "7"), ("Opening stock", "9", "9")]
+    assert f'href="/admin/orders/{order}/"' in page
+    assert f'href="/admin/products/{product}/stock/"' in boss.get(f"/admin/products/{product}/").text
+
+
 def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
     assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
     stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text

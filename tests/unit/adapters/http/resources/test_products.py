@@ -684,3 +684,20 @@ def test_a_stored_response_of_the_former_release_can_be_replayed(seller: Person)
     del former["seller"]["id"], former["seller"]["display_name"]
     decoded = _decode_stored(json.dumps(former).encode(), AccountId(seller.id))
     assert (decoded.seller.id, decoded.seller.email) == (seller.id, seller.email)
+
+
+def test_the_seller_and_staff_list_the_stock_movements_of_a_product(
+    place: Marketplace, seller: Person, buyer: Person
+) -> None:
+    product = seller.list(stock=5)["id"]
+    answer(seller.post(f"{PRODUCTS}{product}/stock/", {"delta": -2}))
+    path = f"{PRODUCTS}{product}/stock/movements/"
+    first = answer(seller.get(f"{path}?page_size=1"))
+    assert [(each["kind"], each["quantity"], each["on_hand"]) for each in first["results"]] == [("adjustment", -2, 3)]
+    rest = answer(seller.get(first["next"]))["results"]
+    assert [(each["kind"], each["quantity"], each["on_hand"], each["order"]) for each in rest] == [
+        ("opening", 5, 5, None)
+    ]
+    assert len(answer(place.person(is_staff=True).get(path))["results"]) == 2
+    problem(buyer.get(path), 404)
+    problem(place.anybody.get(path), 401)
