@@ -73,6 +73,7 @@ def build(chosen: Settings) -> Starlette:
         else None,
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
         seller_email_public=chosen.seller_email_public,
+        command_seconds=chosen.command_deadline_seconds,
     )
     limiter = build_connection_limiter(chosen, engine.security_log)
 

@@ -571,6 +571,12 @@ class Settings:
         " 31536000 is a year; 0: none, as the proxy sets it.",
         validator=_from_zero,
     )
+    command_deadline_seconds: int = _setting(
+        10,
+        "Time for the commands of a request; a command that is not complete by then is undone or reported as unknown,"
+        " with a 503. Less than the time that clients and proxies wait, usually 30 to 60 s.",
+        validator=_positive,
+    )
     worker_concurrency: int = _setting(
         2,
         "Task processes of one Celery worker, in addition to one for webhooks and one for repricing.",

@@ -32,7 +32,7 @@ from adapters.db.repositories.search import PostgresSearchRepository
 from adapters.db.repositories.statistics import PostgresStatisticsRepository
 from adapters.db.repositories.stock import PostgresStockRepository
 from adapters.db.repositories.webhooks import PostgresDeliveryRepository, PostgresWebhookRepository
-from scalecommerce_core.ports import AccessChange, CatalogChange, Transaction
+from scalecommerce_core.ports import AccessChange, CatalogChange, Transaction, commit_in_time
 
 BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)
 """Bulk transactions (imports) wait longer for row locks of other transactions."""
@@ -61,15 +61,16 @@ class PostgresStore:
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
-        with translate_errors(self._engine), self._engine.begin() as connection:
+        with commit_in_time() as begin_commit, translate_errors(self._engine), self._engine.begin() as connection:
             sql = SqlSession(connection)
             yield PostgresTransaction(sql)
+            begin_commit()
             change = sql.commit()
         self._report(sql, change)
 
     @contextmanager
     def bulk(self) -> Iterator[Transaction]:
-        with translate_errors(self._engine), self._engine.begin() as connection:
+        with commit_in_time() as begin_commit, translate_errors(self._engine), self._engine.begin() as connection:
             connection.exec_driver_sql(
                 f"SET LOCAL lock_timeout = {_milliseconds(BULK_LOCK_TIMEOUT)}; SET LOCAL statement_timeout = 0"
             )
@@ -78,6 +79,7 @@ class PostgresStore:
                 sql = SqlSession(connection, write_behind)
                 yield PostgresTransaction(sql)
                 change = sql.notify()
+            begin_commit()
         self._report(sql, change)
         self._analyze(sql.copied_rows)
 

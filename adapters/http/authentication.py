@@ -17,6 +17,7 @@ from cachetools import LRUCache
 
 from adapters.http.cache.invalidation import EventLoopListener
 from adapters.http.execution.batcher import Batcher
+from adapters.http.execution.time_limit import TimeLimit
 from scalecommerce_core.domain.api_key import is_api_key
 from scalecommerce_core.domain.errors import MarketError, TokenNotValid
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
@@ -107,11 +108,11 @@ class Authenticator:
     every token and key is checked there.
     """
 
-    def __init__(self, sessions: Sessions, api_keys: ApiKeys) -> None:
+    def __init__(self, sessions: Sessions, api_keys: ApiKeys, *, time_limit: TimeLimit | None = None) -> None:
         self._sessions = sessions
         self.revoked = RevokedSessions(sessions.revocation_lifetime.total_seconds())
-        self._check: Batcher[Identity, Identity] = Batcher(self._check_batch, name="sessions")
-        self.keys = KeyCache(api_keys, self.revoked)
+        self._check: Batcher[Identity, Identity] = Batcher(self._check_batch, name="sessions", time_limit=time_limit)
+        self.keys = KeyCache(api_keys, self.revoked, time_limit=time_limit)
 
     def __call__(self, token: str) -> Identity | Awaitable[Identity]:
         """The identity, or an awaitable of it if the database must be asked; raise `TokenNotValid`."""
@@ -159,13 +160,20 @@ class KeyCache:
     written from time to time, and not for each request.
     """
 
-    def __init__(self, api_keys: ApiKeys, revoked: RevokedSessions, *, limit: int = MAX_CACHED_KEYS) -> None:
+    def __init__(
+        self,
+        api_keys: ApiKeys,
+        revoked: RevokedSessions,
+        *,
+        limit: int = MAX_CACHED_KEYS,
+        time_limit: TimeLimit | None = None,
+    ) -> None:
         self._api_keys = api_keys
         self._revoked = revoked
         self._states: LRUCache[str, ApiKeyState] = LRUCache(limit)
         self._changes = 0
         """Changes so far: a state that was read before a change and arrives after it is not kept."""
-        self._load: Batcher[str, ApiKeyState | None] = Batcher(self._load_batch, name="api-keys")
+        self._load: Batcher[str, ApiKeyState | None] = Batcher(self._load_batch, name="api-keys", time_limit=time_limit)
         self._uses: dict[ApiKeyId, datetime] = {}
         self._flush: asyncio.Task[None] | None = None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal, ParamSpec, TypeVar
 
 from attrs import frozen
@@ -13,8 +14,10 @@ from adapters.http.execution.batcher import Batcher
 from adapters.http.execution.hashing_pool import HashingPool, Priority
 from adapters.http.execution.payment_runner import PaymentRunner
 from adapters.http.execution.reader_threads import MAX_WAITING_READS_PER_CLIENT, ReaderThreads
+from adapters.http.execution.time_limit import DEFAULT_COMMAND_SECONDS, TimeLimit, run_in_time
 from adapters.http.framework.cursors import Cursors
 from adapters.http.framework.pagination import Paginator
+from adapters.http.framework.request_client import current_client
 from adapters.http.view_tracking import ViewTracker
 from scalecommerce_core.domain.errors import MarketError, NotFound
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
@@ -71,8 +74,11 @@ class Dependencies:
         shared: SharedCache | None = None,
         cache_limits: CacheLimits = DEFAULT_LIMITS,
         seller_email_public: bool = False,
+        command_seconds: float = DEFAULT_COMMAND_SECONDS,
     ) -> None:
         """`ready` reads the readiness; it raises `Unavailable` if the database is unreachable or has another schema.
+
+        The commands of a request must be complete within `command_seconds`.
 
         Without `feed`, which reports changes of the catalog and of access, nothing is cached and each session is
         checked in the database. A cache of 0 MB is off.
@@ -86,22 +92,35 @@ class Dependencies:
         self.rate_limiter = rate_limiter
         self.paginator = Paginator(Cursors(cursor_key))
         queries, catalog, ordering = market.queries, market.catalog, market.ordering
+        self._write_limit = writes = TimeLimit(command_seconds)
+        # A request with `Prefer: wait` reads the order until long after the deadline of its command.
+        reads = TimeLimit(command_seconds, per_request=False)
         self.place_order: Batcher[PlaceOrder, Order | Replayed] = Batcher(
-            ordering.place, queue_size=intake_queue, name="place"
+            ordering.place, queue_size=intake_queue, name="place", time_limit=writes
         )
-        self.payment_runner = PaymentRunner(market.payments)
-        self.cancel_order: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel")
-        self.refund_order: Batcher[RefundOrder, Order | Replayed] = Batcher(ordering.refund, name="refund")
+        self.payment_runner = PaymentRunner(market.payments, time_limit=writes)
+        self.cancel_order: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel", time_limit=writes)
+        self.refund_order: Batcher[RefundOrder, Order | Replayed] = Batcher(
+            ordering.refund, name="refund", time_limit=writes
+        )
         self.list_product: Batcher[CreateProduct, ProductWithStock | Replayed] = Batcher(
-            catalog.create_products, name="list"
+            catalog.create_products, name="list", time_limit=writes
         )
-        self.edit_product: Batcher[EditProduct, ProductWithStock] = Batcher(catalog.edit_products, name="edit")
-        self.withdraw_product: Batcher[WithdrawProduct, Product] = Batcher(catalog.withdraw_products, name="withdraw")
-        self.adjust_stock: Batcher[AdjustStock, Stock | Replayed] = Batcher(catalog.adjust_stock, name="stock")
+        self.edit_product: Batcher[EditProduct, ProductWithStock] = Batcher(
+            catalog.edit_products, name="edit", time_limit=writes
+        )
+        self.withdraw_product: Batcher[WithdrawProduct, Product] = Batcher(
+            catalog.withdraw_products, name="withdraw", time_limit=writes
+        )
+        self.adjust_stock: Batcher[AdjustStock, Stock | Replayed] = Batcher(
+            catalog.adjust_stock, name="stock", time_limit=writes
+        )
         self.load_product: Batcher[ProductId, ProductView] = Batcher(
-            _batch_query(queries.products, "product"), name="product"
+            _batch_query(queries.products, "product"), name="product", time_limit=reads
         )
-        self.load_order: Batcher[OrderId, OrderView] = Batcher(_batch_query(queries.orders, "order"), name="order")
+        self.load_order: Batcher[OrderId, OrderView] = Batcher(
+            _batch_query(queries.orders, "order"), name="order", time_limit=reads
+        )
         self._readers = ReaderThreads(max_per_client=reads_per_client)
         self._hashers = HashingPool()
         self.seller_email_public = seller_email_public
@@ -112,8 +131,9 @@ class Dependencies:
             limits=cache_limits,
             shared=shared,
             seller_email=seller_email_public,
+            time_limit=reads,
         )
-        self.authenticator = Authenticator(market.sessions, market.api_keys)
+        self.authenticator = Authenticator(market.sessions, market.api_keys, time_limit=reads)
         self._feed = feed
         self._is_cache_on = cache_limits.megabytes > 0
 
@@ -129,18 +149,26 @@ class Dependencies:
     async def run_in_thread(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a query or an infrequent use case in a reader thread.
 
-        Raise `Overloaded` if too many calls wait.
+        Raise `Overloaded` if too many calls wait, and `DeadlineExceeded` in a request that may write at its deadline.
         """
+        if current_client().is_write:
+            return await run_in_time(self._write_limit, self._readers.run, lambda: query(*args, **kwargs))
         return await self._readers.run(lambda: query(*args, **kwargs))
+
+    async def run_long(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a use case of many transactions, each of which is complete in itself, without a deadline."""
+        return await self._readers.run(lambda: use_case(*args, **kwargs))
 
     async def run_in_hasher(
         self, client: str, priority: Priority, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call a use case that hashes passwords in a hasher thread; `client` is the network address that requests it.
 
-        Raise `Overloaded` if the queue is full, and `TooManyAttempts` if too many calls of the client are waiting.
+        Raise `Overloaded` if the queue is full, `TooManyAttempts` if too many calls of the client are waiting, and
+        `DeadlineExceeded` at the deadline of the request.
         """
-        return await self._hashers.run(lambda: use_case(*args, **kwargs), client=client, priority=priority)
+        run = partial(self._hashers.run, client=client, priority=priority)
+        return await run_in_time(self._write_limit, run, lambda: use_case(*args, **kwargs))
 
     async def close(self) -> None:
         """Complete all pending commands, then stop the threads."""

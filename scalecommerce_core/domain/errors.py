@@ -57,6 +57,7 @@ MarketError
     ├── TransactionAborted    deadlock, serialization failure or lock timeout: nothing was written, try again at once
     ├── ConnectionLost        the connection broke: the transaction may have been committed or not
     ├── Overloaded            a bounded queue is full: try again after `retry_after`
+    ├── DeadlineExceeded      the command was not complete in time: `effect` says whether it may have been committed
     ├── SchemaMismatch        the store has the tables of another release: migrate it or upgrade the code
     └── GatewayUnavailable    the payment gateway gave no answer: whether money moved is not known yet
 
@@ -68,8 +69,9 @@ pricing in `pricing` and `services`, those of seeding in `services.seeding`. `Le
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from enum import StrEnum
 from math import ceil
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class MarketError(Exception):
@@ -334,6 +336,40 @@ class Overloaded(Unavailable):
 
     def __init__(self, message: str = "The server is overloaded: retry the request in a few seconds.") -> None:
         super().__init__(message)
+
+
+class Effect(StrEnum):
+    """What is known about a command that was given up: it has changed nothing, or it may have."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class DeadlineExceeded(Unavailable):
+    """The command was not complete by its deadline.
+
+    With `Effect.NONE` nothing was changed and nothing will be. With `Effect.UNKNOWN` its transaction may be committed.
+    """
+
+    code = "deadline_exceeded"
+
+    def __init__(self, effect: Effect, message: str = "") -> None:
+        super().__init__(message or _AFTER_DEADLINE[effect])
+        self.effect = effect
+
+    @classmethod
+    def before_begin(cls) -> "DeadlineExceeded":
+        """An error for a command that was not begun."""
+        return cls(Effect.NONE, "The server could not begin the request in time. Nothing was changed: send it again.")
+
+
+_AFTER_DEADLINE: Final = {
+    Effect.NONE: "The request was not complete in time and was undone. Nothing was changed: send it again.",
+    Effect.UNKNOWN: (
+        "The request was not complete in time, and it is unknown whether it has taken effect: send it again with the"
+        " same Idempotency-Key, or without a key read the present state first."
+    ),
+}
 
 
 class SchemaMismatch(Unavailable):

@@ -16,6 +16,7 @@ from scalecommerce_core.ports.api_keys import ApiKeyRepository
 from scalecommerce_core.ports.audit import AuditRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
 from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, CatalogFeed, ChangeListener
+from scalecommerce_core.ports.command_deadline import CommandDeadline, commit_in_time, use_deadline
 from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
 from scalecommerce_core.ports.errors import Duplicate
 from scalecommerce_core.ports.events import EventRepository, NumberedEvent
@@ -74,6 +75,7 @@ __all__ = [
     "ChangeListener",
     "Claims",
     "Clock",
+    "CommandDeadline",
     "DecryptionFailed",
     "DeliveryRepository",
     "DeliverySlots",
@@ -124,4 +126,6 @@ __all__ = [
     "WebhookRepository",
     "WebhookSender",
     "WorkNotifier",
+    "commit_in_time",
+    "use_deadline",
 ]

@@ -117,7 +117,11 @@ class Store(Protocol):
     """Begins transactions."""
 
     def begin(self) -> AbstractContextManager[Transaction]:
-        """Begin a transaction: a clean exit commits, an exception rolls back. Aggregates are copies of stored rows."""
+        """Begin a transaction: a clean exit commits, an exception rolls back. Aggregates are copies of stored rows.
+
+        Raises `DeadlineExceeded` at the beginning and before the commit, which is then a rollback, if the
+        `CommandDeadline` of the context has passed.
+        """
         ...
 
     def bulk(self) -> AbstractContextManager[Transaction]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from attrs import frozen
@@ -10,6 +11,8 @@ from adapters.http.cache.invalidation import CacheValidity, EventLoopListener
 from adapters.http.cache.list_cache import ListCache, Promote, RunInThread
 from adapters.http.cache.product_cache import ProductCache
 from adapters.http.cache.shared_cache import SharedCache
+from adapters.http.execution.batcher import Batcher
+from adapters.http.execution.time_limit import TimeLimit
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import Queries
 
@@ -40,8 +43,11 @@ class CatalogCache:
         limits: CacheLimits,
         shared: SharedCache | None = None,
         seller_email: bool = False,
+        time_limit: TimeLimit | None = None,
     ) -> None:
-        """`seller_email`: whether products show the e-mail address of their seller to everybody."""
+        """`seller_email`: whether products show the e-mail address of their seller to everybody. `time_limit` is that
+        of loading products.
+        """
         self.validity = CacheValidity()
         limit = limits.megabytes * 1024 * 1024
         self.lists = ListCache(
@@ -60,6 +66,7 @@ class CatalogCache:
             ttl_seconds=limits.ttl_seconds,
             shared=shared,
             seller_email=seller_email,
+            create_queue=partial(Batcher, name="page", time_limit=time_limit),
         )
 
     def listen(self, loop: asyncio.AbstractEventLoop, keep_alive: Callable[[], None]) -> EventLoopListener:

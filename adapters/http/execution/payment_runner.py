@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from adapters.http.execution.batcher import Batcher
-from scalecommerce_core.domain.errors import MarketError, Overloaded
+from adapters.http.execution.time_limit import TimeLimit
+from scalecommerce_core.domain.errors import DeadlineExceeded, GatewayUnavailable, MarketError, Overloaded
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.payment import Payment
 from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrder
@@ -23,11 +24,27 @@ MAX_PAYMENTS: Final = 256
 
 
 class PaymentRunner:
-    def __init__(self, payments: Payments, *, threads: int = CHARGE_THREADS, max_payments: int = MAX_PAYMENTS) -> None:
+    def __init__(
+        self,
+        payments: Payments,
+        *,
+        threads: int = CHARGE_THREADS,
+        max_payments: int = MAX_PAYMENTS,
+        time_limit: TimeLimit | None = None,
+    ) -> None:
+        """`time_limit` is that of opening a payment, and separately of recording its result; the gateway's adapter has
+        a time limit of its own.
+        """
         self._payments = payments
         self._max_payments = max_payments
-        self._open: Batcher[PayOrder, Payment | Order] = Batcher(payments.open, name="open-payment")
-        self._record: Batcher[PaymentResult, Order] = Batcher(payments.record, name="record-payment")
+        self._open: Batcher[PayOrder, Payment | Order] = Batcher(
+            payments.open, name="open-payment", time_limit=time_limit
+        )
+        self._record: Batcher[PaymentResult, Order] = Batcher(
+            payments.record,
+            name="record-payment",
+            time_limit=time_limit and TimeLimit(time_limit.seconds, per_request=False),
+        )
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="charger")
         self._running: set[asyncio.Task[Order]] = set()
         self._closed = False
@@ -47,7 +64,13 @@ class PaymentRunner:
         if isinstance(opened, Order):
             return opened
         result = await asyncio.get_running_loop().run_in_executor(self._threads, self._payments.charge, opened)
-        return await self._record.submit(result)
+        try:
+            return await self._record.submit(result)
+        except DeadlineExceeded as error:
+            # `Payments.reconcile` asks the gateway for the result again and records it.
+            raise GatewayUnavailable(
+                "The payment was sent, but its result could not be stored in time: read the order later for the result."
+            ) from error
 
     def _on_done(self, task: "asyncio.Task[Order]") -> None:
         self._running.discard(task)

@@ -78,7 +78,9 @@ COMMON_CODES: Final = (
 )  # fmt: skip
 """Codes of problems that belong to no operation; the document contains their schemas too."""
 
-UNAVAILABLE_ERRORS: Final = (errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded)
+UNAVAILABLE_ERRORS: Final = (
+    errors.Unavailable, errors.TransactionAborted, errors.ConnectionLost, errors.Overloaded, errors.DeadlineExceeded
+)  # fmt: skip
 """Errors that every operation can raise."""
 
 NOUNS: Final[Mapping[str, str]] = {
@@ -150,7 +152,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     415: "The body is not application/json.",
     422: "The Idempotency-Key was used for another request.",
     429: "Too many attempts; retry later.",
-    503: "The server is overloaded, or the database is unreachable.",
+    503: "The server is overloaded, the database is unreachable, or the request was not complete in time.",
 }
 
 

@@ -162,6 +162,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.TransactionAborted("The transaction conflicted with another one."),
     errors.ConnectionLost("The connection to the database was lost."),
     errors.Overloaded(),
+    errors.DeadlineExceeded.before_begin(),
     errors.GatewayUnavailable("The payment gateway has not responded yet: read the order later for the result."),
 )
 """At least one problem of each kind."""

@@ -54,6 +54,12 @@ EXTENSION_MEMBERS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] 
         "current": {"type": "string", "description": "The current price, a decimal string."},
         "currency": {"type": "string", "description": "ISO 4217 code of the currency of `current`."},
     },
+    errors.DeadlineExceeded: {
+        "effect": {
+            "enum": [effect.value for effect in errors.Effect],
+            "description": "`none`: nothing was changed. `unknown`: the request may have taken effect.",
+        }
+    },
     errors.PaymentDeclined: {"reason": {"type": "string", "description": "The reason code of the payment gateway."}},
     errors.InsufficientStock: {
         "product_id": _PRODUCT,

@@ -11,16 +11,20 @@ from adapters.http.framework.client_address import client_address
 class RequestClient:
     """One object per request, which the tasks of the request share. `key` is the client's account or network.
 
-    `waiting` counts what the request waits for in a queue that is divided by `key`.
+    `waiting` counts what the request waits for in a queue that is divided by `key`. `deadline` is that of its commands,
+    as a time of the event loop, from the first command on. `is_write` is whether its method may change something.
     """
 
-    __slots__ = ("key", "waiting")
+    __slots__ = ("deadline", "is_write", "key", "waiting")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, is_write: bool = False) -> None:
         self.key = key
+        self.is_write = is_write
         self.waiting = 0
+        self.deadline: float | None = None
 
 
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 NOBODY: Final = ""
 """The key of clients whose address is unknown, and of work that many clients share, such as reading a snapshot."""
 
@@ -30,7 +34,7 @@ _current: ContextVar[RequestClient] = ContextVar("request_client")
 def enter_request(scope: Scope, account_id: int | None) -> None:
     """Make the client of a request the current one of its task, and of the tasks that it starts."""
     key = f"account {account_id}" if account_id is not None else client_address(scope)
-    _current.set(RequestClient(key))
+    _current.set(RequestClient(key, is_write=scope["method"] not in SAFE_METHODS))
 
 
 def current_client() -> RequestClient:

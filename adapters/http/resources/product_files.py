@@ -93,7 +93,7 @@ class ProductFileResource:
         scope=Scope.PRODUCTS_WRITE,
     )
     async def import_products(self, call: Call[ProductImportBody, None]) -> Response:
-        result = await self._dependencies.run_in_thread(
+        result = await self._dependencies.run_long(
             self._import, call.identity.account_id, call.body.csv, dry_run=call.body.dry_run
         )
         return json_response(result)

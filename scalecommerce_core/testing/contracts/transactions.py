@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 
+from scalecommerce_core.domain.errors import DeadlineExceeded, Effect
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.product import Product
-from scalecommerce_core.ports import Store
+from scalecommerce_core.ports import CommandDeadline, Store, use_deadline
 from scalecommerce_core.testing.contracts.stage import CATEGORY, NOW, Stage, usd
 
 DEADLOCK_SECONDS = 20.0
@@ -158,6 +159,56 @@ class TransactionsContract:
         run_in_threads(lambda: restock(ids), lambda: restock(ids[::-1]), lambda: restock(ids[4:] + ids[:4]))
         with store.begin() as tx:
             assert {stock.on_hand for stock in tx.stock.lock(ids).values()} == {45}
+
+    def test_a_transaction_does_not_begin_after_its_deadline(self, store: Store) -> None:
+        product = Stage(store).product(stock=1)
+        with use_deadline(CommandDeadline(10.0, lambda: 10.0)), pytest.raises(DeadlineExceeded) as caught:
+            _restock(store, product)
+        assert caught.value.effect is Effect.NONE
+        assert _on_hand(store, product) == 1
+
+    def test_a_transaction_that_ends_after_its_deadline_is_rolled_back(self, store: Store) -> None:
+        product = Stage(store).product(stock=1)
+        deadline = CommandDeadline(10.0, lambda: 0.0)
+        with use_deadline(deadline), pytest.raises(DeadlineExceeded) as caught:
+            _restock(store, product, deadline.expire)
+        assert caught.value.effect is Effect.NONE
+        assert _on_hand(store, product) == 1
+
+    def test_a_deadline_after_the_commit_reports_an_unknown_effect(self, store: Store) -> None:
+        product = Stage(store).product(stock=1)
+        deadline = CommandDeadline(10.0, lambda: 0.0)
+        with use_deadline(deadline):
+            _restock(store, product)
+            assert deadline.expire() is Effect.UNKNOWN
+            with pytest.raises(DeadlineExceeded) as caught:
+                _restock(store, product)
+        assert caught.value.effect is Effect.UNKNOWN
+        assert _on_hand(store, product) == 2
+
+    def test_a_transaction_that_failed_before_its_commit_has_no_effect(self, store: Store) -> None:
+        product = Stage(store).product(stock=1)
+        deadline = CommandDeadline(10.0, lambda: 0.0)
+
+        def fail() -> None:
+            raise IntentionalRollback
+
+        with use_deadline(deadline), pytest.raises(IntentionalRollback):
+            _restock(store, product, fail)
+        assert deadline.expire() is Effect.NONE
+
+
+def _restock(store: Store, product: ProductId, before_end: Callable[[], object] = lambda: None) -> None:
+    with store.begin() as tx:
+        stock = tx.stock.lock([product])[product]
+        stock.adjust(1, NOW)
+        tx.stock.save([stock])
+        before_end()
+
+
+def _on_hand(store: Store, product: ProductId) -> int:
+    with store.begin() as tx:
+        return tx.stock.lock([product])[product].on_hand
 
 
 def _product(id_: ProductId, seller: AccountId, description: str = "") -> Product:

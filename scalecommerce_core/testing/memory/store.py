@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from scalecommerce_core.domain.category import DEFAULT_CATEGORIES, slug_of
-from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener, Transaction
+from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener, Transaction, commit_in_time
 from scalecommerce_core.testing.lock_order import check_lock_order
 from scalecommerce_core.testing.memory.accounts import (
     MemoryAccounts,
@@ -63,10 +63,11 @@ class MemoryStore:
     def begin(self) -> Iterator[Transaction]:
         if self._owner == threading.get_ident():
             raise RuntimeError("A transaction is open already: use cases do not call each other.")
-        with self._lock:
+        with commit_in_time() as begin_commit, self._lock:
             self._owner = threading.get_ident()
             try:
                 yield check_lock_order(self._transaction())
+                begin_commit()
             except BaseException:
                 for part in self._parts:
                     part.rollback()

@@ -13,6 +13,7 @@ from httpx2 import Client, Response
 
 from adapters.http.app import create_app
 from adapters.http.dependencies import Dependencies, Readiness
+from adapters.http.execution.time_limit import DEFAULT_COMMAND_SECONDS
 from adapters.http.framework.middleware import DEFAULT_POLICY, RequestPolicy
 from adapters.web.app import build_pages
 from adapters.web.framework.page import Features
@@ -217,6 +218,7 @@ def marketplace(
     require_verified_email: bool = False,
     require_staff_second_factor: bool = False,
     features: Features | None = None,
+    command_seconds: float = DEFAULT_COMMAND_SECONDS,
 ) -> Iterator[Marketplace]:
     """Create a market with its HTTP client; `rebuilt` may replace parts of the market. With `features`, the application
     has pages too.
@@ -249,6 +251,7 @@ def marketplace(
         bots=bots,
         feed=SharedFeed(MemoryCatalogFeed(memory), [hub]),
         seller_email_public=seller_email_public,
+        command_seconds=command_seconds,
     )
     app = create_app(
         dependencies, version="1.0", policy=policy, on_start=hub.start, pages=() if pages is None else pages.routes

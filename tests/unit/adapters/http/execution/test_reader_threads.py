@@ -26,7 +26,7 @@ class Readers:
         """Start a task of a client that reads."""
 
         async def handle() -> None:
-            enter_request({"client": (client, 1)}, None)
+            enter_request({"method": "GET", "client": (client, 1)}, None)
             await self.pool.run(lambda: self._record(name or client))
 
         return asyncio.ensure_future(handle())
@@ -158,7 +158,7 @@ def test_a_load_that_another_client_joins_moves_to_the_shorter_queue() -> None:
         clients = []
 
         async def load() -> None:
-            enter_request({"client": ("10.0.0.1", 1)}, None)
+            enter_request({"method": "GET", "client": ("10.0.0.1", 1)}, None)
             clients.append(current_client())
             await readers.pool.run(lambda: readers._record("shared"))
 
@@ -166,11 +166,11 @@ def test_a_load_that_another_client_joins_moves_to_the_shorter_queue() -> None:
         await settle()
         tasks.append(asyncio.ensure_future(load()))
         await settle()
-        enter_request({"client": ("10.0.0.2", 1)}, None)
+        enter_request({"method": "GET", "client": ("10.0.0.2", 1)}, None)
         readers.pool.promote(clients[0], current_client())
         assert clients[0].key == "10.0.0.2"
         # A client with a longer queue does not move it back.
-        enter_request({"client": ("10.0.0.1", 1)}, None)
+        enter_request({"method": "GET", "client": ("10.0.0.1", 1)}, None)
         readers.pool.promote(clients[0], current_client())
         assert clients[0].key == "10.0.0.2"
         readers.open()
@@ -184,13 +184,13 @@ def test_a_load_that_another_client_joins_moves_to_the_shorter_queue() -> None:
 def test_the_client_is_the_account_or_the_network() -> None:
     async def run() -> None:
         assert current_client().key == NOBODY
-        enter_request({"client": ("2001:db8::1", 1)}, None)
+        enter_request({"method": "GET", "client": ("2001:db8::1", 1)}, None)
         assert current_client().key == "2001:db8::/64"
         with shared_work():
             assert current_client().key == NOBODY
-        enter_request({"client": ("2001:db8::1", 1)}, 7)
+        enter_request({"method": "GET", "client": ("2001:db8::1", 1)}, 7)
         assert current_client().key == "account 7"
-        enter_request({"client": None}, None)
+        enter_request({"method": "GET", "client": None}, None)
         assert current_client().key == NOBODY
 
     scenario(run)

@@ -71,8 +71,9 @@ COMPONENTS = """
     ApiKeyListDocument AppointmentBody AssignmentDocument AssignmentPatch Attempt AttentionDocument
     AuditAction AuditEntryDocument BacklogsDocument BothProofsBody CategoryDocument CategoryList
     CategoryPatch CategoryRefDocument CodeBody ConflictProblem ConnectionLostProblem ConsumerLagDocument
-    ContentTooLargeProblem Credentials CurvePointDocument DecisionDocument DecisionInputDocument
-    DecisionTextDocument DeletionBody Delivery DeliveryPendingProblem DeliveryStatus DemandCurveDocument
+    ContentTooLargeProblem Credentials CurvePointDocument DeadlineExceededProblem DecisionDocument
+    DecisionInputDocument DecisionTextDocument DeletionBody Delivery DeliveryPendingProblem DeliveryStatus
+    DemandCurveDocument
     ElasticityBeliefDocument EmailChangeBody EmailDisabledProblem EmailNotVerifiedProblem EmailTokenBody
     EndpointDisabledProblem EndpointDocument EndpointPatch EndpointUnverifiedProblem EnrolmentDocument
     EstimateDocument EventDocument EventsForgottenProblem ExperimentDocument ExperimentInProgressProblem
