@@ -118,7 +118,7 @@ class PolicyPages:
             await call.api.patch(
                 f"{PRICING}policies/{call.id}/",
                 _policy_fields(call.form, kind, kinds["guardrails"]),
-                headers={"If-Match": f'"{call.form.text("version")}"'},
+                headers={"If-Match": f'"v{call.form.text("version")}"'},
             )
         except ApiProblem as problem:
             return await self._render_form(
@@ -212,7 +212,9 @@ def read_setting(form: Form, prefix: str, setting: Setting) -> object:
     if kind == "boolean":
         return form.flag(name)
     if kind == "integer":
-        return form.integer(name)
+        # The API derives the type from the default, and some settings with a whole default accept fractions.
+        number = form.integer(name)
+        return decimal_number(number) if isinstance(number, str) else number
     if kind == "number":
         return decimal_number(form.text(name))
     if kind == "array":
