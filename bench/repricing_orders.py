@@ -119,7 +119,7 @@ def make_policies(url: str, strategy: str = "elasticity_learning") -> None:
         "month_range": 0.9,
     }
     commands = [
-        CreatePolicy(AccountId(1 + seller), {"name": "Learn", "strategy": strategy, "guardrails": rails})
+        CreatePolicy(AccountId(1 + seller), {"name": "Learn", "policy": strategy, "guardrails": rails})
         for seller in range(SELLERS)
     ]
     made = Pricing(PostgresStore(engine), SystemClock()).create(commands)
