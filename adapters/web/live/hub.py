@@ -18,7 +18,9 @@ from scalecommerce_core.queries import Queries
 BATCH: Final = 500
 """Products or orders that one statement reads."""
 PAUSE: Final = 0.1
-"""Seconds in which changes are collected before they are read: a run of prices commits many ranges in a row."""
+"""Seconds in which changes are collected before each read: a run of prices commits many ranges in a row, and under load
+orders change stock all the time.
+"""
 RETRY_SECONDS: Final = 2.0
 """Pause after a failed read."""
 
@@ -99,6 +101,10 @@ class LiveHub:
         self._subscriptions: set[Subscription] = set()
         self._products: dict[ProductId, set[Subscription]] = {}
         self._orders: dict[OrderId, set[Subscription]] = {}
+        self._reported: dict[ProductId, Item] = {}
+        """The item that was put to all streams of a product last. Most orders change neither price nor availability,
+        and need not wake the streams.
+        """
         self._changed_products: set[ProductId] = set()
         self._has_new_events = False
         self._reading: asyncio.Task[None] | None = None
@@ -121,16 +127,25 @@ class LiveHub:
     def is_closed(self) -> bool:
         return self._is_closed
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all changes that the feed reported so far have been put to the streams."""
+        return self._reading is None
+
     def open(self, subscription: Subscription) -> None:
         self._subscriptions.add(subscription)
         for product in subscription.products:
             self._products.setdefault(product, set()).add(subscription)
+            # The stream will read a state of its own, older or newer than that of the others.
+            self._reported.pop(product, None)
         for order in subscription.orders:
             self._orders.setdefault(order, set()).add(subscription)
 
     def discard(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
         _remove(self._products, subscription.products, subscription)
+        for product in subscription.products - self._products.keys():
+            self._reported.pop(product, None)
         _remove(self._orders, subscription.orders, subscription)
 
     async def read(self, products: Iterable[ProductId], orders: Iterable[OrderId]) -> Sequence[Item]:
@@ -183,8 +198,8 @@ class LiveHub:
     async def _read_changes(self) -> None:
         """Read and report until nothing has changed meanwhile."""
         try:
-            await asyncio.sleep(PAUSE)
             while self._changed_products or self._has_new_events:
+                await asyncio.sleep(PAUSE)
                 products, self._changed_products = self._changed_products, set()
                 events, self._has_new_events = self._has_new_events, False
                 try:
@@ -200,7 +215,11 @@ class LiveHub:
     async def _report(self, products: Collection[ProductId], *, events: bool) -> None:
         for ids in _batches(products):
             for item in await self.read(ids, ()):
-                for subscription in self._products.get(ProductId(item.id), ()):
+                product = ProductId(item.id)
+                if self._reported.get(product) == item or product not in self._products:
+                    continue
+                self._reported[product] = item
+                for subscription in self._products[product]:
                     subscription.put(item)
         if not events:
             return

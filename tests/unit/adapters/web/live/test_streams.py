@@ -15,7 +15,7 @@ from adapters.web.framework.endpoint import Api, create_call
 from adapters.web.framework.page import Features
 from adapters.web.live import hub as hub_module
 from adapters.web.live import stream
-from adapters.web.live.hub import LiveHub
+from adapters.web.live.hub import LiveHub, Subscription
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.testing import MemoryCatalogFeed
 from tests.unit.support.shop import PASSWORD, Shop, line, usd
@@ -81,6 +81,11 @@ class Streams:
         self.tasks.append(asyncio.create_task(reader.read(self.app)))
         await until(lambda: reader.text or self.tasks[-1].done())
         return reader
+
+    async def hub_is_idle(self) -> None:
+        """Wait until the hub has reported all changes so far."""
+        await asyncio.sleep(0)
+        await until(lambda: self.hub.is_idle)
 
 
 async def until(happens: Callable[[], object]) -> None:
@@ -148,6 +153,53 @@ def test_changes_that_a_reader_does_not_see_are_not_sent(shop: Shop) -> None:
             shop.edit(watched, price=usd("9.00"))
             await until(lambda: len(reader.events) == 2)
             assert reader.events[1][1]["amount"] == "9.00"
+
+    asyncio.run(scenario())
+
+
+def test_a_change_that_readers_do_not_see_wakes_no_stream(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = []
+    monkeypatch.setattr(Subscription, "put", lambda _, item: put.append(item))
+
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            await opened.open(f"product={product}")
+            for text in ("first", "second", "third"):
+                shop.edit(product, description=text)
+                await opened.hub_is_idle()
+            assert len(put) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_opens_between_two_changes_gets_the_second_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The price changes and changes back; the stream has read the price in between."""
+
+    async def scenario() -> None:
+        product = shop.list(shop.person("sam"))
+        async with streams(shop) as opened:
+            first = await opened.open(f"product={product}")
+            shop.edit(product, price=usd("9.00"))
+            await until(lambda: len(first.events) == 2)
+            read_by_hub = opened.hub.read
+
+            async def read_and_change_back(*ids: Any) -> Any:
+                items = await read_by_hub(*ids)
+                monkeypatch.setattr(opened.hub, "read", read_by_hub)
+                shop.edit(product, price=usd("9.00"))
+                await opened.hub_is_idle()
+                return items
+
+            shop.store.changed, report = (lambda _: None), shop.store.changed
+            shop.edit(product, price=usd("8.00"))
+            shop.store.changed = report
+            monkeypatch.setattr(opened.hub, "read", read_and_change_back)
+            second = await opened.open(f"product={product}")
+            await until(lambda: len(second.events) == 2)
+            assert [event["amount"] for _, event in second.events] == ["8.00", "9.00"]
 
     asyncio.run(scenario())
 
