@@ -6,26 +6,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from adapters.http.app import create_app
-from adapters.http.dependencies import Dependencies, Readiness
-from adapters.system import SystemClock
-from adapters.web.app import all_pages, build_pages
-from adapters.web.framework.page import Features, Page
+from adapters.web.app import all_pages
+from adapters.web.framework.page import Page
 from adapters.web.framework.static_files import files
-from adapters.web.live.hub import LiveHub
-from scalecommerce_core.testing import (
-    CountingIds,
-    CountingWorkNotifier,
-    MemoryRateLimiter,
-    MemoryViewCounter,
-    RecordedSecurityEvents,
-)
-from tests.integration.filled_market import NO_QUOTAS, PASSWORD, fill_market
-from tests.integration.real_market import real_market
+from tests.integration.filled_pages import path_of, reading_staff
 from tests.integration.recorded_statements import recorded_statements
 from tests.integration.test_http_statements import of_requests
 from tests.unit.support.browser import Browser
-from tests.unit.support.http_in_process import calling
 
 MAX_STATEMENTS = 8
 MAX_PAGE_BYTES = 150_000
@@ -40,32 +27,8 @@ PAGES = [page for page in all_pages() if page.method == "GET"]
 @pytest.fixture(scope="module")
 def browser(make_database: Callable[[], str]) -> Iterator[Browser]:
     """A member of staff who sells more than a page of products and has orders, policies and all other kinds of rows."""
-    with real_market(make_database(), SystemClock(), order_rules=NO_QUOTAS) as market:
-        staff = fill_market(market)
-        hub = LiveHub(market.queries)
-        pages = build_pages(market, hub, Features(shop=True))
-        dependencies = Dependencies(
-            market,
-            notifier=CountingWorkNotifier(),
-            views=MemoryViewCounter(),
-            ids=CountingIds(),
-            cursor_key=b"k" * 32,
-            ready=lambda: Readiness(redis="ok", oldest_undecided_seconds=None),
-            security_log=RecordedSecurityEvents(),
-            rate_limiter=MemoryRateLimiter(),
-        )
-        app = create_app(dependencies, version="1.0", pages=pages.routes)
-        pages.api.app = app
-        with calling(app) as client:
-            browser = Browser(client)
-            browser.log_in(staff.email, PASSWORD)
-            # Loads the session of the browser, which later requests find in memory.
-            browser.get("/")
-            yield browser
-
-
-def path_of(page: Page) -> str:
-    return re.sub(r"\{[^}]+\}", "1", page.path)
+    with reading_staff(make_database()) as staff:
+        yield staff
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
