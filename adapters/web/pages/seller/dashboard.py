@@ -23,7 +23,7 @@ from adapters.web.pages.seller.products import PRODUCTS
 HOUR: Final = timedelta(hours=1)
 RANGES: Final[Mapping[str, tuple[str, timedelta]]] = {
     "day": ("hour", timedelta(days=1)),
-    "week": ("hour", timedelta(days=7)),
+    "week": ("day", timedelta(days=7)),
     "month": ("day", timedelta(days=30)),
     "quarter": ("day", timedelta(days=90)),
 }
