@@ -9,6 +9,7 @@ from attrs import field, frozen
 from starlette.requests import Request
 
 from adapters.web.framework import cookies
+from adapters.web.framework.origins import has_own_origin
 
 
 class DemoProduct(msgspec.Struct, frozen=True):
@@ -46,8 +47,7 @@ def is_on_this_machine(request: Request) -> bool:
     name of its own (DNS rebinding). A reverse proxy here may replace the host by that of the engine, but it leaves the
     origin as the browser sent it.
     """
-    origin = request.headers.get("origin")
-    if origin not in {None, f"{request.url.scheme}://{request.url.netloc}"}:
+    if not has_own_origin(request):
         return False
     host = request.client.host if request.client else ""
     try:

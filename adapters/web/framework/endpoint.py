@@ -19,6 +19,7 @@ from adapters.web.framework.browser_sessions import BrowserSession, BrowserSessi
 from adapters.web.framework.form_tokens import is_form_token
 from adapters.web.framework.forms import FORM_TOKEN, Form, read_form
 from adapters.web.framework.languages import choose
+from adapters.web.framework.origins import is_same_origin
 from adapters.web.framework.page import Access, Features, Flash, Page, PageCall
 from scalecommerce_core.domain.errors import MarketError
 
@@ -182,18 +183,6 @@ def _call_of(
         browser_secret=secret or secrets.token_urlsafe(24),
         is_new_browser=not secret,
     )
-
-
-def is_same_origin(request: Request) -> bool:
-    """Whether a form was sent by a page of this site, as far as the browser tells (Fetch Metadata, Origin).
-
-    A client that sends neither header is no browser; the form token decides about it.
-    """
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    origin = request.headers.get("origin")
-    return origin is None or origin == f"{request.url.scheme}://{request.url.netloc}"
 
 
 async def render_error(call: PageCall, status: int, detail: str = "") -> Response:
