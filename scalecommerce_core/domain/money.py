@@ -130,24 +130,25 @@ def _decimal(text: str, currency: str) -> Decimal:
         raise NotMoney(str(error)) from None
     decimals = len(text.partition(".")[2])
     if decimals > MINOR_DIGITS[currency]:
-        raise NotMoney(f"{_too_many_decimals(currency)[:-1]}; {text} has {decimals}.")
+        raise NotMoney(_too_many_decimals(currency, text, decimals))
     return value
 
 
-def _too_many_decimals(currency: str) -> str:
+def _too_many_decimals(currency: str, text: str = "", decimals: int = 0) -> str:
     digits = MINOR_DIGITS[currency]
     most = f"At most {digits} decimals are allowed" if digits else "No decimals are allowed"
-    return f"{most} in {currency}."
+    return f"{most} in {currency}; {text} has {decimals}." if text else f"{most} in {currency}."
 
 
-def price_range(currency: str) -> str:
-    """`"0.01 and 99999999.99"`: the lowest and the highest price."""
-    return f"{decimal_text(MIN_PRICE, currency)} and {decimal_text(MAX_PRICE, currency)}"
+def price_range_message(currency: str) -> str:
+    """The message for a price below the lowest or above the highest one of a currency."""
+    least, most = decimal_text(MIN_PRICE, currency), decimal_text(MAX_PRICE, currency)
+    return f"A price must be between {least} and {most}."
 
 
 def price_units(amount: Decimal | str | int, currency: str) -> int:
     """Minor units of a price: as `minor_units`, within `MIN_PRICE` and `MAX_PRICE`."""
     minor = minor_units(amount, currency)
     if not MIN_PRICE <= minor <= MAX_PRICE:
-        raise NotMoney(f"A price must be between {price_range(currency)}.")
+        raise NotMoney(price_range_message(currency))
     return minor

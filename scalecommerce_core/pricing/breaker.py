@@ -124,21 +124,29 @@ class Breaker:
     @property
     def sentence(self) -> str:
         noun = "price" if self.prices == 1 else "prices"
-        large = f"{self.large_share:.0%} of {self.prices:,} {noun} changed by more than {LARGE_PERCENT}%"
+        share, mean, scaled = f"{self.large_share:.0%}", f"{self.mean_move:+z.1%}", _percent(self.factor)
         if not self.acts:
-            return f"Circuit breaker not tripped: mean change {self.mean_move:+z.1%}, {large}."
-        decided = large.replace(" changed by", " would change by")
+            return (
+                f"Circuit breaker not tripped: mean change {mean}, {share} of {self.prices:,} {noun} changed by more"
+                f" than {LARGE_PERCENT}%."
+            )
+        if self.caps and self.factor < 1.0:
+            limited = (
+                f"The circuit breaker limited this run: changes of more than {LARGE_PERCENT}% are reduced to"
+                f" {LARGE_PERCENT}%, then all changes are {scaled} of what was decided."
+            )
+        elif self.caps:
+            limited = (
+                f"The circuit breaker limited this run: changes of more than {LARGE_PERCENT}% are reduced to"
+                f" {LARGE_PERCENT}%."
+            )
+        else:
+            limited = f"The circuit breaker limited this run: all changes are {scaled} of what was decided."
         return (
-            f"The circuit breaker limited this run: {self._reduction}. Decided were a mean change of"
-            f" {self.mean_move:+z.1%}, and {decided}. If changes of this size are intended, raise breaker_share and"
-            " breaker_mean in the policy's guardrails."
+            f"{limited} Decided were a mean change of {mean}, and {share} of {self.prices:,} {noun} would change by"
+            f" more than {LARGE_PERCENT}%. If changes of this size are intended, raise breaker_share and breaker_mean"
+            " in the policy's guardrails."
         )
-
-    @property
-    def _reduction(self) -> str:
-        capped = f"changes of more than {LARGE_PERCENT}% are reduced to {LARGE_PERCENT}%" if self.caps else ""
-        scaled = f"all changes are {_percent(self.factor)} of what was decided" if self.factor < 1.0 else ""
-        return f"{capped}, then {scaled}" if capped and scaled else capped or scaled
 
 
 def _percent(share: float) -> str:

@@ -22,7 +22,7 @@ from scalecommerce_core.domain.errors import (
     VersionMismatch,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
-from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_range
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_range_message
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.domain.stock import MAX_STOCK, Stock
@@ -620,7 +620,7 @@ def _new_stock(stock: Stock, command: EditProduct) -> int | None:
 
 def _price_errors(prices: Mapping[str, Money | None]) -> dict[str, list[str]]:
     return {
-        name: [f"A price must be between {price_range(price.currency)}."]
+        name: [price_range_message(price.currency)]
         for name, price in prices.items()
         if price is not None and not MIN_PRICE <= price.minor <= MAX_PRICE
     }

@@ -17,7 +17,7 @@ from scalecommerce_core.domain.errors import (
     VersionMismatch,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId, PromotionId
-from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_range
+from scalecommerce_core.domain.money import MAX_PRICE, MIN_PRICE, Money, price_range_message
 from scalecommerce_core.domain.price_history import WINDOW
 from scalecommerce_core.domain.promotion import OPEN, Promotion, PromotionsOverlap, promote
 from scalecommerce_core.ports import Clock, Store, Transaction
@@ -247,7 +247,7 @@ def _check_selection(tx: Transaction, command: CreatePromotion) -> None:
     if command.category_id is not None and not tx.categories.existing({command.category_id}):
         raise Invalid.field("category_id", "There is no such category.")
     wrong = {
-        f"products[{place}].price": [f"A price must be between {price_range(price.currency)}."]
+        f"products[{place}].price": [price_range_message(price.currency)]
         for place, price in enumerate((command.products or {}).values())
         if price is not None and not MIN_PRICE <= price.minor <= MAX_PRICE
     }

@@ -203,7 +203,7 @@ class RememberedTokens:
     def read(self, token: str, now: datetime) -> Claims:
         claims = self._issued.get(token)
         if claims is None or claims.expires_at <= now:
-            raise TokenNotValid("The token is invalid or expired.")
+            raise TokenNotValid("The token has expired.")
         return claims
 
 

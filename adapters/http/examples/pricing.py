@@ -364,7 +364,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "Use the policy of its category or seller": {"policy": None},
         },
         responses={200: AssignmentSchema(PRICED_PRODUCT, DEMO_POLICY, is_excluded=False)},
-        problems=[Invalid.field("policy", "The product's seller has no such policy.")],
+        problems=[Invalid.field("policy", "The seller of the product has no policy with this id.")],
     ),
     "listDecisionsOfProduct": Example(
         parameters=_PRODUCT_ID, responses={200: PageSchema(next=None, previous=None, results=[_KEPT])}

@@ -298,8 +298,14 @@ def _describe_error(error: msgspec.ValidationError) -> tuple[str, str]:
         wanted = " or ".join(_TYPE_NAMES.get(kind, kind) for kind in kinds[1].split(" | "))
         return f"This must be {wanted}, not {_TYPE_NAMES.get(kinds[2], kinds[2])}.", path
     if bound := re.fullmatch(r"Expected `(?:int|float)` ([<>]=?) (\S+)", message):
-        relation = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}[bound[1]]
-        return f"This must be {relation} {bound[2]}.", path
+        limit_text = bound[2]
+        said = {
+            ">=": f"This must be at least {limit_text}.",
+            "<=": f"This must be at most {limit_text}.",
+            ">": f"This must be more than {limit_text}.",
+            "<": f"This must be less than {limit_text}.",
+        }[bound[1]]
+        return said, path
     return (message if message.endswith(".") else f"{message}."), path
 
 

@@ -13,6 +13,8 @@ import msgspec
 from attrs import field, frozen
 from starlette.types import ASGIApp, Message, Scope
 
+from adapters.web.framework.languages import Language
+
 FORWARDED_HEADERS: Final = frozenset(
     {b"host", b"user-agent", b"purpose", b"sec-purpose", b"x-moz", b"accept-language", b"x-request-id"}
 )
@@ -20,13 +22,22 @@ FORWARDED_HEADERS: Final = frozenset(
 
 
 class ApiProblem(Exception):
-    """A problem document of the API (RFC 9457)."""
+    """A problem document of the API (RFC 9457), whose messages are translated to `language`; None: they are in the
+    reader's language already.
+    """
 
-    def __init__(self, status: int, document: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        status: int,
+        document: Mapping[str, Any],
+        headers: Mapping[str, str],
+        language: Language | None = None,
+    ) -> None:
         super().__init__(document.get("detail", ""))
         self.status = status
         self.document = document
         self.headers = headers
+        self._language = language
 
     @property
     def code(self) -> str:
@@ -34,13 +45,20 @@ class ApiProblem(Exception):
 
     @property
     def detail(self) -> str:
-        return str(self.document.get("detail", ""))
+        """The whole problem in words: messages about fields, each after the name of its field, or about the request."""
+        errors = self.errors
+        if not errors or self._language is None:
+            return self._translated(self.document.get("detail", ""))
+        return " ".join(f"{self._language.field_name(name)}: {' '.join(texts)}" for name, texts in errors.items())
 
     @property
     def errors(self) -> Mapping[str, Sequence[str]]:
         """Messages by field, such as `price` or `order_item[0].quantity`."""
         errors = self.document.get("errors") or {}
-        return {str(name): [str(text) for text in texts] for name, texts in errors.items()}
+        return {str(name): [self._translated(text) for text in texts] for name, texts in errors.items()}
+
+    def _translated(self, text: object) -> str:
+        return str(text) if self._language is None else self._language.translated(str(text))
 
 
 @frozen
@@ -58,10 +76,13 @@ class ApiResponse:
 class ApiClient:
     """Calls the API for one request of a browser."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, token: str | None) -> None:
-        """`app` is the application with the API, `scope` the request of the browser, `token` its access token."""
+    def __init__(self, app: ASGIApp, scope: Scope, token: str | None, language: Language) -> None:
+        """`app` is the application with the API, `scope` the request of the browser, `token` its access token. Problems
+        are in `language`.
+        """
         self._app = app
         self._scope = scope
+        self._language = language
         self.token = token
 
     async def get(self, path: str, query: Mapping[str, object] | None = None) -> Any:
@@ -115,7 +136,7 @@ class ApiClient:
         }
         status, received, answer = await _call(self._app, scope, payload)
         if status >= HTTPStatus.BAD_REQUEST:
-            raise ApiProblem(status, _problem_document(status, answer), received)
+            raise ApiProblem(status, _problem_document(status, answer), received, self._language)
         return ApiResponse(status, received, answer)
 
 

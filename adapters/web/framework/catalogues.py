@@ -1,7 +1,8 @@
 """Updates the message catalogues from templates and code: `python -m adapters.web.framework.catalogues`.
 
 Each section of the pages has one catalogue per language, `locale/<language>/<section>.po`. Texts of the frame and of
-components belong to the section `common`. Translations of messages that are not used any more are removed.
+components belong to the section `common`, messages of the HTTP API to the section `api`. Translations of messages that
+are not used any more are removed.
 """
 
 import sys
@@ -14,7 +15,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import DEFAULT_KEYWORDS, extract
 from babel.messages.pofile import read_po, write_po
 
-from adapters.web.framework.languages import CATALOGUES, DEFAULT, LANGUAGES
+from adapters.web.framework.languages import API, CATALOGUES, DEFAULT, FIELDS, LANGUAGES
+from adapters.web.framework.message_sources import message_templates
 
 WEB: Final = Path(__file__).parent.parent
 SECTIONS: Final[Mapping[str, str]] = {
@@ -56,6 +58,11 @@ def extract_messages() -> Mapping[str, Catalog]:
             ):
                 catalogue = catalogues.setdefault(section_of(path), Catalog())
                 catalogue.add(message, auto_comments=comments, context=context)
+    messages = catalogues.setdefault(API, Catalog())
+    for template in message_templates():
+        messages.add(template)
+    for name in FIELDS:
+        messages.add(name, context="field")
     return catalogues
 
 

@@ -67,7 +67,8 @@ class PageEndpoint:
             response = await render_error(call, error.status_code)
         except MarketError as error:
             logger.warning("a page failed: %s", error)
-            response = await render_error(call, HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            text = call.language.translated(str(error))
+            response = await render_error(call, HTTPStatus.SERVICE_UNAVAILABLE, text)
         except Exception:
             # The reader gets a page; the middleware would send a problem document.
             logger.exception("unexpected error", extra={"method": request.method, "path": request.url.path})
@@ -163,7 +164,8 @@ async def render_outage(
 ) -> Response:
     """The page for a reader whose session cannot be read, such as without the database."""
     logger.warning("a session could not be read: %s", error)
-    return await render_error(_call_of(request, None, *context), HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+    call = _call_of(request, None, *context)
+    return await render_error(call, HTTPStatus.SERVICE_UNAVAILABLE, call.language.translated(str(error)))
 
 
 def _call_of(
@@ -175,7 +177,7 @@ def _call_of(
         request,
         session,
         sessions,
-        ApiClient(api, request.scope, None if session is None else session.access.token),
+        ApiClient(api, request.scope, None if session is None else session.access.token, language),
         language,
         Form({}),
         features,

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from adapters.web.framework.api_client import ApiProblem
+from adapters.web.framework.languages import Language
 from scalecommerce_core.domain.errors import MarketError
 
 MAX_FIELDS: Final = 1_000
@@ -101,9 +102,14 @@ class FormErrors:
     def of_field(self, name: str) -> Sequence[str]:
         return self.fields.get(name, ())
 
-    def others(self, names: Sequence[str]) -> Sequence[str]:
+    def others(self, names: Sequence[str], language: Language) -> Sequence[str]:
         """Errors of fields that the form does not have, each with the field's name."""
-        return [f"{name}: {text}" for name, texts in self.fields.items() if name not in names for text in texts]
+        return [
+            f"{language.field_name(name)}: {text}"
+            for name, texts in self.fields.items()
+            if name not in names
+            for text in texts
+        ]
 
 
 NO_ERRORS: Final = FormErrors()

@@ -14,8 +14,22 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent
 from babel.plural import to_python
 
+from adapters.web.framework.api_messages import ApiMessages
+
 CATALOGUES: Final = Path(__file__).parent.parent / "locale"
 """`<language>/<section>.po`: a section is a part of the pages, such as `shop`."""
+API: Final = "api"
+"""The section of the messages of the HTTP API."""
+FIELDS: Final = (
+    "address", "bio", "burn_in_epochs", "category", "code", "competitor_price", "competitor_price_at", "cost", "csv",
+    "current_password", "delta", "description", "display_name", "email", "ends_at", "epoch_seconds", "expires_at",
+    "fee", "first_name", "key", "kind", "last_name", "max_per_buyer", "max_price", "min_hold_days", "min_price",
+    "name", "new_email", "new_password", "order_item", "parameters", "password", "payment_method", "percent",
+    "period_epochs", "policy", "price", "product", "products", "quantity", "reason", "scopes", "seller", "set",
+    "share", "sku", "starts_at", "status", "stock", "stock_days", "stock_until", "token", "topics", "url", "user",
+    "weeks",
+)  # fmt: skip
+"""Fields of the API that messages are about. Their names are in the catalogue `api`, in the context `field`."""
 DEFAULT: Final = "en"
 """The language of the messages in the source code."""
 LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "ru": "Русский"}
@@ -25,8 +39,12 @@ LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "ru": "Русский"}
 class Language:
     """Translates messages, and formats values for a reader of one language."""
 
-    def __init__(self, code: str, messages: Iterable[Message] = ()) -> None:
-        """`messages` are those of the catalogues; a message without a translation stays English."""
+    def __init__(
+        self, code: str, messages: Iterable[Message] = (), api_messages: Mapping[str, str] | None = None
+    ) -> None:
+        """`messages` are those of the catalogues; a message without a translation stays English. `api_messages` are
+        the translations of the messages of the HTTP API.
+        """
         self.code = code
         self.locale = Locale.parse(code)
         self.plural_form: Callable[[int], int] = _plural_index(self.locale)
@@ -38,6 +56,13 @@ class Language:
             translated = tuple(form for form in forms if form)
             if source and translated and len(translated) == len(forms):
                 self._texts[message.context, source] = translated
+        self.api_translations: Mapping[str, str] = api_messages or {}
+        """The messages of the API by their English texts and templates."""
+        self._api_messages = ApiMessages(self.api_translations, self)
+
+    def translated(self, text: str | None) -> str:
+        """A text of the HTTP API, or None, in this language."""
+        return self._api_messages.translate(text or "")
 
     def gettext(self, message: str) -> str:
         return self._texts.get((None, message), (message,))[0]
@@ -58,6 +83,11 @@ class Language:
         if found is None:
             return singular if number == 1 else plural
         return found[min(self.plural_form(number), len(found) - 1)]
+
+    def field_name(self, path: str) -> str:
+        """The name of a field of the API, such as `order_item[0].quantity`, for readers; English ones see the path."""
+        key = "field", path.rpartition(".")[2].partition("[")[0]
+        return self._texts[key][0] if key in self._texts else path
 
     def money(self, amount: str | Decimal, currency: str) -> str:
         """An amount in whole units of the currency, such as the decimal strings of the API."""
@@ -100,10 +130,17 @@ def as_utc(at: datetime | str) -> datetime:
 def load(code: str) -> Language:
     """The language with this code, one of `LANGUAGES`. Its catalogues are read at the first use."""
     messages: list[Message] = []
+    api_messages: dict[str, str] = {}
     for path in sorted((CATALOGUES / code).glob("*.po")):
         with path.open("rb") as source:
-            messages += read_po(source, locale=code)
-    return Language(code, messages)
+            catalogue = read_po(source, locale=code)
+        if path.stem == API:
+            found = [each for each in catalogue if each.id and each.string and each.context is None]
+            api_messages = {str(each.id): str(each.string) for each in found}
+            messages += [each for each in catalogue if each.context is not None]
+        else:
+            messages += catalogue
+    return Language(code, messages, api_messages)
 
 
 def choose(preferred: str | None, accept_language: str) -> Language:

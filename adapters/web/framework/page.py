@@ -191,8 +191,7 @@ class PageCall:
 
     def refuse(self, target: str, problem: ApiProblem) -> Response:
         """Redirect to `target`, which shows the message of a problem: for actions without fields to correct."""
-        texts = [f"{name}: {text}" for name, texts in problem.errors.items() for text in texts]
-        return self.redirect(target, " ".join(texts) or problem.detail, Tone.ERROR)
+        return self.redirect(target, problem.detail, Tone.ERROR)
 
     def to_log_in(self) -> Response:
         """Send the browser to the log-in page, which returns it to this page."""

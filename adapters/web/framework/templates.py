@@ -49,6 +49,7 @@ def environment(code: str, language: Language) -> Environment:
         link=link_to,
         with_query=with_query,
         category_name=category_name,
+        translated=language.translated,
     )
     return env
 

@@ -88,8 +88,7 @@ async def _do(call: PageCall, solution: Solution, id_: str) -> Result:
     try:
         await solve(call.api, solution, id_)
     except ApiProblem as problem:
-        texts = [text for each in problem.errors.values() for text in each]
-        return Result(id_, link, " ".join(texts) or problem.detail)
+        return Result(id_, link, problem.detail)
     return Result(id_, link, "")
 
 

@@ -10,6 +10,7 @@ from adapters.web.framework.forms import NO_ERRORS, FormErrors
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
 from adapters.web.pages.admin.lists import filter_form, read_list
+from adapters.web.pages.seller.price_messages import decision_sentence, guardrail_sentences
 
 PRICING: Final = "/pricing/api/v1/"
 POLICIES: Final = PRICING + "policies/"
@@ -109,6 +110,8 @@ async def _render_run(call: PageCall, problem: ApiProblem | None = None) -> Resp
         errors=(errors or NO_ERRORS) if problem is None else FormErrors.of(problem),
         run=run,
         decisions=decisions,
+        sentence_of=lambda decision: decision_sentence(decision, call.language),
+        guardrails_of=lambda decision: guardrail_sentences(decision, call.language),
         shows_all=shows_all,
         statuses=run_words(call.language),
         outcomes=outcome_words(call.language),
@@ -119,6 +122,7 @@ async def _render_run(call: PageCall, problem: ApiProblem | None = None) -> Resp
 RUN_TONES: Final = {
     "DECIDING": "busy", "WRITING": "busy", "DONE": "good", "STOPPED": "bad", "CANCELLED": "quiet", "FAILED": "bad",
     "ROLLING_BACK": "busy", "ROLLED_BACK": "quiet", "AWAITING_APPROVAL": "busy", "DECLINED": "quiet",
+    "EXPIRED": "quiet",
 }  # fmt: skip
 
 
@@ -135,6 +139,7 @@ def run_words(language: Language) -> Mapping[str, str]:
         "ROLLED_BACK": _("Rolled back"),
         "AWAITING_APPROVAL": _("Waits for approval"),
         "DECLINED": _("Declined"),
+        "EXPIRED": _("Not approved in time"),
     }
 
 

@@ -11,7 +11,7 @@ from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec,
 from adapters.web.pages.seller.fields import decimal_number, utc_field, utc_moment
 from adapters.web.pages.seller.prices import PRICING
 from adapters.web.pages.seller.products import categories_of, product_names
-from adapters.web.pages.seller.runs import run_statuses
+from adapters.web.pages.seller.runs import run_statuses, with_sentences
 
 LIST: Final = "/seller/policies/"
 POLICY: Final = LIST + "{id:int}/"
@@ -84,6 +84,7 @@ class PolicyPages:
             "seller/policy.html",
             policy=policy,
             preview=preview,
+            decisions=() if preview is None else with_sentences(preview["decisions"], call),
             products={}
             if preview is None
             else await product_names(call, (each["product"] for each in preview["decisions"])),

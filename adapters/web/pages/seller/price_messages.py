@@ -10,6 +10,13 @@ from typing import Any, Final
 from babel.units import format_unit
 
 from adapters.web.framework.languages import Language
+from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
+from scalecommerce_core.domain.identifiers import PolicyId, ProductId
+from scalecommerce_core.domain.money import minor_units
+from scalecommerce_core.pricing.decisions import Decision
+from scalecommerce_core.pricing.explaining import GUARDRAIL_MESSAGES
+from scalecommerce_core.pricing.interface import Motive
+from scalecommerce_core.pricing.messages import Amount, Message, Share
 
 
 def N_(text: str) -> str:  # noqa: N802 - the usual name for texts that are translated later
@@ -155,6 +162,46 @@ def format_message(message: Mapping[str, Any], language: Language, currency: str
         name: _format(each["kind"], each["value"], language, currency) for name, each in message["parameters"].items()
     }
     return language.gettext(message["template"]).format_map(parameters)
+
+
+def decision_sentence(document: Mapping[str, Any], language: Language) -> str:
+    """The price change and the causes of a decision that the API describes by `motive` and `guardrails`."""
+    currency = document["currency"]
+    decision = Decision(
+        ProductId(document["product"]),
+        PolicyId(document["policy"]),
+        document["policy_version"],
+        document["epoch"],
+        minor_units(document["old_price"], currency),
+        minor_units(document["new_price"], currency),
+        None,
+        Motive(document["motive"]),
+        tuple(document["guardrails"]),
+        MINOR_PER_UNIT[currency],
+    )
+    causes = "; ".join(_say(cause, language, currency) for cause in decision.causes)
+    return f"{_say(decision.change, language, currency)}: {causes}."
+
+
+def guardrail_sentences(document: Mapping[str, Any], language: Language) -> list[str]:
+    """What each guardrail did that acted in a decision."""
+    return [
+        to_sentence(language.gettext(GUARDRAIL_MESSAGES.templates.get(name, name))) for name in document["guardrails"]
+    ]
+
+
+def _say(message: Message, language: Language, currency: str) -> str:
+    """A message of the core, whose parameters are amounts and shares."""
+    parameters = {}
+    for name, value in message.parameters.items():
+        match value:
+            case Amount():
+                parameters[name] = language.money(str(value), currency)
+            case Share():
+                parameters[name] = language.percent(value.value)
+            case _:
+                parameters[name] = str(value)
+    return language.gettext(message.template).format_map(parameters)
 
 
 def to_sentence(text: str) -> str:

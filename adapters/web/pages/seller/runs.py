@@ -1,5 +1,6 @@
 """Pricing runs: what changed and why, rollback, cancellation, and the approval of runs that wait for it."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -7,6 +8,7 @@ from starlette.responses import Response
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import Form
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
+from adapters.web.pages.seller.price_messages import decision_sentence
 from adapters.web.pages.seller.prices import PRICING
 from adapters.web.pages.seller.products import product_names
 
@@ -46,7 +48,7 @@ class RunPages:
             "seller/run.html",
             run=run,
             policy=await _policy_of(call, run),
-            decisions=decisions["results"],
+            decisions=with_sentences(decisions["results"], call),
             products=await product_names(call, (each["product"] for each in decisions["results"])),
             cursors=CursorLinks(decisions),
             shows_all=shows_all,
@@ -112,10 +114,16 @@ def run_statuses(call: PageCall) -> dict[str, tuple[str, str]]:
         "STOPPED": (_("Stopped by the circuit breaker"), "bad"),
         "CANCELLED": (_("Cancelled"), "quiet"),
         "DECLINED": (_("Declined"), "quiet"),
+        "EXPIRED": (_("Not approved in time"), "quiet"),
         "FAILED": (_("Failed"), "bad"),
         "ROLLING_BACK": (_("Rolling back"), "busy"),
         "ROLLED_BACK": (_("Rolled back"), "quiet"),
     }
+
+
+def with_sentences(decisions: Sequence[Any], call: PageCall) -> list[Any]:
+    """The decisions, whose sentences are in the reader's language."""
+    return [{**each, "sentence": decision_sentence(each, call.language)} for each in decisions]
 
 
 def decision_outcomes(call: PageCall) -> dict[str, tuple[str, str]]:

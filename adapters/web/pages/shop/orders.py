@@ -39,7 +39,6 @@ class OrderPages:
             tones=STATUS_TONES,
             refunded=refunded_amount(order),
             names={item["product"]: item["name"] for item in order["order_items"]},
-            reasons=_rejection_words(call.language),
             is_own=call.identity is not None and order["user"] == call.identity.account_id,
         )
 
@@ -75,16 +74,6 @@ def status_words(language: Language) -> dict[str, str]:
         "REFUNDED": language.gettext("Refunded"),
         "CANCELLED": language.gettext("Cancelled"),
         "REJECTED": language.gettext("Rejected"),
-    }
-
-
-def _rejection_words(language: Language) -> dict[str, str]:
-    return {
-        "stock": language.gettext("there are not enough units in stock"),
-        "unpaid_share": language.gettext("your unpaid orders would reserve too much of the stock"),
-        "buyer_limit": language.gettext("the seller limits the units for one buyer"),
-        "open_orders": language.gettext("you have too many open orders"),
-        "price_withdrawn": language.gettext("the seller withdrew the price"),
     }
 
 

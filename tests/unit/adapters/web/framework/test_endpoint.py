@@ -196,13 +196,13 @@ def test_a_session_that_cannot_be_read_is_an_outage(
     site: Marketplace, logged_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     def fail(*_: object) -> None:
-        raise Unavailable("The database is unreachable.")
+        raise Unavailable("The database cannot be reached.")
 
     monkeypatch.setattr(type(site.market.sessions), "continue_by_cookie", fail)
     cookies = {"session": f"{logged_in().cookies['session']}x"}
     response = Browser(site.client, cookies).send("GET", path)
     assert (response.status_code, response.headers["content-type"]) == (503, "text/html; charset=utf-8")
-    assert "The database is unreachable." in response.text
+    assert "The database cannot be reached." in response.text
     assert "set-cookie" not in response.headers or "session" not in response.headers["set-cookie"]
 
 
