@@ -22,6 +22,7 @@ COMMANDS = {
     TroubleKind.STUCK_REFUND: "payments send-refund REFUND",
     TroubleKind.PRICING_STOPPED: "pricing resume",
     TroubleKind.RUN_AWAITING_APPROVAL: "pricing approve RUN --by STAFF",
+    TroubleKind.DISABLED_WEBHOOK: "webhooks enable ENDPOINT",
     TroubleKind.DELAYED_EMAIL: "emails send EMAIL",
 }
 """The commands that solve a kind of trouble."""

@@ -38,6 +38,11 @@ def buyer(meaning: str) -> Any:
     return typer.Option("--buyer", metavar="EMAIL|ID", callback=_check_seller_form, help=meaning, show_default=False)
 
 
+def account(meaning: str) -> Any:
+    """`--account`: as `seller`."""
+    return typer.Option("--account", metavar="EMAIL|ID", callback=_check_seller_form, help=meaning, show_default=False)
+
+
 def _moment(text: str) -> datetime:
     """ISO 8601, as commands print it; UTC where no zone is given."""
     try:

@@ -10,8 +10,10 @@ from attrs import asdict
 from adapters.cli.failures import CommandFailed, ExitCode
 from adapters.cli.formats import format_time
 from adapters.cli.options import MAX_BIGINT, DataOption, JsonOption, moment
+from adapters.cli.options import account as account_option
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import format_counts, on_interrupt, print_json, print_line
+from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.errors import Invalid, MarketError, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, DeliveryId, EndpointId
@@ -20,7 +22,7 @@ from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import DeliveryView, EndpointView, PageRequest
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.results import unwrap_single
-from scalecommerce_core.services.webhooks import Redeliver
+from scalecommerce_core.services.webhooks import EditEndpoint, Redeliver
 
 BATCH: Final = 500
 ON_INTERRUPT: Final = "Deliveries queued so far will be sent. Run the command again for the rest."
@@ -37,13 +39,22 @@ EndpointOption = Annotated[
 
 
 @app.command("list")
-def list_endpoints(
-    ctx: typer.Context, limit: LimitOption = 100, data: DataOption = None, as_json: JsonOption = False
+def list_endpoints(  # noqa: PLR0917 - options
+    ctx: typer.Context,
+    account: Annotated[str | None, account_option("Select endpoints of this account.")] = None,
+    inactive: Annotated[
+        bool, typer.Option("--inactive", help="Select endpoints that are disabled.", show_default=False)
+    ] = False,
+    limit: LimitOption = 100,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List endpoints with their owners and topics, and whether they are active, failing or disabled."""
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
-        endpoints = opened.market.queries.endpoints(None, PageRequest(limit)).rows
+        owner = None if account is None else find_account(opened.market, account)
+        page = opened.market.queries.endpoints(owner, PageRequest(limit), is_active=False if inactive else None)
+        endpoints = page.rows
     if as_json:
         print_json([asdict(endpoint) for endpoint in endpoints])
         return
@@ -55,9 +66,28 @@ def list_endpoints(
 
 
 @app.command()
+def enable(
+    ctx: typer.Context,
+    endpoint: Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the endpoint.", show_default=False)],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enable a disabled endpoint again: its failures are forgotten, and the deliveries that waited are sent."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        command = EditEndpoint(EndpointId(endpoint), OPERATOR, {"is_active": True}, as_staff=True)
+        enabled = unwrap_single(opened.market.webhooks.edit([command]))
+    if as_json:
+        print_json({"id": enabled.id, "is_active": enabled.is_active})
+        return
+    print_line(f"Endpoint {enabled.id} is active.")
+
+
+@app.command()
 def deliveries(  # noqa: PLR0917 - options
     ctx: typer.Context,
     endpoint: EndpointOption = None,
+    account: Annotated[str | None, account_option("Select deliveries to endpoints of this account.")] = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Select deliveries that failed permanently.", show_default=False)
     ] = False,
@@ -69,10 +99,13 @@ def deliveries(  # noqa: PLR0917 - options
     runtime: Runtime = ctx.obj
     to = None if endpoint is None else EndpointId(endpoint)
     with runtime.open(data) as opened:
+        if to is not None and account is not None:
+            raise CommandFailed("Pass either --endpoint or --account.", ExitCode.USAGE)
+        owner = None if account is None else find_account(opened.market, account)
         if to is not None and opened.market.queries.endpoint(to) is None:
             raise NotFound("endpoint", to)
         page = opened.market.queries.deliveries(
-            to, PageRequest(limit), status=DeliveryStatus.FAILED if failed else None
+            to, PageRequest(limit), status=DeliveryStatus.FAILED if failed else None, owner=owner
         )
     if as_json:
         print_json([asdict(delivery) for delivery in page.rows])

@@ -18,6 +18,7 @@ from adapters.http.resources.account_administration import AccountAdministration
 from adapters.http.resources.account_emails import EmailVerificationResource, PasswordResetResource
 from adapters.http.resources.all_orders import AllOrdersResource
 from adapters.http.resources.all_products import AllProductsResource
+from adapters.http.resources.all_webhooks import AllWebhooksResource
 from adapters.http.resources.api_keys import ApiKeyResource
 from adapters.http.resources.audit import AuditResource
 from adapters.http.resources.categories import CategoryResource
@@ -50,7 +51,7 @@ RESOURCES: Final[Sequence[Callable[[Dependencies], object]]] = (
     ProductFileResource, StatisticsResource, StockResource, CategoryResource, OrderResource, PricingPolicyResource,
     PricingAssignmentResource, PriceExplanationResource, PricingRunResource, PricingStopResource, PromotionResource,
     PricingExperimentResource, EventResource, WebhookResource, OperationsResource, AllOrdersResource,
-    AllProductsResource, AuditResource, HealthResource,
+    AllProductsResource, AllWebhooksResource, AuditResource, HealthResource,
 )  # fmt: skip
 """Classes of resources, in the order of the OpenAPI document."""
 

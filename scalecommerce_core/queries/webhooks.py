@@ -68,16 +68,25 @@ class DeliveryView:
 class WebhookQueries(Protocol):
     """Queries of endpoints and deliveries, without deleted endpoints and their deliveries."""
 
-    def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
+    def endpoints(
+        self, owner: AccountId | None, page: PageRequest, *, is_active: bool | None = None
+    ) -> Page[EndpointView]:
         """Return the endpoints of `owner`, or of all accounts if it is None, in the order of their ids."""
         ...
 
     def endpoint(self, endpoint_id: EndpointId) -> EndpointView | None: ...
 
     def deliveries(
-        self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
+        self,
+        endpoint_id: EndpointId | None,
+        page: PageRequest,
+        *,
+        status: DeliveryStatus | None = None,
+        owner: AccountId | None = None,
     ) -> Page[DeliveryView]:
-        """Return the deliveries to an endpoint, or to all endpoints if its id is None, newest first."""
+        """Return the deliveries to an endpoint, or to all endpoints if its id is None, newest first; with `owner` to
+        the endpoints of this account only.
+        """
         ...
 
     def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None: ...

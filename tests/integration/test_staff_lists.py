@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.queries import AllProductsFilter, Page, PageRequest
 from tests.integration.recorded_statements import most_rows, recorded_statements
 
@@ -29,6 +30,15 @@ FROM generate_series(1, 20000) AS n;
 INSERT INTO stock SELECT id, 5, 0 FROM products;
 INSERT INTO stock_movements (product_id, quantity, kind, occurred_at)
 SELECT CASE WHEN mod(n, 2) = 0 THEN 1 ELSE 1 + mod(n, 20000) END, 1, 'adjustment', now()
+FROM generate_series(1, 20000) AS n;
+INSERT INTO webhook_endpoints (id, owner_id, url, topics, secrets, description, all_events, is_active, failures,
+    created_at, version, verified_at)
+SELECT n, 1 + n / 10, 'https://example.com/', '[]', '[]', '', false, mod(n, 100) <> 0, 0, now(), 1, now()
+FROM generate_series(1, 5000) AS n;
+INSERT INTO webhook_deliveries (id, endpoint_id, seq, message_id, topic, body, status, attempts, logged, revision,
+    created_at)
+SELECT n, 1 + mod(n, 5000), n, 'msg_' || n, 'order.paid', '{}', CASE WHEN n <= 200 THEN 'FAILED' ELSE 'DELIVERED' END,
+    0, 0, 1, now()
 FROM generate_series(1, 20000) AS n;
 """
 
@@ -78,3 +88,20 @@ def test_a_page_of_all_products_reads_few_rows(engine: Engine, criteria: AllProd
 def test_a_page_of_stock_movements_reads_few_rows(engine: Engine, product: int) -> None:
     read = work(engine, lambda queries, page: queries.stock_movements(ProductId(product), page))
     assert max(read) <= PAGE + 1
+
+
+@pytest.mark.parametrize("is_active", [None, True, False])
+@pytest.mark.parametrize("owner", [None, AccountId(7)])
+def test_a_page_of_endpoints_reads_few_rows(engine: Engine, owner: AccountId | None, is_active: bool | None) -> None:
+    read = work(engine, lambda queries, page: queries.endpoints(owner, page, is_active=is_active))
+    assert max(read) <= 2 * PAGE
+
+
+@pytest.mark.parametrize("status", [None, *DeliveryStatus])
+@pytest.mark.parametrize("owner", [None, AccountId(7)])
+def test_a_page_of_deliveries_reads_few_rows(
+    engine: Engine, owner: AccountId | None, status: DeliveryStatus | None
+) -> None:
+    read = work(engine, lambda queries, page: queries.deliveries(None, page, status=status, owner=owner))
+    # The account has ten endpoints.
+    assert max(read) <= 11 * (PAGE + 1)

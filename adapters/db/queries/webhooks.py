@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, Text, bindparam, func, select
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from adapters.db.queries.executor import QueryExecutor
@@ -33,12 +33,24 @@ _ENDPOINT: Final = select(
     webhook_endpoints.c.verification_id.is_(None),
 ).where(webhook_endpoints.c.deleted_at.is_(None))
 _BY_ID: Final = Keyset((webhook_endpoints.c.id,))
-_ALL: Final = page_statements(lambda request: _BY_ID.page_statement(_ENDPOINT, request))
-_OF_OWNER: Final = page_statements(
-    lambda request: _BY_ID.page_statement(
-        _ENDPOINT.where(webhook_endpoints.c.owner_id == bindparam("owner", type_=BigInteger)), request
-    )
-)
+
+
+def _endpoints(is_active: bool | None, *, of_owner: bool) -> Select[*tuple[Any, ...]]:
+    statement = _ENDPOINT
+    if of_owner:
+        statement = statement.where(webhook_endpoints.c.owner_id == bindparam("owner", type_=BigInteger))
+    if is_active is not None:
+        # As in the predicate of the index of inactive endpoints.
+        active = webhook_endpoints.c.is_active
+        statement = statement.where(active if is_active else ~active)
+    return statement
+
+
+_ENDPOINTS: Final = {
+    (of_owner, is_active): page_statements(partial(_BY_ID.page_statement, _endpoints(is_active, of_owner=of_owner)))
+    for of_owner in (False, True)
+    for is_active in (None, False, True)
+}
 _ENDPOINT_BY_ID: Final = _ENDPOINT.where(webhook_endpoints.c.id == bindparam("id", type_=BigInteger))
 
 # --- deliveries
@@ -94,6 +106,19 @@ def _filtered(*, by_endpoint: bool, by_status: bool) -> Select[*tuple[Any, ...]]
     return statement
 
 
+def _of_owner(request: PageRequest, *, by_status: bool) -> Select[*tuple[Any, ...]]:
+    """A page of the deliveries to all endpoints of an owner: the newest ones of each endpoint, then the newest of
+    these.
+    """
+    of_one = select(webhook_deliveries.c.id).where(webhook_deliveries.c.endpoint_id == webhook_endpoints.c.id)
+    if by_status:
+        of_one = of_one.where(webhook_deliveries.c.status == bindparam("status", type_=Text))
+    newest = _NEWEST_FIRST.page_statement(of_one, request).correlate(webhook_endpoints).lateral("newest")
+    of_owner = select(newest.c.id).select_from(webhook_endpoints.join(newest, true()))
+    of_owner = of_owner.where(webhook_endpoints.c.owner_id == bindparam("owner", type_=BigInteger))
+    return _NEWEST_FIRST.page_statement(_DELIVERY.where(webhook_deliveries.c.id.in_(of_owner)), request)
+
+
 _DELIVERIES: Final[Mapping[tuple[bool, bool], Mapping[str, Select[*tuple[Any, ...]]]]] = {
     (by_endpoint, by_status): page_statements(
         partial(_NEWEST_FIRST.page_statement, _filtered(by_endpoint=by_endpoint, by_status=by_status))
@@ -101,6 +126,7 @@ _DELIVERIES: Final[Mapping[tuple[bool, bool], Mapping[str, Select[*tuple[Any, ..
     for by_endpoint in (False, True)
     for by_status in (False, True)
 }
+_OF_OWNER: Final = {by_status: page_statements(partial(_of_owner, by_status=by_status)) for by_status in (False, True)}
 _DELIVERY_BY_ID: Final = _DELIVERY.where(webhook_deliveries.c.id == bindparam("id", type_=BigInteger))
 
 
@@ -108,8 +134,11 @@ class WebhookQueries:
     def __init__(self, executor: QueryExecutor) -> None:
         self._executor = executor
 
-    def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
-        statements, parameters = (_ALL, {}) if owner is None else (_OF_OWNER, {"owner": owner})
+    def endpoints(
+        self, owner: AccountId | None, page: PageRequest, *, is_active: bool | None = None
+    ) -> Page[EndpointView]:
+        statements = _ENDPOINTS[owner is not None, is_active]
+        parameters = {} if owner is None else {"owner": owner}
         fetched = self._executor.fetch(statements[page_direction(page)], {**parameters, **_BY_ID.page_params(page)})
         return build_page(fetched, page, _endpoint, lambda row: (row[0],))
 
@@ -118,7 +147,12 @@ class WebhookQueries:
         return _endpoint(found[0]) if found else None
 
     def deliveries(
-        self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
+        self,
+        endpoint_id: EndpointId | None,
+        page: PageRequest,
+        *,
+        status: DeliveryStatus | None = None,
+        owner: AccountId | None = None,
     ) -> Page[DeliveryView]:
         parameters = _NEWEST_FIRST.page_params(page)
         if endpoint_id is not None:
@@ -126,7 +160,11 @@ class WebhookQueries:
         if status is not None:
             parameters["status"] = status.value
         statements = _DELIVERIES[endpoint_id is not None, status is not None]
-        fetched = self._executor.fetch(statements[page_direction(page)], parameters)
+        if owner is not None:
+            parameters["owner"] = owner
+            statements = _OF_OWNER[status is not None]
+        # The indexes of pending and failed deliveries are partial.
+        fetched = self._executor.fetch(statements[page_direction(page)], parameters, plan_each_time=endpoint_id is None)
         return build_page(fetched, page, _delivery, lambda row: (row[0],))
 
     def delivery(self, delivery_id: DeliveryId) -> DeliveryView | None:

@@ -6,9 +6,10 @@ from typing import Final
 
 from msgspec.structs import asdict, replace
 
-from adapters.http.examples.demo_market import NEW_DELIVERY, NEW_ORDER, NEW_WEBHOOK, NOW, PRODUCT
+from adapters.http.examples.demo_market import NEW_DELIVERY, NEW_ORDER, NEW_WEBHOOK, NOW, PRODUCT, STAFF_ID
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
+from adapters.http.resources.all_webhooks import StaffEndpointSchema
 from adapters.http.resources.events import EventSchema, FeedSchema
 from adapters.http.resources.health import Health, Ready
 from adapters.http.resources.webhooks import Attempt, Delivery, EndpointSchema, NewEndpointSchema, SecretSchema
@@ -98,6 +99,10 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "readWebhookDelivery": Example(parameters=_DELIVERY_ID, responses={200: _DELIVERED}),
     "redeliverWebhook": Example(parameters=_DELIVERY_ID, responses={202: _NEW_DELIVERY}),
+    "listAllWebhooks": Example(
+        responses={200: PageSchema(None, None, [StaffEndpointSchema(**asdict(_ENDPOINT), owner=STAFF_ID)])}
+    ),
+    "listAllDeliveries": Example(responses={200: PageSchema(None, None, [_DELIVERED])}),
     "isAlive": Example(responses={200: Health("ok")}),
     "isReady": Example(
         responses={200: Ready(status="ok", postgresql="ok", redis="ok", oldest_undecided_seconds=None)},

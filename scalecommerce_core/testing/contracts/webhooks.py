@@ -352,6 +352,39 @@ class WebhookListsContract:
         assert other is not None
         assert not other.is_verified
 
+    def test_staff_filter_endpoints_and_deliveries_of_everybody(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ann, bob = stage.account(), stage.account()
+        first, second, other = (endpoint(store, owner) for owner in (ann, ann, bob))
+        off = endpoint(store, ann, is_active=False)
+        whole = PageRequest(10)
+
+        def listed(owner: AccountId | None, is_active: bool | None) -> list[EndpointId]:
+            return [view.id for view in queries.endpoints(owner, whole, is_active=is_active).rows]
+
+        assert listed(None, True) == [first.id, second.id, other.id]
+        assert listed(None, False) == listed(ann, False) == [off.id]
+        assert listed(ann, True) == [first.id, second.id]
+        failed: Any = {"status": DeliveryStatus.FAILED, "try_at": None}
+        a, b, c, d = (
+            delivery(store, first), delivery(store, second, **failed), delivery(store, other, **failed),
+            delivery(store, first),
+        )  # fmt: skip
+
+        def found(owner: AccountId | None, status: DeliveryStatus | None, page: PageRequest = whole) -> Any:
+            return [view.id for view in queries.deliveries(None, page, status=status, owner=owner).rows]
+
+        assert found(None, None) == [d, c, b, a]
+        assert found(None, DeliveryStatus.FAILED) == [c, b]
+        assert found(ann, None) == [d, b, a]
+        newest = queries.deliveries(None, PageRequest(2), owner=ann)
+        assert [view.id for view in newest.rows] == [d, b]
+        last = queries.deliveries(None, PageRequest(2, after=newest.next), owner=ann)
+        assert [view.id for view in last.rows] == [a]
+        assert found(ann, None, PageRequest(2, before=last.previous)) == [d, b]
+        assert found(ann, DeliveryStatus.FAILED) == [b]
+        assert found(bob, DeliveryStatus.PENDING) == []
+
     def test_deliveries_show_all_attempts(self, store: Store, queries: Queries) -> None:
         made = delivery(store, endpoint(store))
         record(store, made, BAD, NOW)

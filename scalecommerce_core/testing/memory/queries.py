@@ -240,11 +240,15 @@ class MemoryQueries(
 
     # --- webhooks
 
-    def endpoints(self, owner: AccountId | None, page: PageRequest) -> Page[EndpointView]:
+    def endpoints(
+        self, owner: AccountId | None, page: PageRequest, *, is_active: bool | None = None
+    ) -> Page[EndpointView]:
         shown = [
             shown_endpoint(endpoint)
             for endpoint in self._tables.endpoints.all()
-            if endpoint.deleted_at is None and owner in {None, endpoint.owner_id}
+            if endpoint.deleted_at is None
+            and owner in {None, endpoint.owner_id}
+            and is_active in {None, endpoint.is_active}
         ]
         return paged(shown, lambda view: (view.id,), page)
 
@@ -253,12 +257,18 @@ class MemoryQueries(
         return None if endpoint is None or endpoint.deleted_at is not None else shown_endpoint(endpoint)
 
     def deliveries(
-        self, endpoint_id: EndpointId | None, page: PageRequest, *, status: DeliveryStatus | None = None
+        self,
+        endpoint_id: EndpointId | None,
+        page: PageRequest,
+        *,
+        status: DeliveryStatus | None = None,
+        owner: AccountId | None = None,
     ) -> Page[DeliveryView]:
         shown = [
             shown_delivery(delivery, self._tables.attempts)
             for delivery in self._tables.deliveries.all()
-            if self.endpoint(delivery.endpoint_id) is not None
+            if (endpoint := self.endpoint(delivery.endpoint_id)) is not None
+            and owner in {None, endpoint.owner}
             and endpoint_id in {None, delivery.endpoint_id}
             and status in {None, delivery.status}
         ]

@@ -12,6 +12,7 @@ from adapters.web.pages.admin.attention import OPERATIONS
 from adapters.web.pages.admin.lists import filter_form, read_list
 
 WEBHOOKS: Final = "/webhooks/api/v1/"
+DELIVERY_TONES: Final = {"PENDING": "busy", "DELIVERED": "good", "FAILED": "bad"}
 DISABLED: Final = 100
 """Disabled endpoints on the list."""
 
@@ -22,7 +23,7 @@ class WebhookPages:
         wanted = call.query.get("number", "").strip()
         if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19:
             return call.redirect(f"/admin/webhooks/{int(wanted)}/")
-        own, errors = await read_list(call, WEBHOOKS, {})
+        endpoints, errors = await read_list(call, f"{OPERATIONS}webhooks/", call.query_values("account", "active"))
         found = await call.api.get(f"{OPERATIONS}attention/", {"limit": DISABLED})
         disabled = [each for trouble in found["troubles"] if trouble["kind"] == "disabled_webhook"
                     for each in trouble["items"]]  # fmt: skip
@@ -30,9 +31,22 @@ class WebhookPages:
             "admin/webhooks.html",
             status=400 if errors else 200,
             errors=errors,
-            own=own,
+            endpoints=endpoints,
             disabled=disabled,
             form=filter_form(call),
+        )
+
+    @PageSpec(method="GET", path="/admin/deliveries/", access=Access.STAFF)
+    async def list_deliveries(self, call: PageCall) -> Response:
+        deliveries, errors = await read_list(call, f"{OPERATIONS}deliveries/", call.query_values("account", "status"))
+        return await call.render(
+            "admin/deliveries.html",
+            status=400 if errors else 200,
+            errors=errors,
+            deliveries=deliveries,
+            form=filter_form(call),
+            statuses=delivery_words(call.language),
+            tones=DELIVERY_TONES,
         )
 
     @PageSpec(method="GET", path="/admin/webhooks/{id:int}/", access=Access.STAFF)
@@ -47,7 +61,7 @@ class WebhookPages:
             deliveries=deliveries,
             form=filter_form(call),
             statuses=delivery_words(call.language),
-            tones={"PENDING": "busy", "DELIVERED": "good", "FAILED": "bad"},
+            tones=DELIVERY_TONES,
         )
 
     @PageSpec(method="POST", path="/admin/webhooks/{id:int}/switch/", access=Access.STAFF)

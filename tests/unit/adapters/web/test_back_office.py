@@ -174,6 +174,24 @@ def test_staff_read_the_stock_movements_of_a_product(own: Marketplace, boss: Bro
     assert f'href="/admin/products/{product}/stock/"' in boss.get(f"/admin/products/{product}/").text
 
 
+def test_staff_list_the_webhooks_and_deliveries_of_everybody(own: Marketplace, boss: Browser) -> None:
+    ann, bob = own.person(), own.person()
+    first, second = (
+        answer(who.post("/webhooks/api/v1/", {"url": f"https://example.com/{who.id}"}), 201)["id"] for who in (ann, bob)
+    )
+    answer(bob.patch(f"/webhooks/api/v1/{second}/", {"is_active": False}))
+
+    def shown(query: str) -> list[str]:
+        return re.findall(r'href="/admin/webhooks/(\d+)/"', boss.get(query).text)
+
+    assert shown("/admin/webhooks/?account=") == [str(first), str(second)]
+    assert shown(f"/admin/webhooks/?account={bob.id}") == shown("/admin/webhooks/?active=false") == [str(second)]
+    assert shown("/admin/deliveries/?status=PENDING") == [str(second), str(first)]
+    assert shown(f"/admin/deliveries/?account={ann.id}") == [str(first)]
+    assert shown("/admin/deliveries/?status=FAILED") == []
+    assert boss.get("/admin/deliveries/?account=nobody").status_code == 400
+
+
 def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
     assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
     stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text

@@ -90,32 +90,32 @@ COMPONENTS = """
     PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_ExperimentDocument_
     PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_Product_
     PageAnswer_PromotedProductDocument_ PageAnswer_PromotionDocument_ PageAnswer_RunDocument_
-    PageAnswer_Sale_ PageAnswer_StaffOrderDocument_ PageAnswer_StaffProductDocument_
-    PageAnswer_StockMovementDocument_ PageAnswer_StockOutlookDocument_ PageAnswer_StoredDecisionDocument_
-    PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody PaymentBody PaymentDeclinedProblem
-    PaymentDocument PaymentInProgressProblem PaymentRefundDocument PaymentStatus PaymentTooLateProblem
-    PersonalDataDocument PointDocument PolicyDocument PolicyFailedProblem PolicyKindDocument
-    PolicyKindsDocument PolicyPatch PolicyUnknownProblem PreconditionFailedProblem PreviewDocument
-    PriceCause PriceExplanationDocument PriceHistoryDocument PriceIntervalDocument PriceMoveDocument
-    PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody PricingStopDocument ProblemDocument
-    Product ProductImportBody ProductImportDocument ProductListDocument ProductPage ProductPatch ProductPut
-    ProductSalesDocument ProductStatisticsDocument ProfileBody PromotedProductDocument PromotionDocument
-    PromotionInForceDocument PromotionNote PromotionOverProblem PromotionPatch PromotionStatus
-    PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest QuoteRequestItem Ready ReasonBody
-    RecoveryCodesDocument ReductionDocument RefreshBody RefundBody RefundDocument RefundItem RefundStatus
-    RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem RequestTimeoutProblem ResetBody
-    ResetRequestBody RetryDocument RotationBody RunDocument RunNotAwaitingApprovalProblem
-    RunNotReversibleProblem RunStatus Sale SaleState SalesReportDocument Scope SecondFactorDocument
-    SecondFactorEnabledProblem SecondFactorNotEnabledProblem SecondFactorRejectedProblem
-    SecondFactorRequiredProblem SecretDocument SellerDocument SellerStatsSeriesDocument SessionDocument
-    SessionListDocument ShortfallDocument SignUpBody SoldDocument StaffOrderDetailsDocument
-    StaffOrderDocument StaffOrderLineDocument StaffProductDocument StockBody StockDocument StockMovedProblem
-    StockMovementDocument StockOutlookDocument StoredDecisionDocument TargetKind TimelineEntryDocument
-    TokenNotValidProblem Tokens TooManyApiKeysProblem TooManyAttemptsProblem TooManyEndpointsProblem
-    TooManyOpenOrdersProblem TooManyPoliciesProblem TooManyPromotionsProblem TopProductDocument
-    TransactionAbortedProblem TransitionNotAllowedProblem Trigger TroubleDocument TroubleItemDocument
-    TroubleKind UnavailableProblem UnsupportedMediaTypeProblem UriTooLongProblem User Verdict VerifyBody
-    VersionMismatchProblem
+    PageAnswer_Sale_ PageAnswer_StaffEndpointDocument_ PageAnswer_StaffOrderDocument_
+    PageAnswer_StaffProductDocument_ PageAnswer_StockMovementDocument_ PageAnswer_StockOutlookDocument_
+    PageAnswer_StoredDecisionDocument_ PageAnswer_User_ ParameterDocument PasswordBody PasswordProofBody
+    PaymentBody PaymentDeclinedProblem PaymentDocument PaymentInProgressProblem PaymentRefundDocument
+    PaymentStatus PaymentTooLateProblem PersonalDataDocument PointDocument PolicyDocument
+    PolicyFailedProblem PolicyKindDocument PolicyKindsDocument PolicyPatch PolicyUnknownProblem
+    PreconditionFailedProblem PreviewDocument PriceCause PriceExplanationDocument PriceHistoryDocument
+    PriceIntervalDocument PriceMoveDocument PriceMovedProblem PriceStatisticsDocument PriceWithdrawalBody
+    PricingStopDocument ProblemDocument Product ProductImportBody ProductImportDocument ProductListDocument
+    ProductPage ProductPatch ProductPut ProductSalesDocument ProductStatisticsDocument ProfileBody
+    PromotedProductDocument PromotionDocument PromotionInForceDocument PromotionNote PromotionOverProblem
+    PromotionPatch PromotionStatus PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest
+    QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody
+    RefundDocument RefundItem RefundStatus RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem
+    RequestTimeoutProblem ResetBody ResetRequestBody RetryDocument RotationBody RunDocument
+    RunNotAwaitingApprovalProblem RunNotReversibleProblem RunStatus Sale SaleState SalesReportDocument Scope
+    SecondFactorDocument SecondFactorEnabledProblem SecondFactorNotEnabledProblem
+    SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument
+    SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument SignUpBody SoldDocument
+    StaffEndpointDocument StaffOrderDetailsDocument StaffOrderDocument StaffOrderLineDocument
+    StaffProductDocument StockBody StockDocument StockMovedProblem StockMovementDocument
+    StockOutlookDocument StoredDecisionDocument TargetKind TimelineEntryDocument TokenNotValidProblem Tokens
+    TooManyApiKeysProblem TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem
+    TooManyPoliciesProblem TooManyPromotionsProblem TopProductDocument TransactionAbortedProblem
+    TransitionNotAllowedProblem Trigger TroubleDocument TroubleItemDocument TroubleKind UnavailableProblem
+    UnsupportedMediaTypeProblem UriTooLongProblem User Verdict VerifyBody VersionMismatchProblem
 """.split()  # noqa: SIM905 - one name per line would fill two pages
 
 
