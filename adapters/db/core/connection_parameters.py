@@ -16,7 +16,9 @@ from adapters.db.core.driver_statements import PSYCOPG_DIALECT
 
 DRIVER: Final = "postgresql+psycopg"
 CONNECT_SECONDS: Final = 5
-"""Time for connecting to one host."""
+"""Time for connecting to the only host."""
+CONNECT_SECONDS_OF_SEVERAL: Final = 2
+"""Time for connecting to each of several hosts: another may be the primary. psycopg allows no shorter time."""
 TCP_DEFAULTS: Final[Mapping[str, str]] = {
     # Sent data that the peer does not acknowledge breaks the connection after this many milliseconds. Linux only.
     "tcp_user_timeout": "5000",
@@ -25,7 +27,9 @@ TCP_DEFAULTS: Final[Mapping[str, str]] = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
 }
-PRIMARY_ONLY: Final = "read-write"
+PRIMARY_ONLY: Final = frozenset({"read-write", "primary"})
+"""Values of `target_session_attrs` that exclude standbys."""
+DEFAULT_SESSION_ATTRS: Final = "read-write"
 """The `target_session_attrs` of several hosts unless the URL has another: libpq's own default takes a standby too."""
 
 # The parts before, at and after a list of hosts. The user name and password are found as SQLAlchemy finds them.
@@ -51,7 +55,7 @@ def database_url(text: str) -> URL:
         raise ValueError(f"The database must be PostgreSQL (postgresql://user@host:5432/name), not {url.drivername}.")
     url = url.set(drivername=DRIVER)
     if "," in str(parameters.get("host", "")) and "target_session_attrs" not in url.query:
-        url = url.update_query_dict({"target_session_attrs": PRIMARY_ONLY})
+        url = url.update_query_dict({"target_session_attrs": DEFAULT_SESSION_ATTRS})
     return url
 
 
@@ -76,7 +80,9 @@ def _parse(text: str) -> URL:
 
 def connection_parameters(url: URL) -> dict[str, str]:
     """Libpq's parameters of a URL of `database_url`, completed by the defaults of this module."""
-    return {"connect_timeout": str(CONNECT_SECONDS), **TCP_DEFAULTS, **_libpq_parameters(url)}
+    given = _libpq_parameters(url)
+    seconds = CONNECT_SECONDS if len(single_hosts(given)) == 1 else CONNECT_SECONDS_OF_SEVERAL
+    return {"connect_timeout": str(seconds), **TCP_DEFAULTS, **given}
 
 
 def _libpq_parameters(url: URL) -> dict[str, str]:

@@ -5,7 +5,13 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event
 
-from adapters.db.core.connection_parameters import connection_parameters, database_url
+from adapters.db.core.connection_parameters import (
+    PRIMARY_ONLY,
+    connection_parameters,
+    database_url,
+    single_hosts,
+)
+from adapters.db.core.primary_monitor import connect_through, shared_monitor
 
 PLAN_EACH_TIME: Final = "planned_each_time"
 """Execution option of statements whose best plan depends on their parameters: they are planned each time."""
@@ -25,7 +31,8 @@ def database_engine(
 ) -> Engine:
     """An engine whose sessions use UTC, have timeouts, and show `application_name` in pg_stat_activity.
 
-    Parameters of the URL take precedence, except for an `application_name`.
+    Parameters of the URL take precedence, except for an `application_name`. Of several hosts in the URL only the
+    primary is used, see `primary_monitor`.
 
     Connections are not pinged before use, which would cost a round trip. A broken connection fails one transaction;
     the pool then replaces all older connections, and the services retry.
@@ -64,6 +71,8 @@ def database_engine(
         pool_use_lifo=True,
     )
     event.listen(engine, "do_execute", _execute)
+    if len(single_hosts(given)) > 1 and given["target_session_attrs"] in PRIMARY_ONLY:
+        connect_through(engine, shared_monitor(given))
     return engine
 
 

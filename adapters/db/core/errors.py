@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from adapters.db.core.connect_errors import TIMED_OUT, UNKNOWN_HOST, UNREACHABLE, explain_connect_error
+from adapters.db.core.connect_errors import NO_PRIMARY, TIMED_OUT, UNKNOWN_HOST, UNREACHABLE, explain_connect_error
+from adapters.db.core.primary_monitor import NoPrimary
 from adapters.db.schema_version import find_mismatch, read_revision
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
@@ -128,6 +129,8 @@ def _translate(error: BaseException | None) -> MarketError | None:
             return Unavailable("The database did not answer in time, or has no free resources.")
         case psycopg.errors.ConnectionTimeout():
             return Unavailable(TIMED_OUT)
+        case NoPrimary():
+            return Unavailable(explain_connect_error(str(error)) or NO_PRIMARY)
         case psycopg.OperationalError() if error.pgconn is not None:
             # `pgconn` is set only on errors of connecting, so nothing was written.
             return Unavailable(explain_connect_error(str(error)) or UNREACHABLE)
