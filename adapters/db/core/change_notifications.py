@@ -3,8 +3,10 @@
 NOTIFY is transactional: PostgreSQL delivers a message only after its transaction committed, and messages in commit
 order, because a committing transaction holds the notification queue until its changes are visible.
 
-The number of a change is its transaction id. A snapshot sees all changes with numbers below its xmin, the id of the
-oldest transaction that was running when the snapshot was taken. So staleness is decided without clocks.
+The number of a change is made of the timeline of the server and the id of the transaction. A snapshot sees all changes
+with numbers below that of its xmin, the id of the oldest transaction that was running when the snapshot was taken. So
+staleness is decided without clocks. The timeline comes first, because a promoted standby may give ids anew that the
+former primary has given.
 """
 
 import logging
@@ -19,6 +21,7 @@ import psycopg
 from sqlalchemy import BigInteger, Engine, literal_column, select
 
 from adapters.db.core.errors import translate_errors
+from adapters.db.core.primary_monitor import TIMELINE
 from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener
@@ -38,16 +41,31 @@ RECONNECT_SECONDS: Final = 0.5
 HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
 """A connection that has not returned its heartbeat after this time is taken for broken."""
 
+# Messages contain the transaction id alone: those of one connection are of one timeline.
 NOTIFY: Final = f"""
-    SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint),
+    SELECT {TIMELINE},
+           CAST(CAST(pg_current_xact_id() AS text) AS bigint),
            pg_notify('{CHANNEL}', pg_current_xact_id() || ' ' || part)
     FROM unnest(%(parts)s::text[]) AS part
-"""  # noqa: S608 - a constant
+"""  # noqa: S608 - constants
+"""The first two columns are the arguments of `change_number`."""
 VISIBILITY_HORIZON: Final = select(
-    literal_column("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)", BigInteger).label("horizon")
+    literal_column(TIMELINE, BigInteger).label("timeline"),
+    literal_column("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)", BigInteger).label(
+        "horizon"
+    ),
 )
-_NEXT_XID: Final = "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+"""The columns are the arguments of `change_number`."""
+_NEXT_XID: Final = f"SELECT {TIMELINE}, CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
 _HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
+
+
+_XID_BITS: Final = 64
+
+
+def change_number(timeline: int, xid: int) -> int:
+    """The number of a change or of a horizon: numbers of a later timeline are larger."""
+    return timeline << _XID_BITS | xid
 
 
 class PendingChanges:
@@ -112,13 +130,16 @@ def _split_messages(kind: str, ids: Sequence[int | str]) -> Iterator[str]:
         yield kind + "".join(words[begin : begin + count])
 
 
-def parse_change(payload: str) -> CatalogChange | AccessChange | None:
-    """The change of a message: the transaction id, then `*`, or a letter with ids: `p` products, `s` sellers, `r`
-    revoked sessions, `k` owners of changed API keys. None for `e`: events got numbers.
+def parse_change(payload: str, timeline: int) -> CatalogChange | AccessChange | None:
+    """The change of a message from a server of this timeline.
+
+    The message has the transaction id, then `*`, or a letter with ids: `p` products, `s` sellers, `r` revoked sessions,
+    `k` owners of changed API keys. None for `e`: events got numbers.
     """
-    number, kind, *ids = payload.split(" ")
+    xid, kind, *ids = payload.split(" ")
+    number = change_number(timeline, int(xid))
     if kind == "*":
-        return CatalogChange(int(number), everything=True)
+        return CatalogChange(number, everything=True)
     if kind == "e":
         return None
     if kind == "k":
@@ -126,8 +147,8 @@ def parse_change(payload: str) -> CatalogChange | AccessChange | None:
     if kind == "r":
         return AccessChange(frozenset(map(SessionId, ids)))
     if kind == "s":
-        return CatalogChange(int(number), sellers=frozenset(map(AccountId, map(int, ids))))
-    return CatalogChange(int(number), frozenset(map(ProductId, map(int, ids))))
+        return CatalogChange(number, sellers=frozenset(map(AccountId, map(int, ids))))
+    return CatalogChange(number, frozenset(map(ProductId, map(int, ids))))
 
 
 class PostgresCatalogFeed:
@@ -145,6 +166,7 @@ class PostgresCatalogFeed:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_error = ""
+        self._timeline = 0
         self._heartbeat_prefix = f"beat:{secrets.token_hex(8)}"
 
     def follow(self, listener: ChangeListener) -> None:
@@ -180,16 +202,21 @@ class PostgresCatalogFeed:
                 with translate_errors(), closing(self._connect()) as connection:
                     self._listen(connection, listener)
             except (MarketError, psycopg.Error) as error:
-                if str(error) != self._last_error:
-                    self._last_error = str(error)
+                if self._is_new(error):
                     logger.warning(
                         "change notifications are interrupted: the cache is off, the database checks sessions: %s",
                         error,
                     )
-            except Exception:
+            except Exception as error:
                 # No caller could handle the error, and without this thread the cache stays off.
-                logger.exception("the feed of changes failed and restarts")
+                if self._is_new(error):
+                    logger.exception("the feed of changes failed and restarts")
             self._stopping.wait(RECONNECT_SECONDS)
+
+    def _is_new(self, error: Exception) -> bool:
+        """Whether the error differs from the one before: attempts to reconnect repeat the same error."""
+        before, self._last_error = self._last_error, str(error)
+        return before != self._last_error
 
     def _connect(self) -> "psycopg.Connection[Any]":
         """A connection with the settings of the pool, detached from it."""
@@ -203,8 +230,8 @@ class PostgresCatalogFeed:
     def _listen(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
         connection.execute(f"LISTEN {CHANNEL}")
         # The snapshot is taken after LISTEN: changes that it does not see yet will be received.
-        (first_number,) = connection.execute(_NEXT_XID).fetchone() or (0,)
-        listener.on_start(first_number)
+        self._timeline, first_xid = connection.execute(_NEXT_XID).fetchone() or (0, 0)
+        listener.on_start(change_number(self._timeline, first_xid))
         self._last_error = ""
         idle = 0
         while not self._stopping.is_set():
@@ -246,7 +273,7 @@ class PostgresCatalogFeed:
     def _dispatch(self, payload: str, listener: ChangeListener) -> None:
         if payload.startswith("beat:"):
             return
-        change = parse_change(payload)
+        change = parse_change(payload, self._timeline)
         if change is None:
             listener.on_events()
         elif isinstance(change, AccessChange):

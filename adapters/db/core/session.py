@@ -11,7 +11,7 @@ from sqlalchemy import Row as FetchedRow
 from sqlalchemy import Sequence as Numbers
 
 from adapters.db.core.bulk_statements import BulkStatement, Insert, Row, Update, Upsert
-from adapters.db.core.change_notifications import NOTIFY, PendingChanges
+from adapters.db.core.change_notifications import NOTIFY, PendingChanges, change_number
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.errors import translate_errors
 from adapters.db.core.write_behind import WriteBehindQueue
@@ -136,7 +136,8 @@ class SqlSession:
             self._pending_writes.append((NOTIFY.encode(), self.pending_changes.notify_parameters()))
         if not self._pending_writes:
             return None
-        return self.pending_changes.to_change(self._send_pipeline(commit=True))
+        row = self._send_pipeline(commit=True)
+        return self.pending_changes.to_change(change_number(row[0], row[1])) if self.pending_changes and row else None
 
     def notify(self) -> CatalogChange | None:
         """Send the notification within the transaction, which the caller commits; return the change or None."""
@@ -144,10 +145,10 @@ class SqlSession:
             return None
         self._flush()
         with translate_errors():
-            ((number, *_), *_) = (
+            ((timeline, xid, *_), *_) = (
                 self._driver_connection().execute(NOTIFY.encode(), self.pending_changes.notify_parameters()).fetchall()
             )
-        return self.pending_changes.to_change(number)
+        return self.pending_changes.to_change(change_number(timeline, xid))
 
     def _flush(self) -> None:
         if self._write_behind is not None:
@@ -155,10 +156,8 @@ class SqlSession:
         elif self._pending_writes:
             self._send_pipeline()
 
-    def _send_pipeline(self, *, commit: bool = False) -> int:
-        """Send buffered writes; return the first column of the last statement's result as a number; 0 if it has no
-        rows.
-        """
+    def _send_pipeline(self, *, commit: bool = False) -> tuple[Any, ...] | None:
+        """Send buffered writes; return the first row of the last statement's result, None if it has no rows."""
         driver, waiting = self._driver_connection(), self._pending_writes
         self._pending_writes = []
         with translate_errors():
@@ -171,8 +170,7 @@ class SqlSession:
                     # would wait for results before everything is sent: with megabytes to send, server and driver would
                     # wait for each other forever.
                     driver.execute("COMMIT", prepare=False)
-            row = last.fetchone() if last is not None and last.description else None
-        return int(row[0]) if row else 0
+            return last.fetchone() if last is not None and last.description else None
 
     def _driver_connection(self) -> "psycopg.Connection[Any]":
         return cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)

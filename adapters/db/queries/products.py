@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from adapters.db.core.bulk_statements import equals_any, id_array, text_array
-from adapters.db.core.change_notifications import VISIBILITY_HORIZON
+from adapters.db.core.change_notifications import VISIBILITY_HORIZON, change_number
 from adapters.db.price_changes import CHANGE_COLUMNS, price_change
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_statements
@@ -122,7 +122,7 @@ _NEWEST_FIRST: Final = Keyset((products.c.created_at, products.c.id), descending
 _HORIZON, _FOUND = VISIBILITY_HORIZON.subquery("moment"), _BY_ID.subquery("found")
 # One statement, hence one snapshot. It returns the horizon even if there is no product.
 _SNAPSHOT: Final = CachedStatement.compile(
-    select(_HORIZON.c.horizon, *_FOUND.c).select_from(_HORIZON.outerjoin(_FOUND, true()))
+    select(*_HORIZON.c, *_FOUND.c).select_from(_HORIZON.outerjoin(_FOUND, true()))
 )
 _HISTORY: Final = (
     select(*_PROMOTION, *CHANGE_COLUMNS)
@@ -248,13 +248,13 @@ class ProductQueries:
         return [category_of(row) for row in self._executor.fetch(CATEGORIES)]
 
     def visibility_horizon(self) -> int:
-        ((number,),) = self._executor.fetch(VISIBILITY_HORIZON)
-        return int(number)
+        ((timeline, xid),) = self._executor.fetch(VISIBILITY_HORIZON)
+        return change_number(timeline, xid)
 
     def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
         rows = self._executor.fetch(_SNAPSHOT, {"ids": id_array(ids)})
-        views = (_view(row[1:]) for row in rows if row[1] is not None)
-        return rows[0][0], {view.id: view for view in views}
+        views = (_view(row[2:]) for row in rows if row[2] is not None)
+        return change_number(*rows[0][:2]), {view.id: view for view in views}
 
     def price_history(self, product_id: ProductId, now: datetime) -> PriceHistory | None:
         rows = self._executor.fetch(_HISTORY, {"ids": id_array([product_id])})

@@ -1,8 +1,8 @@
 """Cache invalidation: decides whether a cache entry is still valid.
 
-Each entry carries a `snapshot_xid`: the visibility horizon, read before the entry's content. The content includes
-every change with a smaller transaction id. An entry is valid if its `snapshot_xid` exceeds the transaction id of every
-known change of its product and seller. This holds in whatever order change notifications and loaded entries arrive.
+Each entry carries a `snapshot_number`: the visibility horizon, read before the entry's content. The content includes
+every change with a smaller number. An entry is valid if its `snapshot_number` exceeds the number of every known change
+of its product and seller. This holds in whatever order change notifications and loaded entries arrive.
 ADR 0025 has the proof.
 """
 
@@ -25,11 +25,12 @@ LIST_STALENESS: Final = 0.3
 MAX_TRACKED: Final = 50_000
 """Products, and sellers, whose last change is tracked individually. Beyond this number the records are replaced by
 their maximum, up to which all snapshots are invalid."""
-_NOT_STARTED: Final = 2**63
+_NOT_STARTED: Final = 2**127
+"""Above all numbers of changes."""
 
 
 class CacheValidity:
-    """The known changes of the catalog, by transaction id. No entry is valid before `on_start`.
+    """The known changes of the catalog, by their numbers. No entry is valid before `on_start`.
 
     Belongs to the event loop. Other threads may call `has_heartbeat` and `is_product_valid`.
     """
@@ -41,10 +42,10 @@ class CacheValidity:
         self.was_read = False
         """Whether `has_heartbeat` was called since the last heartbeat."""
         self.heartbeat_deadline = float("-inf")
-        self._floor_xid = _NOT_STARTED
-        self._product_xids: dict[ProductId, int] = {}
-        self.seller_xids: dict[AccountId, int] = {}
-        self._list_xid = _NOT_STARTED
+        self._floor_number = _NOT_STARTED
+        self._product_numbers: dict[ProductId, int] = {}
+        self.seller_numbers: dict[AccountId, int] = {}
+        self._list_number = _NOT_STARTED
         self._pending_list_changes: deque[tuple[float, int]] = deque()
 
     def has_heartbeat(self, now: float) -> bool:
@@ -55,52 +56,52 @@ class CacheValidity:
         self.keep_alive()
         return False
 
-    def is_product_valid(self, snapshot_xid: int, product: ProductId, seller: AccountId | None) -> bool:
+    def is_product_valid(self, snapshot_number: int, product: ProductId, seller: AccountId | None) -> bool:
         """Whether the snapshot includes every known change of the product and of its seller."""
         return (
-            snapshot_xid > self._floor_xid
-            and snapshot_xid > self._product_xids.get(product, -1)
-            and (seller is None or snapshot_xid > self.seller_xids.get(seller, -1))
+            snapshot_number > self._floor_number
+            and snapshot_number > self._product_numbers.get(product, -1)
+            and (seller is None or snapshot_number > self.seller_numbers.get(seller, -1))
         )
 
-    def are_lists_valid(self, snapshot_xid: int) -> bool:
+    def are_lists_valid(self, snapshot_number: int) -> bool:
         """Whether the snapshot includes every known change, except those of the last `LIST_STALENESS` seconds."""
         self._apply_list_changes()
-        return snapshot_xid > self._list_xid
+        return snapshot_number > self._list_number
 
     # --- called for each message of the feed
 
     def on_start(self, number: int) -> None:
-        self._floor_xid = self._list_xid = number - 1
-        self._product_xids.clear()
-        self.seller_xids.clear()
+        self._floor_number = self._list_number = number - 1
+        self._product_numbers.clear()
+        self.seller_numbers.clear()
         self._pending_list_changes.clear()
         self.heartbeat_deadline = float("-inf")
 
     def on_change(self, change: CatalogChange, *, is_local: bool) -> bool:
         """Record a change; return whether the caller must clear the whole cache."""
-        if self._floor_xid == _NOT_STARTED:
+        if self._floor_number == _NOT_STARTED:
             return False
         for product in change.products:
-            self._product_xids[product] = max(self._product_xids.get(product, -1), change.number)
+            self._product_numbers[product] = max(self._product_numbers.get(product, -1), change.number)
         for seller in change.sellers:
-            self.seller_xids[seller] = max(self.seller_xids.get(seller, -1), change.number)
+            self.seller_numbers[seller] = max(self.seller_numbers.get(seller, -1), change.number)
         self._apply_list_changes()
         if is_local:
-            self._list_xid = max(self._list_xid, change.number)
+            self._list_number = max(self._list_number, change.number)
         else:
             # A notification may be as old as the last heartbeat; a late one must not extend the staleness.
             until = min(self._clock(), self.heartbeat_deadline) + LIST_STALENESS
             self._pending_list_changes.append((until, change.number))
         if change.everything:
-            self._floor_xid = max(self._floor_xid, change.number)
-        if len(self._product_xids) > MAX_TRACKED:
-            self._floor_xid = max(self._floor_xid, *self._product_xids.values())
-            self._product_xids.clear()
-        if len(self.seller_xids) > MAX_TRACKED:
-            # `ProductCache.get_valid` compares entries with `seller_xids` only, so all entries must be removed.
-            self._floor_xid = max(self._floor_xid, *self.seller_xids.values())
-            self.seller_xids.clear()
+            self._floor_number = max(self._floor_number, change.number)
+        if len(self._product_numbers) > MAX_TRACKED:
+            self._floor_number = max(self._floor_number, *self._product_numbers.values())
+            self._product_numbers.clear()
+        if len(self.seller_numbers) > MAX_TRACKED:
+            # `ProductCache.get_valid` compares entries with `seller_numbers` only, so all entries must be removed.
+            self._floor_number = max(self._floor_number, *self.seller_numbers.values())
+            self.seller_numbers.clear()
             return True
         return change.everything
 
@@ -113,7 +114,7 @@ class CacheValidity:
     def _apply_list_changes(self) -> None:
         now = self._clock()
         while self._pending_list_changes and self._pending_list_changes[0][0] <= now:
-            self._list_xid = max(self._list_xid, self._pending_list_changes.popleft()[1])
+            self._list_number = max(self._list_number, self._pending_list_changes.popleft()[1])
 
 
 class CacheListener(Protocol):

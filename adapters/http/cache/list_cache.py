@@ -32,12 +32,12 @@ changes."""
 
 
 class ListCacheEntry:
-    __slots__ = ("body", "etag", "expires", "snapshot_xid")
+    __slots__ = ("body", "etag", "expires", "snapshot_number")
 
-    def __init__(self, body: bytes, snapshot_xid: int, expires: float) -> None:
+    def __init__(self, body: bytes, snapshot_number: int, expires: float) -> None:
         self.body = body
         self.etag = content_etag(body)
-        self.snapshot_xid = snapshot_xid
+        self.snapshot_number = snapshot_number
         self.expires = expires
 
 
@@ -50,7 +50,7 @@ class ListCache:
 
     def __init__(
         self,
-        read_snapshot_xid: Callable[[], int],
+        read_snapshot_number: Callable[[], int],
         validity: CacheValidity,
         run_in_thread: RunInThread,
         promote: Promote = lambda _waiting, _joined: None,
@@ -60,7 +60,7 @@ class ListCache:
         shared: SharedCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._read_snapshot_xid = read_snapshot_xid
+        self._read_snapshot_number = read_snapshot_number
         self._validity = validity
         self._run_in_thread = run_in_thread
         self._promote = promote
@@ -71,7 +71,7 @@ class ListCache:
         self._single_flight: SingleFlight[str, ListCacheEntry | Response] = SingleFlight(clock)
         self._loading: set[asyncio.Task[ListCacheEntry | Response]] = set()
         self._admission: AdmissionFilter[str] = AdmissionFilter(ADMISSION_KEYS)
-        self._snapshot_xid: asyncio.Future[int] | None = None
+        self._snapshot_number: asyncio.Future[int] | None = None
         self._snapshot_read_at = float("-inf")
 
     def cached(self, handler: Handler) -> Handler:
@@ -130,11 +130,11 @@ class ListCache:
         return (
             self._validity.has_heartbeat(now)
             and now < entry.expires
-            and self._validity.are_lists_valid(entry.snapshot_xid)
+            and self._validity.are_lists_valid(entry.snapshot_number)
         )
 
     def _store(self, digest: str, found: ListCacheEntry | Response) -> None:
-        if isinstance(found, ListCacheEntry) and self._validity.are_lists_valid(found.snapshot_xid):
+        if isinstance(found, ListCacheEntry) and self._validity.are_lists_valid(found.snapshot_number):
             self._entries.put(digest, found, len(found.body))
 
     async def _load(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
@@ -147,35 +147,35 @@ class ListCache:
             found = decode_entry(content)
             if found is not None and found.body is not None:
                 entry = ListCacheEntry(
-                    found.body, found.snapshot_xid, expires - SHARED_TTL_FRACTION * self._ttl_seconds
+                    found.body, found.snapshot_number, expires - SHARED_TTL_FRACTION * self._ttl_seconds
                 )
                 if self._is_valid(entry):
                     return entry
-        # Read before the content, so that the content includes every change before `snapshot_xid`.
-        snapshot_xid = await self._current_snapshot_xid()
+        # Read before the content, so that the content includes every change before `snapshot_number`.
+        snapshot_number = await self._current_snapshot_number()
         response = await load()
         if response.status_code != 200:
             return response
-        entry = ListCacheEntry(bytes(response.body), snapshot_xid, expires)
+        entry = ListCacheEntry(bytes(response.body), snapshot_number, expires)
         if shared is not None:
-            await self._run_in_thread(shared.put, {key: encode_entry(snapshot_xid, 0, "", entry.body)})
+            await self._run_in_thread(shared.put, {key: encode_entry(snapshot_number, 0, "", entry.body)})
         return entry
 
-    async def _current_snapshot_xid(self) -> int:
+    async def _current_snapshot_number(self) -> int:
         """Read the visibility horizon, once for all loads within `SNAPSHOT_REUSE_SECONDS`."""
         now = self._clock()
-        if self._snapshot_xid is None or now - self._snapshot_read_at >= SNAPSHOT_REUSE_SECONDS:
+        if self._snapshot_number is None or now - self._snapshot_read_at >= SNAPSHOT_REUSE_SECONDS:
             with shared_work():
-                self._snapshot_xid = asyncio.ensure_future(self._run_in_thread(self._read_snapshot_xid))
+                self._snapshot_number = asyncio.ensure_future(self._run_in_thread(self._read_snapshot_number))
             self._snapshot_read_at = now
-        snapshot_xid = self._snapshot_xid
+        snapshot_number = self._snapshot_number
         try:
             # A cancelled load must not cancel the read that others share.
-            return await asyncio.shield(snapshot_xid)
+            return await asyncio.shield(snapshot_number)
         except MarketError:
             # The next load tries again.
-            if self._snapshot_xid is snapshot_xid:
-                self._snapshot_xid = None
+            if self._snapshot_number is snapshot_number:
+                self._snapshot_number = None
             raise
 
 

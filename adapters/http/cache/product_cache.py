@@ -45,14 +45,23 @@ class ProductCacheEntry:
     products; their requests bypass the cache.
     """
 
-    __slots__ = ("_authenticated_headers", "body", "etag", "etag_bytes", "expires", "headers", "seller", "snapshot_xid")
+    __slots__ = (
+        "_authenticated_headers",
+        "body",
+        "etag",
+        "etag_bytes",
+        "expires",
+        "headers",
+        "seller",
+        "snapshot_number",
+    )
 
-    def __init__(self, seller: AccountId, etag: str, body: bytes | None, snapshot_xid: int, expires: float) -> None:
+    def __init__(self, seller: AccountId, etag: str, body: bytes | None, snapshot_number: int, expires: float) -> None:
         self.seller = seller
         self.etag = etag
         self.etag_bytes = etag.encode()
         self.body = body
-        self.snapshot_xid = snapshot_xid
+        self.snapshot_number = snapshot_number
         self.expires = expires
         # All headers of the response to an anonymous request, except the request id.
         self.headers = self._headers(_ANONYMOUS_HEADERS)
@@ -120,7 +129,7 @@ class ProductCache:
         if entry is None:
             return None
         # `on_change` has removed entries of changed products. A changed seller's entries are found here.
-        if validity.seller_xids and not validity.is_product_valid(entry.snapshot_xid, product, entry.seller):
+        if validity.seller_numbers and not validity.is_product_valid(entry.snapshot_number, product, entry.seller):
             self._entries.discard(product)
             return None
         if now >= entry.expires:
@@ -142,7 +151,7 @@ class ProductCache:
         for product in change.products:
             entry = self._entries.peek(product)
             # A local change is notified twice; an entry loaded between the two notifications stays.
-            if entry is not None and entry.snapshot_xid <= change.number:
+            if entry is not None and entry.snapshot_number <= change.number:
                 self._entries.discard(product)
         # Requests after the change must not join loads that started before it.
         self._single_flight.detach(change.products)
@@ -181,7 +190,7 @@ class ProductCache:
                     self._start_load(product)
 
     def _store(self, product: ProductId, entry: ProductCacheEntry) -> None:
-        if self._validity.is_product_valid(entry.snapshot_xid, product, entry.seller):
+        if self._validity.is_product_valid(entry.snapshot_number, product, entry.seller):
             self._entries.put(product, entry, len(entry.body or b""))
 
     # --- in the thread of the load queue
@@ -194,10 +203,10 @@ class ProductCache:
         found = self._read_shared(recurring, expires - SHARED_TTL_FRACTION * self._ttl_seconds)
         missing = {product: None for product in unique if product not in found}
         if missing:
-            snapshot_xid, views = self._queries.snapshot(missing)
+            snapshot_number, views = self._queries.snapshot(missing)
             for product in missing:
                 found[product] = _build_entry(
-                    views.get(product), snapshot_xid, expires, seller_email=self._seller_email
+                    views.get(product), snapshot_number, expires, seller_email=self._seller_email
                 )
             self._write_shared({product: found[product] for product in recurring if product in missing})
         return [found[product] for product in products]
@@ -212,15 +221,15 @@ class ProductCache:
             if shared is None or not self._validity.has_heartbeat(self._clock()):
                 continue
             seller = AccountId(shared.seller)
-            if self._validity.is_product_valid(shared.snapshot_xid, product, seller):
-                found[product] = ProductCacheEntry(seller, shared.etag, shared.body, shared.snapshot_xid, expires)
+            if self._validity.is_product_valid(shared.snapshot_number, product, seller):
+                found[product] = ProductCacheEntry(seller, shared.etag, shared.body, shared.snapshot_number, expires)
         return found
 
     def _write_shared(self, entries: Mapping[ProductId, ProductCacheEntry]) -> None:
         if self._shared is not None and entries:
             self._shared.put(
                 {
-                    _key(product): encode_entry(entry.snapshot_xid, entry.seller, entry.etag, entry.body)
+                    _key(product): encode_entry(entry.snapshot_number, entry.seller, entry.etag, entry.body)
                     for product, entry in entries.items()
                 }
             )
@@ -231,10 +240,10 @@ def _key(product: ProductId) -> str:
 
 
 def _build_entry(
-    view: ProductView | None, snapshot_xid: int, expires: float, *, seller_email: bool
+    view: ProductView | None, snapshot_number: int, expires: float, *, seller_email: bool
 ) -> ProductCacheEntry:
     if view is None:
-        return ProductCacheEntry(NO_SELLER, "", None, snapshot_xid, expires)
+        return ProductCacheEntry(NO_SELLER, "", None, snapshot_number, expires)
     schema = to_product_schema(view, seller_email=seller_email)
     body = _ENCODER.encode(schema) if view.is_active else None
-    return ProductCacheEntry(view.seller.id, product_etag(view.version, schema), body, snapshot_xid, expires)
+    return ProductCacheEntry(view.seller.id, product_etag(view.version, schema), body, snapshot_number, expires)

@@ -9,8 +9,8 @@ import msgspec
 class SharedCache(Protocol):
     """Maps text keys to bytes. It may lose any entry at any time.
 
-    Other processes write to it, so a reader must check the `snapshot_xid` of each entry. Calls never raise and return
-    within a fraction of a second: while the server is away, `get` finds nothing and `put` stores nothing.
+    Other processes write to it, so a reader must check the `snapshot_number` of each entry. Calls never raise and
+    return within a fraction of a second: while the server is away, `get` finds nothing and `put` stores nothing.
     """
 
     def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
@@ -23,21 +23,27 @@ class SharedCache(Protocol):
 class SharedCacheEntry(msgspec.Struct, array_like=True, frozen=True):
     """The stored form of an entry. `seller` 0: no seller; `body` None: the response is 404. Lists have no `etag`."""
 
-    snapshot_xid: int
+    snapshot: bytes
+    """`snapshot_number`, big-endian: MessagePack has no integers of more than 64 bits."""
     seller: int
     etag: str
     body: bytes | None
+
+    @property
+    def snapshot_number(self) -> int:
+        return int.from_bytes(self.snapshot, "big")
 
 
 SHARED_TTL_FRACTION: Final = 0.5
 """The share of an entry's TTL that it spends in the shared cache at most; the process that reads it serves it for the
 rest of the TTL."""
+_NUMBER_BYTES: Final = 16
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(SharedCacheEntry)
 
 
-def encode_entry(snapshot_xid: int, seller: int, etag: str, body: bytes | None) -> bytes:
-    return _ENCODER.encode(SharedCacheEntry(snapshot_xid, seller, etag, body))
+def encode_entry(snapshot_number: int, seller: int, etag: str, body: bytes | None) -> bytes:
+    return _ENCODER.encode(SharedCacheEntry(snapshot_number.to_bytes(_NUMBER_BYTES, "big"), seller, etag, body))
 
 
 def decode_entry(content: bytes | None) -> SharedCacheEntry | None:

@@ -13,6 +13,7 @@ from httpx2 import Response as Answered
 from starlette.requests import Request
 from starlette.responses import Response
 
+from adapters.db.core.change_notifications import change_number
 from adapters.http.cache.invalidation import (
     HEARTBEAT_TIMEOUT,
     LIST_STALENESS,
@@ -318,6 +319,65 @@ def test_a_change_of_a_seller_invalidates_the_entries_of_its_products() -> None:
         process.notify(CatalogChange(process.database.change(TEA).number, sellers=frozenset({AccountId(7)})))
         assert await process.price() == 2
         await process.cache.close()
+
+    run(scenario())
+
+
+def fail_over(process: CachingProcess, xid: int) -> None:
+    """Promote a standby that gives this transaction id next; the feed has not connected to it yet."""
+    process.database.number = change_number(2, xid)
+
+
+def test_a_change_after_a_failover_invalidates_entries_though_transaction_ids_went_back() -> None:
+    async def scenario() -> None:
+        process = CachingProcess()
+        process.database.number = change_number(1, 1_000)
+        process.validity.on_start(process.database.number)
+        process.validity.on_heartbeat(10**9)
+        assert await process.price() == 0
+        fail_over(process, 980)
+        # The process that made the change must not answer with the old price, even before its feed restarts.
+        process.notify(process.database.change(TEA), is_local=True)
+        assert process.cache.get_valid(TEA) is None
+        assert await process.price() == 1
+
+    run(scenario())
+
+
+def test_a_load_from_a_former_primary_is_not_stored_after_a_failover() -> None:
+    async def scenario() -> None:
+        process = CachingProcess()
+        process.database.number = change_number(1, 1_000)
+        process.database.gate.clear()
+        loading = asyncio.ensure_future(process.cache.get(TEA))
+        await asyncio.to_thread(process.database.reading.wait, 5)
+        fail_over(process, 980)
+        process.validity.on_start(process.database.number)
+        process.validity.on_heartbeat(10**9)
+        process.database.gate.set()
+        await loading
+        assert process.cache.get_valid(TEA) is None
+
+    run(scenario())
+
+
+def test_shared_entries_of_a_former_primary_are_not_used_after_a_failover() -> None:
+    async def scenario() -> None:
+        shared = MemorySharedCache()
+        former, later = CachingProcess(shared), CachingProcess(shared)
+        former.database.number = change_number(1, 1_000)
+        former.validity.on_start(former.database.number)
+        former.validity.on_heartbeat(10**9)
+        for _ in range(2):
+            # Only products that are requested again are shared.
+            await former.cache.load(TEA)
+        assert shared.get([f"product:{TEA}"]) != [None]
+        fail_over(later, 980)
+        later.validity.on_start(later.database.number)
+        later.validity.on_heartbeat(10**9)
+        later.database.version = 7
+        for _ in range(2):
+            assert price_of(await later.cache.load(TEA)) == 7
 
     run(scenario())
 
