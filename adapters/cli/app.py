@@ -9,6 +9,7 @@ from adapters.cli import (
     administration,
     attention,
     audit,
+    categories,
     evaluating,
     events,
     experiments,
@@ -80,6 +81,7 @@ app.command(rich_help_panel=OPERATE_PANEL)(attention.attention)
 app.command(rich_help_panel=OPERATE_PANEL)(attention.backlogs)
 app.add_typer(orders.app, name="orders", rich_help_panel=OPERATE_PANEL)
 app.add_typer(products.app, name="products", rich_help_panel=OPERATE_PANEL)
+app.add_typer(categories.app, name="categories", rich_help_panel=OPERATE_PANEL)
 app.add_typer(attention.payments, name="payments", rich_help_panel=OPERATE_PANEL)
 app.add_typer(attention.emails, name="emails", rich_help_panel=OPERATE_PANEL)
 app.add_typer(users.app, name="users", rich_help_panel=OPERATE_PANEL)

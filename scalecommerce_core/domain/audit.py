@@ -54,6 +54,7 @@ class AuditAction(StrEnum):
     ACCOUNT_EXPORTED = "account.exported"
     API_KEY_REVOKED = "api_key.revoked"
     CATEGORY_CREATED = "category.created"
+    CATEGORY_RENAMED = "category.renamed"
     CATEGORY_MIN_HOLD_SET = "category.min_hold_set"
     PRODUCT_CREATED = "product.created"
     PRODUCT_EDITED = "product.edited"

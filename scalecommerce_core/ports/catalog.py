@@ -13,7 +13,7 @@ from scalecommerce_core.domain.stock import Stock
 
 
 class CategoryRepository(Protocol):
-    """Categories; only their minimum hold is ever changed, and none is deleted."""
+    """Categories; only their name and minimum hold are ever changed, and none is deleted."""
 
     def add(self, names: Collection[tuple[str, str]]) -> Sequence[Category]:
         """Insert categories given as (name, slug); raise `Duplicate("name")`, also for a slug that exists."""
@@ -25,6 +25,13 @@ class CategoryRepository(Protocol):
 
     def all(self) -> Sequence[Category]:
         """All categories."""
+        ...
+
+    def rename(self, names: Mapping[CategoryId, str]) -> None:
+        """Set the names of categories, and notify readers of a change of every product; unknown ones are skipped.
+
+        Raise `Duplicate("name")` for a name that exists.
+        """
         ...
 
     def set_min_holds(self, holds: Mapping[CategoryId, timedelta]) -> None:

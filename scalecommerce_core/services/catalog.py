@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.audit import OPERATOR, Actor, AuditAction, AuditEntry, changed
 from scalecommerce_core.domain.category import Category, distinct_slug, name_key, slug_of
@@ -141,6 +141,15 @@ class AddCategory:
     name: str
     idempotency: IdempotencyKey | None = field(default=None, eq=False)
     address: str = ""
+
+
+@frozen
+class RenameCategory:
+    """Rename a category. `by` must be staff or an operator: the caller checks it."""
+
+    category_id: CategoryId
+    name: str
+    by: Actor = OPERATOR
 
 
 @frozen
@@ -476,6 +485,24 @@ class Catalog:
         """Add categories; `Invalid` for a name that exists, compared without case (`domain.category.name_key`)."""
         return [self._add_category(command) for command in commands]
 
+    def rename_categories(self, commands: Sequence[RenameCategory]) -> list[Category | MarketError]:
+        """Rename categories. Their slugs stay, so that links to them stay valid.
+
+        Errors: `NotFound`; `Invalid` for a name that another category has, compared without case.
+        """
+        return [self._rename_category(command) for command in commands]
+
+    @retry_on(TransactionAborted)
+    def _rename_category(self, command: RenameCategory) -> Category | MarketError:
+        # One transaction per category, as in `_add_category`.
+        try:
+            with self._store.begin() as tx:
+                return _rename_category(tx, command, self._clock.now())
+        except Duplicate:
+            return _name_exists()
+        except (Invalid, NotFound) as error:
+            return error
+
     @retry_on(TransactionAborted)
     def _add_category(self, command: AddCategory) -> Category | Replayed | MarketError:
         # One transaction per category: a duplicate aborts its transaction, and must not undo the other categories.
@@ -490,7 +517,7 @@ class Catalog:
             except Invalid as error:
                 return error
             return outcome
-        return Invalid.field("name", "A category with this name exists already.")
+        return _name_exists()
 
     @retry_on(TransactionAborted, ConnectionLost)
     def record_views(self, batch: ViewBatch) -> bool:
@@ -535,6 +562,26 @@ class Catalog:
 
 class _DryRunEnds(Exception):
     """Makes the store roll back."""
+
+
+def _name_exists() -> Invalid:
+    return Invalid.field("name", "A category with this name exists already.")
+
+
+def _rename_category(tx: Transaction, command: RenameCategory, now: datetime) -> Category:
+    slug_of(command.name)  # Raises `Invalid` for a name that is too long or has no letter.
+    existing = {category.id: category for category in tx.categories.all()}
+    category = existing.get(command.category_id)
+    if category is None:
+        raise NotFound("category", command.category_id)
+    renamed = evolve(category, name=normal_line(command.name))
+    if name_key(renamed.name) in {name_key(each.name) for each in existing.values() if each.id != category.id}:
+        raise Duplicate("name")
+    if renamed.name != category.name:
+        tx.categories.rename({category.id: renamed.name})
+        before, after = {"name": category.name}, {"name": renamed.name}
+        tx.audit.record([command.by.entry(AuditAction.CATEGORY_RENAMED, category.id, now, before=before, after=after)])
+    return renamed
 
 
 def _add_categories(tx: Transaction, now: datetime, commands: Sequence[AddCategory]) -> Sequence[Category]:

@@ -256,6 +256,7 @@ ADAPTED: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
     "deleteProfile": _confirm_by_password,
     "beginSecondFactor": _confirm_by_password,
     "addCategory": _category,
+    "renameCategory": _category,
     "createWebhook": _webhook,
     "patchWebhook": _webhook,
     "createPricingPolicy": _policy,

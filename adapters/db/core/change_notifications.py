@@ -69,14 +69,15 @@ def change_number(timeline: int, xid: int) -> int:
 
 
 class PendingChanges:
-    """The changes of a transaction so far: products, sellers, `lists` such as categories, access, and `events` that got
-    numbers.
+    """The changes of a transaction so far: products, sellers, `lists` such as categories, `everything` in the catalog,
+    access, and `events` that got numbers.
     """
 
     def __init__(self) -> None:
         self.products: set[ProductId] = set()
         self.sellers: set[AccountId] = set()
         self.lists = False
+        self.everything = False
         self.revoked_sessions: set[SessionId] = set()
         self.key_owners: set[AccountId] = set()
         self.events = False
@@ -86,11 +87,11 @@ class PendingChanges:
 
     @property
     def changes_catalog(self) -> bool:
-        return bool(self.products or self.sellers or self.lists)
+        return bool(self.products or self.sellers or self.lists or self.everything)
 
     @property
-    def exceeds_limit(self) -> bool:
-        return len(self.products) + len(self.sellers) > MAX_LISTED_IDS
+    def changes_everything(self) -> bool:
+        return self.everything or len(self.products) + len(self.sellers) > MAX_LISTED_IDS
 
     def notify_parameters(self) -> dict[str, str]:
         """The parameters of the statement `NOTIFY`."""
@@ -100,7 +101,7 @@ class PendingChanges:
         ]
         if self.events:
             parts.append("e")
-        if self.exceeds_limit:
+        if self.changes_everything:
             parts.append("*")
         elif self.products or self.sellers:
             parts += [*_split_messages("p", sorted(self.products)), *_split_messages("s", sorted(self.sellers))]
@@ -109,7 +110,7 @@ class PendingChanges:
         return {"parts": "{" + ",".join(f'"{part}"' for part in parts) + "}"}
 
     def to_change(self, number: int) -> CatalogChange | None:
-        if self.exceeds_limit:
+        if self.changes_everything:
             return CatalogChange(number, everything=True)
         return (
             CatalogChange(number, frozenset(self.products), frozenset(self.sellers)) if self.changes_catalog else None

@@ -27,6 +27,7 @@ _EXISTING: Final = select(categories.c.id).where(equals_any(categories.c.id))
 CATEGORIES: Final = select(
     categories.c.id, categories.c.name, categories.c.slug, categories.c.min_hold_seconds
 ).order_by(categories.c.id)
+_RENAME: Final = Update(categories, ["id"], "name")
 _SET_MIN_HOLDS: Final = Update(categories, ["id"], "min_hold_seconds")
 
 
@@ -46,6 +47,11 @@ class PostgresCategoryRepository:
 
     def all(self) -> Sequence[Category]:
         return [category_of(row) for row in self._sql.fetch_all(CATEGORIES)]
+
+    def rename(self, names: Mapping[CategoryId, str]) -> None:
+        self._sql.update(_RENAME, sorted(names.items()))
+        # Each product of the category shows its name: they may be too many to be listed.
+        self._sql.pending_changes.everything = True
 
     def set_min_holds(self, holds: Mapping[CategoryId, timedelta]) -> None:
         rows = [(id_, round(hold.total_seconds())) for id_, hold in sorted(holds.items())]

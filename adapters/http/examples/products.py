@@ -389,6 +389,12 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"name": "Tea and coffee"},
         responses={201: CategorySchema(21, "Tea and coffee", "tea-and-coffee", 0.0)},
     ),
+    "renameCategory": Example(
+        parameters={"id": HOME_APPLIANCES},
+        body={"name": "Home appliances"},
+        responses={200: CategorySchema(HOME_APPLIANCES, "Home appliances", "home_appliances", 0.0)},
+        problems=[Invalid.field("name", "A category with this name exists already.")],
+    ),
     "patchCategory": Example(
         parameters={"id": HOME_APPLIANCES},
         body={"min_hold_days": 1},

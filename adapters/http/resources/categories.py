@@ -18,7 +18,7 @@ from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.category import MAX_MIN_HOLD_DAYS, Category
 from scalecommerce_core.domain.identifiers import CategoryId
-from scalecommerce_core.services.catalog import AddCategory
+from scalecommerce_core.services.catalog import AddCategory, RenameCategory
 from scalecommerce_core.services.pricing import SetMinHold
 from scalecommerce_core.services.results import unwrap_single
 
@@ -113,6 +113,23 @@ class CategoryResource:
         by = Actor(call.identity.account_id, call.client_address)
         command = SetMinHold(CategoryId(call.id), call.body.min_hold_days, by)
         outcomes = await self._dependencies.run_in_thread(self._market.pricing.set_min_holds, [command])
+        return json_response(to_category_schema(unwrap_single(outcomes)))
+
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}{{id:id}}/rename/",
+        name="renameCategory",
+        summary="Rename a category",
+        description="For staff. The `slug` stays, so that links to the category stay valid.",
+        responses={200: ResponseSpec(CategorySchema, "The category.")},
+        tag=TAG,
+        access=Access.STAFF,
+        scope=Scope.PRODUCTS_WRITE,
+    )
+    async def rename_category(self, call: Call[NewCategory, None]) -> Response:
+        by = Actor(call.identity.account_id, call.client_address)
+        command = RenameCategory(CategoryId(call.id), call.body.name, by)
+        outcomes = await self._dependencies.run_in_thread(self._market.catalog.rename_categories, [command])
         return json_response(to_category_schema(unwrap_single(outcomes)))
 
 

@@ -28,6 +28,16 @@ class CatalogContract:
             tx.categories.add([("чай", "чай")])
         assert refused.value.field == "name"
 
+    def test_a_category_is_renamed_and_keeps_its_slug(self, store: Store) -> None:
+        with store.begin() as tx:
+            pots, cups = tx.categories.add([("Pots", "pots"), ("Cups", "cups")])
+            tx.categories.rename({pots.id: "Tea pots", CategoryId(10**9): "Nothing"})
+        with store.begin() as tx:
+            found = {category.id: (category.name, category.slug) for category in tx.categories.all()}
+        assert (found[pots.id], found[cups.id]) == (("Tea pots", "pots"), ("Cups", "cups"))
+        with pytest.raises(Duplicate), store.begin() as tx:
+            tx.categories.rename({cups.id: "Tea pots"})
+
     def test_the_minimum_hold_of_categories_is_stored(self, store: Store) -> None:
         with store.begin() as tx:
             tx.categories.set_min_holds({CategoryId(2): 3 * DAY, CategoryId(1): 2 * SECOND, CategoryId(10**9): DAY})

@@ -147,6 +147,17 @@ class CatalogChangesContract:
             tx.second_factors.delete([ann])
         assert access_reported == [AccessChange(key_owners=frozenset({ann}))] * 2
 
+    def test_a_new_name_of_a_category_is_reported_as_a_change_of_everything(
+        self, store: Store, reported: list[CatalogChange]
+    ) -> None:
+        with store.begin() as tx:
+            (added,) = tx.categories.add([("Pots for coffee", "pots-for-coffee")])
+        reported.clear()
+        with store.begin() as tx:
+            tx.categories.rename({added.id: "Coffee pots"})
+        (change,) = reported
+        assert change == CatalogChange(change.number, everything=True)
+
     def test_a_new_category_is_reported_as_a_change_of_lists(self, store: Store, reported: list[CatalogChange]) -> None:
         with store.begin() as tx:
             tx.categories.add([("Tea pots", "tea-pots")])

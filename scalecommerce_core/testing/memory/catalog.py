@@ -80,6 +80,12 @@ class MemoryCategories:
     def all(self) -> Sequence[Category]:
         return sorted(self._categories.all(), key=lambda category: category.id)
 
+    def rename(self, names: Mapping[CategoryId, str]) -> None:
+        for category in self._categories.get_many(names).values():
+            if any(each.name == names[category.id] and each.id != category.id for each in self._categories.all()):
+                raise Duplicate("name")
+            self._categories.put(category.id, evolve(category, name=names[category.id]))
+
     def set_min_holds(self, holds: Mapping[CategoryId, timedelta]) -> None:
         for category in self._categories.get_many(holds).values():
             self._categories.put(category.id, evolve(category, min_hold=holds[category.id]))

@@ -20,6 +20,8 @@ def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
     products |= {product for product, promotion in tables.running_promotions.items() if promotion in renamed}
     people = tables.accounts.changed_rows()
     sellers = {key for key, was, is_ in people if was and is_ and _shown(was) != _shown(is_)}
+    if any(was and is_ and was.name != is_.name for _, was, is_ in tables.categories.changed_rows()):
+        return CatalogChange(number, everything=True)
     if not products and not sellers and not tables.categories.changed_rows():
         return None
     return CatalogChange(number, frozenset(products), frozenset(sellers))

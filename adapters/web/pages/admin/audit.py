@@ -115,6 +115,7 @@ def action_words(language: Language) -> Mapping[str, str]:
         "account.exported": _("Personal data exported"),
         "api_key.revoked": _("API key revoked"),
         "category.created": _("Category created"),
+        "category.renamed": _("Category renamed"),
         "category.min_hold_set": _("Minimum hold of a category set"),
         "product.created": _("Product listed"),
         "product.edited": _("Product edited"),

@@ -37,6 +37,14 @@ class CategoryPages:
             return call.refuse("/admin/categories/", problem)
         return call.redirect("/admin/categories/", call.gettext("The minimum hold of the category is set."))
 
+    @PageSpec(method="POST", path="/admin/categories/{id:int}/rename/", access=Access.STAFF)
+    async def rename(self, call: PageCall) -> Response:
+        try:
+            await call.api.post(f"{CATEGORIES}{call.id}/rename/", {"name": call.form.text("name")})
+        except ApiProblem as problem:
+            return call.refuse("/admin/categories/", problem)
+        return call.redirect("/admin/categories/", call.gettext("The category is renamed."))
+
 
 def _days(text: str) -> float | str:
     """A number with a point or a comma; other text as it is, so that the API refuses it."""

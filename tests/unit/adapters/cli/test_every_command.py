@@ -58,6 +58,8 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "orders requeue": ["1"],
     "orders cancel": ["3", "--reason", HOSTILE],
     "products list": ["--seller", SELLER, "--on-sale"],
+    "categories list": [],
+    "categories rename": ["1", "Devices"],
     "payments check": [str(OPEN_PAYMENT)],
     "payments send-refund": [str(OPEN_REFUND)],
     "emails send": ["1"],
@@ -120,6 +122,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
 AUDITED: Mapping[str, Sequence[AuditAction]] = {
     "createsuperuser": [AuditAction.ACCOUNT_STAFF_APPOINTED],
     "orders cancel": [AuditAction.ORDER_CANCELLED],
+    "categories rename": [AuditAction.CATEGORY_RENAMED],
     "payments check": [AuditAction.PAYMENT_CHECKED],
     "payments send-refund": [AuditAction.REFUND_SENT],
     "emails send": [AuditAction.EMAIL_SENT],

@@ -22,6 +22,7 @@ WANTED = {
     "statistics sales", "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "audit list",
     "attention", "backlogs", "orders list", "orders show", "orders requeue", "orders cancel", "products list",
+    "categories list", "categories rename",
     "payments check", "payments send-refund",
     "emails send",
     "users list", "users show", "users sessions",

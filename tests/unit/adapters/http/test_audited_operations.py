@@ -220,6 +220,9 @@ AUDITED: Final[Mapping[str, Act]] = {
     ),
     "adjustStock": Act(_DO.PRODUCT_STOCK_ADJUSTED, "POST", product("stock/"), {"delta": -2}),
     "addCategory": Act(_DO.CATEGORY_CREATED, "POST", lambda _: (CATEGORIES, None), {"name": "Teas"}, by_owner=False),
+    "renameCategory": Act(
+        _DO.CATEGORY_RENAMED, "POST", lambda _: (f"{CATEGORIES}1/rename/", 1), {"name": "Devices"}, by_owner=False
+    ),
     "patchCategory": Act(
         _DO.CATEGORY_MIN_HOLD_SET, "PATCH", lambda _: (f"{CATEGORIES}1/", 1), {"min_hold_days": 2}, by_owner=False
     ),

@@ -192,6 +192,21 @@ def test_staff_list_the_webhooks_and_deliveries_of_everybody(own: Marketplace, b
     assert boss.get("/admin/deliveries/?account=nobody").status_code == 400
 
 
+def test_staff_rename_a_category_on_all_of_its_products(own: Marketplace, boss: Browser) -> None:
+    product = own.person().list()
+    number, name = product["category"]["id"], product["category"]["name"]
+    page, shown = "/admin/categories/", f"/products/api/v1/{product['id']}/"
+    assert answer(own.anybody.get(shown))["category"]["name"] == name
+
+    done = boss.submit(f"{page}{number}/rename/", {"name": "Renamed things"}, page=page).text
+
+    assert "The category is renamed." in done
+    assert answer(own.anybody.get(shown))["category"]["name"] == "Renamed things"
+    assert "Category renamed" in boss.get("/admin/audit/?kind=category").text
+    refused = boss.submit(f"{page}{number}/rename/", {"name": "SPORTS"}, page=page).text
+    assert "A category with this name exists already." in refused
+
+
 def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
     assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
     stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.category import Category, distinct_slug
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
@@ -30,6 +31,7 @@ from scalecommerce_core.services.catalog import (
     EditProduct,
     HistoricalProduct,
     ProductWithStock,
+    RenameCategory,
     WithdrawProduct,
 )
 from scalecommerce_core.services.idempotency import IdempotencyKey
@@ -465,3 +467,28 @@ def test_an_imported_product_has_its_price_history_and_no_events(shop: Shop, sel
     assert shop.stock(shelved.product.id).available == 7
     assert shop.queries.stock_discrepancies() == []
     assert len(shop.tables.events.rows) == events
+
+
+def test_a_renamed_category_keeps_its_slug_and_leaves_an_entry(shop: Shop) -> None:
+    toys, sports = shop.queries.categories()[10], shop.queries.categories()[9]
+    by = Actor(STAFF, "192.0.2.7")
+    renamed, again, taken, nothing, unknown = shop.catalog.rename_categories(
+        [
+            RenameCategory(toys.id, " Toys  & Games ", by),
+            RenameCategory(toys.id, "Toys & Games", by),
+            RenameCategory(toys.id, sports.name.upper(), by),
+            RenameCategory(toys.id, "!!!", by),
+            RenameCategory(CategoryId(999), "Toys", by),
+        ]
+    )
+    assert renamed == again == shop.queries.categories()[10]
+    assert isinstance(renamed, Category)
+    assert (renamed.name, renamed.slug) == ("Toys & Games", toys.slug)
+    assert named(taken) == named(nothing) == {"name"}
+    assert isinstance(unknown, NotFound)
+    (record,) = shop.queries.audit_entries(PageRequest(10)).rows
+    entry = record.entry
+    assert (entry.action, entry.target_id, entry.actor_id) == (AuditAction.CATEGORY_RENAMED, str(toys.id), STAFF)
+    assert (entry.before, entry.after) == ({"name": toys.name}, {"name": "Toys & Games"})
+    lower = shop.catalog.rename_categories([RenameCategory(toys.id, "toys & games", by)])
+    assert isinstance(lower[0], Category)
