@@ -21,13 +21,15 @@ CATALOGUES: Final = Path(__file__).parent.parent / "locale"
 API: Final = "api"
 """The section of the messages of the HTTP API."""
 FIELDS: Final = (
-    "address", "bio", "burn_in_epochs", "category", "code", "competitor_price", "competitor_price_at", "cost", "csv",
+    "action", "active", "actor", "address", "bio", "burn_in_epochs", "buyer", "category", "category_id", "code",
+    "competitor_price", "competitor_price_at", "cost", "created_after", "created_before", "csv",
     "current_password", "delta", "description", "display_name", "email", "ends_at", "epoch_seconds", "expires_at",
-    "fee", "first_name", "key", "kind", "last_name", "max_per_buyer", "max_price", "min_hold_days", "min_price",
-    "name", "new_email", "new_password", "order_item", "parameters", "password", "payment_method", "percent",
-    "period_epochs", "policy", "price", "product", "products", "quantity", "reason", "scopes", "seller", "set",
-    "share", "sku", "starts_at", "status", "stock", "stock_days", "stock_until", "token", "topics", "url", "user",
-    "weeks",
+    "fee", "first_name", "from", "in_stock", "is_active", "key", "kind", "last_name", "lines", "max_per_buyer",
+    "max_price", "min_hold_days", "min_price", "name", "new_email", "new_password", "order_item", "ordering",
+    "parameters", "password", "payment_method", "percent", "period_epochs", "policy", "price", "price_max",
+    "price_min", "product", "products", "quantity", "reason", "restock", "scopes", "search", "seller", "series",
+    "set", "share", "sku", "staff", "starts_at", "status", "stock", "stock_days", "stock_until", "target", "to",
+    "token", "topics", "total_max", "total_min", "url", "user", "weeks",
 )  # fmt: skip
 """Fields of the API that messages are about. Their names are in the catalogue `api`, in the context `field`."""
 DEFAULT: Final = "en"

@@ -49,6 +49,7 @@ PARTS: Final = (
     # statuses of orders, payments and runs
     "CREATED", "PENDING", "REJECTED", "PAID", "CANCELLED", "REFUNDED", "OPEN", "CAPTURED", "DECLINED", "ABANDONED",
     "TOO_LATE", "CONFIRMED", "DECIDING", "WRITING", "DONE", "STOPPED", "FAILED", "ROLLING_BACK", "ROLLED_BACK",
+    "AWAITING_APPROVAL",
     "EXPIRED",
     # actions on orders
     "be reserved", "be rejected", "be paid", "be cancelled", "expire", "be refunded",
@@ -62,7 +63,13 @@ PARTS: Final = (
     "the connection broke", "no answer in time", "no answer within {seconds} s", "refused: {error}", "status {status}",
     # msgspec
     "Expected `array` of length >= {length}.", "Expected `array` of length <= {length}.",
-    "Expected `str` matching regex {pattern}.",
+    "Expected `str` matching regex {pattern}.", "Invalid enum value {value}.",
+    # e-mails and readers of events
+    "VERIFY_EMAIL", "CHANGE_EMAIL", "RESET_PASSWORD", "EMAIL_CHANGE_REQUESTED", "EMAIL_CHANGED", "PASSWORD_CHANGED",
+    "SECOND_FACTOR_ENABLED", "SECOND_FACTOR_DISABLED", "RECOVERY_CODE_USED", "ACCOUNT_DELETED", "PASSWORD_RESET",
+    "statistics", "webhooks",
+    # imported files, and choices of guardrails and strategies
+    "The file", "none", "whole", "units", "conversion",
     # refunds
     "{quantity} of product {product}, back in stock",
 )  # fmt: skip

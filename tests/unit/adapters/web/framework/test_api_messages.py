@@ -54,7 +54,7 @@ def test_several_messages_in_one_text_are_translated_one_by_one() -> None:
 
 def test_lists_of_known_words_are_translated() -> None:
     assert RUSSIAN.translated("This must be a whole number or null, not text.") == (
-        "Здесь нужно: целое число или null; получено: текст."
+        "Здесь нужно: целое число или пусто; получено: текст."
     )
 
 
