@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
+import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
@@ -13,6 +16,7 @@ from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
+from adapters.http.execution.progress import LongestBatch
 from adapters.http.framework.body_reception import BodyLimits
 from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
 from adapters.http.framework.cors import CorsPolicy
@@ -24,12 +28,13 @@ from adapters.web.framework.page import Features
 from adapters.web.live.hub import LiveHub, SharedFeed
 from adapters.web.live.stream import StreamLimits
 from entrypoints import logs, settings
+from entrypoints.api_watchdog import ApiWatchdog
 from entrypoints.connection_limits import build_connection_limiter
 from entrypoints.gateways import SANDBOX
 from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
-from entrypoints.wiring import Engine, wire
+from entrypoints.wiring import ApiMonitor, Engine, wire
 from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -44,8 +49,10 @@ def create() -> Starlette:
 
 def build(chosen: Settings) -> Starlette:
     """Build the application; its clients connect when they are first used."""
-    engine, release = wire(chosen, "api"), version("scalecommerce")
-    readiness, hub = ReadinessCheck(engine), LiveHub(engine.market.queries)
+    host = socket.gethostname()
+    session = f"scalecommerce api {os.getpid()} {host}"[:63]  # PostgreSQL truncates longer names
+    engine, release = wire(chosen, "api", session), version("scalecommerce")
+    readiness, hub = ReadinessCheck(engine, chosen.command_deadline_seconds), LiveHub(engine.market.queries)
     features = Features(
         shop=chosen.shop,
         demo=DemoMarket.from_text(chosen.demo_market) if chosen.demo_market else None,
@@ -75,10 +82,15 @@ def build(chosen: Settings) -> Starlette:
         seller_email_public=chosen.seller_email_public,
         command_seconds=chosen.command_deadline_seconds,
     )
+    readiness.longest_batch = dependencies.progress.longest
     limiter = build_connection_limiter(chosen, engine.security_log)
+
+    watchdogs: list[ApiWatchdog] = []
 
     def start() -> None:
         _log_errors_of_loop()
+        watchdogs.append(_create_watchdog(chosen, dependencies, session, host))
+        watchdogs[-1].start()
         hub.start()
         # The server waits for open requests, and streams would stay open.
         call_on_stop_signal(hub.close)
@@ -86,6 +98,8 @@ def build(chosen: Settings) -> Starlette:
             limiter.start()
 
     def close() -> None:
+        for watchdog in watchdogs:
+            watchdog.stop()
         hub.close()
         if limiter is not None:
             limiter.stop()
@@ -114,6 +128,18 @@ def request_policy(chosen: Settings) -> RequestPolicy:
     return RequestPolicy(forwarded if proxies else None, hosts, cors or None, bodies, chosen.hsts_seconds)
 
 
+def _create_watchdog(chosen: Settings, dependencies: Dependencies, session: str, host: str) -> ApiWatchdog:
+    """The watchdog of the event loop in which it is created."""
+    monitor = ApiMonitor(chosen, session, host)
+    return ApiWatchdog(
+        chosen.api_stall_timeout_seconds,
+        dependencies.progress.longest,
+        asyncio.get_running_loop().call_soon_threadsafe,
+        monitor.find_outer_cause,
+        monitor.restart_counter,
+    )
+
+
 def _log_errors_of_loop() -> None:
     asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)
 
@@ -121,9 +147,12 @@ def _log_errors_of_loop() -> None:
 class ReadinessCheck:
     """Computes `/readyz`, and logs each change between ready and not ready."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, command_seconds: float) -> None:
+        """A process is not ready while a batch of commands has been running for longer than `command_seconds`."""
         self._engine = engine
+        self._command_seconds = command_seconds
         self._last_problem = ""
+        self.longest_batch: Callable[[], LongestBatch | None] = lambda: None
 
     def check_in_background(self) -> None:
         """Check once in a thread: a process that starts before its servers must answer `/healthz` at once."""
@@ -140,6 +169,7 @@ class ReadinessCheck:
         Raises Unavailable, with a message that names the remedy, when no request can be answered.
         """
         try:
+            self._check_progress()
             self._engine.check_schema()
             oldest = self._engine.market.queries.oldest_undecided()
         except Unavailable as error:
@@ -148,6 +178,11 @@ class ReadinessCheck:
         redis, problem = self._engine.redis_state()
         self._log_change(problem)
         return Readiness(redis, None if oldest is None else self._age(oldest))
+
+    def _check_progress(self) -> None:
+        batch = self.longest_batch()
+        if batch is not None and batch.seconds > self._command_seconds:
+            raise Unavailable(f"This process is stuck: {batch}.")
 
     def _log_change(self, problem: str) -> None:
         if problem and problem != self._last_problem:

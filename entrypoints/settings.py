@@ -577,6 +577,11 @@ class Settings:
         " with a 503. Less than the time that clients and proxies wait, usually 30 to 60 s.",
         validator=_positive,
     )
+    api_stall_timeout_seconds: int = _setting(
+        30,
+        "An API process restarts when a command has been running in it for this long, although PostgreSQL answers.",
+        validator=_positive,
+    )
     worker_concurrency: int = _setting(
         2,
         "Task processes of one Celery worker, in addition to one for webhooks and one for repricing.",

@@ -20,6 +20,7 @@ from adapters.db.core.connection_parameters import open_connection
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.standby_waits import count_standby_waits
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
 from adapters.email.console import ConsoleSender, NoSender
@@ -309,6 +310,26 @@ class WorkerMonitor:
 
     def request_decision(self) -> None:
         request_decisions(self._broker)
+
+
+class ApiMonitor:
+    """What the watchdog of an API process asks other servers, by connections of its own."""
+
+    def __init__(self, settings: Settings, session: str, host: str) -> None:
+        self._database = database_engine(
+            settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog"
+        )
+        self._session = session
+        redis = Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1)
+        self.restart_counter = RedisRestartCounter(redis, f"api:{host}")
+
+    def find_outer_cause(self) -> str:
+        """Why commands of this process do not end although it works; empty if PostgreSQL answers and nothing waits.
+
+        Raises Unavailable if PostgreSQL accepts no connection.
+        """
+        waits = count_standby_waits(self._database, self._session)
+        return f"{waits} of its commits wait for a synchronous standby of PostgreSQL" if waits else ""
 
 
 def worker_application(settings: Settings, session: str) -> Celery:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from cachetools import LRUCache
 
@@ -114,6 +114,11 @@ class Authenticator:
         self._check: Batcher[Identity, Identity] = Batcher(self._check_batch, name="sessions", time_limit=time_limit)
         self.keys = KeyCache(api_keys, self.revoked, time_limit=time_limit)
 
+    @property
+    def batchers(self) -> Sequence[Batcher[Any, Any]]:
+        """Those that read from the database."""
+        return self._check, self.keys.batcher
+
     def __call__(self, token: str) -> Identity | Awaitable[Identity]:
         """The identity, or an awaitable of it if the database must be asked; raise `TokenNotValid`."""
         if is_api_key(token):
@@ -179,6 +184,10 @@ class KeyCache:
 
     def __len__(self) -> int:
         return len(self._states)
+
+    @property
+    def batcher(self) -> Batcher[str, ApiKeyState | None]:
+        return self._load
 
     def identify_from_memory(self, secret: str) -> Identity | None:
         """The identity; None if the key is not known or memory does not decide; raise `TokenNotValid`."""

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from attrs import frozen
 
 from adapters.http.authentication import AccessListener, Authenticator
 from adapters.http.cache.catalog_cache import DEFAULT_LIMITS, CacheLimits, CatalogCache
+from adapters.http.cache.product_cache import ProductCacheEntry
 from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
 from adapters.http.execution.hashing_pool import HashingPool, Priority
 from adapters.http.execution.payment_runner import PaymentRunner
+from adapters.http.execution.progress import CheckInTime, CommandProgress
 from adapters.http.execution.reader_threads import MAX_WAITING_READS_PER_CLIENT, ReaderThreads
 from adapters.http.execution.time_limit import DEFAULT_COMMAND_SECONDS, TimeLimit, run_in_time
 from adapters.http.framework.cursors import Cursors
@@ -40,6 +42,9 @@ from scalecommerce_core.services.results import Replayed
 P = ParamSpec("P")
 T = TypeVar("T")
 Id = TypeVar("Id", bound=int)
+
+READINESS_SECONDS: Final = 5.0
+"""Time for the readiness check of a load balancer, which usually waits for 5 to 10 s."""
 
 
 @frozen
@@ -87,7 +92,6 @@ class Dependencies:
         self.notifier = notifier
         self.view_tracker = ViewTracker(views, bots)
         self.ids = ids
-        self.check_readiness = ready
         self.security_log = security_log
         self.rate_limiter = rate_limiter
         self.paginator = Paginator(Cursors(cursor_key))
@@ -131,9 +135,13 @@ class Dependencies:
             limits=cache_limits,
             shared=shared,
             seller_email=seller_email_public,
-            time_limit=reads,
+            create_page_queue=self._create_page_queue,
         )
         self.authenticator = Authenticator(market.sessions, market.api_keys, time_limit=reads)
+        self.progress = CommandProgress(
+            (*self._batchers, self._page_queue, *self.payment_runner.batchers, *self.authenticator.batchers)
+        )
+        self.readiness = CheckInTime(ready, READINESS_SECONDS, "readiness")
         self._feed = feed
         self._is_cache_on = cache_limits.megabytes > 0
 
@@ -170,16 +178,28 @@ class Dependencies:
         run = partial(self._hashers.run, client=client, priority=priority)
         return await run_in_time(self._write_limit, run, lambda: use_case(*args, **kwargs))
 
+    @property
+    def _batchers(self) -> Sequence[Batcher[Any, Any]]:
+        """The batchers of this object itself."""
+        return (
+            self.place_order, self.cancel_order, self.refund_order, self.list_product, self.edit_product,
+            self.withdraw_product, self.adjust_stock, self.load_product, self.load_order,
+        )  # fmt: skip
+
+    def _create_page_queue(
+        self, load: Callable[[Sequence[ProductId]], Sequence[ProductCacheEntry | Exception]]
+    ) -> Batcher[ProductId, ProductCacheEntry]:
+        limit = TimeLimit(self._write_limit.seconds, per_request=False)
+        self._page_queue = Batcher(load, name="page", time_limit=limit)
+        return self._page_queue
+
     async def close(self) -> None:
         """Complete all pending commands, then stop the threads."""
         await self.payment_runner.close()
         await self.cache.close()
         await self.authenticator.close()
-        batchers = (
-            self.place_order, self.cancel_order, self.refund_order, self.list_product, self.edit_product,
-            self.withdraw_product, self.adjust_stock, self.load_product, self.load_order,
-        )  # fmt: skip
-        await asyncio.gather(*(batcher.drain() for batcher in batchers))
+        await asyncio.gather(*(batcher.drain() for batcher in self._batchers))
+        self.readiness.close()
         self._readers.close()
         self._hashers.close()
 

@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from attrs import frozen
 
 from adapters.http.cache.invalidation import CacheValidity, EventLoopListener
 from adapters.http.cache.list_cache import ListCache, Promote, RunInThread
-from adapters.http.cache.product_cache import ProductCache
+from adapters.http.cache.product_cache import LoadQueueFactory, ProductCache
 from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
-from adapters.http.execution.time_limit import TimeLimit
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import Queries
 
@@ -43,10 +41,11 @@ class CatalogCache:
         limits: CacheLimits,
         shared: SharedCache | None = None,
         seller_email: bool = False,
-        time_limit: TimeLimit | None = None,
+        create_page_queue: LoadQueueFactory = Batcher,
     ) -> None:
-        """`seller_email`: whether products show the e-mail address of their seller to everybody. `time_limit` is that
-        of loading products.
+        """`seller_email`: whether products show the e-mail address of their seller to everybody.
+
+        `create_page_queue` creates the batcher that loads products.
         """
         self.validity = CacheValidity()
         limit = limits.megabytes * 1024 * 1024
@@ -66,7 +65,7 @@ class CatalogCache:
             ttl_seconds=limits.ttl_seconds,
             shared=shared,
             seller_email=seller_email,
-            create_queue=partial(Batcher, name="page", time_limit=time_limit),
+            create_queue=create_page_queue,
         )
 
     def listen(self, loop: asyncio.AbstractEventLoop, keep_alive: Callable[[], None]) -> EventLoopListener:

@@ -5,8 +5,9 @@ A started charge is completed and recorded even if its request is cancelled.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from adapters.http.execution.batcher import Batcher
 from adapters.http.execution.time_limit import TimeLimit
@@ -48,6 +49,10 @@ class PaymentRunner:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="charger")
         self._running: set[asyncio.Task[Order]] = set()
         self._closed = False
+
+    @property
+    def batchers(self) -> Sequence[Batcher[Any, Any]]:
+        return self._open, self._record
 
     async def pay(self, command: PayOrder) -> Order:
         """Return the order, PAID; raise `Overloaded` at once if `max_payments` payments are in progress."""

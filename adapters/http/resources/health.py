@@ -49,14 +49,16 @@ class HealthResource:
         method="GET",
         path="/readyz",
         name="isReady",
-        summary="Check that PostgreSQL is reachable and has the schema of this release; 503 otherwise",
+        summary="Check that PostgreSQL is reachable and has the schema of this release, and that commands end; 503"
+        " otherwise",
         description="The detail of a 503 names the remedy: run `scalecommerce migrate`, upgrade the code,"
-        " or correct the address or password in DATABASE_URL.",
+        " or correct the address or password in DATABASE_URL. It is also a 503 while orders or other commands of this"
+        " process have been running for longer than their deadline.",
         responses={200: ResponseSpec(Ready, "The process can serve requests; Redis may be unreachable.")},
         tag=TAG,
     )
     async def is_ready(self, _call: Call[None, None]) -> Response:
-        readiness = await self._dependencies.run_in_thread(self._dependencies.check_readiness)
+        readiness = await self._dependencies.readiness.run()
         ready = Ready(
             status="ok" if readiness.redis == "ok" else "degraded",
             postgresql="ok",
