@@ -18,7 +18,7 @@ from adapters.cli.tables import columns, print_table
 from scalecommerce_core.domain.account import Account, normal_email
 from scalecommerce_core.domain.api_key import ApiKey
 from scalecommerce_core.domain.audit import OPERATOR, Actor
-from scalecommerce_core.domain.errors import NotFound
+from scalecommerce_core.domain.errors import Invalid, NotFound
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId
 from scalecommerce_core.domain.text import printable
 from scalecommerce_core.queries import AccountDetails, AccountFilter, PageRequest
@@ -45,15 +45,25 @@ def list_users(  # noqa: PLR0917 - options
     email: Annotated[
         str | None, typer.Option("--email", help="List the account with this address.", show_default=False)
     ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", help="List accounts with this in their name or address.", show_default=False),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most N.")] = 100,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List accounts by their numbers; active ones unless --inactive is given."""
     runtime: Runtime = ctx.obj
-    criteria = AccountFilter(
-        is_active=not inactive, is_staff=True if staff else None, email=None if email is None else normal_email(email)
-    )
+    try:
+        criteria = AccountFilter(
+            is_active=not inactive,
+            is_staff=True if staff else None,
+            email=None if email is None else normal_email(email),
+            search=search,
+        )
+    except Invalid as error:
+        raise CommandFailed(f"--search: {' '.join(error.errors['search'])}", ExitCode.USAGE) from None
     with runtime.open(data) as opened:
         rows = opened.market.queries.accounts(PageRequest(limit), criteria).rows
     if as_json:
@@ -114,6 +124,29 @@ def sessions(
         ],
         nothing="There are no open sessions.",
     )
+
+
+@app.command("revoke-session")
+def revoke_session(  # noqa: PLR0917 - arguments and options
+    ctx: typer.Context,
+    account: AccountArgument,
+    session: Annotated[
+        int, typer.Argument(metavar="SESSION", min=1, max=MAX_BIGINT, help="The id of the session (users sessions).")
+    ],
+    reason: ReasonOption,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End one session of an account: within a second no API process accepts its tokens. It may log in again."""
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        market = opened.market
+        owner = find_account(market, account)
+        market.account_administration.revoke_session(owner, session, reason, OPERATOR)
+    if as_json:
+        print_json({"account": owner, "session": session})
+    else:
+        print_line(f"Session {session} of account {owner} is ended.")
 
 
 @app.command("api-keys")

@@ -48,6 +48,7 @@ class AuditAction(StrEnum):
     ACCOUNT_REACTIVATED = "account.reactivated"
     ACCOUNT_STAFF_APPOINTED = "account.staff_appointed"
     ACCOUNT_STAFF_DISMISSED = "account.staff_dismissed"
+    ACCOUNT_SESSION_REVOKED = "account.session_revoked"
     ACCOUNT_SESSIONS_REVOKED = "account.sessions_revoked"
     ACCOUNT_DELETED = "account.deleted"
     ACCOUNT_SECOND_FACTOR_RESET = "account.second_factor_reset"

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from attrs import frozen
 
 from scalecommerce_core.domain.audit import AuditEntry
+from scalecommerce_core.domain.errors import Invalid
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries.pagination import Page, PageRequest
 
@@ -22,13 +23,26 @@ class AccountView:
     """The name under which products show the account."""
 
 
+MIN_FRAGMENT: Final = 3
+"""Fewest characters of a search: shorter ones would match too many accounts, and no index finds them."""
+
+
 @frozen
 class AccountFilter:
-    """Conditions on a list of accounts; None: any. `email` is the whole address in lower case."""
+    """Conditions on a list of accounts; None: any. `email` is the whole address in lower case.
+
+    `search` is a part of an e-mail address, first, last or display name, or of two of them in this order, without case
+    and accents. Raise `Invalid`, which names `search`, for one of fewer than `MIN_FRAGMENT` characters.
+    """
 
     is_active: bool | None = True
     is_staff: bool | None = None
     email: str | None = None
+    search: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.search is not None and len(self.search.strip()) < MIN_FRAGMENT:
+            raise Invalid.field("search", f"Enter at least {MIN_FRAGMENT} characters.")
 
 
 ACTIVE_ACCOUNTS: Final = AccountFilter()

@@ -8,6 +8,7 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.errors import LastStaffAccount, NotFound, OwnAccount, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.session import session_number
 from scalecommerce_core.domain.text import normal_reason
 from scalecommerce_core.ports import Clock, SecurityEvent, SecurityEventKind, SecurityLog, Store, Transaction
 from scalecommerce_core.services.retry import retry_on
@@ -17,6 +18,7 @@ _EVENTS: Final = {
     AuditAction.ACCOUNT_DEACTIVATED: SecurityEventKind.ACCOUNT_DEACTIVATED,
     AuditAction.ACCOUNT_REACTIVATED: SecurityEventKind.ACCOUNT_REACTIVATED,
     AuditAction.ACCOUNT_STAFF_DISMISSED: SecurityEventKind.STAFF_DISMISSED,
+    AuditAction.ACCOUNT_SESSION_REVOKED: SecurityEventKind.SESSION_REVOKED,
     AuditAction.ACCOUNT_SESSIONS_REVOKED: SecurityEventKind.SESSION_REVOKED,
 }
 _Act = Callable[[Transaction, Account, datetime], bool]
@@ -83,6 +85,25 @@ class AccountAdministration:
             return True
 
         return self._act(AuditAction.ACCOUNT_SESSIONS_REVOKED, account_id, reason, by, act)
+
+    def revoke_session(self, account_id: AccountId, number: int, reason: str, by: Actor) -> Account:
+        """Revoke one open session of an account by its number (`domain.session.session_number`); raise `NotFound`."""
+
+        def act(tx: Transaction, _account: Account, now: datetime) -> bool:
+            wanted = [each.id for each in tx.sessions.of_account(account_id) if session_number(each.id) == number]
+            found = [
+                session
+                for session in tx.sessions.lock(wanted).values()
+                if session.revoked_at is None and now < session.expires_at
+            ]
+            if not found:
+                raise NotFound("session", number)
+            for session in found:
+                session.revoke(now)
+            tx.sessions.save(found)
+            return True
+
+        return self._act(AuditAction.ACCOUNT_SESSION_REVOKED, account_id, reason, by, act)
 
     def _act(self, action: AuditAction, account_id: AccountId, reason: str, by: Actor, act: _Act) -> Account:
         account, changed = self._change(action, account_id, normal_reason(reason), by, act)

@@ -31,7 +31,9 @@ def engine(database: str) -> Iterator[Engine]:
 
 def test_migrations_create_the_tables_of_the_metadata(engine: Engine) -> None:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        # Alembic compares the texts of expressions; their definitions are compared below.
+        opts = {"compare_server_default": True, "include_object": lambda _, name, *__: name != "accounts_search_idx"}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
 
 

@@ -10,7 +10,7 @@ from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.webhook import DeliveryStatus
-from scalecommerce_core.queries import AllProductsFilter, Page, PageRequest
+from scalecommerce_core.queries import AccountFilter, AllProductsFilter, Page, PageRequest
 from tests.integration.recorded_statements import most_rows, recorded_statements
 
 PAGE: Final = 50
@@ -82,6 +82,12 @@ def test_a_page_of_all_products_reads_few_rows(engine: Engine, criteria: AllProd
     # The newest products of each deactivated seller, then those of the page in each index.
     bound = (DEACTIVATED + 3) * (PAGE + 1)
     assert max(work(engine, lambda queries, page: queries.all_products(page, criteria))) <= bound
+
+
+@pytest.mark.parametrize("search", ["person-77@", "nobody", "person-", "kara lind"])
+def test_a_page_of_accounts_by_a_fragment_reads_few_rows(engine: Engine, search: str) -> None:
+    read = work(engine, lambda queries, page: queries.accounts(page, AccountFilter(search=search)))
+    assert max(read) <= 2 * PAGE
 
 
 @pytest.mark.parametrize("product", [1, 2])

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Text, bindparam, exists, select
+from sqlalchemy import Text, bindparam, exists, func, select
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import Keyset, build_page
 from adapters.db.repositories.audit import AUDIT_RECORD, audit_record_of
 from adapters.db.schema import accounts, audit_log, second_factors
+from adapters.db.schema.accounts import SEARCHED
 from scalecommerce_core.domain.account import is_deleted_email, public_name
 from scalecommerce_core.domain.audit import TargetKind
 from scalecommerce_core.domain.identifiers import AccountId
@@ -30,6 +31,14 @@ _VIEW: Final = select(
     accounts.c.email,
     accounts.c.bio,
     accounts.c.display_name,
+)
+# Signs that LIKE would interpret are escaped.
+_FOUND: Final = SEARCHED.like(
+    func.concat(
+        "%",
+        func.regexp_replace(func.folded(bindparam("search", type_=Text)), r"([\\%_])", r"\\\1", "g"),
+        "%",
+    )
 )
 _BY_ID: Final = Keyset((accounts.c.id,))
 _ACCOUNT: Final = _VIEW.where(equals_any(accounts.c.id))
@@ -58,8 +67,15 @@ class AccountQueries:
         given = {"is_active": criteria.is_active, "is_staff": criteria.is_staff, "email": criteria.email}
         conditions = {name: value for name, value in given.items() if value is not None}
         matching = _VIEW.where(*(accounts.c[name] == bindparam(name) for name in conditions))
+        if criteria.search is not None:
+            matching = matching.where(_FOUND)
+            conditions["search"] = criteria.search.strip()
+        # The best plan depends on how many accounts a fragment matches: a rare one is looked up in the index, a common
+        # one soon fills a page in the order of ids.
         fetched = self._executor.fetch(
-            _BY_ID.page_statement(matching, page), {**_BY_ID.page_params(page), **conditions}
+            _BY_ID.page_statement(matching, page),
+            {**_BY_ID.page_params(page), **conditions},
+            plan_each_time=criteria.search is not None,
         )
         return build_page(fetched, page, _view, lambda row: (row[0],))
 

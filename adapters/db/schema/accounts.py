@@ -14,6 +14,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -51,6 +53,22 @@ DEACTIVATED: Final = text(
     "NOT accounts.is_active AND (accounts.password_hash IS NOT NULL OR right(accounts.email, 16) <> '@deleted.invalid')"
 )
 Index("accounts_deactivated_idx", accounts.c.id, postgresql_where=text(DEACTIVATED.text.replace("accounts.", "")))
+# Texts by which staff search accounts. Three letters of a fragment make a trigram.
+SEARCHED: Final = func.folded(
+    accounts.c.email
+    + literal_column("' '")
+    + accounts.c.first_name
+    + literal_column("' '")
+    + accounts.c.last_name
+    + literal_column("' '")
+    + accounts.c.display_name
+)
+Index(
+    "accounts_search_idx",
+    SEARCHED.label("searched"),
+    postgresql_using="gin",
+    postgresql_ops={"searched": "gin_trgm_ops"},
+)
 Index("accounts_staff_idx", accounts.c.id, postgresql_where=text("is_staff"))
 
 sessions: Final = Table(

@@ -186,6 +186,21 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         body={"reason": "A telephone was stolen."},
         responses={200: _account(AuditAction.ACCOUNT_SESSIONS_REVOKED, "A telephone was stolen.")},
     ),
+    "listSessionsOfUser": Example(
+        parameters={"id": BUYER_ID},
+        responses={
+            200: SessionListSchema(
+                [SessionSchema(SESSION_NUMBER, False, EARLIER, NOW, FAR, "192.0.2.0/24", "Mozilla/5.0 (X11)")]
+            )
+        },
+    ),
+    "revokeSessionOfUser": Example(
+        is_refused=True,
+        parameters={"id": BUYER_ID, "session": SESSION_NUMBER},
+        body={"reason": "A telephone was stolen."},
+        responses={200: _account(AuditAction.ACCOUNT_SESSION_REVOKED, "A telephone was stolen.")},
+        problems=[NotFound("session", SESSION_NUMBER)],
+    ),
     "appointStaff": Example(
         parameters={"id": COLLEAGUE_ID},
         body={"reason": "Joins the team.", "password": EXAMPLE},

@@ -13,6 +13,7 @@ from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.text_fields import Reason
+from adapters.http.resources.sessions import SessionListSchema, to_session_schema
 from adapters.http.resources.users import ROOT, TAG, NewPassword
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.audit import Actor
@@ -88,6 +89,7 @@ class AccountAdministrationResource:
         self._dependencies = dependencies
         self._administration = dependencies.market.account_administration
         self._accounts = dependencies.market.accounts
+        self._sessions = dependencies.market.sessions
         self._queries = dependencies.market.queries
 
     @OperationSpec(
@@ -144,6 +146,44 @@ class AccountAdministrationResource:
     )
     async def revoke_sessions_of_user(self, call: Call[ReasonBody, None]) -> Response:
         return await self._act(self._administration.revoke_sessions, call)
+
+    @OperationSpec(
+        method="GET",
+        path=f"{ROOT}{{id:id}}/sessions/",
+        name="listSessionsOfUser",
+        summary="List the open sessions of an account",
+        description="The newest first, at most 200.",
+        responses={200: ResponseSpec(SessionListSchema, "The sessions.")},
+        tag=TAG,
+        access=Access.STAFF,
+    )
+    async def list_sessions_of_user(self, call: Call[None, None]) -> Response:
+        account_id = AccountId(call.id)
+        if await self._dependencies.run_in_thread(self._queries.account, account_id) is None:
+            raise NotFound("account", call.id)
+        sessions = await self._dependencies.run_in_thread(self._sessions.list_open, account_id)
+        own = call.identity.session_id
+        return json_response(
+            SessionListSchema([to_session_schema(each, is_current=each.id == own) for each in sessions])
+        )
+
+    @OperationSpec(
+        method="POST",
+        path=f"{ROOT}{{id:id}}/sessions/{{session:id}}/revoke/",
+        name="revokeSessionOfUser",
+        summary="End one session of an account",
+        description="The account may log in again.",
+        responses={200: ResponseSpec(AccountSchema, "The account.")},
+        tag=TAG,
+        access=Access.STAFF,
+        errors=(AccountDeleted,),
+    )
+    async def revoke_session_of_user(self, call: Call[ReasonBody, None]) -> Response:
+        number = int(call.request.path_params["session"])
+        account = await self._dependencies.run_in_thread(
+            self._administration.revoke_session, AccountId(call.id), number, call.body.reason, _actor(call)
+        )
+        return await self._respond(account.id)
 
     @OperationSpec(
         method="POST",

@@ -10,6 +10,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.resources.users import ROOT, TAG
+from scalecommerce_core.queries import SessionView
 
 SESSIONS: Final = f"{ROOT}me/sessions/"
 
@@ -28,6 +29,12 @@ class SessionSchema(msgspec.Struct):
 
 class SessionListSchema(msgspec.Struct):
     results: list[SessionSchema]
+
+
+def to_session_schema(view: SessionView, *, is_current: bool) -> SessionSchema:
+    return SessionSchema(
+        view.number, is_current, view.created_at, view.used_at, view.expires_at, view.network, view.user_agent
+    )
 
 
 class SessionResource:
@@ -51,20 +58,7 @@ class SessionResource:
         who = call.identity
         sessions = await self._dependencies.run_in_thread(self._sessions.list_open, who.account_id)
         return json_response(
-            SessionListSchema(
-                [
-                    SessionSchema(
-                        each.number,
-                        each.id == who.session_id,
-                        each.created_at,
-                        each.used_at,
-                        each.expires_at,
-                        each.network,
-                        each.user_agent,
-                    )
-                    for each in sessions
-                ]
-            )
+            SessionListSchema([to_session_schema(each, is_current=each.id == who.session_id) for each in sessions])
         )
 
     @OperationSpec(

@@ -13,10 +13,11 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.openapi import LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
-from adapters.http.framework.text_fields import EXAMPLE_EMAIL, Bio, DisplayName, Email, Name
+from adapters.http.framework.text_fields import ANY_TEXT, EXAMPLE_EMAIL, Bio, DisplayName, Email, Name
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import NotAuthenticated, NotFound, TokenNotValid, TooManyAttempts
 from scalecommerce_core.queries import AccountFilter, AccountView
+from scalecommerce_core.queries.accounts import MIN_FRAGMENT
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.services.second_factor_check import MAX_CODE, SecondFactorRejected, SecondFactorRequired
@@ -128,6 +129,13 @@ class UserQuery(PageQuery, frozen=True):
         Annotated[str, msgspec.Meta(max_length=1000)] | None,
         msgspec.Meta(description="The whole address.", examples=[EXAMPLE_EMAIL]),
     ] = None
+    search: Annotated[
+        Annotated[str, msgspec.Meta(min_length=MIN_FRAGMENT, max_length=100, extra_json_schema={"pattern": ANY_TEXT})]
+        | None,
+        msgspec.Meta(
+            description="A part of the e-mail address or of a name, without case and accents.", examples=["kara"]
+        ),
+    ] = None
 
 
 class PasswordBody(Confidential):
@@ -228,6 +236,7 @@ class UserResource:
             is_active=None if query.active == "any" else query.active == "true",
             is_staff=query.staff,
             email=None if query.email is None else query.email.strip().lower(),
+            search=query.search,
         )
         page = await self._dependencies.run_in_thread(self._queries.accounts, page_request, criteria)
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_user_schema))

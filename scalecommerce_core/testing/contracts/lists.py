@@ -324,6 +324,34 @@ class ListsContract:
         with pytest.raises(Invalid):
             SaleFilter(since=NOW + DAY, until=NOW)
 
+    # --- accounts
+
+    def test_accounts_are_found_by_a_fragment(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        ids = [stage.account() for _ in range(3)]
+        texts = [("Kára", "Lind", "Tea_100%"), ("Омар", "Петров", ""), ("Ann", "Kar", "")]
+        with store.begin() as tx:
+            found = tx.accounts.lock(ids)
+            for id_, (first, last, shown) in zip(ids, texts, strict=True):
+                found[id_].edit(first_name=first, last_name=last, display_name=shown)
+            tx.accounts.save(list(found.values()))
+            emails = [found[id_].email for id_ in ids]
+
+        def listed(search: str, size: int = 10) -> list[AccountId]:
+            return [view.id for view in queries.accounts(PageRequest(size), AccountFilter(search=search)).rows]
+
+        assert listed("kara") == [ids[0]]
+        assert listed(" KÁRA li ") == [ids[0]]
+        assert listed("омар пет") == [ids[1]]
+        assert listed("_100%") == [ids[0]]
+        assert listed("a_100") == [ids[0]]
+        assert listed("a%100") == listed("k_r") == listed("nobody") == []
+        assert listed(emails[2]) == [ids[2]]
+        assert listed("kar", 1) == [ids[0]]
+        assert queries.accounts(PageRequest(10), AccountFilter(search="kar", is_active=False)).rows == ()
+        with pytest.raises(Invalid):
+            AccountFilter(search=" ka ")
+
     # --- own products
 
     def test_a_seller_lists_their_products_newest_first_also_paused_ones(self, store: Store, queries: Queries) -> None:

@@ -140,6 +140,7 @@ class MemoryQueries(
             if criteria.is_active in {None, account.is_active}
             and criteria.is_staff in {None, account.is_staff}
             and criteria.email in {None, account.email}
+            and (criteria.search is None or folded(criteria.search.strip()) in _searched(account))
         ]
         return paged([_account_view(account) for account in found], lambda view: (view.id,), page)
 
@@ -638,6 +639,10 @@ class MemoryQueries(
         for movement in self._tables.movements.all():
             kinds.setdefault(movement.kind, []).append(movement.quantity)
         return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
+
+
+def _searched(account: Account) -> str:
+    return folded(f"{account.email} {account.first_name} {account.last_name} {account.display_name}")
 
 
 def _offered(views: Iterable[ProductView]) -> tuple[ProductView, ...]:

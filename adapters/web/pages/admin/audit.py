@@ -109,6 +109,7 @@ def action_words(language: Language) -> Mapping[str, str]:
         "account.reactivated": _("Account reactivated"),
         "account.staff_appointed": _("Appointed as staff"),
         "account.staff_dismissed": _("Dismissed from staff"),
+        "account.session_revoked": _("One session ended"),
         "account.sessions_revoked": _("Sessions ended"),
         "account.deleted": _("Account deleted"),
         "account.second_factor_reset": _("Second factor removed"),

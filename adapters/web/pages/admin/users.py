@@ -17,10 +17,10 @@ ACTIVITY: Final = ("true", "false", "any")
 class UserPages:
     @PageSpec(method="GET", path="/admin/users/", access=Access.STAFF)
     async def list_users(self, call: PageCall) -> Response:
-        wanted = call.query.get("email", "").strip()
+        wanted = call.query.get("search", "").strip()
         if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19:
             return call.redirect(f"/admin/users/{int(wanted)}/")
-        query = {"active": call.query.get("active") or "any", **call.query_values("email", "staff")}
+        query = {"active": call.query.get("active") or "any", **call.query_values("search", "staff")}
         users, errors = await read_list(call, USERS, query)
         return await call.render(
             "admin/users.html",
@@ -28,7 +28,7 @@ class UserPages:
             errors=errors,
             users=users,
             form=filter_form(call),
-            is_filtered=any(call.query.get(name) for name in ("email", "staff", "active")),
+            is_filtered=any(call.query.get(name) for name in ("search", "staff", "active")),
         )
 
     @PageSpec(method="GET", path="/admin/users/{id:int}/", access=Access.STAFF)
@@ -46,6 +46,13 @@ class UserPages:
     @PageSpec(method="POST", path="/admin/users/{id:int}/revoke-sessions/", access=Access.STAFF)
     async def revoke_sessions(self, call: PageCall) -> Response:
         return await _act(call, "revoke-sessions", call.gettext("All sessions of the account are ended."))
+
+    @PageSpec(method="POST", path="/admin/users/{id:int}/revoke-session/", access=Access.STAFF)
+    async def revoke_session(self, call: PageCall) -> Response:
+        session = call.form.integer("session")
+        if not isinstance(session, int):
+            return call.redirect(f"/admin/users/{call.id}/")
+        return await _act(call, f"sessions/{session}/revoke", call.gettext("The session is ended."))
 
     @PageSpec(method="POST", path="/admin/users/{id:int}/dismiss-staff/", access=Access.STAFF)
     async def dismiss(self, call: PageCall) -> Response:
@@ -68,11 +75,13 @@ class UserPages:
 
 async def _render_user(call: PageCall, problem: ApiProblem | None = None) -> Response:
     user = await call.api.get(f"{USERS}{call.id}/")
+    sessions = await call.api.get(f"{USERS}{call.id}/sessions/")
     return await call.render(
         "admin/user.html",
         status=200 if problem is None else problem.status,
         errors=NO_ERRORS if problem is None else FormErrors.of(problem),
         user=user,
+        sessions=sessions["results"],
         actions=action_words(call.language),
         is_self=call.identity is not None and call.identity.account_id == user["id"],
     )

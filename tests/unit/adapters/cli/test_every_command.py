@@ -13,9 +13,10 @@ import pytest
 from adapters.cli import online_retail
 from adapters.cli.commands import REPLACED_COMMANDS
 from scalecommerce_core.domain.audit import AuditAction, AuditEntry
-from scalecommerce_core.domain.identifiers import EmailId, PaymentId, ProductId
+from scalecommerce_core.domain.identifiers import EmailId, PaymentId, ProductId, SessionId
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
 from scalecommerce_core.domain.payment import Charged, Payment
+from scalecommerce_core.domain.session import session_number
 from scalecommerce_core.domain.webhook import WebhookAnswer
 from scalecommerce_core.pricing.runs import ApprovalLimits, RunStatus
 from scalecommerce_core.queries import PageRequest
@@ -43,6 +44,8 @@ WITHOUT_DATA = {"up", "serve", "worker", "beat"}
 FILES = {"export products", "export orders"}
 """Commands whose output is a file, in the format of `--format`."""
 
+SESSION = str(session_number(SessionId("token-9")))
+"""The open session of the seller."""
 OPEN_PAYMENT, LATE_PAYMENT = (PaymentId(UUID(int=number)) for number in (2**100, 2**101))
 OPEN_REFUND = uuid5(LATE_PAYMENT, "refund behind 0")
 
@@ -66,6 +69,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "users list": ["--limit", "10"],
     "users show": [SELLER],
     "users sessions": [SELLER],
+    "users revoke-session": [SELLER, SESSION, "--reason", HOSTILE],
     "users api-keys": [SELLER],
     "users revoke-api-key": [SELLER, "1"],
     "users deactivate": [SELLER, "--reason", HOSTILE],
@@ -128,6 +132,7 @@ AUDITED: Mapping[str, Sequence[AuditAction]] = {
     "emails send": [AuditAction.EMAIL_SENT],
     "users revoke-api-key": [AuditAction.API_KEY_REVOKED],
     "users deactivate": [AuditAction.ACCOUNT_DEACTIVATED],
+    "users revoke-session": [AuditAction.ACCOUNT_SESSION_REVOKED],
     "users revoke-sessions": [AuditAction.ACCOUNT_SESSIONS_REVOKED],
     "users reset-second-factor": [AuditAction.ACCOUNT_SECOND_FACTOR_RESET],
     "users export": [AuditAction.ACCOUNT_EXPORTED],

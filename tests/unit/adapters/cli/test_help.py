@@ -25,7 +25,7 @@ WANTED = {
     "categories list", "categories rename",
     "payments check", "payments send-refund",
     "emails send",
-    "users list", "users show", "users sessions",
+    "users list", "users show", "users sessions", "users revoke-session",
     "users api-keys", "users revoke-api-key",
     "users deactivate", "users reactivate", "users dismiss-staff", "users revoke-sessions",
     "users reset-second-factor", "users export", "users delete",

@@ -190,6 +190,11 @@ def inactive_user(others: Others) -> tuple[str, object]:
     return user("reactivate/")(others)
 
 
+def open_session(others: Others) -> tuple[str, object]:
+    (session, *_) = answer(others.staff.get(f"{USERS}{others.buyer.id}/sessions/"))["results"]
+    return f"{USERS}{others.buyer.id}/sessions/{session['id']}/revoke/", others.buyer.id
+
+
 def other_staff(others: Others) -> tuple[str, object]:
     others.buyer = others.place.person(is_staff=True)
     return user("dismiss-staff/")(others)
@@ -203,6 +208,9 @@ AUDITED: Final[Mapping[str, Act]] = {
     "reactivateUser": Act(_DO.ACCOUNT_REACTIVATED, "POST", inactive_user, REASON, by_owner=False),
     "revokeSessionsOfUser": Act(
         _DO.ACCOUNT_SESSIONS_REVOKED, "POST", user("revoke-sessions/"), REASON, by_owner=False
+    ),
+    "revokeSessionOfUser": Act(
+        _DO.ACCOUNT_SESSION_REVOKED, "POST", open_session, REASON, by_owner=False
     ),
     "appointStaff": Act(
         _DO.ACCOUNT_STAFF_APPOINTED, "POST", user("appoint-staff/"), {**REASON, "password": PASSWORD + "!"},

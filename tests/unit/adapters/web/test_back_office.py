@@ -207,6 +207,25 @@ def test_staff_rename_a_category_on_all_of_its_products(own: Marketplace, boss: 
     assert "A category with this name exists already." in refused
 
 
+def test_staff_find_an_account_by_a_fragment_and_end_one_session(own: Marketplace, boss: Browser) -> None:
+    kara, other = own.person(), own.person()
+    answer(kara.patch("/users/api/v1/me/", {"first_name": "Kára", "last_name": "Lind"}))
+    path = f"/admin/users/{kara.id}/"
+    found = boss.get("/admin/users/?search=kara+li").text
+    assert f'href="{path}"' in found
+    assert f'href="/admin/users/{other.id}/"' not in found
+    assert boss.get("/admin/users/?search=ka").status_code == 400
+
+    (session,) = re.findall(r'name="session" value="(\d+)"', boss.get(path).text)
+    done = boss.submit(f"{path}revoke-session/", {"session": session, "reason": "Lost a laptop."}, page=path).text
+
+    assert "The session is ended." in done
+    assert "Lost a laptop." in done
+    assert 'name="session"' not in done
+    assert kara.get("/users/api/v1/me/").status_code == 401
+    assert other.get("/users/api/v1/me/").status_code == 200
+
+
 def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
     assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
     stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text

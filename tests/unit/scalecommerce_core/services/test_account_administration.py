@@ -28,6 +28,7 @@ from scalecommerce_core.testing import RecordedSecurityEvents
 from tests.unit.support.shop import PASSWORD, Shop, line
 
 Act = Callable[[AccountAdministration, AccountId, str, Actor], Account]
+REASON = "Lost a laptop."
 REMOVALS = (AccountAdministration.deactivate, AccountAdministration.dismiss_staff)
 
 
@@ -215,3 +216,22 @@ def test_webhooks_and_pricing_policies_of_a_deactivated_account_pause(
     assert paused() == (True, True)
     administration.reactivate(seller.id, "It was a mistake.", OPERATOR)
     assert paused() == (False, False)
+
+
+def test_staff_end_one_session_of_an_account(
+    shop: Shop, administration: AccountAdministration, boss: Account, log: RecordedSecurityEvents
+) -> None:
+    someone, other = person(shop, "someone"), person(shop, "other")
+    first, second = (shop.accounts.log_in(someone.email, PASSWORD).access for _ in range(2))
+    opened = {each.id: each.number for each in shop.market.sessions.list_open(someone.id)}
+    number = opened[shop.market.sessions.identify(first).session_id]
+    administration.revoke_session(someone.id, number, REASON, Actor(boss.id))
+    assert (has_access(shop, first), has_access(shop, second)) == (False, True)
+    assert history(shop, someone) == [(AuditAction.ACCOUNT_SESSION_REVOKED, REASON, boss.id)]
+    assert log.events[-1].kind is SecurityEventKind.SESSION_REVOKED
+    left = opened.keys() - {shop.market.sessions.identify(second).session_id}
+    assert len(left) == 1
+    for account in (someone, other):
+        with pytest.raises(NotFound):
+            administration.revoke_session(account.id, number, REASON, Actor(boss.id))
+    assert len(history(shop, someone)) == 1
