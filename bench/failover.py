@@ -266,7 +266,10 @@ def main() -> int:
     chosen = parser.parse_args()
     faults = [FREEZE, CUT] * chosen.rounds
     with tempfile.TemporaryDirectory(prefix="scalecommerce-bench-") as name:
-        report = run(Path(name), faults, calm=chosen.calm, away=chosen.away, after=chosen.after)
+        # Commands end before their clients give them up, so that what comes later is known to be late.
+        deadline = f"{CLIENT_TIMEOUT - 1:.0f}"
+        times = {"calm": chosen.calm, "away": chosen.away, "after": chosen.after}
+        report = run(Path(name), faults, **times, COMMAND_DEADLINE_SECONDS=deadline)
     print(report)
     return 0 if report.is_clean else 1
 
