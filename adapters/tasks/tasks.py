@@ -64,6 +64,7 @@ DELIVERY_GAP: Final = 0.01
 """Least seconds between two claims, which cost more than the webhooks that end in this time."""
 
 
+DELAY_LOG_INTERVAL: Final = timedelta(minutes=1)
 UNKNOWN_POLICIES_INTERVAL: Final = timedelta(minutes=1)
 """How often a process checks for active policies whose strategy is not installed in it."""
 
@@ -309,6 +310,18 @@ def _log_run(run: Run) -> None:
         )
 
 
+_delays: Final[dict[str, float]] = {}
+"""When this process last logged each reason of a delay, in seconds of `time.monotonic`."""
+
+
+def _log_delay(reason: str) -> None:
+    """Log a delay of background work, the same reason once in `DELAY_LOG_INTERVAL`: many tasks fail every second."""
+    now = time.monotonic()
+    if now - _delays.get(reason, float("-inf")) >= DELAY_LOG_INTERVAL.total_seconds():
+        _delays[reason] = now
+        logger.warning("background work is delayed: %s", reason)
+
+
 def _repeat(batch: Callable[[], int], max_batches: int = MAX_BATCHES) -> int:
     """Call `batch` until it returns 0; return how many calls returned something else."""
     for done in range(max_batches):
@@ -317,6 +330,6 @@ def _repeat(batch: Callable[[], int], max_batches: int = MAX_BATCHES) -> int:
                 return done
         except Unavailable as error:
             # Beat's next message tries again. A traceback per second would hide this line.
-            logger.warning("background work is delayed: %s", error)
+            _log_delay(str(error))
             return done
     return max_batches

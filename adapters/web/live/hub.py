@@ -197,6 +197,7 @@ class LiveHub:
 
     async def _read_changes(self) -> None:
         """Read and report until nothing has changed meanwhile."""
+        problem = ""
         try:
             while self._changed_products or self._has_new_events:
                 await asyncio.sleep(PAUSE)
@@ -204,8 +205,11 @@ class LiveHub:
                 events, self._has_new_events = self._has_new_events, False
                 try:
                     await self._report(products, events=events)
+                    problem = ""
                 except MarketError as error:
-                    logger.warning("live figures are late: %s", error)
+                    if str(error) != problem:
+                        problem = str(error)
+                        logger.warning("live figures are late: %s", error)
                     self._changed_products |= products
                     self._has_new_events = self._has_new_events or events
                     await asyncio.sleep(RETRY_SECONDS)

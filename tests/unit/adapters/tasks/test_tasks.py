@@ -57,6 +57,13 @@ def test_events_are_numbered_when_the_database_fails_after_a_decision() -> None:
     assert market.done == ["acknowledge", "decide 3", "sleep", "number"]
 
 
+def test_a_repeated_reason_of_a_delay_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    market = FakeMarket(*[Unavailable("no primary"), Unavailable("no primary"), Unavailable("no network")])
+    for _ in range(3):
+        market.tasks.decide_orders()
+    assert caplog.messages == [f"background work is delayed: {reason}" for reason in ("no primary", "no network")]
+
+
 ORDERS = 2_000
 """Per second; above the capacity of one machine."""
 

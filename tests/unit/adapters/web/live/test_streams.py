@@ -365,7 +365,9 @@ def test_too_many_products_are_refused(shop: Shop) -> None:
     asyncio.run(scenario())
 
 
-def test_a_failed_read_is_repeated(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_read_is_repeated_and_its_cause_is_logged_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         product = shop.list(shop.person("sam"))
         async with streams(shop) as opened:
@@ -383,6 +385,7 @@ def test_a_failed_read_is_repeated(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
             await until(lambda: len(reader.events) == 2)
 
     asyncio.run(scenario())
+    assert [text for text in caplog.messages if "late" in text] == ["live figures are late: away"]
 
 
 def test_after_an_interruption_of_the_feed_all_watched_products_are_read_again(shop: Shop) -> None:
