@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from attrs import field, frozen
 
 from scalecommerce_core.domain.category import Category
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.price_history import Reduction, RunningPromotion
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
@@ -98,6 +98,47 @@ class AllProductsFilter:
 
 
 ALL_PRODUCTS: Final = AllProductsFilter()
+
+LOW_STOCK: Final = 5
+"""Available units up to which the stock of a product is low."""
+
+
+class StockLevel(StrEnum):
+    """A selection of products by their available units."""
+
+    OUT = "out"
+    """None."""
+    LOW = "low"
+    """1 to `LOW_STOCK`."""
+    IN = "in"
+    """At least one, low stock included."""
+
+    def includes(self, available: int) -> bool:
+        match self:
+            case StockLevel.OUT:
+                return available < 1
+            case StockLevel.LOW:
+                return 1 <= available <= LOW_STOCK
+            case StockLevel.IN:
+                return available >= 1
+
+
+@frozen
+class OwnProductsFilter:
+    """Conditions on the list of a seller's products; None: any.
+
+    `search` are words that the name has, all of them, or the SKU of one product. `policy` selects the products that
+    are assigned to the policy, not those that it covers as a part of a category or of the whole catalog.
+    """
+
+    is_active: bool | None = None
+    stock: StockLevel | None = None
+    category: CategoryId | None = None
+    policy: PolicyId | None = None
+    search: str | None = None
+
+
+OWN_PRODUCTS: Final = OwnProductsFilter()
 
 
 class SortOrder(StrEnum):
@@ -252,9 +293,9 @@ class ProductQueries(Protocol):
         ...
 
     def own_products(
-        self, seller_id: AccountId, page: PageRequest, *, is_active: bool | None = None
+        self, seller_id: AccountId, page: PageRequest, criteria: OwnProductsFilter = OWN_PRODUCTS
     ) -> Page[ProductView]:
-        """The products of a seller that are not withdrawn, newest first; `is_active` selects active or paused ones."""
+        """The products of a seller that are not withdrawn, newest first, also paused ones."""
         ...
 
     def all_products(self, page: PageRequest, criteria: AllProductsFilter = ALL_PRODUCTS) -> Page[StaffProductView]:

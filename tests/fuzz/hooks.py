@@ -78,6 +78,9 @@ def before_call(_context: HookContext, case: Case[Any], _arguments: Mapping[str,
     if case.query.get("category"):
         # The filter of the catalog may be repeated; the filter of a preview is one id.
         case.query["category"] = ["5", "shoes"] if _name(case) == "searchProducts" else "5"
+    # The first policy exists; others select no product.
+    if name == "listOwnProducts" and "policy" in case.query:
+        case.query["policy"] = random.choice([1, NOWHERE])
     # A position that the feed has not reached is rejected.
     if "after" in case.query:
         case.query["after"] = 0

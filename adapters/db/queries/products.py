@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -11,9 +11,11 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Text,
     and_,
     bindparam,
     func,
+    or_,
     select,
     text,
     true,
@@ -37,6 +39,7 @@ from adapters.db.schema import (
     accounts,
     categories,
     price_history,
+    pricing_assignments,
     product_views,
     products,
     promoted_products,
@@ -46,16 +49,19 @@ from adapters.db.schema import (
 from adapters.db.schema.accounts import DEACTIVATED
 from scalecommerce_core.domain.account import public_name
 from scalecommerce_core.domain.category import Category
-from scalecommerce_core.domain.identifiers import AccountId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.price_history import RunningPromotion, lowest_price_30d, reduction_in_force
 from scalecommerce_core.queries import (
     ALL_PRODUCTS,
+    LOW_STOCK,
+    OWN_PRODUCTS,
     AllProductsFilter,
     CategoryRef,
     Facet,
     FacetCounts,
     Key,
+    OwnProductsFilter,
     Page,
     PageRequest,
     PriceHistory,
@@ -66,6 +72,7 @@ from scalecommerce_core.queries import (
     SaleState,
     SellerRef,
     StaffProductView,
+    StockLevel,
 )
 
 _PROMOTION: Final = (
@@ -140,16 +147,57 @@ _BY_SKU: Final = select(products.c.sku, products.c.id).where(
 )
 
 
-def _own_statements(is_active: bool | None) -> Mapping[str, Select[*tuple[Any, ...]]]:
-    """The statements of the pages of a seller's list, with only active or only paused products unless None."""
-    listed = (
-        select(*_VIEW)
-        .select_from(_SHOWN)
-        .where(products.c.seller_id == bindparam("seller", type_=BigInteger), products.c.withdrawn_at.is_(None))
+# --- a seller's own products
+
+_AVAILABLE: Final = func.coalesce(stock.c.on_hand - stock.c.reserved, 0)
+_STOCK_LEVELS: Final[Mapping[StockLevel, ColumnElement[bool]]] = {
+    StockLevel.OUT: _AVAILABLE < 1,
+    StockLevel.LOW: _AVAILABLE.between(1, LOW_STOCK),
+    StockLevel.IN: _AVAILABLE >= 1,
+}
+# Words of names have the weight A.
+_NAMED: Final = text(
+    "products.document @@ CAST(regexp_replace("
+    "CAST(plainto_tsquery('market', search_terms(folded(:search))) AS text), '''(?= |$)''', '''\\:A''', 'g'"
+    ") AS tsquery)"
+).bindparams(bindparam("search", type_=Text))
+
+
+@cache
+def _own_statements(shape: OwnProductsFilter) -> Mapping[str, Select[*tuple[Any, ...]]]:
+    """The statements of the pages of a seller's list. `shape` has the conditions; values that are parameters are 1 or
+    empty there, so that there are few statements.
+
+    The products are found by their keys alone, newest first, and only those of the page are joined with the rest.
+    """
+    seller = bindparam("seller", type_=BigInteger)
+    keys = select(products.c.created_at, products.c.id).where(
+        products.c.seller_id == seller, products.c.withdrawn_at.is_(None)
     )
-    if is_active is not None:
-        listed = listed.where(products.c.is_active.is_(is_active))
-    return page_statements(lambda request: _NEWEST_FIRST.page_statement(listed, request))
+    if shape.is_active is not None:
+        keys = keys.where(products.c.is_active.is_(shape.is_active))
+    if shape.category is not None:
+        keys = keys.where(products.c.category_id == bindparam("category", type_=Integer))
+    if shape.search is not None:
+        keys = keys.where(or_(products.c.sku == bindparam("search", type_=Text), _NAMED))
+    if shape.policy is not None:
+        keys = keys.join(pricing_assignments, pricing_assignments.c.product_id == products.c.id).where(
+            pricing_assignments.c.policy_id == bindparam("policy", type_=BigInteger)
+        )
+    if shape.stock is not None:
+        keys = keys.outerjoin(stock, stock.c.product_id == products.c.id).where(_STOCK_LEVELS[shape.stock])
+
+    def statement(request: PageRequest) -> Select[*tuple[Any, ...]]:
+        page = _NEWEST_FIRST.page_statement(keys, request).subquery("page")
+        order = _NEWEST_FIRST.columns
+        backwards = request.before is not None
+        return (
+            select(*_VIEW)
+            .select_from(_SHOWN.join(page, page.c.id == products.c.id))
+            .order_by(*(column.asc() if backwards else column.desc() for column in order))
+        )
+
+    return page_statements(statement)
 
 
 # --- all products, for staff
@@ -196,7 +244,6 @@ _ALL_BY_STATE: Final = {
     for is_on_sale in (None, True, False)
     for of_seller in (False, True)
 }
-_OWN_BY_STATE: Final = {is_active: _own_statements(is_active) for is_active in (None, True, False)}
 
 
 class ProductQueries:
@@ -229,10 +276,21 @@ class ProductQueries:
         return {view.id: view for view in views}
 
     def own_products(
-        self, seller_id: AccountId, page: PageRequest, *, is_active: bool | None = None
+        self, seller_id: AccountId, page: PageRequest, criteria: OwnProductsFilter = OWN_PRODUCTS
     ) -> Page[ProductView]:
-        parameters = {"seller": seller_id, **_NEWEST_FIRST.page_params(page)}
-        fetched = self._executor.fetch(_OWN_BY_STATE[is_active][page_direction(page)], parameters)
+        given = {"category": criteria.category, "policy": criteria.policy, "search": criteria.search}
+        given = {name: value for name, value in given.items() if value is not None}
+        shape = OwnProductsFilter(
+            criteria.is_active,
+            criteria.stock,
+            None if criteria.category is None else CategoryId(1),
+            None if criteria.policy is None else PolicyId(1),
+            None if criteria.search is None else "",
+        )
+        parameters = {"seller": seller_id, **given, **_NEWEST_FIRST.page_params(page)}
+        # The best plan depends on how many products of the seller match.
+        statement = _own_statements(shape)[page_direction(page)]
+        fetched = self._executor.fetch(statement, parameters, plan_each_time=bool(given or criteria.stock))
         return build_page([_view(row) for row in fetched], page, lambda view: view, _newest_key)
 
     def all_products(self, page: PageRequest, criteria: AllProductsFilter = ALL_PRODUCTS) -> Page[StaffProductView]:

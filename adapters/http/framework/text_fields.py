@@ -19,6 +19,10 @@ _SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u2
 NOT_BLANK: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
 """Text with a character that `str.strip` does not remove, in a syntax that JavaScript and Rust share."""
 
+MAX_SEARCH: Final = 200
+"""Characters of the words of a search."""
+Words = Annotated[str, Meta(max_length=MAX_SEARCH, extra_json_schema={"pattern": ANY_TEXT})]
+
 EXAMPLE_EMAIL: Final = "kara@example.com"
 
 

@@ -11,10 +11,11 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.money_fields import Amount, convert_amounts
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery, PageSchema
+from adapters.http.framework.text_fields import Words
 from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.operations import ROOT, TAG, actor
 from adapters.http.resources.orders import ShortfallSchema, to_shortfall_schema
-from adapters.http.resources.search import Moment, Words
+from adapters.http.resources.search import Moment
 from scalecommerce_core.domain.errors import NotFound, NothingToRetry, PaymentInProgress, TransitionNotAllowed
 from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text

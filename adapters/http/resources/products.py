@@ -19,7 +19,7 @@ from adapters.http.framework.openapi import ETAG, LOCATION
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.problems import stock_precondition_failed
-from adapters.http.framework.text_fields import Brand, Description, ProductName, Reason, Sku
+from adapters.http.framework.text_fields import Brand, Description, ProductName, Reason, Sku, Words
 from adapters.http.resources.product_access import load_visible_product
 from adapters.http.schemas.products import (
     CategoryRefSchema,
@@ -34,10 +34,10 @@ from adapters.http.schemas.products import (
 )
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import Forbidden, NotFound, StockMoved
-from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.queries import ProductView
+from scalecommerce_core.queries import LOW_STOCK, OwnProductsFilter, ProductView, StockLevel
 from scalecommerce_core.services.catalog import (
     CreateProduct,
     EditProduct,
@@ -155,6 +155,32 @@ class OwnProductsQuery(PageQuery, frozen=True):
     is_active: Annotated[
         bool | None, msgspec.Meta(description="true: only active products; false: only paused ones.")
     ] = None
+    stock: Annotated[
+        StockLevel | None,
+        msgspec.Meta(
+            description=f"out: no unit is available; low: 1 to {LOW_STOCK} units; in: at least one, low stock included."
+        ),
+    ] = None
+    category: (
+        Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="Id of a category.", examples=[11])] | None
+    ) = None
+    policy: (
+        Annotated[
+            int,
+            msgspec.Meta(
+                ge=1,
+                le=2**63 - 1,
+                description="Id of a pricing policy: only products that are assigned to it, without those that it"
+                " covers as a part of a category or of the whole catalog.",
+                examples=[4],
+            ),
+        ]
+        | None
+    ) = None
+    search: Annotated[
+        Words | None,
+        msgspec.Meta(description="Words that are all in the name of the product, or its SKU.", examples=["blue cup"]),
+    ] = None
 
 
 class PriceWithdrawalBody(msgspec.Struct, omit_defaults=True):
@@ -167,6 +193,17 @@ class PriceWithdrawalBody(msgspec.Struct, omit_defaults=True):
 
 AMOUNTS: Final = ("price", "cost", "min_price", "max_price", "competitor_price")
 EDIT_ERRORS: Final = (Forbidden, (412, StockMoved.code))
+
+
+def _own_filter(query: OwnProductsQuery) -> OwnProductsFilter:
+    return OwnProductsFilter(
+        query.is_active,
+        query.stock,
+        None if query.category is None else CategoryId(query.category),
+        None if query.policy is None else PolicyId(query.policy),
+        # Empty, as a form sends it: any.
+        query.search or None,
+    )
 
 
 LINKS: Final = [
@@ -310,7 +347,7 @@ class ProductResource:
         method="GET",
         path=f"{ROOT}own/",
         name="listOwnProducts",
-        summary="List the caller's products, active or paused",
+        summary="List the caller's products, by state, stock, category, policy and words",
         responses={200: ResponseSpec(PageSchema[ProductSchema], "Products, newest first.")},
         tag=TAG,
         access=Access.ACCOUNT,
@@ -318,9 +355,10 @@ class ProductResource:
     )
     async def list_own_products(self, call: Call[None, OwnProductsQuery]) -> Response:
         page = await self._dependencies.run_in_thread(
-            partial(self._market.queries.own_products, is_active=call.query.is_active),
+            self._market.queries.own_products,
             call.identity.account_id,
             self._dependencies.paginator.parse_request(call.request, call.query),
+            _own_filter(call.query),
         )
         to_schema = partial(to_product_schema, identity=call.identity)
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, to_schema))

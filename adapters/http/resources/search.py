@@ -16,7 +16,7 @@ from adapters.http.framework.openapi import CONTENT_ETAG
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery
 from adapters.http.framework.problems import invalid_fields
-from adapters.http.framework.text_fields import ANY_TEXT
+from adapters.http.framework.text_fields import Words
 from adapters.http.resources.products import ROOT, TAG
 from adapters.http.schemas.products import ProductSchema, to_product_schema
 from scalecommerce_core.domain.identifiers import AccountId
@@ -25,10 +25,8 @@ from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH, normal_line
 from scalecommerce_core.queries import Facet, FacetValue, ProductFilter, SortOrder
 
-MAX_SEARCH: Final = 200
 MAX_CHOICES: Final = 50
 
-Words = Annotated[str, msgspec.Meta(max_length=MAX_SEARCH, extra_json_schema={"pattern": ANY_TEXT})]
 CategoryChoice = Annotated[
     str, msgspec.Meta(max_length=NAME_LENGTH, description="Id or slug.", examples=["home_appliances"])
 ]

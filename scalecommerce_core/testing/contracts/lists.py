@@ -8,13 +8,15 @@ import pytest
 
 from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.errors import Invalid
-from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId, SessionId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, OrderId, ProductId, SessionId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderStatus, RefundLine, Shortfall
 from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.session import Session
 from scalecommerce_core.domain.stock import MovementKind
 from scalecommerce_core.ports import Store
+from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.queries import (
+    LOW_STOCK,
     MAX_SESSIONS,
     AccountFilter,
     AccountView,
@@ -23,6 +25,7 @@ from scalecommerce_core.queries import (
     OrderLineView,
     OrderMoment,
     OrderView,
+    OwnProductsFilter,
     Page,
     PageRequest,
     ProductFilter,
@@ -33,6 +36,7 @@ from scalecommerce_core.queries import (
     SessionState,
     SessionView,
     StaffProductView,
+    StockLevel,
     StockMovementView,
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
@@ -366,8 +370,37 @@ class ListsContract:
         listed = rows(forwards(lambda page: queries.own_products(seller, page), 2))
         assert [view.id for view in listed] == [third, second, first]
         whole = PageRequest(10)
-        assert [view.id for view in queries.own_products(seller, whole, is_active=False).rows] == [second]
-        assert [view.id for view in queries.own_products(seller, whole, is_active=True).rows] == [third, first]
+        for is_active, expected in ((False, [second]), (True, [third, first])):
+            found = queries.own_products(seller, whole, OwnProductsFilter(is_active)).rows
+            assert [view.id for view in found] == expected
+
+    def test_own_products_are_filtered_by_stock_category_policy_and_words(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, other = stage.account(), stage.account()
+        blue = stage.product(seller, name="Blue cups", stock=LOW_STOCK, sku="B-1")
+        red = stage.product(seller, name="Red cup", stock=LOW_STOCK + 1, category_id=CategoryId(2))
+        gone = stage.product(seller, name="Blue vase", stock=0)
+        stage.product(other, name="Blue cup", stock=LOW_STOCK)
+        with store.begin() as tx:
+            (policy_id,) = tx.policies.next_ids(1)
+            tx.policies.add([PricingPolicy(policy_id, seller, "Mine", NOW)])
+            tx.policies.assign({blue: policy_id})
+
+        def found(**criteria: Any) -> list[ProductId]:
+            chosen = OwnProductsFilter(**criteria)
+            return [view.id for view in rows(forwards(lambda page: queries.own_products(seller, page, chosen), 1))]
+
+        assert found(stock=StockLevel.OUT) == [gone]
+        assert found(stock=StockLevel.LOW) == [blue]
+        assert found(stock=StockLevel.IN) == [red, blue]
+        assert found(category=CategoryId(2)) == [red]
+        assert found(policy=policy_id) == [blue]
+        assert found(search="cup") == [red, blue]
+        assert found(search="CUPS blue") == [blue]
+        assert found(search="B-1") == [blue]
+        assert found(search="!") == []
+        assert found(search="blue", stock=StockLevel.OUT, category=CategoryId(1)) == [gone]
+        assert found(policy=policy_id, stock=StockLevel.OUT) == []
 
     # --- stock movements
 

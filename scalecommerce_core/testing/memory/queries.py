@@ -46,6 +46,7 @@ from scalecommerce_core.queries import (
     ALL_SALES,
     MAX_FACET_VALUES,
     MAX_SESSIONS,
+    OWN_PRODUCTS,
     PRICE_BUCKETS,
     AccountDetails,
     AccountFilter,
@@ -65,6 +66,7 @@ from scalecommerce_core.queries import (
     Key,
     MovementTotal,
     OrderView,
+    OwnProductsFilter,
     Page,
     PageRequest,
     PriceHistory,
@@ -100,7 +102,15 @@ from scalecommerce_core.testing.memory.promotions import running_promotion
 from scalecommerce_core.testing.memory.statistics import MemoryStatisticsQueries
 from scalecommerce_core.testing.memory.store import MemoryStore
 from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED, copy_promotion, is_offered
-from scalecommerce_core.testing.memory.text_search import BRAND, DESCRIPTION, NAME, Document, folded, vocabulary_words
+from scalecommerce_core.testing.memory.text_search import (
+    BRAND,
+    DESCRIPTION,
+    NAME,
+    Document,
+    folded,
+    name_has_words,
+    vocabulary_words,
+)
 from scalecommerce_core.testing.memory.webhooks import shown_delivery, shown_endpoint
 
 T = TypeVar("T")
@@ -314,16 +324,28 @@ class MemoryQueries(
         return {product.id: self._view(product) for product in found if product.withdrawn_at is None}
 
     def own_products(
-        self, seller_id: AccountId, page: PageRequest, *, is_active: bool | None = None
+        self, seller_id: AccountId, page: PageRequest, criteria: OwnProductsFilter = OWN_PRODUCTS
     ) -> Page[ProductView]:
-        listed = [
+        views = [
             self._view(product)
             for product in self._tables.products.all()
             if product.seller_id == seller_id
             and product.withdrawn_at is None
-            and (is_active is None or product.is_active is is_active)
+            and (criteria.is_active is None or product.is_active is criteria.is_active)
         ]
+        listed = [view for view in views if self._is_selected(view, criteria)]
         return paged(listed, SORT_KEYS[SortOrder.CREATED_DESC], page)
+
+    def _is_selected(self, view: ProductView, criteria: OwnProductsFilter) -> bool:
+        if criteria.policy is not None:
+            assignment = self._tables.assignments.get(view.id)
+            if assignment is None or assignment.policy_id != criteria.policy:
+                return False
+        return (
+            (criteria.stock is None or criteria.stock.includes(view.stock))
+            and criteria.category in {None, view.category.id}
+            and (criteria.search is None or view.sku == criteria.search or name_has_words(view.name, criteria.search))
+        )
 
     def all_products(self, page: PageRequest, criteria: AllProductsFilter = ALL_PRODUCTS) -> Page[StaffProductView]:
         views = [

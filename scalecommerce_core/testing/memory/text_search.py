@@ -36,6 +36,13 @@ _TAG: Final = re.compile(rf"</?([a-zA-Z][a-zA-Z0-9]*)((?:\s+{_ATTRIBUTE.pattern}
 _REFERENCE: Final = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]*);")
 
 
+def name_has_words(name: str, search: str) -> bool:
+    """Whether the name has all words of the search, and there is one."""
+    words = stems(search)
+    found = {each for each, field in Document.of(name, "", "").stems if field == NAME}
+    return bool(words) and found.issuperset(words)
+
+
 def plain_text(text: str) -> str:
     """The text without HTML comments, scripts, styles and tags, and with character references replaced."""
     text = re.sub(r"<!--.*?-->", " ", text, flags=re.DOTALL)

@@ -10,7 +10,7 @@ from adapters.web.framework.forms import SUBMISSION, Form, FormErrors
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec, Tone
 from adapters.web.pages.seller.fields import decimal_number, utc_field, utc_moment
 from adapters.web.pages.seller.prices import PRICING
-from adapters.web.pages.seller.products import categories_of, product_names
+from adapters.web.pages.seller.products import categories_of, own_policies, product_names
 from adapters.web.pages.seller.runs import run_statuses, with_sentences
 
 LIST: Final = "/seller/policies/"
@@ -287,9 +287,4 @@ def _kind(kinds: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
 
 
 async def _own_active(call: PageCall) -> list[Any]:
-    """The caller's active policies; staff get the policies of all sellers from the API, so they are filtered."""
-    assert call.identity is not None  # noqa: S101 - `Access.ACCOUNT`
-    document = await call.api.get(f"{PRICING}policies/", {"page_size": 100})
-    return [
-        policy for policy in document["results"] if policy["is_active"] and policy["seller"] == call.identity.account_id
-    ]
+    return [policy for policy in await own_policies(call) if policy["is_active"]]

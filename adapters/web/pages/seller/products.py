@@ -1,12 +1,13 @@
 """The seller's products: list, create, edit, pause and resume, withdraw, stock."""
 
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from adapters.web.framework.api_client import ApiProblem
-from adapters.web.framework.forms import SUBMISSION, Form, FormErrors
+from adapters.web.framework.forms import NO_ERRORS, SUBMISSION, Form, FormErrors
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
 from adapters.web.framework.templates import category_name
 from adapters.web.pages.seller.fields import changed_fields, read_fields, utc_field, with_initial_values
@@ -14,8 +15,8 @@ from adapters.web.pages.seller.fields import changed_fields, read_fields, utc_fi
 PRODUCTS: Final = "/products/api/v1/"
 LIST: Final = "/seller/products/"
 PRODUCT: Final = LIST + "{id:int}/"
-SEARCH: Final = ("search", "category", "in_stock", "ordering")
-"""Filters of the search, which finds products for sale only."""
+FILTERS: Final = ("search", "category", "stock", "policy", "is_active")
+"""Filters of the list, as in the API."""
 TEXTS: Final = ("name", "brand", "description")
 OPTIONAL_TEXTS: Final = (
     "sku", "cost", "min_price", "max_price", "competitor_price",
@@ -31,21 +32,24 @@ class ProductPages:
 
     @PageSpec(method="GET", path=LIST, access=Access.ACCOUNT)
     async def show_products(self, call: PageCall) -> Response:
-        """All products, or those for sale that match a search."""
-        filters = call.query_values(*SEARCH, "cursor")
-        states = call.query_values("is_active", "cursor")
-        assert call.identity is not None  # noqa: S101 - `Access.ACCOUNT`
-        if filters.keys() & set(SEARCH):
-            document = await call.api.get(PRODUCTS, {**filters, "seller": call.identity.account_id, "page_size": 30})
-        else:
-            document = await call.api.get(f"{PRODUCTS}own/", {**states, "page_size": 30})
+        filters, cursor = call.query_values(*FILTERS), call.query_values("cursor")
+        errors, status = NO_ERRORS, 200
+        try:
+            document = await call.api.get(f"{PRODUCTS}own/", {**filters, **cursor, "page_size": 30})
+        except ApiProblem as problem:
+            if problem.status != HTTPStatus.BAD_REQUEST:
+                raise
+            document, errors, status = {"results": []}, FormErrors.of(problem), problem.status
         return await call.render(
             "seller/products.html",
+            status=status,
+            errors=errors,
             found=document,
             cursors=CursorLinks(document),
-            form=Form.of({"in_stock": "", "ordering": "", "is_active": "", **filters, **states}),
-            is_search=bool(filters.keys() & set(SEARCH)),
+            form=Form.of(dict.fromkeys(FILTERS, "") | filters),
+            filters=dict.fromkeys(FILTERS, "") | filters,
             categories=await categories_of(call),
+            policies=[(str(each["id"]), each["name"]) for each in await own_policies(call)],
         )
 
     @PageSpec(method="GET", path=f"{LIST}new/", access=Access.ACCOUNT)
@@ -147,6 +151,13 @@ class ProductPages:
 def product_path(number: int) -> str:
     """The price page of a product, which is also its main page for the seller."""
     return f"{LIST}{number}/"
+
+
+async def own_policies(call: PageCall) -> list[Any]:
+    """The caller's policies; staff get the policies of all sellers from the API, so they are filtered."""
+    assert call.identity is not None  # noqa: S101 - `Access.ACCOUNT`
+    document = await call.api.get("/pricing/api/v1/policies/", {"page_size": 100})
+    return [policy for policy in document["results"] if policy["seller"] == call.identity.account_id]
 
 
 async def own_product(call: PageCall) -> Any:

@@ -61,6 +61,7 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "orders requeue": ["1"],
     "orders cancel": ["3", "--reason", HOSTILE],
     "products list": ["--seller", SELLER, "--on-sale"],
+    "products own": ["--seller", SELLER, "--stock", "in", "--active"],
     "categories list": [],
     "categories rename": ["1", "Devices"],
     "payments check": [str(OPEN_PAYMENT)],

@@ -22,6 +22,7 @@ WANTED = {
     "statistics sales", "statistics verify", "statistics rebuild", "security events", "security reencrypt",
     "audit list",
     "attention", "backlogs", "orders list", "orders show", "orders requeue", "orders cancel", "products list",
+    "products own",
     "categories list", "categories rename",
     "payments check", "payments send-refund",
     "emails send",

@@ -199,6 +199,23 @@ def test_a_seller_lists_pauses_and_finds_a_product(browser: Browser) -> None:
     assert "for sale again" in browser.submit(f"/seller/products/{number}/resume/").text
 
 
+def test_products_are_filtered_by_stock_words_category_and_policy(seller: Person, browser: Browser) -> None:
+    cup = seller.list(name="Blue cup", stock=3)["id"]
+    vase = seller.list(name="Blue vase", stock=0, category_id=2)["id"]
+    paused = seller.list(name="Red cup", stock=9, is_active=False)["id"]
+    policy = answer(seller.post("/pricing/api/v1/policies/", {"name": "Vases"}), 201)["id"]
+    answer(seller.patch(f"/pricing/api/v1/products/{vase}/", {"policy": policy}))
+    for query, expected in (
+        ("stock=low", {cup}), ("stock=out", {vase}), ("stock=in", {cup, paused}), ("search=cup", {cup, paused}),
+        ("search=cup&is_active=false", {paused}), ("category=2", {vase}), (f"policy={policy}", {vase}),
+    ):  # fmt: skip
+        text = browser.get(f"/seller/products/?{query}").text
+        assert {each for each in (cup, vase, paused) if f'href="/seller/products/{each}/"' in text} == expected, query
+    refused = browser.get("/seller/products/?stock=plenty")
+    assert refused.status_code == 400
+    assert 'id="stock-errors"' in refused.text
+
+
 def test_errors_stand_beside_their_fields_with_what_was_entered(browser: Browser) -> None:
     response = browser.post(
         "/seller/products/new/", {"name": "Pot", "category_id": "1", "price": "ten"}, page="/seller/products/new/"

@@ -110,7 +110,7 @@ COMPONENTS = """
     SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument
     SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument SignUpBody SoldDocument
     StaffEndpointDocument StaffOrderDetailsDocument StaffOrderDocument StaffOrderLineDocument
-    StaffProductDocument StockBody StockDocument StockMovedProblem StockMovementDocument
+    StaffProductDocument StockBody StockDocument StockLevel StockMovedProblem StockMovementDocument
     StockOutlookDocument StoredDecisionDocument TargetKind TimelineEntryDocument TokenNotValidProblem Tokens
     TooManyApiKeysProblem TooManyAttemptsProblem TooManyEndpointsProblem TooManyOpenOrdersProblem
     TooManyPoliciesProblem TooManyPromotionsProblem TopProductDocument TransactionAbortedProblem
