@@ -22,6 +22,7 @@ from scalecommerce_core.ports.errors import Duplicate
 from scalecommerce_core.ports.events import EventRepository, NumberedEvent
 from scalecommerce_core.ports.experiments import ExperimentRepository
 from scalecommerce_core.ports.idempotency import IdempotencyRepository, StoredOutcome
+from scalecommerce_core.ports.measurement import NO_MEASUREMENTS, Measurements, NoMeasurements
 from scalecommerce_core.ports.orders import OrderRepository
 from scalecommerce_core.ports.payments import PaymentGateway, PaymentRepository
 from scalecommerce_core.ports.pricing import PolicyRepository, RunRepository
@@ -63,6 +64,7 @@ from scalecommerce_core.ports.webhooks import (
 
 __all__ = [
     "LOCKS",
+    "NO_MEASUREMENTS",
     "STATISTICS_CONSUMER",
     "AccessChange",
     "AccountRepository",
@@ -89,6 +91,8 @@ __all__ = [
     "Ids",
     "LockRank",
     "LoginLimiter",
+    "Measurements",
+    "NoMeasurements",
     "NumberedEvent",
     "OneTimePasswords",
     "OrderRepository",

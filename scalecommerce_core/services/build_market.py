@@ -8,10 +8,12 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.session import Lifetimes
 from scalecommerce_core.ports import (
+    NO_MEASUREMENTS,
     Clock,
     EmailSender,
     Ids,
     LoginLimiter,
+    Measurements,
     OneTimePasswords,
     Passwords,
     PaymentGateway,
@@ -77,6 +79,7 @@ class MarketPorts:
     webhook_sender: WebhookSender
     gateway: PaymentGateway
     quote_signer: QuoteSigner | None = None
+    measurements: Measurements = NO_MEASUREMENTS
     pause: Callable[[float], None] = time.sleep
     """Waits for some seconds."""
 
@@ -193,7 +196,14 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
             security_log=security_log,
             limits=rules.token_limits,
         ),
-        ordering=Ordering(store, clock, rules.orders, verified=verified, quote_signer=ports.quote_signer),
+        ordering=Ordering(
+            store,
+            clock,
+            rules.orders,
+            verified=verified,
+            quote_signer=ports.quote_signer,
+            measurements=ports.measurements,
+        ),
         password_reset=PasswordReset(
             store,
             clock,
@@ -231,6 +241,7 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
             approval=rules.pricing.approval,
             security_log=security_log,
             pause=ports.pause,
+            measurements=ports.measurements,
         ),
         search_index=SearchIndex(store),
         second_factors=SecondFactors(

@@ -38,8 +38,10 @@ from scalecommerce_core.domain.product import Offer
 from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.domain.text import cause_text, normal_reason
 from scalecommerce_core.ports import (
+    NO_MEASUREMENTS,
     Clock,
     Duplicate,
+    Measurements,
     PendingFacts,
     PendingOrderFacts,
     QuoteSigner,
@@ -189,8 +191,10 @@ class Ordering:
         *,
         verified: VerifiedAccounts = ALL_ACCOUNTS,
         quote_signer: QuoteSigner | None = None,
+        measurements: Measurements = NO_MEASUREMENTS,
     ) -> None:
         """Without a `quote_signer`, prices are not quoted."""
+        self._measurements = measurements
         self._store = store
         self._clock = clock
         self._rules = rules
@@ -218,6 +222,19 @@ class Ordering:
         `order_item[0].product`; `PriceMoved` for a price that is no longer promised, or not for so many units;
         `TooManyOpenOrders`; `EmailNotVerified`; `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
         """
+        begun = self._clock.now()
+        answers: Counter[str] = Counter()
+        try:
+            results = self._place_or_retry(commands)
+            answers.update(map(_answer, results))
+        except MarketError as error:
+            answers[_code(error)] = len(commands)
+            raise
+        finally:
+            self._measurements.orders_received(answers, self._clock.now() - begun)
+        return results
+
+    def _place_or_retry(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
         # Command ids are nearly always new, and the store rejects an id that is not: look ids up only after a failure.
         try:
             return self._place_batch(commands, lambda _tx: {})
@@ -404,9 +421,22 @@ class Ordering:
                 raise
             logger.exception("order %s could not be decided", claimed[0].id)
             self._defer(claimed[0].id, now, cause_text(error))
+            self._measurements.order_deferred()
             return DecisionSummary(deferred=1)
+        self._measure_decisions(claimed, now)
         reserved = sum(order.status is OrderStatus.PENDING for order in claimed)
         return DecisionSummary(reserved=reserved, rejected=len(claimed) - reserved)
+
+    def _measure_decisions(self, decided: Sequence[Order], now: datetime) -> None:
+        rejected = [order for order in decided if order.status is OrderStatus.REJECTED]
+        self._measurements.orders_decided(
+            [now - order.created_at for order in decided if order.status is OrderStatus.PENDING],
+            [now - order.created_at for order in rejected],
+        )
+        if rejected:
+            self._measurements.orders_rejected(
+                Counter(reason for order in rejected for reason in {each.reason for each in order.shortfalls})
+            )
 
     def _holdings(
         self, tx: Transaction, claimed: Sequence[Order], stock: Mapping[ProductId, Stock], now: datetime
@@ -606,6 +636,17 @@ class Ordering:
                 tx.orders.add(orders)
             tx.stock.save(list(stock.values()))
         return ImportSummary(len(new), sum(len(past.lines) for past in new), len(history) - len(new))
+
+
+def _answer(result: Order | Replayed | MarketError) -> str:
+    """The answer to an order, as `Measurements` names it."""
+    if isinstance(result, Order):
+        return "accepted"
+    return _code(result) if isinstance(result, MarketError) else "replayed"
+
+
+def _code(error: MarketError) -> str:
+    return Unavailable.code if isinstance(error, Unavailable) else error.code
 
 
 def _historical_order(

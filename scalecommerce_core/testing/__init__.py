@@ -5,9 +5,11 @@ that every adapter must pass.
 """
 
 from scalecommerce_core.ports import (
+    NO_MEASUREMENTS,
     Clock,
     EmailSender,
     Ids,
+    Measurements,
     PaymentGateway,
     QuoteSigner,
     RateLimiter,
@@ -26,6 +28,7 @@ from scalecommerce_core.testing.fakes import (
     CountingOneTimePasswords,
     CountingWorkNotifier,
     PlainPasswords,
+    RecordedMeasurements,
     RecordedSecurityEvents,
     RecordingEmailSender,
     RecordingSender,
@@ -56,6 +59,7 @@ __all__ = [
     "MemoryStore",
     "MemoryViewCounter",
     "PlainPasswords",
+    "RecordedMeasurements",
     "RecordedSecurityEvents",
     "RecordingEmailSender",
     "RecordingSender",
@@ -90,6 +94,7 @@ def in_memory_market(
     quote_signer: QuoteSigner | None = None,
     require_verified_email: bool = False,
     require_staff_second_factor: bool = False,
+    measurements: Measurements = NO_MEASUREMENTS,
 ) -> Market:
     """The whole engine with in-memory adapters; without a `clock`, the time stands still at 2026-01-01.
 
@@ -119,6 +124,7 @@ def in_memory_market(
         webhook_sender=sender or RecordingSender(),
         gateway=gateway or MemoryGateway(),
         quote_signer=quote_signer or RememberedQuotes(),
+        measurements=measurements,
         pause=lambda _: None,
     )
     rules = MarketRules(

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -11,6 +12,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain.errors import TokenNotValid
 from scalecommerce_core.domain.identifiers import CommandId
+from scalecommerce_core.domain.order import RejectionReason
 from scalecommerce_core.domain.price_quote import PriceQuote
 from scalecommerce_core.domain.webhook import VERIFICATION, WebhookAnswer, challenge_of
 from scalecommerce_core.ports import (
@@ -22,6 +24,8 @@ from scalecommerce_core.ports import (
     SecurityEvent,
     SecurityEventKind,
 )
+from scalecommerce_core.pricing.guardrails import Guardrail
+from scalecommerce_core.pricing.runs import RunStatus
 
 
 class SettableClock:
@@ -50,6 +54,42 @@ class CountingIds:
 
     def token(self) -> str:
         return f"token-{next(self._numbers)}"
+
+
+class RecordedMeasurements:
+    """Keeps the batches of the intake and all times to a verdict, and adds up the other figures."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[str] = Counter()
+        self.intake_batches: list[tuple[int, timedelta]] = []
+        self.reserved: list[timedelta] = []
+        self.rejected: list[timedelta] = []
+        self.reasons: Counter[RejectionReason] = Counter()
+        self.deferred = 0
+        self.decisions = 0
+        self.guardrails: Counter[Guardrail] = Counter()
+        self.runs: Counter[RunStatus] = Counter()
+
+    def orders_received(self, answers: Mapping[str, int], duration: timedelta) -> None:
+        self.answers.update(answers)
+        self.intake_batches.append((sum(answers.values()), duration))
+
+    def orders_decided(self, reserved: Sequence[timedelta], rejected: Sequence[timedelta]) -> None:
+        self.reserved += reserved
+        self.rejected += rejected
+
+    def orders_rejected(self, reasons: Mapping[RejectionReason, int]) -> None:
+        self.reasons.update(reasons)
+
+    def order_deferred(self) -> None:
+        self.deferred += 1
+
+    def prices_decided(self, decisions: int, guardrails: Mapping[Guardrail, int]) -> None:
+        self.decisions += decisions
+        self.guardrails.update(guardrails)
+
+    def run_ended(self, status: RunStatus) -> None:
+        self.runs[status] += 1
 
 
 class SeededRandomness:

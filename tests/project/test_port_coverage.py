@@ -46,6 +46,7 @@ WITHOUT_SUITE: Final[Mapping[type, str]] = {
     ports.Clock: "one method without arguments",
     ports.Ids: "random values",
     ports.Randomness: "random values",
+    ports.Measurements: "tests/unit/adapters/metrics: its calls return nothing, and a figure may be lost",
     ports.WorkNotifier: "one method whose call may be lost",
     ports.SecurityLog: "one method whose record may be lost",
     ports.Passwords: "tests/unit/adapters/security: what it must refuse depends on the algorithm",

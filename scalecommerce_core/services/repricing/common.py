@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from scalecommerce_core.domain.errors import Conflict, ConnectionLost, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import CategoryId, PolicyId, ProductId
-from scalecommerce_core.ports import Clock, SecurityLog, Store, Transaction
+from scalecommerce_core.ports import NO_MEASUREMENTS, Clock, Measurements, SecurityLog, Store, Transaction
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.evidence import SHORTEST_OBSERVATION
 from scalecommerce_core.pricing.facts import PriceIntervals, microseconds, moment_of
@@ -107,6 +107,7 @@ class RepricingBase:
         approval: ApprovalLimits = NO_APPROVAL,
         security_log: SecurityLog | None = None,
         pause: Callable[[float], None] = time.sleep,
+        measurements: Measurements = NO_MEASUREMENTS,
     ) -> None:
         self._store = store
         self._pause = pause
@@ -116,6 +117,7 @@ class RepricingBase:
         self._block = block
         self._approval = approval
         self._security_log = security_log
+        self._measurements = measurements
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _replace_repeated(self, ended: Run) -> None:

@@ -44,12 +44,15 @@ class Control(RepricingBase):
             run = tx.runs.lock(run_id)
             if run is None or owner not in {None, run.seller_id}:
                 raise NotFound("run", run_id)
-            if run.status in IN_PROGRESS:
+            is_ended = run.status in IN_PROGRESS
+            if is_ended:
                 before = {"status": run.status}
                 run.sum_ranges(tx.runs.ranges(run_id))
                 run.end(RunStatus.CANCELLED, self._clock.now(), "The run was cancelled.")
                 tx.runs.save(run)
                 self._audit(tx, AuditAction.RUN_CANCELLED, run, by, before=before)
+        if is_ended:
+            self._measurements.run_ended(run.status)
         return run
 
     def approve(self, run_id: RunId, by: Actor) -> Run:

@@ -9,13 +9,15 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
+import numpy as np
 from attrs import evolve
 
 from scalecommerce_core.domain.errors import ConnectionLost, Invalid, NotFound, TransactionAborted
 from scalecommerce_core.domain.identifiers import RunId
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.breaker import limited_prices, range_limit
-from scalecommerce_core.pricing.runs import IN_PROGRESS, Range, RangeStatus, Run, RunStatus, Tally
+from scalecommerce_core.pricing.guardrails import Guardrail
+from scalecommerce_core.pricing.runs import IN_PROGRESS, UNFINISHED, Range, RangeStatus, Run, RunStatus, Tally
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
 from scalecommerce_core.services.progress import Progress, no_progress
 from scalecommerce_core.services.repricing.common import (
@@ -73,6 +75,7 @@ class Execution(RepricingBase):
         another process may have it. An exception of the strategy's code ends the run as FAILED with the message as its
         note.
         """
+        actions: Mapping[Guardrail, int] = {}
         try:
             with self._store.begin() as tx:
                 run = tx.runs.lock_shared(run_id)
@@ -86,12 +89,14 @@ class Execution(RepricingBase):
                     check_known(policy_of(run))
                 part = None if stopped or pending is None else tx.runs.claim_range(run_id, pending)
                 if part is not None:
-                    self._process(tx, run, part)
-                    return RunStep.WORKED
+                    actions = self._process(tx, run, part)
         except _StrategyError as error:
             self._fail(run_id, str(error))
             return RunStep.FINISHED
-        return self._advance(run_id)
+        if part is None:
+            return self._advance(run_id)
+        self._measurements.prices_decided(part.tally.decided if run.status is RunStatus.DECIDING else 0, actions)
+        return RunStep.WORKED
 
     def finish(self, run_id: RunId, progress: Progress = no_progress) -> Run:
         """Work on a run, possibly together with other processes, until it is finished; raise what `step` raises.
@@ -112,16 +117,17 @@ class Execution(RepricingBase):
             raise NotFound("run", run_id)
         return run
 
-    def _process(self, tx: Transaction, run: Run, part: Range) -> None:
+    def _process(self, tx: Transaction, run: Run, part: Range) -> Mapping[Guardrail, int]:
+        """Process a range; return in how many of its decisions each guardrail acted."""
         if run.status is RunStatus.DECIDING:
-            self._decide(tx, run, part)
-        elif run.status is RunStatus.WRITING:
-            self._write(tx, run, part)
-        else:
-            part.status = RangeStatus.UNDONE
-            part.undone = tx.runs.revert_prices(run, part, self._later_than(part.written_at))
+            return self._decide(tx, run, part)
+        if run.status is RunStatus.WRITING:
+            return self._write(tx, run, part)
+        part.status = RangeStatus.UNDONE
+        part.undone = tx.runs.revert_prices(run, part, self._later_than(part.written_at))
+        return {}
 
-    def _decide(self, tx: Transaction, run: Run, part: Range) -> None:
+    def _decide(self, tx: Transaction, run: Run, part: Range) -> Mapping[Guardrail, int]:
         policy = policy_of(run)
         try:
             context = RunContext(policy, strategy_of(policy), scope_of_run(tx, run, policy))
@@ -134,18 +140,20 @@ class Execution(RepricingBase):
         part.status, part.decided_at = RangeStatus.DECIDED, self._clock.now()
         part.tally = Tally.of(result.decisions, policy)
         tx.runs.stage_decisions(part, result)
+        flags = result.decisions.guardrails
+        return {rail: int(np.count_nonzero(flags & rail.value)) for rail in Guardrail}
 
-    def _write(self, tx: Transaction, run: Run, part: Range) -> None:
+    def _write(self, tx: Transaction, run: Run, part: Range) -> Mapping[Guardrail, int]:
         part.status = RangeStatus.WRITTEN
         at = self._later_than(part.decided_at)
-        if run.is_limited:
-            _limit_moves(tx, run, part)
+        limited = _limit_moves(tx, run, part) if run.is_limited else 0
         if run.changes_prices:
             part.written_at = at
             part.written = len(tx.runs.apply_prices(run, part, at))
         if run.updates_state:
             tx.runs.save_staged_state(run, part)
         tx.runs.save_range(part)
+        return {Guardrail.BREAKER: limited}
 
     def _later_than(self, moment: datetime | None) -> datetime:
         """The present time, or one tick after `moment`, which another process's clock may have put in the future."""
@@ -181,6 +189,8 @@ class Execution(RepricingBase):
             tx.runs.save(run)
         if run.status in _PENDING:
             return RunStep.WORKED
+        if run.status not in UNFINISHED:
+            self._measurements.run_ended(run.status)
         self._replace_repeated(run)
         return RunStep.FINISHED
 
@@ -201,14 +211,18 @@ class Execution(RepricingBase):
 
     @retry_on(TransactionAborted, ConnectionLost)
     def _fail(self, run_id: RunId, note: str) -> None:
+        has_ended = False
         with self._store.begin() as tx:
             run = tx.runs.lock(run_id)
             if run is not None and run.status in IN_PROGRESS:
+                has_ended = True
                 run.end(RunStatus.FAILED, self._clock.now(), note[:NOTE_LENGTH])
                 if run.updates_state and run.is_whole:
                     finish_epoch(tx, run)
                 tx.runs.save(run)
         if run is not None:
+            if has_ended:
+                self._measurements.run_ended(run.status)
             self._replace_repeated(run)
 
     def _report(self, run_id: RunId, progress: Progress) -> None:
@@ -228,10 +242,12 @@ def _is_stopped(tx: Transaction, run: Run) -> bool:
     return policy is None or not policy.is_active or tx.policies.is_stopped()
 
 
-def _limit_moves(tx: Transaction, run: Run, part: Range) -> None:
-    """Replace the staged prices of a range by those that the circuit breaker allows."""
+def _limit_moves(tx: Transaction, run: Run, part: Range) -> int:
+    """Replace the staged prices of a range by those that the circuit breaker allows; return how many it changed."""
     policy, moves = policy_of(run), tx.runs.staged_moves(part)
     limit = range_limit(run.tally.breaker(policy), policy, moves, prices=part.tally.decided, epoch=run.epoch)
+    wanted = moves.new
     moves = evolve(moves, new=limited_prices(moves, limit, policy.guardrails.ending, run.epoch))
     tx.runs.limit_moves(part, moves, limit)
     part.tally = Tally.of_moves(moves, policy, decided=part.tally.decided, unpriced=part.tally.unpriced)
+    return int(np.count_nonzero(moves.new != wanted))

@@ -170,6 +170,8 @@ class Planning(RepricingBase):
                     tx.audit.record([by.entry(AuditAction.RUN_STARTED, run_id, now, after=facts)])
         except Duplicate as error:
             raise RunInProgress(f"A run of policy {policy_id} is in progress.") from error
+        if run.status is RunStatus.FAILED:
+            self._measurements.run_ended(run.status)
         self._replace_repeated(run)
         return run
 
