@@ -11,7 +11,7 @@ from adapters.http.dependencies import Dependencies
 from adapters.http.examples import EXAMPLES
 from adapters.http.examples.demo_market import GUIDE
 from adapters.http.framework.application import build_application
-from adapters.http.framework.middleware import DEFAULT_POLICY, RequestPolicy
+from adapters.http.framework.middleware import DEFAULT_POLICY, RequestPolicy, ResponseListener
 from adapters.http.framework.operation import Operation, operations_of
 from adapters.http.refusals import record_refusals
 from adapters.http.resources.account_administration import AccountAdministrationResource
@@ -35,7 +35,7 @@ from adapters.http.resources.pricing_runs import PricingRunResource
 from adapters.http.resources.pricing_stop import PricingStopResource
 from adapters.http.resources.product_fast_path import ProductFastPath
 from adapters.http.resources.product_files import ProductFileResource
-from adapters.http.resources.products import ProductResource
+from adapters.http.resources.products import PRODUCT, ProductResource
 from adapters.http.resources.promotions import PromotionResource
 from adapters.http.resources.search import SearchResource
 from adapters.http.resources.second_factor import SecondFactorResource
@@ -73,6 +73,7 @@ def create_app(
     on_start: Callable[[], None] = lambda: None,
     on_close: Callable[[], None] = lambda: None,
     pages: Sequence[BaseRoute] = (),
+    on_response: ResponseListener | None = None,
 ) -> Starlette:
     """Build the ASGI application; `pages` are routes of another adapter, which are tried after the operations.
 
@@ -105,4 +106,6 @@ def create_app(
         on_error=record_refusals(dependencies.security_log),
         policy=policy,
         pages=pages,
+        on_response=on_response,
+        fast_path_route=PRODUCT,
     )

@@ -1,6 +1,7 @@
 """The Celery application with its tasks."""
 
 from collections.abc import Callable
+from time import perf_counter
 
 from celery import Celery
 
@@ -9,8 +10,13 @@ from adapters.tasks.broker import create_publisher
 from adapters.tasks.schedule import TASKS, ScheduledTask, beat_schedule
 from adapters.tasks.tasks import BackgroundTasks
 
+TaskListener = Callable[[str, float, bool], None]
+"""Called after each task: its name, its duration in seconds, and whether it raised an exception."""
 
-def create_celery_app(redis_url: str, get_tasks: Callable[[], BackgroundTasks]) -> Celery:
+
+def create_celery_app(
+    redis_url: str, get_tasks: Callable[[], BackgroundTasks], on_task: TaskListener | None = None
+) -> Celery:
     """Return the application of worker and beat. Each process that runs tasks calls `get_tasks` after its fork."""
     redis_transport.install()
     app = create_publisher(redis_url)
@@ -30,12 +36,21 @@ def create_celery_app(redis_url: str, get_tasks: Callable[[], BackgroundTasks]) 
         enable_utc=True,
     )
     for task in TASKS:
-        _register(app, task, get_tasks)
+        _register(app, task, get_tasks, on_task)
     return app
 
 
-def _register(app: Celery, task: ScheduledTask, get_tasks: Callable[[], BackgroundTasks]) -> None:
+def _register(
+    app: Celery, task: ScheduledTask, get_tasks: Callable[[], BackgroundTasks], on_task: TaskListener | None
+) -> None:
     # `shared=False`: another Celery application in the same process keeps its own tasks.
     @app.task(name=task.name, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def run() -> None:
-        task.run(get_tasks())
+        tasks = get_tasks()
+        begun, failed = perf_counter(), True
+        try:
+            task.run(tasks)
+            failed = False
+        finally:
+            if on_task is not None:
+                on_task(task.name, perf_counter() - begun, failed)

@@ -48,6 +48,10 @@ class CatalogCache:
         `create_page_queue` creates the batcher that loads products.
         """
         self.validity = CacheValidity()
+        self.local_changes = 0
+        """Changes of the catalog by this process since it started."""
+        self.other_changes = 0
+        """Changes that the feed reported, which include those of this process."""
         limit = limits.megabytes * 1024 * 1024
         self.lists = ListCache(
             queries.visibility_horizon,
@@ -83,6 +87,10 @@ class CatalogCache:
         self._clear()
 
     def on_change(self, change: CatalogChange, *, is_local: bool) -> None:
+        if is_local:
+            self.local_changes += 1
+        else:
+            self.other_changes += 1
         if self.validity.on_change(change, is_local=is_local):
             self._clear()
         self.products.on_change(change)

@@ -73,6 +73,9 @@ class ListCache:
         self._admission: AdmissionFilter[str] = AdmissionFilter(ADMISSION_KEYS)
         self._snapshot_number: asyncio.Future[int] | None = None
         self._snapshot_read_at = float("-inf")
+        self.hits = 0
+        """Look-ups that found a valid entry since the process started."""
+        self.misses = 0
 
     def cached(self, handler: Handler) -> Handler:
         """Return `handler` with its responses cached. Its responses must not depend on the caller."""
@@ -99,7 +102,9 @@ class ListCache:
 
     async def _get(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
         if (entry := self._entries.get(digest)) is not None and self._is_valid(entry):
+            self.hits += 1
             return entry
+        self.misses += 1
         in_flight = self._single_flight.find_joinable(digest)
         if in_flight is not None:
             if in_flight.client is not None:

@@ -118,6 +118,9 @@ class ProductCache:
         self._to_refresh: set[ProductId] = set()
         self._admission: AdmissionFilter[ProductId] = AdmissionFilter(ADMISSION_KEYS)
         self._load_queue = create_queue(self._load_batch)
+        self.hits = 0
+        """Look-ups that found a valid entry since the process started."""
+        self.misses = 0
 
     def get_valid(self, product: ProductId) -> ProductCacheEntry | None:
         """Return the entry if it is valid now."""
@@ -137,6 +140,7 @@ class ProductCache:
                 self._entries.discard(product)
                 return None
             self._schedule_refresh(product)
+        self.hits += 1
         return entry
 
     async def get(self, product: ProductId) -> ProductCacheEntry:
@@ -145,6 +149,7 @@ class ProductCache:
 
     async def load(self, product: ProductId) -> ProductCacheEntry:
         """Load the entry, for callers that got None from `get_valid`; raise `Unavailable` or `Overloaded`."""
+        self.misses += 1
         return await (self._single_flight.find_joinable(product) or self._start_load(product)).wait()
 
     def on_change(self, change: CatalogChange) -> None:

@@ -20,6 +20,7 @@ from adapters.http.framework.middleware import (
     ErrorListener,
     FastPath,
     RequestPolicy,
+    ResponseListener,
 )
 from adapters.http.framework.openapi import build_document
 from adapters.http.framework.operation import Operation
@@ -33,10 +34,17 @@ class Application(Starlette):
     fast_path: FastPath | None = None
     on_error: ErrorListener | None = None
     policy: RequestPolicy = DEFAULT_POLICY
+    on_response: ResponseListener | None = None
+    fast_path_route: str | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
         return BaselineMiddleware(
-            ExactPathRouter(self.router), fast_path=self.fast_path, on_error=self.on_error, policy=self.policy
+            ExactPathRouter(self.router),
+            fast_path=self.fast_path,
+            on_error=self.on_error,
+            policy=self.policy,
+            on_response=self.on_response,
+            fast_path_route=self.fast_path_route,
         )
 
 
@@ -53,12 +61,15 @@ def build_application(
     guide: str = "",
     policy: RequestPolicy = DEFAULT_POLICY,
     pages: Sequence[BaseRoute] = (),
+    on_response: ResponseListener | None = None,
+    fast_path_route: str | None = None,
 ) -> Starlette:
     """Build the application: the operations, `/docs`, `/openapi.json`, and `pages` of another adapter.
 
     `examples` are by operation name; `guide` is Markdown that is appended to the description of the document;
     `currency` is that of amounts in the document. `fast_path` may respond before routing;
-    `on_error` is called with each exception that ends a request.
+    `on_error` is called with each exception that ends a request, `on_response` with each response. `fast_path_route` is
+    the template of the paths that `fast_path` answers.
     """
     operations = list(operations)
     app = Application(
@@ -75,10 +86,16 @@ def build_application(
         lifespan=lifespan,
     )
     app.fast_path, app.on_error, app.policy = fast_path, on_error, policy
+    app.on_response, app.fast_path_route = on_response, fast_path_route
     # The redirect of Starlette builds an absolute URL from the Host header, which the client controls.
     app.router.redirect_slashes = False
     app.router.default = SlashRedirect(app.router, app.router.default)
     return app
+
+
+def path_templates(routes: Iterable[BaseRoute]) -> list[str]:
+    """The templates of the paths of these routes, each once, as a `ResponseListener` gets them."""
+    return list(dict.fromkeys(route.path for route in routes if isinstance(route, Route)))
 
 
 def openapi_routes(build: Callable[[], bytes]) -> list[BaseRoute]:

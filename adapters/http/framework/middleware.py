@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from secrets import token_hex
+from time import perf_counter
 from typing import Any, Final
 
 from attrs import frozen
@@ -46,8 +47,13 @@ PreparedResponse = tuple[int, Sequence[tuple[bytes, bytes]], bytes, bytes | None
 """Status, headers, body, and the value of the request's X-Request-ID header, or None."""
 ErrorListener = Callable[[Exception, Scope], None]
 """Called with the exception that a request ended with and its scope, before the response is sent."""
+ResponseListener = Callable[[str | None, str, int, float], None]
+"""Called when the response to a request begins: the template of the path or None, the method, the status, and the
+seconds since the headers of the request were read. A request without a response is not reported."""
 FastPath = Callable[[Scope], PreparedResponse | Coroutine[Any, Any, PreparedResponse | None] | None]
 
+UNOBSERVED: Final = "scalecommerce.unobserved"
+"""A key of the scope of requests that a process makes to itself; they are not reported to a `ResponseListener`."""
 HEALTH_CHECKS: Final = frozenset({"/healthz", "/readyz"})
 """Paths that load balancers request, whatever the Host header is."""
 
@@ -83,14 +89,20 @@ class BaselineMiddleware:
         fast_path: FastPath | None = None,
         on_error: ErrorListener | None = None,
         policy: RequestPolicy = DEFAULT_POLICY,
+        *,
+        on_response: ResponseListener | None = None,
+        fast_path_route: str | None = None,
     ) -> None:
         """`fast_path` may return a response with complete headers, to which only the request id is added.
 
         `limit` is the maximum of Content-Length. `on_error` is called with each exception that ends a request.
+        `fast_path_route` is the template of the paths that `fast_path` answers.
         """
         self._app = app
         self._fast_path = fast_path
         self._on_error = on_error
+        self._on_response = on_response
+        self._fast_path_route = fast_path_route
         self._limit = limit
         self._forwarded, self._hosts, self._cors = policy.forwarded, policy.hosts, policy.cors
         self._bodies = BodyReception(policy.bodies)
@@ -101,10 +113,11 @@ class BaselineMiddleware:
         # each request would be a waste.
         self._request_ids = map(f"{token_hex(4)}%08x".__mod__, count(1))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0915 - calls for parts of it would cost each request time
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begun = 0.0 if self._on_response is None or UNOBSERVED in scope else perf_counter()
         if self._forwarded is not None:
             self._forwarded.apply(scope)
         if self._cors is not None:
@@ -120,6 +133,8 @@ class BaselineMiddleware:
                 ready = None
             if ready is not None:
                 status, headers, body, request_id_header = ready
+                if begun:
+                    self._report(self._fast_path_route, scope, status, begun)
                 named = (b"x-request-id", self._request_id(request_id_header))
                 await send({"type": "http.response.start", "status": status, "headers": [*headers, *hsts, named]})
                 await send({"type": "http.response.body", "body": body})
@@ -134,6 +149,8 @@ class BaselineMiddleware:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                if begun:
+                    self._report(getattr(scope.get("route"), "path", None), scope, message["status"], begun)
                 headers = message.get("headers", ())
                 names = {name for name, _ in headers}
                 added = [(b"x-request-id", request_id), *hsts]
@@ -162,6 +179,10 @@ class BaselineMiddleware:
         finally:
             request_body.release()
         await refused(scope, receive, send_with_headers)
+
+    def _report(self, route: str | None, scope: Scope, status: int, begun: float) -> None:
+        if self._on_response is not None:
+            self._on_response(route, scope["method"], status, perf_counter() - begun)
 
     def _handle_error(self, error: Exception, scope: Scope, request_id: bytes, *, started: bool) -> Response | None:
         """The response for an exception, which is logged if it is unexpected; None if a response has `started`."""

@@ -57,15 +57,20 @@ class ExactPathRouter:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._endpoints = {
-            route.path: route.app
+        self._routes = {
+            route.path: route
             for route in router.routes
             if isinstance(route, Route) and isinstance(route.app, PathEndpoint) and "{" not in route.path
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._endpoints.get(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else None
-        await (found or self._router)(scope, receive, send)
+        found = self._routes.get(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else None
+        if found is None:
+            await self._router(scope, receive, send)
+        else:
+            # As the router does.
+            scope["route"] = found
+            await found.app(scope, receive, send)
 
 
 class SlashRedirect:
