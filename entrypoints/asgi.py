@@ -8,34 +8,40 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
 from adapters.http.execution.progress import LongestBatch
+from adapters.http.framework.application import path_templates
 from adapters.http.framework.body_reception import BodyLimits
 from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
 from adapters.http.framework.cors import CorsPolicy
 from adapters.http.framework.host import Hosts
-from adapters.http.framework.middleware import RequestPolicy
+from adapters.http.framework.middleware import UNOBSERVED, RequestPolicy
+from adapters.metrics import definitions
 from adapters.web.app import build_pages
 from adapters.web.framework.demo import DemoMarket
 from adapters.web.framework.page import Features
 from adapters.web.live.hub import LiveHub, SharedFeed
-from adapters.web.live.stream import StreamLimits
+from adapters.web.live.stream import LiveStreams, StreamLimits
 from entrypoints import logs, settings
 from entrypoints.api_watchdog import ApiWatchdog
 from entrypoints.connection_limits import build_connection_limiter
 from entrypoints.gateways import SANDBOX
 from entrypoints.gc_tuning import reduce_gc_frequency
+from entrypoints.metrics import ProcessMetrics, open_process_metrics
 from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
-from entrypoints.wiring import ApiMonitor, Engine, wire
+from entrypoints.wiring import ApiMonitor, Engine, watch_pool, wire
 from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.ports import NO_MEASUREMENTS
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +57,8 @@ def build(chosen: Settings) -> Starlette:
     """Build the application; its clients connect when they are first used."""
     host = socket.gethostname()
     session = f"scalecommerce api {os.getpid()} {host}"[:63]  # PostgreSQL truncates longer names
-    engine, release = wire(chosen, "api", session), version("scalecommerce")
+    metrics, release = open_process_metrics(), version("scalecommerce")
+    engine = wire(chosen, "api", session, NO_MEASUREMENTS if metrics is None else metrics.market)
     readiness, hub = ReadinessCheck(engine, chosen.command_deadline_seconds), LiveHub(engine.market.queries)
     features = Features(
         shop=chosen.shop,
@@ -112,8 +119,14 @@ def build(chosen: Settings) -> Starlette:
         on_start=start,
         on_close=close,
         pages=pages.routes,
+        on_response=None if metrics is None else metrics.http,
     )
-    pages.api.app = app
+    pages.api.app = _unobserved(app)
+    if metrics is not None:
+        metrics.recorder.name_routes(path_templates(app.routes))
+        watch_pool(metrics, engine.database)
+        _watch(metrics, dependencies, pages.streams)
+        metrics.sampler.start()
     reduce_gc_frequency()
     readiness.check_in_background()
     return app
@@ -138,6 +151,27 @@ def _create_watchdog(chosen: Settings, dependencies: Dependencies, session: str,
         monitor.find_outer_cause,
         monitor.restart_counter,
     )
+
+
+def _unobserved(app: ASGIApp) -> ASGIApp:
+    """The application for calls of the pages, which are part of a request that is measured."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, UNOBSERVED: True}, receive, send)
+
+    return call
+
+
+def _watch(metrics: ProcessMetrics, dependencies: Dependencies, streams: LiveStreams) -> None:
+    """Sample the caches, the intake and the streams."""
+    watch, cache = metrics.sampler.watch, dependencies.cache
+    for name, each in (("product", cache.products), ("list", cache.lists)):
+        watch(definitions.CACHE_LOOKUPS, partial(getattr, each, "hits"), name, "hit")
+        watch(definitions.CACHE_LOOKUPS, partial(getattr, each, "misses"), name, "miss")
+    watch(definitions.CACHE_INVALIDATIONS, lambda: cache.local_changes, "local")
+    watch(definitions.CACHE_INVALIDATIONS, lambda: cache.other_changes, "feed")
+    watch(definitions.INTAKE_WAITING, lambda: dependencies.place_order.waiting)
+    watch(definitions.LIVE_STREAMS, lambda: streams.open_streams)
 
 
 def _log_errors_of_loop() -> None:

@@ -3,10 +3,12 @@
 import logging
 from typing import NoReturn
 
-from celery.signals import beat_init
+from celery.signals import after_task_publish, beat_init
 
+from adapters.metrics.series import Server
 from adapters.tasks.application import create_celery_app
 from entrypoints import celery_logging, logs
+from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -18,6 +20,14 @@ def run_beat(settings: Settings) -> None:
     celery_logging.redirect_celery_logs()
     app = create_celery_app(settings.redis_url.reveal(), _reject_tasks)
     beat_init.connect(_log_start)
+    start_exporter(settings, Server.BEAT)
+    metrics = open_process_metrics()
+
+    def record_message(sender: str = "", **_sent: object) -> None:
+        if metrics is not None:
+            metrics.on_message(sender)
+
+    after_task_publish.connect(record_message, weak=False)
     # The intervals are seconds, so the times of the last runs are not stored in a schedule file.
     app.Beat(scheduler="adapters.tasks.bounded_beat:BoundedBeat", loglevel=settings.log_level, quiet=True).run()
 

@@ -13,10 +13,14 @@ from granian.server import Server
 from starlette.applications import Starlette
 
 from adapters.http.framework.request_limits import HEADER_LIMIT
+from adapters.metrics.series import Server as MetricsServer
 from entrypoints import logs
+from entrypoints.metrics import start_exporter
+from entrypoints.processes.errors import CannotRun
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.settings import Settings
+from entrypoints.wiring import database_figures
 
 APPLICATION: Final = "entrypoints.serve:create"
 DRAIN_SECONDS: Final = 20
@@ -67,6 +71,8 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
 def serve_on(settings: Settings, host: str, port: int, workers: int, application: str = APPLICATION) -> None:
     """Serve on a port that the caller or its parent has reserved; `application` is the import path of a factory."""
+    if settings.metrics_port == port:
+        raise CannotRun(f"METRICS_PORT {port} is the port of the API, which everybody reaches: choose another one.")
     server = Server(
         application,
         factory=True,
@@ -93,6 +99,7 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
     bind_forks_to_parent(signal.SIGTERM)
     # After the constructor of the server, which applies its own logging configuration.
     logs.configure(settings, "api")
+    start_exporter(settings, MetricsServer.API, database_figures)
     logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
     server.serve()
 

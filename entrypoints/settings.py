@@ -613,6 +613,15 @@ class Settings:
     webhooks_allow_loopback: bool = _setting(
         False, "For development only: allows webhooks to this machine, also over http."
     )
+    metrics_port: int = _setting(
+        0,
+        "Port of `/metrics`, never that of the API; 0: none. `up` uses it for the API, and the next two for worker and"
+        " beat.",
+        validator=_from_zero,
+    )
+    metrics_host: str = _setting(
+        "127.0.0.1", "Address on which `/metrics` listens; it needs no authentication, so keep it in your network."
+    )
     log_level: str = _setting(
         "INFO", "DEBUG, INFO, WARNING or ERROR.", validator=_choice("DEBUG", "INFO", "WARNING", "ERROR")
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from attrs import frozen
@@ -19,12 +19,15 @@ from adapters.db.core.change_notifications import PostgresCatalogFeed
 from adapters.db.core.connection_parameters import open_connection
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
+from adapters.db.core.timed_pool import TimedPool
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.standby_waits import count_standby_waits
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
 from adapters.email.console import ConsoleSender, NoSender
 from adapters.email.smtp import SmtpSender, SmtpServer
+from adapters.metrics import definitions
+from adapters.metrics.exporter import DatabaseCollector
 from adapters.payments.sandbox import SandboxGateway
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.rate_limiter import RedisRateLimiter
@@ -49,10 +52,19 @@ from adapters.tasks.worker_lock import worker_lock
 from adapters.webhooks.sender import HttpWebhookSender
 from entrypoints.gateways import SANDBOX, load_payment_gateway
 from entrypoints.gc_tuning import reduce_gc_frequency
+from entrypoints.metrics import ProcessMetrics
 from entrypoints.policies import load_all
 from entrypoints.settings import EMAIL_CONSOLE, Settings
 from scalecommerce_core.domain.errors import Unavailable
-from scalecommerce_core.ports import DeliverySlots, EmailSender, PaymentGateway, Store, WebhookSender
+from scalecommerce_core.ports import (
+    NO_MEASUREMENTS,
+    DeliverySlots,
+    EmailSender,
+    Measurements,
+    PaymentGateway,
+    Store,
+    WebhookSender,
+)
 from scalecommerce_core.pricing.runs import ApprovalLimits
 from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import SignUpLimits
@@ -64,6 +76,9 @@ from scalecommerce_core.services.ordering import OrderRules
 from scalecommerce_core.services.payments import PaymentRules
 from scalecommerce_core.services.pricing import PricingRules
 from scalecommerce_core.services.webhooks import WebhookRules
+
+METRICS_TIMEOUT: Final = timedelta(seconds=2)
+"""How long a statement for `/metrics` may take; a scrape usually has 10 s."""
 
 
 @frozen
@@ -109,7 +124,12 @@ class Engine:
         self.database.dispose()
 
 
-def wire(settings: Settings, process: str = "command", session: str = "scalecommerce") -> Engine:
+def wire(
+    settings: Settings,
+    process: str = "command",
+    session: str = "scalecommerce",
+    measurements: Measurements = NO_MEASUREMENTS,
+) -> Engine:
     """Build the engine; its clients connect when they are first used.
 
     `process` is the name by which fail-points select this process. `session` is the `application_name` of its
@@ -175,6 +195,7 @@ def wire(settings: Settings, process: str = "command", session: str = "scalecomm
             webhook_sender=sender,
             gateway=gateway,
             quote_signer=HmacQuoteSigner(_derive_key(settings, b"price quotes")),
+            measurements=measurements,
         ),
         _market_rules(settings),
     )
@@ -332,8 +353,41 @@ class ApiMonitor:
         return f"{waits} of its commits wait for a synchronous standby of PostgreSQL" if waits else ""
 
 
-def worker_application(settings: Settings, session: str) -> Celery:
-    """Celery's application. Each worker process builds its own engine at its first task, after the fork."""
+def watch_pool(metrics: ProcessMetrics, database: DatabaseEngine) -> None:
+    """Sample the connections of the pool, which `dispose` replaces."""
+
+    def read(figure: Callable[[TimedPool], float]) -> Callable[[], float]:
+        return lambda: figure(database.pool) if isinstance(database.pool, TimedPool) else 0.0
+
+    watch = metrics.sampler.watch
+    watch(definitions.POOL_CONNECTIONS, read(TimedPool.checkedout), "in_use")
+    watch(definitions.POOL_CONNECTIONS, read(TimedPool.checkedin), "idle")
+    watch(definitions.POOL_LIMIT, read(lambda pool: pool.limit))
+    watch(definitions.POOL_CHECKOUTS, read(lambda pool: pool.checkouts))
+    watch(definitions.POOL_WAIT_SECONDS, read(lambda pool: pool.wait_seconds))
+
+
+def database_figures(settings: Settings) -> DatabaseCollector:
+    """Backlogs and troubles, read over a connection of its own, whose statements end after `METRICS_TIMEOUT`."""
+    database = database_engine(
+        settings.database_url.reveal(),
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=METRICS_TIMEOUT,
+        statement_timeout=METRICS_TIMEOUT,
+        application_name="scalecommerce metrics",
+    )
+    return DatabaseCollector(PostgresQueries(database, currency=settings.market_currency), SystemClock())
+
+
+def worker_application(
+    settings: Settings, session: str, open_metrics: Callable[[], ProcessMetrics | None] = lambda: None
+) -> Celery:
+    """Celery's application. Each worker process builds its own engine at its first task, after the fork.
+
+    `open_metrics` is called then, too.
+    """
+    opened: list[ProcessMetrics] = []
     deliveries: list[ThreadRunner] = []
 
     def finish_deliveries(**_sent: object) -> None:
@@ -345,7 +399,12 @@ def worker_application(settings: Settings, session: str) -> Celery:
 
     @cache
     def tasks() -> BackgroundTasks:
-        engine = wire(settings, "worker", session)
+        metrics = open_metrics()
+        engine = wire(settings, "worker", session, NO_MEASUREMENTS if metrics is None else metrics.market)
+        if metrics is not None:
+            watch_pool(metrics, engine.database)
+            metrics.sampler.start()
+            opened.append(metrics)
         deliveries.append(ThreadRunner(settings.webhook_concurrency, "webhook"))
         reduce_gc_frequency()
         return BackgroundTasks(
@@ -358,4 +417,8 @@ def worker_application(settings: Settings, session: str) -> Celery:
             email_lock=lambda: worker_lock(engine.redis, "send e-mails"),
         )
 
-    return create_celery_app(settings.redis_url.reveal(), tasks)
+    def on_task(name: str, seconds: float, failed: bool) -> None:
+        for metrics in opened:
+            metrics.on_task(name, seconds, failed)
+
+    return create_celery_app(settings.redis_url.reveal(), tasks, on_task)

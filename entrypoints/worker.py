@@ -13,13 +13,15 @@ from typing import Any, Final, NoReturn
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.state import total_count
 
+from adapters.metrics.series import Server
 from adapters.tasks.broker import worker_name
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
+from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.settings import Settings
 from entrypoints.watchdog import StallDetector, Watchdog, WorkerState
-from entrypoints.wiring import WorkerMonitor, schema_check, worker_application
+from entrypoints.wiring import WorkerMonitor, database_figures, schema_check, worker_application
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,8 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     # SIGKILL, because a stopped or busy child does not handle another signal.
     bind_forks_to_parent(signal.SIGKILL)
     celery_logging.redirect_celery_logs()
-    app = worker_application(settings, session)
+    start_exporter(settings, Server.WORKER, database_figures)
+    app = worker_application(settings, session, open_process_metrics)
     worker = app.Worker(
         hostname=worker_name(host),
         # Two more processes: one delivers webhooks, one reprices. See `worker_lock`.

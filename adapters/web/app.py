@@ -44,6 +44,7 @@ class WebPages:
     routes: Sequence[BaseRoute]
     api: Api
     """Its `app` must be set before the first request."""
+    streams: LiveStreams
 
 
 def build_pages(
@@ -61,4 +62,5 @@ def build_pages(
             *unknown_page_routes(PREFIXES, api, browser_sessions, features),
         ],
         api,
+        streams,
     )

@@ -41,12 +41,18 @@ DEMO_VIEW_CAPS: Final = (
 STOPPING: Final = "Stopping: requests and tasks in progress are finished; Ctrl-C again stops at once …"
 STOPPED: Final = "Stopped. The data stays in {data}."
 
+_METRICS_PORTS: Final = {"api": 0, "worker": 1, "beat": 2}
+"""What is added to `METRICS_PORT`, because all children have the addresses of one machine."""
 _PLACEHOLDERS: Final = {
     "DATABASE_URL": "postgresql://embedded",
     "REDIS_URL": "redis://embedded",
     "JWT_SECRET": "*" * settings.MIN_SECRET_BYTES,
 }
 """Placeholders for the settings that are generated later, so that all others can be checked at once."""
+
+
+def _metrics_port(chosen: Settings, child: str) -> dict[str, str]:
+    return {"METRICS_PORT": str(chosen.metrics_port + _METRICS_PORTS[child])} if chosen.metrics_port else {}
 
 
 @frozen
@@ -108,7 +114,7 @@ class LocalEngine:
             status.update("Starting API, worker and beat …")
             for child in self._children:
                 if child.name != "api":
-                    child.send_settings(child_settings)
+                    child.send_settings({**child_settings, **_metrics_port(chosen, child.name)})
             self._data.write_engine_info(self._engine_info(servers, chosen))
             demo = self._prepare_demo(chosen, status.update) if self._options.demo else None
             self._start_api(child_settings, demo)

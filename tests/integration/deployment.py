@@ -120,9 +120,12 @@ class Deployment:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def start(self, name: str) -> Command:
+    def start(self, name: str, **more: str) -> Command:
+        """Start a program, with `more` settings."""
         arguments = [name, "--port", "0", "--workers", str(self._workers)] if name == "serve" else [name]
-        self.commands[name] = Command(self._directory / f"{name}.log", arguments, self._settings, self._program)
+        self.commands[name] = Command(
+            self._directory / f"{name}.log", arguments, {**self._settings, **more}, self._program
+        )
         return self.commands[name]
 
     def find(self) -> None:

@@ -12,6 +12,7 @@ from adapters.db.core.connection_parameters import (
     single_hosts,
 )
 from adapters.db.core.primary_monitor import connect_through, shared_monitor
+from adapters.db.core.timed_pool import TimedPool
 
 PLAN_EACH_TIME: Final = "planned_each_time"
 """Execution option of statements whose best plan depends on their parameters: they are planned each time."""
@@ -62,6 +63,7 @@ def database_engine(
     engine = create_engine(
         parsed,
         connect_args=connect_args,
+        poolclass=TimedPool,
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout.total_seconds(),

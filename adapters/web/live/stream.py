@@ -78,6 +78,10 @@ class LiveStreams:
         self._open = 0
         self._clients: Counter[str] = Counter()
 
+    @property
+    def open_streams(self) -> int:
+        return self._open
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         client = network_key(request.client.host if request.client else "")

@@ -1,0 +1,31 @@
+"""A pool of connections that measures how long its users wait."""
+
+from time import perf_counter
+from typing import Any
+
+from sqlalchemy import PoolProxiedConnection, QueuePool
+
+
+class TimedPool(QueuePool):
+    """`checkouts` counts connections that were taken; `wait_seconds` is the time until they were there, for a free
+    connection or for a new one. Both begin at 0 when the pool is disposed of.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.checkouts = 0
+        self.wait_seconds = 0.0
+
+    @property
+    def limit(self) -> int:
+        """The most connections that it opens."""
+        return self.size() + self._max_overflow
+
+    def connect(self) -> PoolProxiedConnection:
+        begun = perf_counter()
+        try:
+            return super().connect()
+        finally:
+            # Without a lock: a figure may be lost between two threads, which matters less than the time of a lock.
+            self.checkouts += 1
+            self.wait_seconds += perf_counter() - begun
