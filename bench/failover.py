@@ -251,7 +251,7 @@ def _count(servers: ReplicatedPostgres, load: Load, report: FailoverReport) -> N
     ids = [answer.body["id"] for _, answer in answers]
     report.acknowledged, report.statuses = len(ids), load.statuses
     report.lost = len(set(ids) - stored)
-    report.repeated = len(stored) - len(load.orders) + len(ids) - len(set(ids))
+    report.repeated = max(0, len(stored) - len(load.orders)) + len(ids) - len(set(ids))
     report.stale_reads = load.stale_reads()
     # The seller only raises the price, so a lower price after a higher one was written late.
     report.late_writes = sum(later < earlier for (earlier,), (later,) in itertools.pairwise(history))

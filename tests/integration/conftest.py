@@ -23,6 +23,7 @@ LONGEST: Final = (
     "test_bare_install",
     "test_repricing_processes",
     "test_up",
+    "test_failover",
     "test_cli",
     "test_search_oracle",
     "test_torture",

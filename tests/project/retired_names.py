@@ -91,6 +91,8 @@ RETIRED_NAMES: Final[dict[str, frozenset[str]]] = {
             "meet",
             "packed",
             "raw_etag",
+            "seller_xids",
+            "snapshot_xid",
             "stamp",
             "trusted_until",
             "unpacked",

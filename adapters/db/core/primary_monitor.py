@@ -274,7 +274,7 @@ class PrimaryMonitor:
             try:
                 connection = connection or self._connect(**host.parameters, autocommit=True)
                 timeline = self._fetch_timeline(connection)
-            except psycopg.Error as caught:
+            except Exception as caught:  # noqa: BLE001 - logged; without this thread no failover would be noticed
                 error = caught
                 if connection is not None:
                     connection.close()
@@ -284,7 +284,7 @@ class PrimaryMonitor:
         if connection is not None:
             connection.close()
 
-    def _record(self, host: _Host, timeline: int | None, error: psycopg.Error | None, stop: threading.Event) -> None:
+    def _record(self, host: _Host, timeline: int | None, error: Exception | None, stop: threading.Event) -> None:
         now = time.monotonic()
         with self._changed:
             if stop is not self._stop:

@@ -41,20 +41,20 @@ class Servers:
     reached.
     """
 
-    def __init__(self, timelines: dict[str, int | psycopg.Error | None]) -> None:
+    def __init__(self, timelines: dict[str, int | Exception | None]) -> None:
         self.timelines = timelines
         self.connected: list[SimulatedConnection] = []
 
     def connect(self, *, host: str, **_parameters: object) -> SimulatedConnection:
         found = self.timelines[host]
-        if isinstance(found, psycopg.Error):
+        if isinstance(found, Exception):
             raise found
         self.connected.append(SimulatedConnection(host))
         return self.connected[-1]
 
     def fetch_timeline(self, connection: SimulatedConnection) -> int | None:
         found = self.timelines[connection.name]
-        if isinstance(found, psycopg.Error):
+        if isinstance(found, Exception):
             raise found
         return found
 
@@ -130,6 +130,16 @@ def test_a_wrong_password_is_named_though_no_primary_is_found(servers: Servers, 
     servers.timelines |= {"db1": refused, "db2": refused}
     with pytest.raises(Unavailable, match="refuses the user name or the password"), translate_errors():
         connect(monitor)
+
+
+def test_the_monitor_survives_unexpected_errors(servers: Servers, monitor: PrimaryMonitor) -> None:
+    servers.timelines["db2"] = RuntimeError("unexpected")
+    assert connect(monitor).name == "db1"
+    servers.timelines |= {"db1": None, "db2": 2}
+    while True:
+        with suppress(psycopg.OperationalError):
+            assert connect(monitor).name == "db2"
+            break
 
 
 def test_threads_end_when_no_connection_is_open(servers: Servers, monitor: PrimaryMonitor) -> None:
