@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 import psycopg
 from attrs import frozen
+from billiard import current_process
 from celery import Celery
-from celery.signals import worker_process_shutdown
+from celery.signals import worker_process_init, worker_process_shutdown
 from redis import Redis, RedisError
 from sqlalchemy import Engine as DatabaseEngine
 
@@ -31,7 +33,7 @@ from adapters.metrics.exporter import DatabaseCollector
 from adapters.payments.sandbox import SandboxGateway
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.rate_limiter import RedisRateLimiter
-from adapters.redis.reachability import RedisState, check_redis, describe_error
+from adapters.redis.reachability import RedisState, answers_ping, check_redis, describe_error
 from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.redis.security_counters import RedisSecurityCounters
 from adapters.redis.shared_cache import RedisSharedCache
@@ -47,6 +49,7 @@ from adapters.tasks.application import create_celery_app
 from adapters.tasks.broker import create_publisher
 from adapters.tasks.decide_notifier import CeleryWorkNotifier, request_decisions
 from adapters.tasks.job_runner import ThreadRunner
+from adapters.tasks.own_timer import MessageClock, OwnTimer
 from adapters.tasks.tasks import BackgroundTasks
 from adapters.tasks.worker_lock import worker_lock
 from adapters.webhooks.sender import HttpWebhookSender
@@ -389,16 +392,33 @@ def worker_application(
     """
     opened: list[ProcessMetrics] = []
     deliveries: list[ThreadRunner] = []
+    timers: list[OwnTimer] = []
+    messages = MessageClock()
 
-    def finish_deliveries(**_sent: object) -> None:
+    def start_timer(**_sent: object) -> None:
+        # One process of the pool has the timer. A replaced process passes its index on.
+        if getattr(current_process(), "index", 0) == 0:
+            timers.append(OwnTimer(messages, tasks, lambda: not answers_ping(settings.redis_url.reveal())))
+            timers[-1].start()
+
+    def finish(**_sent: object) -> None:
+        for timer in timers:
+            timer.stop()
         for jobs in deliveries:
             jobs.close()
 
-    # Sent in each process of the pool when it ends, unless it is killed.
-    worker_process_shutdown.connect(finish_deliveries, weak=False)
+    # Sent in each process of the pool when it begins, and when it ends, unless it is killed.
+    worker_process_init.connect(start_timer, weak=False)
+    worker_process_shutdown.connect(finish, weak=False)
+    wiring = Lock()
+
+    def tasks() -> BackgroundTasks:
+        # The timer may be first, or at the same time as the first message.
+        with wiring:
+            return build_tasks()
 
     @cache
-    def tasks() -> BackgroundTasks:
+    def build_tasks() -> BackgroundTasks:
         metrics = open_metrics()
         engine = wire(settings, "worker", session, NO_MEASUREMENTS if metrics is None else metrics.market)
         if metrics is not None:
@@ -421,4 +441,4 @@ def worker_application(
         for metrics in opened:
             metrics.on_task(name, seconds, failed)
 
-    return create_celery_app(settings.redis_url.reveal(), tasks, on_task)
+    return create_celery_app(settings.redis_url.reveal(), tasks, on_task, messages.touch)

@@ -5,9 +5,12 @@ import ssl
 from typing import Final, Literal
 
 from redis import Redis, RedisError
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 
+PING_SECONDS: Final = 0.5
 RedisState = Literal["ok", "away", "wrong_password"]
 
 WRONG_PASSWORD: Final = "Redis refuses the user name or the password in REDIS_URL, or REDIS_URL has none."  # noqa: S105 - a sentence
@@ -20,6 +23,14 @@ def check_redis(redis: Redis) -> tuple[RedisState, str]:
     except RedisError as error:
         return ("wrong_password" if isinstance(error, AuthenticationError) else "away"), describe_error(error)
     return "ok", ""
+
+
+def answers_ping(url: str) -> bool:
+    """Whether Redis answers on a new connection within `PING_SECONDS`, without further attempts."""
+    with Redis.from_url(
+        url, socket_timeout=PING_SECONDS, socket_connect_timeout=PING_SECONDS, retry=Retry(NoBackoff(), 0)
+    ) as redis:
+        return check_redis(redis)[0] == "ok"
 
 
 def describe_error(error: RedisError) -> str:

@@ -15,9 +15,15 @@ TaskListener = Callable[[str, float, bool], None]
 
 
 def create_celery_app(
-    redis_url: str, get_tasks: Callable[[], BackgroundTasks], on_task: TaskListener | None = None
+    redis_url: str,
+    get_tasks: Callable[[], BackgroundTasks],
+    on_task: TaskListener | None = None,
+    on_message: Callable[[], None] = lambda: None,
 ) -> Celery:
-    """Return the application of worker and beat. Each process that runs tasks calls `get_tasks` after its fork."""
+    """Return the application of worker and beat. Each process that runs tasks calls `get_tasks` after its fork.
+
+    `on_message` is called before each task.
+    """
     redis_transport.install()
     app = create_publisher(redis_url)
     app.conf.update(
@@ -36,16 +42,21 @@ def create_celery_app(
         enable_utc=True,
     )
     for task in TASKS:
-        _register(app, task, get_tasks, on_task)
+        _register(app, task, get_tasks, on_task, on_message)
     return app
 
 
 def _register(
-    app: Celery, task: ScheduledTask, get_tasks: Callable[[], BackgroundTasks], on_task: TaskListener | None
+    app: Celery,
+    task: ScheduledTask,
+    get_tasks: Callable[[], BackgroundTasks],
+    on_task: TaskListener | None,
+    on_message: Callable[[], None],
 ) -> None:
     # `shared=False`: another Celery application in the same process keeps its own tasks.
     @app.task(name=task.name, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def run() -> None:
+        on_message()
         tasks = get_tasks()
         begun, failed = perf_counter(), True
         try:

@@ -10,10 +10,12 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from adapters.tasks.broker import MAX_QUEUED_MESSAGES, QUEUE
+from adapters.tasks.repeated_warnings import RepeatedWarnings
 from adapters.tasks.schedule import DECIDE, MESSAGE_TTL
 from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(logger)
 
 NOTIFICATION_KEY: Final = "scalecommerce:wakeup"
 """A key that is set in Redis when a message is sent and deleted when a worker acknowledges it. While it is set, no
@@ -61,7 +63,7 @@ class CeleryWorkNotifier:
         try:
             self._redis.delete(NOTIFICATION_KEY)
         except RedisError as error:
-            logger.warning("the notification of new orders could not be acknowledged in Redis: %s", error)
+            _warnings.warn(f"the notification of new orders could not be acknowledged in Redis: {error}")
 
     def close(self) -> None:
         self._stopping = True
@@ -81,4 +83,4 @@ class CeleryWorkNotifier:
                     # The worker that takes this message finds the orders of the interval too.
                     time.sleep(MIN_INTERVAL_SECONDS)
             except (RedisError, OperationalError, OSError) as error:
-                logger.warning("workers were not notified of new orders, the sweep will find them: %s", error)
+                _warnings.warn(f"workers were not notified of new orders, the sweep will find them: {error}")

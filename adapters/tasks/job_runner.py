@@ -4,11 +4,13 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Final, Protocol
 
+from adapters.tasks.repeated_warnings import RepeatedWarnings
 from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(logger)
 
 
 class JobRunner(Protocol):
@@ -60,7 +62,7 @@ class ThreadRunner:
     def _end(self, future: "Future[object]") -> None:
         error = future.exception()
         if isinstance(error, Unavailable):
-            logger.warning("background work is delayed: %s", error)
+            _warnings.warn(f"background work is delayed: {error}")
         elif error is not None:
             logger.error("a background job failed", exc_info=error)
         with self._changed:

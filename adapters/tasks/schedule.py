@@ -62,7 +62,8 @@ is lost while Redis is away, delays work and loses none. While Redis is away:
 - the notifier of new orders logs a warning and drops its message (`decide_notifier`);
 - beat logs one warning and skips its ticks (`bounded_beat`);
 - a worker finishes its task; the acknowledgement is lost with the connection, so the task may run again
-  (`redis_transport`).
+  (`redis_transport`);
+- a worker runs the tasks on which orders depend on its own timer (`own_timer`).
 
 When Redis is back, beat's next tick, at most one interval later, starts the tasks that find the delayed work. While no
 worker runs, the queue holds at most `broker.MAX_QUEUED_MESSAGES`. Messages for new orders have no TTL; at most one of

@@ -11,6 +11,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from adapters.tasks.job_runner import InlineRunner, JobRunner
+from adapters.tasks.repeated_warnings import RepeatedWarnings
 from scalecommerce_core.domain.errors import Conflict, NotFound, Unavailable
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
 from scalecommerce_core.ports import ViewCounter
@@ -20,6 +21,7 @@ from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.repricing import RunStep, StrategyUnknown
 
 logger = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(logger)
 
 BATCH_SIZE: Final = 500
 """Rows per transaction, for tasks that define no other size."""
@@ -64,7 +66,6 @@ DELIVERY_GAP: Final = 0.01
 """Least seconds between two claims, which cost more than the webhooks that end in this time."""
 
 
-DELAY_LOG_INTERVAL: Final = timedelta(minutes=1)
 UNKNOWN_POLICIES_INTERVAL: Final = timedelta(minutes=1)
 """How often a process checks for active policies whose strategy is not installed in it."""
 
@@ -112,6 +113,10 @@ class BackgroundTasks:
     def decide_orders(self) -> None:
         # Before the query for orders: an order that commits after the query sends a message of its own.
         self.acknowledge_notification()
+        self.sweep_orders()
+
+    def sweep_orders(self) -> None:
+        """As `decide_orders`, without Redis."""
         if _repeat(self._decide_batch):
             # Events of the decisions get their numbers now instead of at beat's next tick.
             self.number_events()
@@ -310,18 +315,6 @@ def _log_run(run: Run) -> None:
         )
 
 
-_delays: Final[dict[str, float]] = {}
-"""When this process last logged each reason of a delay, in seconds of `time.monotonic`."""
-
-
-def _log_delay(reason: str) -> None:
-    """Log a delay of background work, the same reason once in `DELAY_LOG_INTERVAL`: many tasks fail every second."""
-    now = time.monotonic()
-    if now - _delays.get(reason, float("-inf")) >= DELAY_LOG_INTERVAL.total_seconds():
-        _delays[reason] = now
-        logger.warning("background work is delayed: %s", reason)
-
-
 def _repeat(batch: Callable[[], int], max_batches: int = MAX_BATCHES) -> int:
     """Call `batch` until it returns 0; return how many calls returned something else."""
     for done in range(max_batches):
@@ -329,7 +322,7 @@ def _repeat(batch: Callable[[], int], max_batches: int = MAX_BATCHES) -> int:
             if batch() == 0:
                 return done
         except Unavailable as error:
-            # Beat's next message tries again. A traceback per second would hide this line.
-            _log_delay(str(error))
+            # The next message tries again.
+            _warnings.warn(f"background work is delayed: {error}")
             return done
     return max_batches

@@ -11,7 +11,10 @@ from typing import Final
 from redis import Redis, RedisError
 from redis.exceptions import LockError
 
+from adapters.tasks.repeated_warnings import RepeatedWarnings
+
 logger = logging.getLogger(__name__)
+_warnings: Final = RepeatedWarnings(logger)
 
 LOCK_TTL: Final = timedelta(seconds=30)
 """Redis releases the lock after this time, even if its holder was killed."""
@@ -28,7 +31,7 @@ def worker_lock(redis: Redis, work: str) -> Iterator[bool]:
     try:
         acquired = lock.acquire(blocking=False)
     except RedisError as error:
-        logger.warning("%s is delayed, its lock in Redis is not available: %s", work, error)
+        _warnings.warn(f"{work} is delayed, its lock in Redis is not available: {error}")
         acquired = False
     try:
         yield acquired

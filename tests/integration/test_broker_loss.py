@@ -92,3 +92,19 @@ def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker:
         order = buyer.post("/orders/api/v1/", json=wanted).json()["id"]
         await_resource(buyer, f"/orders/api/v1/{order}/", lambda shown: shown["status"] == "PENDING")
         assert worker.process.poll() is None
+
+
+def test_a_worker_decides_orders_while_redis_is_away(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:
+    with Deployment(tmp_path / "deployment", database, broker.url) as deployment:
+        buyer = deployment.person("buyer")
+        product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
+        made = buyer.post("/products/api/v1/", json=product).json()["id"]
+        worker = deployment.commands["worker"]
+        broker.stop()
+        wanted: Any = {"order_item": [{"product": made, "quantity": 1}]}
+        for _ in range(2):
+            order = buyer.post("/orders/api/v1/", json=wanted).json()["id"]
+            await_resource(buyer, f"/orders/api/v1/{order}/", lambda shown: shown["status"] == "PENDING")
+        worker.says("decides orders on its own timer")
+        broker.start()
+        worker.says("waits for messages from Redis again")
