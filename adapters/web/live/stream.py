@@ -17,7 +17,8 @@ import asyncio
 import hashlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -93,7 +94,15 @@ class LiveStreams:
         self._clients[client] += 1
         try:
             response = await self._respond(request)
-            await response(scope, receive, send)
+            # Also ends the stream of a reader that reads so slowly that an event waits to be sent.
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(MAX_AGE_SECONDS + HEARTBEAT_SECONDS):
+                        await response(scope, receive, send)
+            finally:
+                if isinstance(response, StreamingResponse) and isinstance(response.body_iterator, AsyncGenerator):
+                    # A cancelled response leaves its events suspended, which would stay subscribed.
+                    await response.body_iterator.aclose()
         finally:
             self._open -= 1
             self._clients[client] -= 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -259,6 +259,34 @@ def test_an_idle_stream_sends_heartbeats_and_ends_at_its_maximum_age(
             assert ": heartbeat\n\n" in reader.text
 
     asyncio.run(scenario())
+
+
+def test_the_stream_of_a_reader_that_reads_nothing_ends_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_AGE_SECONDS", 0.02)
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.02)
+
+    async def read() -> None:
+        async with streams(shop) as opened:
+            stuck = asyncio.Event()
+
+            async def receive() -> dict[str, Any]:
+                await asyncio.Event().wait()
+                return {}
+
+            async def send(message: MutableMapping[str, Any]) -> None:
+                if message["type"] == "http.response.body":
+                    stuck.set()
+                    await asyncio.Event().wait()
+
+            scope = {
+                "type": "http", "method": "GET", "scheme": "http", "path": "/live/", "query_string": b"",
+                "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("localhost", 80),
+                "asgi": {"version": "3.0", "spec_version": "2.3"}, "root_path": "", "raw_path": b"/live/",
+            }  # fmt: skip
+            await asyncio.wait_for(opened.app(scope, receive, send), 30)
+            assert stuck.is_set()
+
+    asyncio.run(read())
 
 
 def test_all_streams_end_when_the_server_stops_and_new_ones_are_refused(shop: Shop) -> None:
