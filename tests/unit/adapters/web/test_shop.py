@@ -323,3 +323,18 @@ def test_a_quantity_that_is_no_number_keeps_the_basket(site: Marketplace, anybod
     assert anybody.cookies["basket"] == kept
     anybody.post("/shop/basket/change/", {"remove": str(product)})
     assert "basket" not in anybody.cookies
+
+
+def test_the_lowest_price_beside_the_button_follows_a_live_price(site: Marketplace, anybody: Browser) -> None:
+    product = site.person().list(name="Pot", price="10.00")["id"]
+    source = f"/shop/products/{product}/prices/"
+    region = re.compile(r'data-live-region="lowest-price"([^>]*)>([^<]*)<')
+
+    beside = region.search(anybody.get(f"/shop/products/{product}/").text)
+    site.reprice(product, "8.00")
+    fresh = region.search(anybody.get(source).text)
+
+    assert beside is not None
+    assert f'data-live-source="{source}"' in beside[1]
+    assert fresh is not None
+    assert "Lowest price of the 30 days before" in fresh[2]
