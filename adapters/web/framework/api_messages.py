@@ -18,9 +18,14 @@ from attrs import field, frozen
 
 logger = logging.getLogger(__name__)
 
-MAX_LENGTH: Final = 20_000
+MAX_LENGTH: Final = 5_000
 """Characters. Longer texts are not translated."""
-MAX_SENTENCES: Final = 200
+MAX_SENTENCES: Final = 40
+"""Further sentences of a text are not translated."""
+MAX_DEPTH: Final = 3
+"""Messages within messages."""
+INDEXED: Final = 4
+"""Characters at the beginning of templates, by which they are looked up."""
 LONGEST: Final = 4
 """Sentences of one message, unless it extends to the end of the text."""
 CACHED: Final = 2_000
@@ -92,51 +97,59 @@ class ApiMessages:
         self._formats = formats
         self._texts = {source: text for source, text in translations.items() if not _PLACEHOLDER.search(source)}
         templates = [Template.of(source, text) for source, text in translations.items() if source not in self._texts]
-        self._templates = sorted(templates, key=lambda each: (not each.literals[0], -each.weight))
+        templates.sort(key=lambda each: (not each.literals[0], -each.weight))
+        self._by_beginning: dict[str, list[Template]] = {}
+        for template in templates:
+            begin = template.literals[0][:INDEXED]
+            self._by_beginning.setdefault(begin if len(begin) == INDEXED else "", []).append(template)
         self._is_source = not translations
         self.translate = lru_cache(CACHED)(self._translate)
 
-    def _translate(self, text: str) -> str:
+    def _translate(self, text: str, depth: int = 0) -> str:
         """A message, or several in one text, in the language. An unknown one stays English, and the log names it."""
         if self._is_source or not text or len(text) > MAX_LENGTH:
             return text
-        sentences = _SENTENCE_END.split(text.strip())[:MAX_SENTENCES]
+        sentences = _SENTENCE_END.split(text.strip(), MAX_SENTENCES)
+        rest = sentences[MAX_SENTENCES:]
+        del sentences[MAX_SENTENCES:]
         translated: list[str] = []
         at = 0
         while at < len(sentences):
-            count, found = self._first_message(sentences[at:])
+            count, found = self._first_message(sentences[at:], depth)
             if found is None and not _FOREIGN.match(sentences[at]):
                 logger.info("a message of the API has no translation: %r", sentences[at])
             translated.append(sentences[at] if found is None else found)
             at += count
-        return " ".join(translated)
+        return " ".join([*translated, *rest])
 
-    def _first_message(self, sentences: Sequence[str]) -> tuple[int, str | None]:
+    def _first_message(self, sentences: Sequence[str], depth: int) -> tuple[int, str | None]:
         """How many sentences the first message has, and its translation; None for an unknown one."""
         counts = range(min(LONGEST, len(sentences)), 0, -1)
         for count in counts:
-            found = self.find(" ".join(sentences[:count]), sentences=count)
+            found = self.find(" ".join(sentences[:count]), depth, sentences=count)
             if found is not None:
                 return count, found
         # A parameter contains sentences.
         for count in dict.fromkeys([*reversed(counts), len(sentences)]):
-            found = self.find(" ".join(sentences[:count]))
+            found = self.find(" ".join(sentences[:count]), depth)
             if found is not None:
                 return count, found
         return 1, None
 
-    def find(self, text: str, *, sentences: int | None = None) -> str | None:
-        """The translation of one message; None if no template, or none of so many sentences, fits."""
+    def find(self, text: str, depth: int = 0, *, sentences: int | None = None) -> str | None:
+        """The translation of one message; None if no template, or none of so many sentences, fits. `depth` messages
+        contain it.
+        """
         if text in self._texts:
             return self._texts[text]
-        for template in self._templates:
+        for template in (*self._by_beginning.get(text[:INDEXED], ()), *self._by_beginning.get("", ())):
             values = template.match(text) if sentences in {None, template.sentences} else None
             if values is not None:
-                said = {name: _Value(self._value(value), self._formats) for name, value in values.items()}
+                said = {name: _Value(self._value(value, depth + 1), self._formats) for name, value in values.items()}
                 return template.translation.format_map(said)
         return None
 
-    def _value(self, value: str) -> str:
+    def _value(self, value: str, depth: int) -> str:
         """The value of a placeholder: a word or a message, an amount, a list of these, or anything else."""
         formats = self._formats
         if (amount := _AMOUNT.fullmatch(value)) is not None:
@@ -145,14 +158,12 @@ class ApiMessages:
             return formats.number(int(value.replace(",", "")))
         if (percent := _PERCENT.fullmatch(value)) is not None:
             return f"{percent[1].replace('.', ',')}\N{NO-BREAK SPACE}%"
-        if not re.search("[A-Za-z]{2}", value):
+        if depth > MAX_DEPTH or not re.search("[A-Za-z]{2}", value):
             return value
-        found = self.find(value)
-        if found is not None:
-            return found
-        if " " in value and len(_SENTENCE_END.split(value)) > 1:
-            return self._translate(value)
-        return self._list(value) or value
+        if _SENTENCE_END.search(value) and (found := self._first_message(_SENTENCE_END.split(value, 1), depth)[1]):
+            return self._translate(value, depth)
+        found = self.find(value, depth)
+        return found or self._list(value) or value
 
     def _list(self, value: str) -> str | None:
         """A list of known words; None if one of them is unknown."""

@@ -9,13 +9,24 @@ import pytest
 
 from adapters.web.framework.forms import Form
 from adapters.web.framework.languages import load
+from adapters.web.pages.admin.pricing import RUN_TONES, run_words
 from adapters.web.pages.seller.dashboard import change, intervals, net_revenue, points
 from adapters.web.pages.seller.fields import changed_fields, decimal_number, utc_field, utc_moment, with_initial_values
 from adapters.web.pages.seller.policies import read_settings
-from adapters.web.pages.seller.price_messages import HEADINGS, TEMPLATES, duration, format_message, to_sentence
+from adapters.web.pages.seller.price_messages import (
+    HEADINGS,
+    TEMPLATES,
+    decision_sentence,
+    duration,
+    format_message,
+    guardrail_sentences,
+    to_sentence,
+)
 from adapters.web.pages.seller.prices import shortest_range
 from adapters.web.pages.seller.promotions import promotion_body
+from adapters.web.pages.seller.runs import run_statuses
 from scalecommerce_core.pricing import decisions, explaining, price_explanation
+from scalecommerce_core.pricing.runs import RunStatus
 from scalecommerce_core.services.price_explanation import CAUSE_MESSAGES
 from tests.unit.support.browser import Browser
 from tests.unit.support.http_marketplace import PASSWORD, Marketplace, Person, answer
@@ -332,3 +343,47 @@ def _number(browser: Browser) -> int:
     found = re.search(r'href="/seller/products/(\d+)/"', browser.get("/seller/products/").text)
     assert found is not None
     return int(found[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "english", "russian"),
+    [
+        (
+            {},
+            (
+                "Lowered by 5% to $19.00: past sales at other prices indicate that this price earns most; limited by"
+                " the largest step."
+            ),
+            (
+                "Снижена на 5\xa0% до 19,00\xa0$: судя по продажам при других ценах, эта цена самая прибыльная;"
+                " ограничено наибольшим шагом."
+            ),
+        ),
+        (
+            {"new_price": "20.00", "guardrails": ["few_views"]},
+            "Kept at $20.00: too few people have viewed the product.",
+            "Цена осталась 20,00\xa0$: товар смотрело слишком мало людей.",
+        ),
+    ],
+)
+def test_the_reason_of_a_decision_of_a_run_is_in_the_reader_s_words(
+    changes: dict[str, object], english: str, russian: str
+) -> None:
+    decision = {
+        "product": 1, "policy": 2, "policy_version": 1, "epoch": 3, "old_price": "20.00", "new_price": "19.00",
+        "currency": "USD", "motive": "learned", "guardrails": ["step"],
+    } | changes  # fmt: skip
+    assert decision_sentence(decision, load("en")) == english
+    assert decision_sentence(decision, load("ru")) == russian
+
+
+def test_each_guardrail_of_a_decision_has_a_sentence() -> None:
+    names = list(explaining.GUARDRAIL_MESSAGES.templates)
+    sentences = guardrail_sentences({"guardrails": names}, load("ru"))
+    assert len(set(sentences)) == len(names)
+    assert not [text for text in sentences if re.search("[a-z]{3}", re.sub("(min|max)_price", "", text))]
+
+
+def test_each_status_of_a_run_has_a_word() -> None:
+    assert set(run_words(load("en"))) == set(RUN_TONES) == {status.value for status in RunStatus}
+    assert set(run_statuses(load("en"))) == set(run_words(load("en")))  # type: ignore[arg-type]
