@@ -142,7 +142,8 @@ class ApiMessages:
         """
         if text in self._texts:
             return self._texts[text]
-        for template in (*self._by_beginning.get(text[:INDEXED], ()), *self._by_beginning.get("", ())):
+        candidates: list[Template] = [*self._by_beginning.get(text[:INDEXED], []), *self._by_beginning.get("", [])]
+        for template in candidates:
             values = template.match(text) if sentences in {None, template.sentences} else None
             if values is not None:
                 said = {name: _Value(self._value(value, depth + 1), self._formats) for name, value in values.items()}
