@@ -1,32 +1,27 @@
 """`operations/api/v1/orders/`: the orders of all accounts, for staff."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
-from adapters.http.framework.money_fields import Amount, convert_amounts
 from adapters.http.framework.operation import Call, Link, OperationSpec, ResponseSpec, json_response
-from adapters.http.framework.pagination import PageQuery, PageSchema
-from adapters.http.framework.text_fields import Words
+from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.account_administration import ReasonBody
 from adapters.http.resources.operations import ROOT, TAG, actor
+from adapters.http.resources.order_queries import AllOrdersQuery
 from adapters.http.resources.orders import ShortfallSchema, to_shortfall_schema
-from adapters.http.resources.search import Moment
 from scalecommerce_core.domain.errors import NotFound, NothingToRetry, PaymentInProgress, TransitionNotAllowed
-from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
+from scalecommerce_core.domain.identifiers import OrderId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus
 from scalecommerce_core.domain.payment import PaymentStatus, RefundStatus
-from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.stock import MovementKind
-from scalecommerce_core.domain.text import normal_line
 from scalecommerce_core.queries import (
     OrderDetails,
-    OrderFilter,
     OrderMoment,
     PaymentRefundView,
     PaymentView,
@@ -36,48 +31,6 @@ from scalecommerce_core.services.ordering import CancelOrder
 
 ORDERS: Final = ROOT + "orders/"
 ORDER: Final = ORDERS + "{id:id}/"
-Number = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-
-
-class AllOrdersQuery(PageQuery, kw_only=True, frozen=True):
-    search: Annotated[
-        Words | None,
-        msgspec.Meta(
-            description="The number of an order, or words that are all in the name of a product of the order.",
-            examples=["blue cup"],
-        ),
-    ] = None
-    status: Annotated[OrderStatus | None, msgspec.Meta(description="Only orders with this status.")] = None
-    buyer: Annotated[Number | None, msgspec.Meta(description="Id of an account.", examples=[9])] = None
-    seller: Annotated[
-        Number | None, msgspec.Meta(description="Id of an account that sells a product of the order.", examples=[1])
-    ] = None
-    product: Annotated[Number | None, msgspec.Meta(description="Id of a product of the order.", examples=[1])] = None
-    created_after: Annotated[
-        Moment | None, msgspec.Meta(description="Placed after this time.", examples=["2026-01-01T00:00:00Z"])
-    ] = None
-    created_before: Annotated[
-        Moment | None, msgspec.Meta(description="Placed before this time.", examples=["2027-01-01T00:00:00Z"])
-    ] = None
-    total_min: Annotated[
-        Amount | None,
-        msgspec.Meta(
-            description="The lowest total, inclusive, in the currency of the market; other orders are left out."
-        ),
-    ] = None
-    total_max: Annotated[
-        Amount | None,
-        msgspec.Meta(description="The highest total, inclusive, in the currency of the market."),
-    ] = None
-    parked: Annotated[
-        bool, msgspec.Meta(description="Only orders whose decision failed so often that it is not tried any more.")
-    ] = False
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            ("total_min", self.total_min, "total_max", self.total_max),
-            ("created_after", self.created_after, "created_before", self.created_before),
-        )
 
 
 class StaffOrderLineSchema(msgspec.Struct):
@@ -206,7 +159,7 @@ class AllOrdersResource:
         access=Access.STAFF,
     )
     async def list_all_orders(self, call: Call[None, AllOrdersQuery]) -> Response:
-        criteria = _build_filter(call.query, self._market.currency)
+        criteria = call.query.criteria(self._market.currency)
         page_request = self._dependencies.paginator.parse_request(call.request, call.query)
         page = await self._dependencies.run_in_thread(self._market.queries.all_orders, page_request, criteria)
         return json_response(
@@ -273,22 +226,6 @@ class AllOrdersResource:
         if found is None:
             raise NotFound("order", order_id)
         return json_response(to_order_details_schema(found))
-
-
-def _build_filter(query: AllOrdersQuery, currency: str) -> OrderFilter:
-    totals = convert_amounts(currency, {"total_min": query.total_min, "total_max": query.total_max})
-    return OrderFilter(
-        status=query.status,
-        buyer=None if query.buyer is None else AccountId(query.buyer),
-        seller=None if query.seller is None else AccountId(query.seller),
-        product=None if query.product is None else ProductId(query.product),
-        created_after=query.created_after,
-        created_before=query.created_before,
-        total_min=totals["total_min"],
-        total_max=totals["total_max"],
-        is_parked=query.parked,
-        search=query.search if query.search is not None and normal_line(query.search) else None,
-    )
 
 
 def to_staff_order_schema(view: StaffOrderView) -> StaffOrderSchema:

@@ -12,6 +12,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.resources.operations import ROOT, TAG
+from adapters.http.resources.order_queries import IdNumber, to_id
 from adapters.http.schemas.products import ProductSchema, to_product_schema
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import AllProductsFilter, SaleState, StaffProductView
@@ -30,7 +31,7 @@ class AllProductsQuery(PageQuery, kw_only=True, frozen=True):
         ),
     ] = None
     seller: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
+        IdNumber | None,
         msgspec.Meta(description="Id of the account that sells the product.", examples=[1]),
     ] = None
 
@@ -63,7 +64,7 @@ class AllProductsResource:
     )
     async def list_all_products(self, call: Call[None, AllProductsQuery]) -> Response:
         query = call.query
-        criteria = AllProductsFilter(query.on_sale, None if query.seller is None else AccountId(query.seller))
+        criteria = AllProductsFilter(query.on_sale, to_id(AccountId, query.seller))
         page_request = self._dependencies.paginator.parse_request(call.request, query)
         page = await self._dependencies.run_in_thread(self._queries.all_products, page_request, criteria)
         to_schema = partial(_to_schema, identity=call.identity)

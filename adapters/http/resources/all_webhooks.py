@@ -11,6 +11,7 @@ from adapters.http.framework.auth import Access
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.resources.operations import ROOT, TAG
+from adapters.http.resources.order_queries import IdNumber, to_id
 from adapters.http.resources.webhooks import (
     Delivery,
     EndpointSchema,
@@ -24,7 +25,7 @@ from scalecommerce_core.queries import EndpointView
 WEBHOOKS: Final = ROOT + "webhooks/"
 DELIVERIES: Final = ROOT + "deliveries/"
 Owner = Annotated[
-    Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
+    IdNumber | None,
     msgspec.Meta(description="Id of the account that owns the endpoint.", examples=[1]),
 ]
 
@@ -70,7 +71,7 @@ class AllWebhooksResource:
     async def list_all_webhooks(self, call: Call[None, AllWebhooksQuery]) -> Response:
         page = await self._dependencies.run_in_thread(
             partial(self._queries.endpoints, is_active=call.query.active),
-            _owner(call.query.account),
+            to_id(AccountId, call.query.account),
             self._dependencies.paginator.parse_request(call.request, call.query),
         )
         return json_response(self._dependencies.paginator.to_schema(call.request, call.query, page, _to_schema))
@@ -87,15 +88,11 @@ class AllWebhooksResource:
     async def list_all_deliveries(self, call: Call[None, AllDeliveriesQuery]) -> Response:
         query = call.query
         page = await self._dependencies.run_in_thread(
-            partial(self._queries.deliveries, status=query.status, owner=_owner(query.account)),
+            partial(self._queries.deliveries, status=query.status, owner=to_id(AccountId, query.account)),
             None,
             self._dependencies.paginator.parse_request(call.request, query),
         )
         return json_response(self._dependencies.paginator.to_schema(call.request, query, page, to_delivery_schema))
-
-
-def _owner(account: int | None) -> AccountId | None:
-    return None if account is None else AccountId(account)
 
 
 def _to_schema(view: EndpointView) -> StaffEndpointSchema:

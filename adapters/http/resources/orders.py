@@ -18,7 +18,7 @@ from adapters.http.framework.operation import Call, Link, OperationSpec, Respons
 from adapters.http.framework.pagination import PageQuery, PageSchema
 from adapters.http.framework.prefer_header import PREFER, PREFERENCE_APPLIED, parse_wait
 from adapters.http.framework.text_fields import ANY_TEXT
-from adapters.http.resources.search import Moment
+from adapters.http.resources.order_queries import SaleQuery
 from scalecommerce_core.domain.api_key import Scope
 from scalecommerce_core.domain.errors import (
     Forbidden,
@@ -46,8 +46,7 @@ from scalecommerce_core.domain.order import (
     Shortfall,
 )
 from scalecommerce_core.domain.payment import DEFAULT_METHOD, MAX_TEXT
-from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.queries import OrderView, SaleFilter, SaleView
+from scalecommerce_core.queries import OrderView, SaleView
 from scalecommerce_core.services.order_lines import OrderLineRequest, QuotePrices, SignedQuote
 from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
@@ -217,31 +216,6 @@ class Sale(msgspec.Struct):
 
 
 LINKS: Final = [Link("readOrder"), Link("payOrder"), Link("cancelOrder"), Link("refundOrder")]
-
-
-class SaleQuery(PageQuery, frozen=True, rename={"since": "from", "until": "to"}):
-    status: Annotated[
-        OrderStatus | None, msgspec.Meta(description="Only sales of orders with this status.", examples=["PAID"])
-    ] = None
-    product: (
-        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="Only sales of this product.", examples=[12])]
-        | None
-    ) = None
-    since: Annotated[
-        Moment | None,
-        msgspec.Meta(description="Ordered at this time or later.", examples=["2026-11-01T00:00:00Z"]),
-    ] = None
-    until: Annotated[
-        Moment | None,
-        msgspec.Meta(description="Ordered before this time.", examples=["2026-12-01T00:00:00Z"]),
-    ] = None
-
-    def __post_init__(self) -> None:
-        check_ranges(("from", self.since, "to", self.until))
-
-    def criteria(self) -> SaleFilter:
-        product = None if self.product is None else ProductId(self.product)
-        return SaleFilter(self.status, product, self.since, self.until)
 
 
 class OrderResource:
