@@ -24,7 +24,7 @@ BUTTONS: Final = {
     TroubleKind.DISABLED_WEBHOOK: "Enable",
     TroubleKind.DELAYED_EMAIL: "Send now",
 }
-LISTS = ("orders", "products", "categories", "users", "policies", "runs", "webhooks", "audit")
+LISTS = ("orders", "products", "categories", "users", "policies", "runs", "webhooks", "deliveries", "audit")
 
 
 @pytest.fixture
