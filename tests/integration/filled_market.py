@@ -11,7 +11,7 @@ from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.services.accounts import SignUp
-from scalecommerce_core.services.catalog import CreateProduct
+from scalecommerce_core.services.catalog import AdjustStock, CreateProduct
 from scalecommerce_core.services.experiments import EndExperiment, StartExperiment
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.order_lines import OrderLineRequest
@@ -38,6 +38,7 @@ def fill_market(market: Market) -> Account:
         for number in range(ROWS)
     ]
     products = [unwrap_single([made]).product.id for made in market.catalog.create_products(listed)]
+    market.catalog.adjust_stock([AdjustStock(products[0], staff.id, delta=1) for _ in range(ROWS)])
     ids = CountingIds()
     lines = [OrderLineRequest(product, 1) for product in products[:2]]
     market.ordering.place([PlaceOrder(ids.command(), who.id, lines) for who in (staff, buyer) for _ in range(ROWS)])
