@@ -10,6 +10,7 @@ from adapters.tasks.application import create_celery_app
 from entrypoints import celery_logging, logs
 from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.settings import Settings
+from entrypoints.wiring import broker_of
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ def run_beat(settings: Settings) -> None:
     """Send the scheduled messages until a signal arrives. A second beat is harmless: it sends each message again."""
     logs.configure(settings, "beat")
     celery_logging.redirect_celery_logs()
-    app = create_celery_app(settings.redis_url.reveal(), _reject_tasks)
+    app = create_celery_app(broker_of(settings), _reject_tasks)
     beat_init.connect(_log_start)
     start_exporter(settings, Server.BEAT)
     metrics = open_process_metrics()

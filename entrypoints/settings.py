@@ -115,6 +115,12 @@ def _database_url(_settings: object, _attribute: "Attribute[Any]", value: Secret
         raise ValueError("its host or port is invalid; special characters in a password must be %-encoded") from None
 
 
+def _redis_url(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
+    from adapters.redis.servers import RedisServers  # noqa: PLC0415 - loads the client of Redis
+
+    RedisServers.parse(value.reveal())
+
+
 def _previous_secrets(settings: object, attribute: "Attribute[Any]", value: Secret) -> None:
     for secret in _split(value.reveal()):
         _secret(settings, attribute, Secret(secret))
@@ -259,8 +265,9 @@ class Settings:
     )
     redis_url: Secret = _setting(
         NO_SECRET,
-        "URL of Redis: `redis://:password@host:6379/0`; `rediss://` for TLS.",
-        validator=_url("redis", "rediss", "unix"),
+        "URL of Redis or Valkey: `redis://:password@host:6379/0`, `valkey://…`; `rediss://` or `valkeys://` for TLS;"
+        " `sentinel://:password@host1:26379,host2:26379/mymaster/0` for Sentinel.",
+        validator=_redis_url,
     )
     jwt_secret: Secret = _setting(
         NO_SECRET,

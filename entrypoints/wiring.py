@@ -36,6 +36,7 @@ from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reachability import RedisState, answers_ping, check_redis, describe_error
 from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.redis.security_counters import RedisSecurityCounters
+from adapters.redis.servers import RedisServers
 from adapters.redis.shared_cache import RedisSharedCache
 from adapters.redis.view_counter import RedisViewCounter
 from adapters.security.one_time_passwords import TimeBasedPasswords
@@ -46,7 +47,7 @@ from adapters.security.security_log import LoggingSecurityLog
 from adapters.security.tokens import JwtTokens, secret_key
 from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import create_celery_app
-from adapters.tasks.broker import create_publisher
+from adapters.tasks.broker import Broker, create_publisher
 from adapters.tasks.decide_notifier import CeleryWorkNotifier, request_decisions
 from adapters.tasks.job_runner import ThreadRunner
 from adapters.tasks.own_timer import MessageClock, OwnTimer
@@ -116,7 +117,7 @@ class Engine:
 
     def shared_cache(self, release: str, seconds: float) -> RedisSharedCache:
         """The cache that API processes of one release share; entries expire after `seconds`."""
-        return RedisSharedCache.at(self.settings.redis_url.reveal(), release, seconds)
+        return RedisSharedCache.at(redis_servers(self.settings), release, seconds)
 
     def close(self) -> None:
         self.feed.close()
@@ -142,9 +143,7 @@ def wire(
     database = database_engine(
         settings.database_url.reveal(), pool_size=settings.database_pool_size, application_name=session
     )
-    redis = Redis.from_url(
-        settings.redis_url.reveal(), decode_responses=True, socket_timeout=2, socket_connect_timeout=1
-    )
+    redis = redis_servers(settings).client(decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     feed = PostgresCatalogFeed(database)
     store: Store = PostgresStore(database, feed.announce, feed.announce_access)
@@ -152,7 +151,7 @@ def wire(
     views = RedisViewCounter(
         redis, secret=_derive_key(settings, b"views"), window=settings.view_window, caps=settings.view_caps
     )
-    notifier = CeleryWorkNotifier(create_publisher(settings.redis_url.reveal()), redis)
+    notifier = CeleryWorkNotifier(create_publisher(broker_of(settings)), redis)
     rate_limiter, security_counters = RedisRateLimiter(redis), RedisSecurityCounters(redis)
     security_log = LoggingSecurityLog(security_counters)
     gateway: PaymentGateway = (
@@ -171,7 +170,7 @@ def wire(
         sender = seams.port("webhook_sender", sender)
         email_sender = seams.port("email_sender", email_sender)
         notifier = seams.port(
-            "notifier", CeleryWorkNotifier(seams.broker(create_publisher(settings.redis_url.reveal())), redis)
+            "notifier", CeleryWorkNotifier(seams.broker(create_publisher(broker_of(settings))), redis)
         )
     tokens = JwtTokens(
         secret_key(settings.jwt_secret.reveal()),
@@ -292,10 +291,21 @@ def _derive_key(settings: Settings, purpose: bytes) -> bytes:
     return hmac.new(settings.jwt_secret.reveal().encode(), purpose, hashlib.sha256).digest()
 
 
+def redis_servers(settings: Settings) -> RedisServers:
+    """The servers of `REDIS_URL`."""
+    return RedisServers.parse(settings.redis_url.reveal())
+
+
+def broker_of(settings: Settings) -> Broker:
+    """The servers of `REDIS_URL` in the form of Celery."""
+    servers = redis_servers(settings)
+    return Broker(servers.broker_url, servers.broker_options)
+
+
 def ping_redis(url: str) -> None:
     """Raise `Unavailable`, with a message that says what to check, if Redis does not answer; ValueError: no URL."""
     try:
-        with Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+        with RedisServers.parse(url).client(socket_timeout=3, socket_connect_timeout=3) as client:
             client.ping()
     except RedisError as error:
         raise Unavailable(describe_error(error)) from error
@@ -323,8 +333,8 @@ class WorkerMonitor:
         self._database = database_engine(
             settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog"
         )
-        redis = Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1)
-        self._broker = create_publisher(settings.redis_url.reveal())
+        redis = redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1)
+        self._broker = create_publisher(broker_of(settings))
         self.restart_counter = RedisRestartCounter(redis, host)
 
     def read_backlog(self) -> Backlog:
@@ -344,7 +354,7 @@ class ApiMonitor:
             settings.database_url.reveal(), pool_size=1, application_name="scalecommerce watchdog"
         )
         self._session = session
-        redis = Redis.from_url(settings.redis_url.reveal(), socket_timeout=2, socket_connect_timeout=1)
+        redis = redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1)
         self.restart_counter = RedisRestartCounter(redis, f"api:{host}")
 
     def find_outer_cause(self) -> str:
@@ -398,7 +408,7 @@ def worker_application(
     def start_timer(**_sent: object) -> None:
         # One process of the pool has the timer. A replaced process passes its index on.
         if getattr(current_process(), "index", 0) == 0:
-            timers.append(OwnTimer(messages, tasks, lambda: not answers_ping(settings.redis_url.reveal())))
+            timers.append(OwnTimer(messages, tasks, lambda: not answers_ping(redis_servers(settings))))
             timers[-1].start()
 
     def finish(**_sent: object) -> None:
@@ -441,4 +451,4 @@ def worker_application(
         for metrics in opened:
             metrics.on_task(name, seconds, failed)
 
-    return create_celery_app(settings.redis_url.reveal(), tasks, on_task, messages.touch)
+    return create_celery_app(broker_of(settings), tasks, on_task, messages.touch)

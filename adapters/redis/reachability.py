@@ -10,6 +10,8 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermission
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from adapters.redis.servers import RedisServers
+
 PING_SECONDS: Final = 0.5
 RedisState = Literal["ok", "away", "wrong_password"]
 
@@ -25,10 +27,10 @@ def check_redis(redis: Redis) -> tuple[RedisState, str]:
     return "ok", ""
 
 
-def answers_ping(url: str) -> bool:
+def answers_ping(servers: RedisServers) -> bool:
     """Whether Redis answers on a new connection within `PING_SECONDS`, without further attempts."""
-    with Redis.from_url(
-        url, socket_timeout=PING_SECONDS, socket_connect_timeout=PING_SECONDS, retry=Retry(NoBackoff(), 0)
+    with servers.client(
+        socket_timeout=PING_SECONDS, socket_connect_timeout=PING_SECONDS, retry=Retry(NoBackoff(), 0)
     ) as redis:
         return check_redis(redis)[0] == "ok"
 

@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from adapters.redis.reachability import describe_error
+from adapters.redis.servers import RedisServers
 
 T = TypeVar("T")
 
@@ -33,10 +34,10 @@ class RedisSharedCache:
         self._retry_at = float("-inf")
 
     @classmethod
-    def at(cls, url: str, release: str, seconds: float) -> "RedisSharedCache":
+    def at(cls, servers: RedisServers, release: str, seconds: float) -> "RedisSharedCache":
         """Create a cache with a client of its own, which uses the short timeout and no retries."""
         retry = Retry(NoBackoff(), 0)
-        redis = Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=retry)
+        redis = servers.client(socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=retry)
         return cls(redis, release, seconds)
 
     def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:

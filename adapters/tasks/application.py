@@ -6,7 +6,7 @@ from time import perf_counter
 from celery import Celery
 
 from adapters.tasks import redis_transport
-from adapters.tasks.broker import create_publisher
+from adapters.tasks.broker import Broker, create_publisher
 from adapters.tasks.schedule import TASKS, ScheduledTask, beat_schedule
 from adapters.tasks.tasks import BackgroundTasks
 
@@ -15,7 +15,7 @@ TaskListener = Callable[[str, float, bool], None]
 
 
 def create_celery_app(
-    redis_url: str,
+    broker: Broker | str,
     get_tasks: Callable[[], BackgroundTasks],
     on_task: TaskListener | None = None,
     on_message: Callable[[], None] = lambda: None,
@@ -25,7 +25,7 @@ def create_celery_app(
     `on_message` is called before each task.
     """
     redis_transport.install()
-    app = create_publisher(redis_url)
+    app = create_publisher(broker)
     app.conf.update(
         task_ignore_result=True,
         # Messages carry no data (see `schedule.MESSAGE_TTL`). Late acknowledgement only repeats a lost task sooner.

@@ -1,16 +1,15 @@
 """Celery beat's scheduler, with a bound on the number of queued messages."""
 
 import logging
-from typing import Any, Final
+from typing import Any
 
 from celery.beat import Scheduler, SchedulingError
-from redis import Redis, RedisError
+from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from adapters.tasks.broker import MAX_QUEUED_MESSAGES, QUEUE
 
 logger = logging.getLogger(__name__)
-
-REDIS_TIMEOUT_SECONDS: Final = 2.0
 
 
 class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
@@ -22,11 +21,8 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._redis = Redis.from_url(
-            self.app.conf.broker_url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        )
+        # It connects when it is first used, and again after an outage.
+        self._connection = self.app.connection_for_write()
         self._was_full = False
         self._is_broker_away = False
 
@@ -53,7 +49,10 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def _is_queue_full(self) -> bool:
         try:
-            return int(self._redis.llen(QUEUE)) >= MAX_QUEUED_MESSAGES
-        except RedisError:
+            return self._count_messages() >= MAX_QUEUED_MESSAGES
+        except (RedisError, OperationalError, OSError):
             # `_send` meets the same error and logs it.
             return False
+
+    def _count_messages(self) -> int:
+        return int(self._connection.default_channel.client.llen(QUEUE))

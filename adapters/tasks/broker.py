@@ -1,8 +1,10 @@
 """The connection of publishers, workers and beat to the broker."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from attrs import field, frozen
 from celery import Celery
 
 QUEUE: Final = "scalecommerce"
@@ -11,13 +13,32 @@ MAX_QUEUED_MESSAGES: Final = 1_000
 _VERIFIED: Final = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
 
 
-def create_publisher(redis_url: str) -> Celery:
+@frozen
+class Broker:
+    """The URL of the broker in Celery's form, and `broker_transport_options` that belong to it."""
+
+    url: str = field(repr=False)
+    options: Mapping[str, Any] = field(factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, broker: "Broker | str") -> "Broker":
+        """The broker of a URL."""
+        return cls(broker) if isinstance(broker, str) else broker
+
+
+def create_publisher(broker: Broker | str) -> Celery:
     """Return an application without tasks, which can send messages. It verifies the certificate of `rediss://` URLs."""
-    app = Celery("scalecommerce", broker=_verified(redis_url), set_as_current=False)
+    broker = Broker.of(broker)
+    app = Celery("scalecommerce", broker=_verified(broker.url), set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
         # While the broker is away a publisher must fail at once instead of blocking its thread for seconds.
-        broker_transport_options={"max_retries": 0, "socket_timeout": 5, "socket_connect_timeout": 2},
+        broker_transport_options={
+            "max_retries": 0,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            **broker.options,
+        },
     )
     return app
 
@@ -27,9 +48,9 @@ def worker_name(host: str) -> str:
     return f"scalecommerce@{host}"
 
 
-def is_worker_alive(redis_url: str, name: str, timeout: float) -> bool:
+def is_worker_alive(broker: Broker | str, name: str, timeout: float) -> bool:
     """Whether the worker with this node name answers within `timeout` seconds."""
-    with create_publisher(redis_url) as app, app.connection_for_write() as connection:
+    with create_publisher(broker) as app, app.connection_for_write() as connection:
         return bool(app.control.ping([name], timeout=timeout, connection=connection))
 
 
@@ -38,9 +59,9 @@ def _verified(url: str) -> str:
 
     Parameters that it has already have precedence.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "rediss":
+    if not url.startswith("rediss:"):
         return url
+    parts = urlsplit(url)
     given = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
     added = urlencode({name: value for name, value in _VERIFIED.items() if name not in given})
     return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, added)))))

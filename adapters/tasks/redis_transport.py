@@ -21,23 +21,35 @@ logger = logging.getLogger(__name__)
 _MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError)
 
 
-class Channel(redis.Channel):
+class _Failures:
+    """Mixed into channels of kombu."""
+
+    connection: Any
+
     def _get_pool(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the connection has been closed; its unacknowledged message may run again")
-        return super()._get_pool(asynchronous)  # type: ignore[no-untyped-call]
+        return super()._get_pool(asynchronous)  # type: ignore[misc]  # a method of the other base
 
     def _brpop_read(self, **options: object) -> bool:
         try:
-            return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
+            return bool(super()._brpop_read(**options))  # type: ignore[misc]
         except _MALFORMED:
             # Redis has removed the entry from the queue already.
             logger.exception("dropped a queue entry that is not JSON")
             raise Empty from None
 
 
+class Channel(_Failures, redis.Channel):
+    """The channel to one server."""
+
+
+class SentinelChannel(_Failures, redis.SentinelChannel):
+    """The channel to the master that Sentinel names."""
+
+
 class Transport(redis.Transport):
-    Channel = Channel
+    Channel: Any = Channel
 
     def _deliver(self, message: Any, queue: str) -> None:
         try:
@@ -55,6 +67,12 @@ class Transport(redis.Transport):
                 channel.basic_reject(tag, requeue=False)
 
 
+class SentinelTransport(Transport):
+    default_port: Any = redis.SentinelTransport.default_port
+    Channel = SentinelChannel
+
+
 def install() -> None:
-    """Register this transport for `redis://` and `rediss://` URLs in this process."""
+    """Register these transports for `redis://`, `rediss://` and `sentinel://` URLs in this process."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))
+    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"

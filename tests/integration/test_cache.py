@@ -17,6 +17,7 @@ from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
+from adapters.redis.servers import RedisServers
 from adapters.redis.shared_cache import PREFIX, RedisSharedCache
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.domain.order import RefundLine
@@ -289,7 +290,7 @@ class TestRedisSharedCache(SharedCacheContract):
         with contextlib.ExitStack() as stack:
 
             def create() -> RedisSharedCache:
-                cache = RedisSharedCache.at(redis_url, "1.0", 5)
+                cache = RedisSharedCache.at(RedisServers.parse(redis_url), "1.0", 5)
                 stack.callback(cache.close)
                 return cache
 
@@ -297,7 +298,7 @@ class TestRedisSharedCache(SharedCacheContract):
 
 
 def test_a_shared_entry_expires_and_other_releases_do_not_see_it(redis_url: str) -> None:
-    cache, newer = (RedisSharedCache.at(redis_url, release, 5) for release in ("1.0", "1.1"))
+    cache, newer = (RedisSharedCache.at(RedisServers.parse(redis_url), release, 5) for release in ("1.0", "1.1"))
     cache.put({"product:1": b"tea"})
     assert newer.get(["product:1"]) == [None]
     with Redis.from_url(redis_url) as redis:

@@ -13,6 +13,7 @@ from attrs import define, field
 from redis import Redis, RedisError
 
 from adapters.redis.reachability import check_redis
+from adapters.redis.servers import RedisServers
 from adapters.redis.shared_cache import RedisSharedCache
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.bounded_beat import BoundedBeat
@@ -86,7 +87,7 @@ def run_worker_application(url: str) -> bool:
 
 def count_messages(url: str) -> bool:
     with create_publisher(url) as app:
-        return bool(BoundedBeat(app, lazy=True)._redis.ping())
+        return bool(BoundedBeat(app, lazy=True)._count_messages() >= 0)
 
 
 def check_worker(url: str) -> bool:
@@ -95,7 +96,7 @@ def check_worker(url: str) -> bool:
 
 
 def read_shared_cache(url: str) -> bool:
-    return RedisSharedCache.at(url, "1", 1)._redis.ping()
+    return RedisSharedCache.at(RedisServers.parse(url), "1", 1)._redis.ping()
 
 
 def ping(url: str) -> bool:

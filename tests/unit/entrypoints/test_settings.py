@@ -96,6 +96,8 @@ def test_all_missing_variables_are_reported_at_once() -> None:
         ("VIEW_BOTS", "(?i)bot"),
         ("REDIS_URL", "http://redis:6379/0"),
         ("REDIS_URL", "redis://:secret@redis:99999/0"),
+        ("REDIS_URL", "redis://:secret@redis,other/0"),
+        ("REDIS_URL", "sentinel://:secret@redis"),
         ("JWT_SECRET", "secret"),
         ("JWT_PREVIOUS_SECRETS", f"{SECRET},secret"),
         ("ENCRYPTION_SECRET", "secret"),
