@@ -29,12 +29,14 @@ INDEXED: Final = 4
 LONGEST: Final = 4
 """Sentences of one message, unless it extends to the end of the text."""
 CACHED: Final = 2_000
+MAX_DIGITS: Final = 15
+"""Digits of a number that is formatted. A longer one is a reader's text, which may exceed the limits of arithmetic."""
 _PLACEHOLDER: Final = re.compile(r"\{(\w*)\}")
 _SENTENCE_END: Final = re.compile(r"(?<=[.?!]) +(?=\S)")
 _FOREIGN: Final = re.compile(r"[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)\b")
 """The name of an exception, before a text that is not the API's own."""
-_AMOUNT: Final = re.compile(r"(-?\d+(?:\.\d+)?) ([A-Z]{3})")
-_GROUPED: Final = re.compile(r"-?\d{1,3}(?:,\d{3})+")
+_AMOUNT: Final = re.compile(rf"(-?\d{{1,{MAX_DIGITS}}}(?:\.\d{{1,4}})?) ([A-Z]{{3}})", re.ASCII)
+_GROUPED: Final = re.compile(r"-?\d{1,3}(?:,\d{3}){1,4}", re.ASCII)
 _PERCENT: Final = re.compile(r"([+-]?\d+(?:\.\d+)?)%")
 _SEPARATORS: Final = ((" or ", " или "), (" and ", " и "), (", ", ", "))
 
@@ -186,7 +188,8 @@ class _Value:
         if "|" not in spec:
             return self.text
         forms = spec.split("|")
-        digits = re.sub(r"\D", "", self.text)
+        # The last digits decide about the form.
+        digits = re.sub("[^0-9]", "", self.text)[-MAX_DIGITS:]
         return forms[min(self.formats.plural_form(int(digits or 0)), len(forms) - 1)]
 
 

@@ -98,6 +98,21 @@ def test_messages_within_messages_are_translated_to_a_limited_depth() -> None:
     assert said.count("1: ") == 100
 
 
+@pytest.mark.parametrize(
+    ("number", "rest"),
+    [
+        ("9" * 100 + " USD", " is not a host name."),
+        ("1" + ",111" * 1_000, " is not a host name."),
+        ("1" * 4_500, " more products have such errors."),
+    ],
+    ids=["amount", "grouped digits", "count"],
+)
+def test_long_numbers_of_readers_stay_as_they_are(number: str, rest: str) -> None:
+    translated = RUSSIAN.translated(number + rest)
+    assert number in translated
+    assert rest not in translated
+
+
 def test_a_template_needs_a_character_for_each_placeholder() -> None:
     template = Template.of("From {low} to {high}.", "От {low} до {high}.")
     assert template.match("From 1 to 2.") == {"low": "1", "high": "2"}
