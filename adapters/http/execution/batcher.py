@@ -149,7 +149,7 @@ class Batcher(Generic[Command, Result]):
         latest = self._latest_begin()
         while self._queue and len(batch) < self._limit:
             entry = self._queue.popleft()
-            if self._can_begin(entry, latest):
+            if self._can_begin(entry, latest, DeadlineExceeded.before_begin):
                 batch.append(entry)
         return batch
 
@@ -157,11 +157,13 @@ class Batcher(Generic[Command, Result]):
         """Commands whose deadline is earlier than this time of the event loop are not begun now."""
         return -math.inf if self._time_limit is None else asyncio.get_running_loop().time() + self._reserve
 
-    def _can_begin(self, entry: _Entry[Command, Result], earliest_deadline: float) -> bool:
+    def _can_begin(
+        self, entry: _Entry[Command, Result], earliest_deadline: float, late: Callable[[], DeadlineExceeded]
+    ) -> bool:
         if entry.waiter.done():
             return False
         if entry.deadline < earliest_deadline:
-            entry.waiter.set_exception(DeadlineExceeded.before_begin())
+            entry.waiter.set_exception(late())
             return False
         return True
 
@@ -184,7 +186,7 @@ class Batcher(Generic[Command, Result]):
                 if not entry.waiter.done() and not _settle(entry.waiter, outcome)
             ]
             earliest = self._latest_begin() if undone else 0.0
-            entries = [entry for entry in undone if self._can_begin(entry, earliest)]
+            entries = [entry for entry in undone if self._can_begin(entry, earliest, _undone)]
 
     def _expire_at(self, deadline: float) -> None:
         """Call `_expire` at the deadline, or at an earlier one."""
@@ -238,6 +240,11 @@ class Batcher(Generic[Command, Result]):
             half = len(commands) // 2
             return self._run_or_split(commands[:half]) + self._run_or_split(commands[half:])
         return outcomes
+
+
+def _undone() -> DeadlineExceeded:
+    """The error of a command that was begun and undone, and has too little time for another attempt."""
+    return DeadlineExceeded(Effect.NONE)
 
 
 def _settle(waiter: Waiter[Result], outcome: Result | Exception) -> bool:

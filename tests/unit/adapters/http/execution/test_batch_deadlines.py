@@ -139,6 +139,31 @@ def test_a_batch_that_is_undone_for_one_late_command_runs_again_without_it() -> 
     run_in_fake_time(scenario)
 
 
+def test_a_command_that_was_begun_and_undone_is_not_reported_as_not_begun() -> None:
+    async def scenario(loop: FakeTimeLoop) -> None:
+        database = Database()
+        database.before_commit = first_stop = Stop()
+        batcher = create_batcher(database)
+        (first,) = await submit(batcher, 0)
+        await first_stop.wait()
+        (early,) = await submit(batcher, 1)
+        await loop.advance(0.5)
+        (undone,) = await submit(batcher, 2)
+        database.before_commit = second_stop = Stop()
+        first_stop.release()
+        assert await first == 0
+        await second_stop.wait()
+        await loop.advance(9.6)
+        await error_of(early)
+        second_stop.release()
+        error = await error_of(undone)
+        assert (error.effect, "was undone" in str(error)) == (Effect.NONE, True)
+        assert database.committed == [[0]]
+        await batcher.drain()
+
+    run_in_fake_time(scenario)
+
+
 def test_a_broken_commit_is_retried_before_the_deadline() -> None:
     async def scenario(_loop: FakeTimeLoop) -> None:
         database = Database()
