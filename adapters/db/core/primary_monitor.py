@@ -86,7 +86,9 @@ class _Host:
 
     def answers_in_time(self, now: float) -> bool:
         """Whether a connection to this host can be expected to be established or refused soon."""
-        return not self.is_silent and (self.asked_at is None or now - self.asked_at < PROBE_TIMEOUT_SECONDS)
+        # Read once: another thread may set it to None meanwhile.
+        asked_at = self.asked_at
+        return not self.is_silent and (asked_at is None or now - asked_at < PROBE_TIMEOUT_SECONDS)
 
 
 @define(eq=False)

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translate_errors
-from adapters.db.core.primary_monitor import Pauses, PrimaryMonitor, shared_monitor
+from adapters.db.core.primary_monitor import Pauses, PrimaryMonitor, _Host, shared_monitor
 from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 
 PATIENCE = 30.0
@@ -140,6 +140,21 @@ def test_the_monitor_survives_unexpected_errors(servers: Servers, monitor: Prima
         with suppress(psycopg.OperationalError):
             assert connect(monitor).name == "db2"
             break
+
+
+def test_a_probe_may_end_while_another_thread_looks_at_it() -> None:
+    class Host(_Host):
+        """Its probe ends after the first look."""
+
+        @property
+        def asked_at(self) -> float | None:
+            return next(looks, None)
+
+        @asked_at.setter
+        def asked_at(self, value: float | None) -> None: ...
+
+    looks = iter([0.5])
+    assert Host({}).answers_in_time(1.0)
 
 
 def test_threads_end_when_no_connection_is_open(servers: Servers, monitor: PrimaryMonitor) -> None:
