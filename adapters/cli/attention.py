@@ -92,8 +92,8 @@ def _print(trouble: Trouble) -> None:
 def backlogs(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Count what waits for background work, and say since when.
 
-    Undecided orders, events without a number, readers of events that are late, payments and refunds in progress, and
-    e-mails. Numbers grow while no worker runs.
+    Undecided orders, events without a number, readers of events that are late, payments and refunds in progress,
+    e-mails and webhooks. Numbers grow while no worker runs.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
@@ -113,6 +113,7 @@ def backlogs(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = 
             ("payments in progress", f"{found.open_payments:,}"),
             ("refunds in progress", f"{found.open_refunds:,}"),
             ("e-mails that wait", f"{found.waiting_emails:,}"),
+            ("webhooks that wait", f"{found.waiting_deliveries:,}"),
         ]
     )
 

@@ -186,6 +186,9 @@ PENDING_STATISTICS: Final = _database(
 OPEN_PAYMENTS: Final = _database("open_payments", "Payments whose result is not known yet.")
 OPEN_REFUNDS: Final = _database("open_refunds", "Refunds that the gateway has not confirmed yet.")
 WAITING_EMAILS: Final = _database("waiting_emails", "E-mails that are not sent yet.")
+WAITING_DELIVERIES: Final = _database(
+    "waiting_webhook_deliveries", "Webhooks that are not delivered yet, also those that wait for their next try."
+)
 TROUBLES: Final = _database(
     "troubles",
     "What may need a person, by kind; counted up to 1,000 of each.",
@@ -206,7 +209,8 @@ METRICS: Final = (
     ORDERS_RECEIVED, INTAKE_ORDERS, INTAKE_SECONDS, INTAKE_WAITING, VERDICT_SECONDS, ORDERS_DEFERRED, REJECTIONS,
     UNDECIDED, OLDEST_UNDECIDED, REQUESTS, RESPONSE_SECONDS, LIVE_STREAMS, CACHE_LOOKUPS, CACHE_INVALIDATIONS,
     POOL_CONNECTIONS, POOL_LIMIT, POOL_CHECKOUTS, POOL_WAIT_SECONDS, OUTBOX, OLDEST_OUTBOX, CONSUMER_EVENTS,
-    CONSUMER_SECONDS, PENDING_STATISTICS, OPEN_PAYMENTS, OPEN_REFUNDS, WAITING_EMAILS, TROUBLES, FIGURES_READ,
+    CONSUMER_SECONDS, PENDING_STATISTICS, OPEN_PAYMENTS, OPEN_REFUNDS, WAITING_EMAILS, WAITING_DELIVERIES, TROUBLES,
+    FIGURES_READ,
     RUNS_ENDED, PRICES_DECIDED, GUARDRAILS, TASK_SECONDS, TASK_FAILURES, BEAT_MESSAGES, BEAT_SENT_AT, *_SYSTEM,
 )  # fmt: skip
 """In the order of the documentation."""

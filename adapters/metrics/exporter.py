@@ -180,6 +180,7 @@ class DatabaseCollector(Collector):
             (definitions.OPEN_PAYMENTS, backlogs.open_payments),
             (definitions.OPEN_REFUNDS, backlogs.open_refunds),
             (definitions.WAITING_EMAILS, backlogs.waiting_emails),
+            (definitions.WAITING_DELIVERIES, backlogs.waiting_deliveries),
         ):
             found.append((metric, {(): [float(value)]}))
         return found

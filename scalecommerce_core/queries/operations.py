@@ -190,6 +190,8 @@ class Backlogs:
     open_payments: int
     open_refunds: int
     waiting_emails: int
+    waiting_deliveries: int
+    """Webhooks that are not delivered yet, also those that wait for their next try."""
     consumers: tuple[ConsumerLag, ...]
 
 

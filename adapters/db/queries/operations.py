@@ -130,6 +130,7 @@ _BACKLOGS: Final = text(
         (SELECT count(*) FROM (SELECT FROM payments WHERE status = 'OPEN' LIMIT :most) AS each),
         (SELECT count(*) FROM (SELECT FROM payment_refunds WHERE status = 'OPEN' LIMIT :most) AS each),
         (SELECT count(*) FROM (SELECT FROM outgoing_emails LIMIT :most) AS each),
+        (SELECT count(*) FROM (SELECT FROM webhook_deliveries WHERE status = 'PENDING' LIMIT :most) AS each),
         consumers.name, last - consumers.seq, occurred_at
     FROM (VALUES (0)) AS always
     LEFT JOIN (event_consumers AS consumers CROSS JOIN event_counter) ON true
@@ -162,8 +163,8 @@ class OperationsQueries:
     def backlogs(self) -> Backlogs:
         rows = self._executor.fetch(_BACKLOGS, {"most": MAX_BACKLOG})
         consumers = tuple(ConsumerLag(name, lag, oldest) for *_, name, lag, oldest in rows if name is not None)
-        undecided, oldest, unnumbered, first, pending, payments, refunds, emails, *_ = rows[0]
-        return Backlogs(undecided, oldest, unnumbered, first, pending, payments, refunds, emails, consumers)
+        undecided, oldest, unnumbered, first, pending, payments, refunds, emails, deliveries, *_ = rows[0]
+        return Backlogs(undecided, oldest, unnumbered, first, pending, payments, refunds, emails, deliveries, consumers)
 
 
 def _trouble_item(kind: TroubleKind, row: Sequence[Any]) -> TroubleItem:

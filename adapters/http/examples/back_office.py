@@ -155,6 +155,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 open_payments=1,
                 open_refunds=0,
                 waiting_emails=0,
+                waiting_deliveries=2,
                 consumers=[ConsumerLagSchema("statistics", 4, NOW - timedelta(seconds=1))],
             )
         }

@@ -86,6 +86,7 @@ class BacklogsSchema(msgspec.Struct):
     open_payments: int
     open_refunds: int
     waiting_emails: int
+    waiting_deliveries: int
     consumers: list[ConsumerLagSchema]
 
 
@@ -224,5 +225,6 @@ def _to_backlogs_schema(found: Backlogs, at: datetime) -> BacklogsSchema:
         found.open_payments,
         found.open_refunds,
         found.waiting_emails,
+        found.waiting_deliveries,
         [ConsumerLagSchema(each.name, each.events, each.oldest) for each in found.consumers],
     )

@@ -8,6 +8,7 @@ from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, OrderOrigin, OrderS
 from scalecommerce_core.domain.outgoing_email import EmailKind, OutgoingEmail
 from scalecommerce_core.domain.payment import Charged, Declined, PaymentRefund, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.stock import MovementKind
+from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.ports import PendingFacts, Store
 from scalecommerce_core.pricing.runs import RunStatus, Tally
 from scalecommerce_core.queries import (
@@ -29,7 +30,7 @@ from scalecommerce_core.testing.contracts.lists import backwards, forwards, rows
 from scalecommerce_core.testing.contracts.payments import add_payments, attempt
 from scalecommerce_core.testing.contracts.runs import SellerWithRuns
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage, lock_with_stock, usd
-from scalecommerce_core.testing.contracts.webhooks import BAD, endpoint
+from scalecommerce_core.testing.contracts.webhooks import BAD, delivery, endpoint
 
 LATER = NOW + timedelta(minutes=10)
 
@@ -285,10 +286,14 @@ class OperationsContract:
             tx.statistics.add_pending_facts(PendingFacts(products=[product]))
             (id_,) = tx.emails.next_ids(1)
             tx.emails.add([OutgoingEmail(id_, EmailKind.RESET_PASSWORD, "a@b.ch", None, NOW, NOW)])
+        receiver = endpoint(store, buyer)
+        delivery(store, receiver)
+        delivery(store, receiver, try_at=None, status=DeliveryStatus.DELIVERED)
         found = queries.backlogs()
         assert (found.undecided_orders, found.oldest_undecided) == (2, NOW)
         assert (found.unnumbered_events, found.oldest_unnumbered) == (6, LATER)
         assert (found.pending_statistics, found.open_payments, found.open_refunds, found.waiting_emails) == (1, 1, 1, 1)
+        assert found.waiting_deliveries == 1
         assert found.consumers == (ConsumerLag("done", 0, None), ConsumerLag("late", 1, NOW))
         park(store, first)
         assert queries.backlogs().oldest_undecided == LATER

@@ -41,7 +41,7 @@ def endpoint(store: Store, owner: AccountId | None = None, **facts: Any) -> Webh
     return made
 
 
-def delivery(store: Store, to: WebhookEndpoint, try_at: datetime = NOW, **facts: Any) -> DeliveryId:
+def delivery(store: Store, to: WebhookEndpoint, try_at: datetime | None = NOW, **facts: Any) -> DeliveryId:
     with store.begin() as tx:
         (id_,) = tx.deliveries.next_ids(1)
         values = {"seq": id_, "message_id": f"msg_{id_}", "topic": "order.paid", "body": "{}", "created_at": NOW}

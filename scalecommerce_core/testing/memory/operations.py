@@ -10,6 +10,7 @@ from attrs import evolve
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import LINE_ID_SPAN, Order, OrderStatus
 from scalecommerce_core.domain.payment import Payment, PaymentStatus, RefundStatus
+from scalecommerce_core.domain.webhook import DeliveryStatus
 from scalecommerce_core.pricing.runs import RunStatus
 from scalecommerce_core.queries import (
     ANY_ORDER,
@@ -81,6 +82,7 @@ class MemoryOperationsQueries:
             min(sum(each.status is PaymentStatus.OPEN for each in tables.payments.all()), MAX_BACKLOG),
             min(sum(each.status is RefundStatus.OPEN for each in tables.payment_refunds.all()), MAX_BACKLOG),
             min(sum(1 for _ in tables.emails.all()), MAX_BACKLOG),
+            min(sum(each.status is DeliveryStatus.PENDING for each in tables.deliveries.all()), MAX_BACKLOG),
             tuple(_consumers(tables)),
         )
 

@@ -221,7 +221,7 @@ class Operations:
             ConsumerLag("statistics", 12, NOW - timedelta(seconds=40)),
             ConsumerLag("someone's own", 3, None),
         )
-        return Backlogs(2, NOW - timedelta(seconds=9), 4, None, 5, 6, 7, 8, consumers)
+        return Backlogs(2, NOW - timedelta(seconds=9), 4, None, 5, 6, 7, 8, 9, consumers)
 
     def troubles(self, now: datetime, limit: int) -> list[Trouble]:
         assert (now, limit) == (NOW, 1)
@@ -245,6 +245,7 @@ def test_figures_of_the_database_are_exported(operations: Operations) -> None:
     assert value(samples, "outbox_events") == 4
     assert value(samples, "oldest_outbox_event_age_seconds") == 0
     assert value(samples, "open_refunds") == 7
+    assert value(samples, "waiting_webhook_deliveries") == 9
     assert value(samples, "event_consumer_lag_seconds", consumer="statistics") == 40
     assert value(samples, "event_consumer_lag_events", consumer="webhooks") == 0
     assert value(samples, "event_consumer_lag_events", consumer=OTHER) == 3
