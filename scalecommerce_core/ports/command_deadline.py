@@ -31,6 +31,11 @@ class CommandDeadline:
         self._is_expired = False
         self._effect = Effect.NONE
 
+    @property
+    def effect(self) -> Effect:
+        """What is known of the commands so far: a commit that was sent counts as unknown, also after its success."""
+        return self._effect
+
     def check(self) -> None:
         """Raise `DeadlineExceeded` if the deadline has passed or `expire` was called."""
         if self._is_expired or self._clock() >= self.at:

@@ -109,7 +109,12 @@ class Batcher(Generic[Command, Result]):
         """Return the result of the command or raise its error; raise `Overloaded` at once if the queue is full."""
         waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.enqueue(command, waiter)
-        return await waiter
+        if self._time_limit is None:
+            return await waiter
+        with self._time_limit.follow_effect() as note_effect:
+            result = await waiter
+            note_effect()
+        return result
 
     def enqueue(self, command: Command, waiter: Waiter[Result]) -> None:
         """Queue a command whose result goes to `waiter`; raise `Overloaded` if the queue is full."""

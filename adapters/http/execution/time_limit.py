@@ -1,13 +1,14 @@
 """How long requests wait for commands: the deadline of a command, and calls in threads that are given up at it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from attrs import frozen
 
 from adapters.http.framework.request_client import current_client
-from scalecommerce_core.domain.errors import DeadlineExceeded
+from scalecommerce_core.domain.errors import DeadlineExceeded, Effect
 from scalecommerce_core.ports import CommandDeadline, use_deadline
 
 T = TypeVar("T")
@@ -40,6 +41,27 @@ class TimeLimit:
             client.deadline = now + self.seconds
         return client.deadline
 
+    @contextmanager
+    def follow_effect(self) -> Iterator[Callable[[], None]]:
+        """Around a command: yield a function to call if it may have had an effect.
+
+        A later command of the same request that is not complete in time must not say that the request changed nothing.
+        """
+        if not self.per_request:
+            yield _ignore_effect
+            return
+        client = current_client()
+
+        def note() -> None:
+            client.may_have_effect = True
+
+        try:
+            yield note
+        except DeadlineExceeded as error:
+            if error.effect is Effect.NONE and client.may_have_effect:
+                raise DeadlineExceeded(Effect.UNKNOWN) from error
+            raise
+
     @property
     def reserve(self) -> float:
         """A command with less time than this, in seconds, is not begun."""
@@ -51,8 +73,19 @@ async def run_in_time(limit: TimeLimit, run: Callable[[Callable[[], T]], Awaitab
 
     A call that was begun then continues without committing anything; one that was not begun never is.
     """
+    deadline = CommandDeadline(limit.deadline(), asyncio.get_running_loop().time)
+    with limit.follow_effect() as note_effect:
+        try:
+            return await _run_by(deadline, run, use_case)
+        finally:
+            if deadline.effect is not Effect.NONE:
+                note_effect()
+
+
+async def _run_by(
+    deadline: CommandDeadline, run: Callable[[Callable[[], T]], Awaitable[T]], use_case: Callable[[], T]
+) -> T:
     loop = asyncio.get_running_loop()
-    deadline = CommandDeadline(limit.deadline(), loop.time)
     has_begun = False
 
     def call() -> T:
@@ -77,6 +110,10 @@ async def run_in_time(limit: TimeLimit, run: Callable[[Callable[[], T]], Awaitab
         raise DeadlineExceeded(effect)
     task.cancel()
     raise DeadlineExceeded.before_begin()
+
+
+def _ignore_effect() -> None:
+    """The effects of the command are not those of a request."""
 
 
 def _ignore_result(task: "asyncio.Future[T]") -> None:

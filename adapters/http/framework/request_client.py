@@ -12,16 +12,18 @@ class RequestClient:
     """One object per request, which the tasks of the request share. `key` is the client's account or network.
 
     `waiting` counts what the request waits for in a queue that is divided by `key`. `deadline` is that of its commands,
-    as a time of the event loop, from the first command on. `is_write` is whether its method may change something.
+    as a time of the event loop, from the first command on. `is_write` is whether its method may change something,
+    `may_have_effect` whether one of its commands may have done so.
     """
 
-    __slots__ = ("deadline", "is_write", "key", "waiting")
+    __slots__ = ("deadline", "is_write", "key", "may_have_effect", "waiting")
 
     def __init__(self, key: str, *, is_write: bool = False) -> None:
         self.key = key
         self.is_write = is_write
         self.waiting = 0
         self.deadline: float | None = None
+        self.may_have_effect = False
 
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})

@@ -102,3 +102,30 @@ def test_infrequent_writes_have_a_deadline_too(
     person = place.person(is_staff=True)
     with stuck(place, monkeypatch, sends_commit=False):
         check(person.send(method, path, json=body), "none", "was undone")
+
+
+@pytest.mark.parametrize("action", ["cancel", "revoke-sessions"])
+def test_a_change_that_was_committed_before_the_read_for_its_response_is_not_denied(
+    place: Marketplace, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    buyer, staff = place.person(), place.person(is_staff=True)
+    gate = threading.Event()
+    queries = place.market.queries
+    if action == "cancel":
+        # By a batch
+        order = buyer.place((place.person().list()["id"], 1))
+        path, query = f"/operations/api/v1/orders/{order['id']}/cancel/", "order_details"
+    else:
+        # By a reader thread
+        path, query = f"/users/api/v1/{buyer.id}/revoke-sessions/", "account_details"
+    read = getattr(queries, query)
+
+    def read_late(*arguments: Any) -> Any:
+        assert gate.wait(HANG_LIMIT)
+        return read(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queries, query, read_late)
+        response = staff.send("POST", path, json={"reason": "Asked for it."})
+        gate.set()
+    check(response, "unknown", "unknown whether it has taken effect")
