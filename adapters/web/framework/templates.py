@@ -10,6 +10,7 @@ from jinja2.runtime import Context
 
 from adapters.web.framework.api_client import encode_query
 from adapters.web.framework.languages import LANGUAGES, Language
+from adapters.web.framework.qr_codes import qr_code
 from adapters.web.framework.static_files import static_url
 
 DIRECTORY: Final = Path(__file__).parent.parent / "templates"
@@ -50,6 +51,7 @@ def environment(code: str, language: Language) -> Environment:
         with_query=with_query,
         category_name=category_name,
         translated=language.translated,
+        qr_code=qr_code,
     )
     return env
 

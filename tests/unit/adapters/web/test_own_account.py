@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
+import segno
 
 from adapters.web.framework.forms import Form
+from adapters.web.framework.qr_codes import MAX_BYTES, qr_code
 from adapters.web.pages.account.api_keys import expiry
 from adapters.web.pages.account.email_links import token_of
 from adapters.web.pages.account.profile import edited_fields
@@ -91,6 +94,49 @@ def test_a_second_factor_that_is_not_confirmed_shows_its_secret_again(logged_in:
     assert wrong.status_code == 400
     assert SECRET.findall(wrong.text) == [secret, uri]
     assert "on</span>" not in browser.get("/account/second-factor/").text
+
+
+@pytest.mark.parametrize(("language", "label"), [("en", "QR code with the key below"), ("ru", "QR-код с ключом")])
+def test_the_uri_of_a_second_factor_is_a_qr_code(logged_in: Callable[..., Browser], language: str, label: str) -> None:
+    browser = logged_in()
+    browser.language = language
+    begun = browser.post("/account/second-factor/", {"password": PASSWORD}).text
+    uri = unescape(SECRET.findall(begun)[1])
+    assert uri.startswith("otpauth://totp/")
+    drawing = begun[begun.index('<div class="qr-code"') : begun.index("</svg>")]
+    assert f'role="img" aria-label="{label}' in drawing
+    assert dark_modules(drawing) == [[bool(module) for module in row] for row in segno.make(uri, micro=False).matrix]
+    # The policy of pages allows no inline styles and scripts; readers need the white quiet zone in either theme.
+    assert not re.search(r"style|script|data:", drawing)
+    assert re.search(r'viewBox="0 0 (\d+) \1".*fill="#fff" d="M0 0h\1v\1h-\1z"', drawing)
+
+
+def test_a_uri_that_no_qr_code_can_hold_is_shown_as_text(logged_in: Callable[..., Browser]) -> None:
+    fields = {"code": "x", "secret": "A" * 32, "uri": "x" * (MAX_BYTES + 1)}
+    shown = logged_in().post("/account/second-factor/confirm/", fields)
+    assert (shown.status_code, "<svg" in shown.text[shown.text.index("<h1>") :]) == (409, False)
+    assert fields["uri"] in SECRET.findall(shown.text)
+    assert qr_code("x" * MAX_BYTES)
+
+
+def dark_modules(svg: str) -> list[list[bool]]:
+    """The modules of a QR code that its path paints, without the quiet zone of four modules."""
+    size = re.search(r'viewBox="0 0 (\d+) ', svg)
+    path = re.search(r'stroke="#000" d="([^"]+)"', svg)
+    assert size is not None
+    assert path is not None
+    side, x, y = int(size[1]) - 8, 0.0, 0.0
+    modules = [[False] * side for _ in range(side)]
+    for command, values in re.findall(r"([Mmh])([-\d. ]+)", path[1]):
+        numbers = [float(value) for value in re.findall(r"-?[\d.]+", values)]
+        if command == "h":
+            for column in range(int(x), int(x + numbers[0])):
+                modules[int(y) - 4][column - 4] = True
+            x += numbers[0]
+        else:
+            dx, dy = numbers
+            x, y = (dx, dy) if command == "M" else (x + dx, y + dy)
+    return modules
 
 
 def test_the_export_is_a_file(logged_in: Callable[..., Browser]) -> None:
