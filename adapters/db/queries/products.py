@@ -158,7 +158,7 @@ _STOCK_LEVELS: Final[Mapping[StockLevel, ColumnElement[bool]]] = {
 # Words of names have the weight A.
 _NAMED: Final = text(
     "products.document @@ CAST(regexp_replace("
-    "CAST(plainto_tsquery('market', search_terms(folded(:search))) AS text), '''(?= |$)''', '''\\:A''', 'g'"
+    "CAST(plainto_tsquery('market', search_terms(folded(:search))) AS text), '''(?= |$)', '''\\:A', 'g'"
     ") AS tsquery)"
 ).bindparams(bindparam("search", type_=Text))
 

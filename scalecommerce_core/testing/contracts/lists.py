@@ -402,6 +402,14 @@ class ListsContract:
         assert found(search="blue", stock=StockLevel.OUT, category=CategoryId(1)) == [gone]
         assert found(policy=policy_id, stock=StockLevel.OUT) == []
 
+    def test_own_products_are_searched_by_their_names_alone(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        cup = stage.product(seller, name="Blue cup")
+        stage.product(seller, name="Saucer", brand="Cup", description="For a blue cup.")
+        page = queries.own_products(seller, PageRequest(10), OwnProductsFilter(search="blue cup"))
+        assert [view.id for view in page.rows] == [cup]
+
     # --- stock movements
 
     def test_the_ledger_of_a_product_has_the_units_after_each_movement(self, store: Store, queries: Queries) -> None:
