@@ -56,24 +56,31 @@ class PageEndpoint:
             response = await render_outage(request, context, error)
             await response(scope, receive, _without_body(send) if request.method == "HEAD" else send)
             return
-        method = "GET" if request.method == "HEAD" else request.method
         try:
-            response = await self._respond(method, request, call)
+            response = await self._answer(request, call)
         except ClientDisconnect:
             return
+        await response(scope, receive, _without_body(send) if request.method == "HEAD" else send)
+
+    async def _answer(self, request: Request, call: PageCall) -> Response:
+        """The page, or the page of an error; raise `ClientDisconnect`."""
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            return await self._respond(method, request, call)
+        except ClientDisconnect:
+            raise
         except ApiProblem as problem:
-            response = await self._respond_to_problem(call, problem)
+            return await self._respond_to_problem(method, call, problem)
         except HTTPException as error:
-            response = await render_error(call, error.status_code)
+            return await render_error(call, error.status_code)
         except MarketError as error:
             logger.warning("a page failed: %s", error)
             text = call.language.translated(str(error))
-            response = await render_error(call, HTTPStatus.SERVICE_UNAVAILABLE, text)
+            return await render_error(call, HTTPStatus.SERVICE_UNAVAILABLE, text)
         except Exception:
             # The reader gets a page; the middleware would send a problem document.
             logger.exception("unexpected error", extra={"method": request.method, "path": request.url.path})
-            response = await render_error(call, HTTPStatus.INTERNAL_SERVER_ERROR)
-        await response(scope, receive, _without_body(send) if request.method == "HEAD" else send)
+            return await render_error(call, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     async def _respond(self, method: str, request: Request, call: PageCall) -> Response:
         page = self._pages.get(method)
@@ -99,11 +106,15 @@ class PageEndpoint:
             return await render_error(call, HTTPStatus.FORBIDDEN, call.gettext("Only staff may see this page."))
         return await page.handler(call)
 
-    async def _respond_to_problem(self, call: PageCall, problem: ApiProblem) -> Response:
+    async def _respond_to_problem(self, method: str, call: PageCall, problem: ApiProblem) -> Response:
         if problem.status == HTTPStatus.UNAUTHORIZED and call.session is not None:
             # The session was revoked since it was read.
             self._sessions.forget(call.session.cookie)
-            response = call.to_log_in()
+            if method == "GET" and self._pages[method].access is Access.PUBLIC:
+                anonymous = _call_of(call.request, None, self._api, self._sessions, self._features)
+                response = await self._answer(call.request, anonymous)
+            else:
+                response = call.to_log_in()
             cookies.SESSION.delete(call.request, response)
             return response
         if problem.status == HTTPStatus.UNAUTHORIZED:

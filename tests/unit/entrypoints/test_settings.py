@@ -94,6 +94,7 @@ def test_all_missing_variables_are_reported_at_once() -> None:
         ("VIEW_WINDOW_SECONDS", "-1"),
         ("VIEW_BOTS", "crawl,(bot"),
         ("VIEW_BOTS", "(?i)bot"),
+        ("METRICS_PORT", "65536"),
         ("REDIS_URL", "http://redis:6379/0"),
         ("REDIS_URL", "redis://:secret@redis:99999/0"),
         ("REDIS_URL", "redis://:secret@redis,other/0"),
