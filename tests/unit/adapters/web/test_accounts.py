@@ -68,6 +68,25 @@ def test_sessions_of_browsers_end_with_the_other_sessions_of_the_account(site: M
     assert "session" not in anybody.cookies
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("is_found", [True, False])
+def test_a_public_page_is_anonymous_at_once_when_the_session_was_revoked(
+    site: Marketplace, anybody: Browser, method: str, is_found: bool
+) -> None:
+    account = site.account()
+    path = f"/shop/products/{site.person().list()['id'] if is_found else 999_999}/"
+    anybody.log_in(account.email, PASSWORD)
+    assert "Log out" in anybody.get(path).text
+    other = site.market.sessions.identify(site.market.accounts.log_in(account.email, PASSWORD).access)
+    site.market.sessions.revoke_others(other)
+    response = anybody.send(method, path)
+    assert response.status_code == (200 if is_found else 404)
+    assert ("Log in" in response.text, "Log out" in response.text) == (method == "GET", False)
+    assert "session" not in anybody.cookies
+    # The form tokens of the page belong to the cookie that replaces that of the session.
+    assert "visitor" in anybody.cookies
+
+
 def test_a_log_in_replaces_a_session_that_has_ended(site: Marketplace, logged_in: Callable[..., Browser]) -> None:
     browser = logged_in()
     token = browser.token()
