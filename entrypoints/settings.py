@@ -33,6 +33,7 @@ MAX_SENDER_LENGTH: Final = 320
 MAX_DAYS: Final = 36_500
 MAX_NUMBER: Final = 1_000_000_000
 """The limit of every number; as seconds, 31 years. It keeps dates in the range of `datetime`."""
+MAX_PORT: Final = 65_535
 MAX_VIEW_CAP: Final = 60_000
 DEFAULT_BOTS: Final = (
     # Crawlers name themselves like this by convention. Cubot is a brand of telephones.
@@ -149,6 +150,11 @@ def _positive(_settings: object, _attribute: "Attribute[Any]", value: int) -> No
 def _from_zero(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
     if not 0 <= value <= MAX_NUMBER:
         raise ValueError(f"it must be a whole number from 0 to {MAX_NUMBER}")
+
+
+def _port(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
+    if not 0 <= value <= MAX_PORT:
+        raise ValueError(f"it must be a whole number from 0 to {MAX_PORT}")
 
 
 def _view_cap(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
@@ -624,7 +630,7 @@ class Settings:
         0,
         "Port of `/metrics`, never that of the API; 0: none. `up` uses it for the API, and the next two for worker and"
         " beat.",
-        validator=_from_zero,
+        validator=_port,
     )
     metrics_host: str = _setting(
         "127.0.0.1", "Address on which `/metrics` listens; it needs no authentication, so keep it in your network."
