@@ -164,7 +164,8 @@ def test_a_change_that_readers_do_not_see_wakes_no_stream(shop: Shop, monkeypatc
     async def scenario() -> None:
         product = shop.list(shop.person("sam"))
         async with streams(shop) as opened:
-            await opened.open(f"product={product}")
+            reader = await opened.open(f"product={product}")
+            await until(lambda: reader.events)
             for text in ("first", "second", "third"):
                 shop.edit(product, description=text)
                 await opened.hub_is_idle()
@@ -182,6 +183,7 @@ def test_a_stream_that_opens_between_two_changes_gets_the_second_one(
         product = shop.list(shop.person("sam"))
         async with streams(shop) as opened:
             first = await opened.open(f"product={product}")
+            await until(lambda: first.events)
             shop.edit(product, price=usd("9.00"))
             await until(lambda: len(first.events) == 2)
             read_by_hub = opened.hub.read
