@@ -651,6 +651,11 @@ def _(case: Case) -> str:
     return case.me.fill("/admin/categories/", "/admin/categories/3/", {"min_hold_days": "1.5"})
 
 
+@writes("/admin/categories/{id:int}/rename/", "Lamps and lights")
+def _(case: Case) -> str:
+    return case.me.fill("/admin/categories/", "/admin/categories/3/rename/", {"name": "Lamps and lights"})
+
+
 def act_on_account(case: Case, action: str, values: Mapping[str, str], person: Person | None = None) -> str:
     root = f"/admin/users/{(person or case.site.person()).id}/"
     return case.me.fill(root, f"{root}{action}/", values)
@@ -671,6 +676,14 @@ def _(case: Case) -> str:
 @writes("/admin/users/{id:int}/revoke-sessions/", "notice success")
 def _(case: Case) -> str:
     return act_on_account(case, "revoke-sessions", {"reason": "Lost."})
+
+
+@writes("/admin/users/{id:int}/revoke-session/", "notice success")
+def _(case: Case) -> str:
+    root = f"/admin/users/{case.site.person().id}/"
+    session = re.search(r'name="session" value="(\d+)"', case.me.browser.get(root).text)
+    assert session is not None
+    return case.me.fill(root, f"{root}revoke-session/", {"reason": "Lost."}, press=("session", session[1]))
 
 
 @writes("/admin/users/{id:int}/dismiss-staff/", "Dismissed from staff")

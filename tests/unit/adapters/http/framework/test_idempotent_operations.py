@@ -13,7 +13,8 @@ CREATES_NOTHING: Final = {
     "changeEmail", "requestEmailVerification", "beginSecondFactor", "confirmSecondFactor", "renewRecoveryCodes",
     "disableSecondFactor", "deleteProfile", "deleteUser",
     "withdrawPrice", "importProducts", "deactivateUser", "reactivateUser", "revokeSessionsOfUser", "appointStaff",
-    "dismissStaff", "quotePrices", "revokeOtherSessions",
+    "dismissStaff", "quotePrices", "revokeOtherSessions", "revokeSessionOfUser", "renameCategory",
+    "cancelOrderOfAnybody",
 }  # fmt: skip
 """Authenticated POSTs that set a state, so that repeating them is harmless."""
 SHOWS_A_SECRET_ONCE: Final = {"createApiKey", "rotateApiKey"}

@@ -44,7 +44,8 @@ WITHOUT_SCOPE = {
     "disableSecondFactor", "exportUser", "deleteUser", "exportProfile", "deleteProfile",
     "approvePricingRun", "declinePricingRun", "readPricingStop", "stopPricing", "resumePricing",
     "readAttention", "readBacklogs", "checkPayment", "sendRefund", "sendEmail", "listAllOrders", "readOrderDetails",
-    "requeueOrder", "listAuditEntries",
+    "requeueOrder", "listAuditEntries", "cancelOrderOfAnybody", "listAllProducts", "listAllWebhooks",
+    "listAllDeliveries", "listSessionsOfUser", "revokeSessionOfUser",
 }  # fmt: skip
 
 
