@@ -592,7 +592,8 @@ class Settings:
     )
     api_stall_timeout_seconds: int = _setting(
         30,
-        "An API process restarts when a command has been running in it for this long, although PostgreSQL answers.",
+        "An API process restarts when a command has been running in it for this long, although PostgreSQL answers."
+        " More than `COMMAND_DEADLINE_SECONDS`.",
         validator=_positive,
     )
     worker_concurrency: int = _setting(
@@ -788,7 +789,13 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
             values[attribute.name] = value
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.api_stall_timeout_seconds <= settings.command_deadline_seconds:
+        raise SettingsError(
+            "API_STALL_TIMEOUT_SECONDS: must be more than COMMAND_DEADLINE_SECONDS"
+            f" ({settings.command_deadline_seconds}), as slow commands would otherwise restart the API."
+        )
+    return settings
 
 
 @cache

@@ -77,6 +77,13 @@ def test_former_names_lead_to_settings_that_exist(former: str, present: str) -> 
     assert former not in names
 
 
+def test_a_stall_is_longer_than_the_deadline_of_commands() -> None:
+    with pytest.raises(SettingsError, match="API_STALL_TIMEOUT_SECONDS: must be more than COMMAND_DEADLINE_SECONDS"):
+        load(GOOD | {"COMMAND_DEADLINE_SECONDS": "30"})
+    longer = {"COMMAND_DEADLINE_SECONDS": "30", "API_STALL_TIMEOUT_SECONDS": "31"}
+    assert load(GOOD | longer).api_stall_timeout_seconds == 31
+
+
 def test_all_missing_variables_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load({})
