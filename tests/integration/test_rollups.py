@@ -18,6 +18,7 @@ from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
 from scalecommerce_core.domain.product_views import ViewBatch
 from scalecommerce_core.ports import STATISTICS_CONSUMER
+from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.statistics import FoldResult, Statistics
@@ -300,4 +301,46 @@ FILL = (
     "INSERT INTO seller_product_counts SELECT n, 1, 1, 1 FROM generate_series(1, 5000) AS n",
     "INSERT INTO product_sales (product_id, orders) SELECT n, 1 FROM generate_series(1, 20000) AS n",
     "INSERT INTO product_ranks SELECT n, n %% 10, 'USD', n FROM generate_series(1, 20000) AS n",
+)
+
+
+def test_the_stock_outlook_reads_the_hours_with_sales_of_the_seller_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for statement in FILL_HOURS:
+            connection.exec_driver_sql(statement)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    with recorded_statements() as statements:
+        found = PostgresQueries(engine).stock_outlook(AccountId(7), NOW, PageRequest(100)).rows
+    assert {each.sold for each in found} == {2}
+    assert len(found) == PRODUCTS_OF_ONE
+    ((statement, parameters),) = [each for each in statements if "product_hours" in each[0]]
+    with engine.connect() as connection:
+        (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).one()
+    read = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name") == "product_hours"]
+    assert [node["Index Name"] for node in read] == ["product_hours_sold_idx"]
+    assert read[0]["Actual Rows"] * read[0]["Actual Loops"] == 2 * PRODUCTS_OF_ONE
+
+
+PRODUCTS_OF_ONE = 30
+# Each product has views in twenty hours and sales in two of them.
+FILL_HOURS = (
+    """
+    INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
+    SELECT n, n || '@example.com', '', '', '', false, true, now() FROM generate_series(0, 99) AS n
+    """,
+    f"""
+    INSERT INTO products (id, seller_id, category_id, name, brand, price, currency, description, is_active, created_at,
+        updated_at, priced_at, version)
+    SELECT n, n %% 100, 1, 'Cup', '', 500, 'USD', '', true, now() - interval '2 years', now(), now(), 1
+    FROM generate_series(1, {100 * PRODUCTS_OF_ONE}) AS n
+    """,  # noqa: S608 - no values in it
+    "INSERT INTO stock SELECT id, 5, 0 FROM products",
+    "INSERT INTO product_ranks SELECT id, seller_id, 'USD', id FROM products",
+    f"""
+    INSERT INTO product_hours (product_id, hour, views, orders, units)
+    SELECT id, date_trunc('hour', CAST('{NOW.isoformat()}' AS timestamptz)) - n * interval '1 day', 3,
+           CAST(n <= 2 AS int), CAST(n <= 2 AS int)
+    FROM products, generate_series(1, 20) AS n
+    """,  # noqa: S608 - no values in it
 )

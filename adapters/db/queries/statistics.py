@@ -146,24 +146,36 @@ _TOP_OF_RANGE: Final = text(
     bindparam("since", type_=Moment),
     bindparam("until", type_=Moment),
 )
-# Minutes are whole numbers, so that the key of a page is exact. Products that never sold have no row of
-# `product_ranks`, and their hours are not read.
+# Minutes are whole numbers, so that the key of a page is exact. Products are read only if they sold in the window or
+# have no available units. Those that never sold have no row of `product_ranks`, and `product_hours_sold_idx` leaves out
+# hours without sales. OFFSET 0 keeps a subquery from being evaluated once for each use of its column.
 _OUTLOOK_ROWS: Final = (
     text(
         f"""
+    WITH candidates AS MATERIALIZED (
+        SELECT product_id, CAST(sum(units) AS bigint) AS units FROM (
+            SELECT product_ranks.product_id, sold.units
+            FROM product_ranks CROSS JOIN LATERAL (
+                SELECT sum(units) AS units FROM product_hours
+                WHERE product_hours.product_id = product_ranks.product_id AND hour >= :since AND units > 0
+                OFFSET 0
+            ) AS sold
+            WHERE product_ranks.seller_id = :seller AND sold.units > 0
+            UNION ALL
+            SELECT products.id, 0 FROM products JOIN stock ON stock.product_id = products.id
+            WHERE products.seller_id = :seller AND on_hand = reserved
+        ) AS found GROUP BY product_id
+    )
     SELECT products.id, products.name, products.sku, on_hand - reserved AS available, reserved, sold.units AS sold,
            in_stock.micros AS in_stock,
            CASE WHEN on_hand = reserved THEN 0
                 ELSE CAST(floor(CAST(on_hand - reserved AS numeric) * in_stock.micros / (sold.units * 60000000.0))
                           AS bigint) END AS minutes_left,
            -sold.units AS fewest
-    FROM products JOIN stock ON stock.product_id = products.id
-    LEFT JOIN product_ranks ON product_ranks.product_id = products.id
-    LEFT JOIN product_stockouts ON product_stockouts.product_id = products.id
-    CROSS JOIN LATERAL (
-        SELECT CAST(coalesce(sum(units), 0) AS bigint) AS units FROM product_hours
-        WHERE product_hours.product_id = product_ranks.product_id AND hour >= :since
-    ) AS sold
+    FROM candidates AS sold
+    JOIN products ON products.id = sold.product_id
+    JOIN stock ON stock.product_id = sold.product_id
+    LEFT JOIN product_stockouts ON product_stockouts.product_id = sold.product_id
     CROSS JOIN LATERAL (
         SELECT greatest(:since_micros, {_MICROS.format("products.created_at")}) AS micros
     ) AS begun
@@ -178,8 +190,9 @@ _OUTLOOK_ROWS: Final = (
                 WHERE product_stockouts.since IS NOT NULL
             ) AS outages
         ), 0)) AS micros
+        OFFSET 0
     ) AS in_stock
-    WHERE products.seller_id = :seller AND products.is_active AND (sold.units > 0 OR on_hand = reserved)
+    WHERE products.is_active AND (sold.units > 0 OR on_hand = reserved)
     """  # noqa: S608 - no values are inserted
     )
     .bindparams(

@@ -50,8 +50,8 @@ view_batches: Final = Table(
 )
 
 
-# Rollups can be rebuilt from orders and refunds, so they have no foreign keys. Counters only grow and are in no index;
-# figures to sort by have tables of their own.
+# Rollups can be rebuilt from orders and refunds, so they have no foreign keys. Counters only grow and are in no index
+# but that of the hours with sales; figures to sort by have tables of their own.
 
 
 def _counters(*more: str) -> list[Column[Any]]:
@@ -116,6 +116,14 @@ product_hours: Final = Table(
     Column("hour", Moment, nullable=False),
     *_counters("views"),
     PrimaryKeyConstraint("product_id", "hour"),
+    # The units that sold, without the hours that have only views; counting a view does not change it.
+    Index(
+        "product_hours_sold_idx",
+        "product_id",
+        "hour",
+        postgresql_include=["units"],
+        postgresql_where=text("units > 0"),
+    ),
     postgresql_with={"fillfactor": "70"},
 )
 

@@ -547,6 +547,21 @@ class SalesContract:
             fast,
         ]
 
+    def test_a_product_that_never_sold_runs_out_only_without_units(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        seller, buyer = stage.account(), stage.account()
+        empty, viewed, former = (stage.product(seller, stock=stock, at=NOW - 60 * DAY) for stock in (0, 5, 1))
+        paused = stage.product(seller, stock=0, at=NOW - 60 * DAY)
+        stage.edit(paused, is_active=False)
+        stage.order(buyer, {former: 1}, OrderStatus.PAID, at=NOW - 29 * DAY)
+        stage.view({empty: 2, viewed: 3, former: 4}, NOW - DAY)
+        fold(store)
+        found = queries.stock_outlook(seller, NOW, PageRequest()).rows
+        assert [(each.id, each.available, each.sold, each.minutes_left) for each in found] == [
+            (empty, 0, 0, 0),
+            (former, 0, 0, 0),
+        ]
+
     def test_time_out_of_stock_does_not_count_for_the_rate_of_sales(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller, buyer = stage.account(), stage.account()
