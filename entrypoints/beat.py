@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from celery.signals import after_task_publish, beat_init
 
-from adapters.metrics.series import Server
+from adapters.metrics.series import Program
 from adapters.tasks.application import create_celery_app
 from entrypoints import celery_logging, logs
 from entrypoints.metrics import open_process_metrics, start_exporter
@@ -21,7 +21,7 @@ def run_beat(settings: Settings) -> None:
     celery_logging.redirect_celery_logs()
     app = create_celery_app(broker_of(settings), _reject_tasks)
     beat_init.connect(_log_start)
-    start_exporter(settings, Server.BEAT)
+    start_exporter(settings, Program.BEAT)
     metrics = open_process_metrics()
 
     def record_message(sender: str = "", **_sent: object) -> None:

@@ -1,4 +1,4 @@
-"""The metrics of a server: its exporter, and what each of its processes counts."""
+"""The metrics of a program: its exporter, and what each of its processes counts."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from adapters.metrics import definitions
 from adapters.metrics.definitions import LAYOUT
 from adapters.metrics.exporter import ProcessesCollector, export
 from adapters.metrics.recorder import HttpMeasurements, MarketMeasurements, Recorder, Sampler
-from adapters.metrics.series import Server
+from adapters.metrics.series import Program
 from adapters.metrics.shared_file import SharedFile, claim_row, create_file
 from entrypoints.processes.errors import CannotRun
 from entrypoints.settings import Settings
@@ -21,21 +21,23 @@ from entrypoints.settings import Settings
 logger = logging.getLogger(__name__)
 
 FILE_VARIABLE: Final = "SCALECOMMERCE_METRICS_FILE"
-"""The file in which the processes of this server count. Their parent sets it; it is no setting of a user."""
+"""The file in which the processes of this program count. Their parent sets it; it is not a setting for users."""
 
 
-def start_exporter(settings: Settings, server: Server, further: Callable[[Settings], Collector] | None = None) -> None:
+def start_exporter(
+    settings: Settings, program: Program, more_figures: Callable[[Settings], Collector] | None = None
+) -> None:
     """Serve `/metrics` from this process, which must not have forked yet; without a `METRICS_PORT` do nothing.
 
-    `further` builds another source of figures. Raise CannotRun if the port cannot be used.
+    `more_figures` builds another source of figures. Raise CannotRun if the port cannot be used.
     """
     os.environ.pop(FILE_VARIABLE, None)
     if not settings.metrics_port:
         return
     path = create_file(LAYOUT)
-    collectors: list[Collector] = [ProcessesCollector(server, SharedFile(path, LAYOUT).rows)]
-    if further is not None:
-        collectors.append(further(settings))
+    collectors: list[Collector] = [ProcessesCollector(program, SharedFile(path, LAYOUT).rows)]
+    if more_figures is not None:
+        collectors.append(more_figures(settings))
     try:
         export(settings.metrics_port, settings.metrics_host, collectors)
     except OSError as error:
@@ -68,7 +70,7 @@ class ProcessMetrics:
 
 
 def open_process_metrics() -> ProcessMetrics | None:
-    """The metrics of this process, once it has forked; None if its server exports none."""
+    """The metrics of this process, once it has forked; None if its program exports none."""
     path = os.environ.get(FILE_VARIABLE)
     if not path:
         return None

@@ -13,7 +13,7 @@ from granian.server import Server
 from starlette.applications import Starlette
 
 from adapters.http.framework.request_limits import HEADER_LIMIT
-from adapters.metrics.series import Server as MetricsServer
+from adapters.metrics.series import Program
 from entrypoints import logs
 from entrypoints.metrics import start_exporter
 from entrypoints.processes.errors import CannotRun
@@ -99,7 +99,7 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
     bind_forks_to_parent(signal.SIGTERM)
     # After the constructor of the server, which applies its own logging configuration.
     logs.configure(settings, "api")
-    start_exporter(settings, MetricsServer.API, database_figures)
+    start_exporter(settings, Program.API, database_figures)
     logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
     server.serve()
 

@@ -101,8 +101,7 @@ def _url(*schemes: str) -> Any:
 
 
 def _database_url(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
-    # Other settings are described without the database driver.
-    from adapters.db.core.connection_parameters import database_url  # noqa: PLC0415
+    from adapters.db.core.connection_parameters import database_url  # noqa: PLC0415 - loads the database driver
 
     schemes = ("postgresql", "postgres", "postgresql+psycopg")
     if value.reveal().partition("://")[0] not in schemes:

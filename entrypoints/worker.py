@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.state import total_count
 
-from adapters.metrics.series import Server
+from adapters.metrics.series import Program
 from adapters.tasks.broker import worker_name
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
@@ -56,7 +56,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     # SIGKILL, because a stopped or busy child does not handle another signal.
     bind_forks_to_parent(signal.SIGKILL)
     celery_logging.redirect_celery_logs()
-    start_exporter(settings, Server.WORKER, database_figures)
+    start_exporter(settings, Program.WORKER, database_figures)
     app = worker_application(settings, session, open_process_metrics)
     worker = app.Worker(
         hostname=worker_name(host),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from adapters.metrics.series import OTHER, ROUTE, Kind, Layout, Merge, Metric, Scope, Server
+from adapters.metrics.series import OTHER, ROUTE, Kind, Layout, Merge, Metric, Program, Scope
 from scalecommerce_core.domain.order import RejectionReason
 from scalecommerce_core.ports import STATISTICS_CONSUMER
 from scalecommerce_core.pricing.guardrails import Guardrail
@@ -32,7 +32,7 @@ TASKS: Final = tuple(
 )  # fmt: skip
 """Names of Celery tasks; a test compares them with the schedule."""
 PROCESSES: Final = ("main", *map(str, range(128)))
-"""The main process of a server, and the processes that it starts, by their row (`shared_file`)."""
+"""Names of the main process of a program and of the processes that it starts, by their row (`shared_file`)."""
 
 _REQUEST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _BATCH_SECONDS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
@@ -41,30 +41,30 @@ _VERDICT_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 _TASK_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 
-_API: Final = frozenset({Server.API})
-_WORKER: Final = frozenset({Server.WORKER})
-_BEAT: Final = frozenset({Server.BEAT})
-_MARKET: Final = _API | _WORKER
+_API: Final = frozenset({Program.API})
+_WORKER: Final = frozenset({Program.WORKER})
+_BEAT: Final = frozenset({Program.BEAT})
+_API_AND_WORKER: Final = _API | _WORKER
 
 
-def _counter(servers: frozenset[Server], name: str, help_: str, **labels: Sequence[str]) -> Metric:
-    return Metric(PREFIX + name, Kind.COUNTER, help_, labels, servers=servers)
+def _counter(programs: frozenset[Program], name: str, help_: str, **labels: Sequence[str]) -> Metric:
+    return Metric(PREFIX + name, Kind.COUNTER, help_, labels, programs=programs)
 
 
 def _gauge(
-    servers: frozenset[Server], name: str, help_: str, merge: Merge = Merge.SUM, **labels: Sequence[str]
+    programs: frozenset[Program], name: str, help_: str, merge: Merge = Merge.SUM, **labels: Sequence[str]
 ) -> Metric:
-    return Metric(PREFIX + name, Kind.GAUGE, help_, labels, merge=merge, servers=servers)
+    return Metric(PREFIX + name, Kind.GAUGE, help_, labels, merge=merge, programs=programs)
 
 
 def _histogram(
-    servers: frozenset[Server], name: str, help_: str, buckets: Sequence[float], **labels: Sequence[str]
+    programs: frozenset[Program], name: str, help_: str, buckets: Sequence[float], **labels: Sequence[str]
 ) -> Metric:
-    return Metric(PREFIX + name, Kind.HISTOGRAM, help_, labels, buckets, servers=servers)
+    return Metric(PREFIX + name, Kind.HISTOGRAM, help_, labels, buckets, programs=programs)
 
 
 def _database(name: str, help_: str, **labels: Sequence[str]) -> Metric:
-    return Metric(PREFIX + name, Kind.GAUGE, help_, labels, scope=Scope.DATABASE, servers=_MARKET)
+    return Metric(PREFIX + name, Kind.GAUGE, help_, labels, scope=Scope.DATABASE, programs=_API_AND_WORKER)
 
 
 def _system(name: str, kind: Kind, help_: str) -> Metric:
@@ -130,7 +130,7 @@ REJECTIONS: Final = _counter(
 
 # Pricing
 RUNS_ENDED: Final = _counter(
-    _MARKET,
+    _API_AND_WORKER,
     "pricing_runs_ended_total",
     "Pricing runs that ended, by outcome.",
     outcome=[status.value.lower() for status in RunStatus if status not in UNFINISHED],
@@ -145,14 +145,16 @@ GUARDRAILS: Final = _counter(
 
 # Connections, tasks, beat
 POOL_CONNECTIONS: Final = _gauge(
-    _MARKET, "database_pool_connections", "Connections to the database.", state=("in_use", "idle")
+    _API_AND_WORKER, "database_pool_connections", "Connections to the database.", state=("in_use", "idle")
 )
 POOL_LIMIT: Final = _gauge(
-    _MARKET, "database_pool_limit", "Most connections to the database that the processes may open."
+    _API_AND_WORKER, "database_pool_limit", "Most connections to the database that the processes may open."
 )
-POOL_CHECKOUTS: Final = _counter(_MARKET, "database_pool_checkouts_total", "Connections that were taken from a pool.")
+POOL_CHECKOUTS: Final = _counter(
+    _API_AND_WORKER, "database_pool_checkouts_total", "Connections that were taken from a pool."
+)
 POOL_WAIT_SECONDS: Final = _counter(
-    _MARKET,
+    _API_AND_WORKER,
     "database_pool_wait_seconds_total",
     "Time until a pool had a connection: waiting for a free one, and opening a new one.",
 )

@@ -1,4 +1,4 @@
-"""`/metrics`: the figures of a server's processes, and of the database, in the text format of Prometheus."""
+"""`/metrics`: the figures of the processes of a program, and of the database, in the text format of Prometheus."""
 
 import logging
 import time
@@ -19,7 +19,7 @@ from prometheus_client.utils import floatToGoString
 
 from adapters.metrics import definitions
 from adapters.metrics.definitions import LAYOUT, METRICS
-from adapters.metrics.series import OTHER, ROUTE, Kind, Merge, Metric, Scope, Server
+from adapters.metrics.series import OTHER, ROUTE, Kind, Merge, Metric, Program, Scope
 from adapters.metrics.shared_file import Row
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import Clock
@@ -28,7 +28,7 @@ from scalecommerce_core.queries import OperationsQueries, TroubleKind
 logger = logging.getLogger(__name__)
 
 CACHE_SECONDS: Final = 5.0
-"""The figures of the database are read at most this often, whatever scrapes."""
+"""The figures of the database are read at most once in this time, however often the exporter is scraped."""
 
 Series = Mapping[tuple[str, ...], Sequence[float]]
 
@@ -43,9 +43,9 @@ def export(port: int, host: str, collectors: Iterable[Collector]) -> None:
 
 @frozen
 class ProcessesCollector(Collector):
-    """The metrics that the processes of a server count. `rows` reads what each has counted."""
+    """The metrics that the processes of a program count. `rows` reads what each has counted."""
 
-    server: Server
+    program: Program
     rows: Callable[[], Sequence[Row]]
 
     def describe(self) -> Iterable[Family]:
@@ -54,13 +54,13 @@ class ProcessesCollector(Collector):
     def collect(self) -> Iterator[Family]:
         rows = self.rows()
         for metric in LAYOUT.metrics:
-            if self.server in metric.servers:
+            if self.program in metric.programs:
                 yield _family(metric, _totals(metric, rows))
         yield from _system_families([("main", "self"), *((str(row.number), row.process) for row in rows)])
 
 
 def _totals(metric: Metric, rows: Sequence[Row]) -> Series:
-    """The series of a metric over all processes. Routes that nobody has requested are left out."""
+    """The series of a metric over all processes. Routes without a request are left out."""
     found: dict[tuple[str, ...], np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
     if ROUTE not in metric.labels:
         found = {labels: np.zeros(metric.width) for labels in metric.label_values(())}
@@ -97,7 +97,7 @@ def _family(metric: Metric, series: Series) -> Family:
 
 
 def _system_families(processes: Iterable[tuple[str, int | str | None]]) -> Iterable[Family]:
-    """CPU time, memory and open files of each process that lives; `processes` are their names and ids."""
+    """CPU time, memory and open files of each running process; `processes` are pairs of name and process id."""
     families: dict[str, Family] = {}
     known = {metric.name: metric for metric in METRICS if metric.scope is Scope.SYSTEM}
     for name, process in processes:
@@ -116,7 +116,7 @@ def _system_families(processes: Iterable[tuple[str, int | str | None]]) -> Itera
 class DatabaseCollector(Collector):
     """Backlogs and troubles, read at a scrape, at most once in `CACHE_SECONDS`.
 
-    If they cannot be read, only `FIGURES_READ` is exported, with 0: an old figure would look like a present one.
+    If they cannot be read, only `FIGURES_READ` is exported, with 0: an old figure could not be told from a present one.
     """
 
     def __init__(

@@ -24,11 +24,11 @@ class Recorder:
     """The counters, gauges and histograms of one process.
 
     Labels are given in the order of their definition. A value that is not defined counts as `OTHER` if the label has
-    this value, and is else not counted.
+    this value, and is otherwise not counted.
     """
 
     def __init__(self, row: OwnRow | None = None, layout: Layout = LAYOUT) -> None:
-        """`row` is shared with the exporter; None: numbers that no exporter sees."""
+        """`row` is shared with the exporter; None: numbers that no exporter reads."""
         self.layout = layout
         self.numbers = memoryview(bytearray(8 * layout.length)).cast("d") if row is None else row.numbers
         self._row = row
@@ -36,12 +36,12 @@ class Recorder:
         self.name_routes([])
 
     def name_routes(self, templates: Sequence[str]) -> None:
-        """Set the values of `ROUTE`, with convertors as in `/products/{id:id}/`; raise ValueError if they are too many.
+        """Set the values of `ROUTE`, with convertors as in `/products/{id:id}/`; raise ValueError for too many.
 
-        To be called before the first request, with the same templates in all processes of a server.
+        To be called before the first request, with the same templates in all processes of a program.
         """
         if len(templates) >= MAX_ROUTES:
-            raise ValueError(f"{len(templates)} routes: there is place for {MAX_ROUTES - 1}.")
+            raise ValueError(f"{len(templates)} routes: at most {MAX_ROUTES - 1} can be counted.")
         self.routes = [*templates, OTHER]
         self._labels = {metric.name: _places(metric, self.routes) for metric in self.layout.metrics}
         if self._row is not None and templates:
@@ -95,7 +95,7 @@ def _places(metric: Metric, routes: Sequence[str]) -> "list[tuple[dict[str, int]
 
 
 class HttpMeasurements:
-    """Counts requests, on the event loop alone. Called for each one, so the places of known series are remembered."""
+    """Counts requests, on the event loop alone. Called for each one, so the places of its series are cached."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder

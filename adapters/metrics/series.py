@@ -1,7 +1,7 @@
 """Metrics with their labels, and the place of each series in an array of numbers.
 
 All values of a label are known when a process starts, so each series has a fixed place, and counting is an addition to
-an element of an array that the processes of one server share.
+an element of an array that the processes of one program share.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,14 +29,14 @@ class Scope(StrEnum):
     """Where the numbers of a metric come from."""
 
     PROCESSES = "processes"
-    """Counted by processes; an exporter adds up the processes of its server."""
+    """Counted by processes; an exporter adds up the processes of its program."""
     DATABASE = "database"
     """Read from the database at a scrape: all exporters of a deployment show the same numbers."""
     SYSTEM = "system"
     """Read from the operating system for each process."""
 
 
-class Server(StrEnum):
+class Program(StrEnum):
     """A program with an exporter."""
 
     API = "api"
@@ -53,7 +53,7 @@ class Merge(StrEnum):
 
 @frozen
 class Metric:
-    """A metric; `labels` has all values of each label. The values of `ROUTE` are known to API processes only."""
+    """A metric; `labels` has all values of each label. Only API processes have the values of `ROUTE`."""
 
     name: str
     kind: Kind
@@ -63,7 +63,7 @@ class Metric:
     """Upper bounds of a histogram, without infinity."""
     scope: Scope = Scope.PROCESSES
     merge: Merge = Merge.SUM
-    servers: frozenset[Server] = frozenset(Server)
+    programs: frozenset[Program] = frozenset(Program)
     """The programs that export it."""
 
     @property

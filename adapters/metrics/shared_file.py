@@ -1,8 +1,8 @@
-"""One file in which the processes of a server count, each in a row of its own.
+"""One file in which the processes of a program count, each in a row of its own.
 
-A process holds a lock on its row while it lives (POSIX record locks, which end with their process, however it ends).
-A process that takes a free row goes on with its counters. So counters never decrease when a process is replaced, and
-the number of rows is the largest number of processes that ran at once. A number that was counted survives SIGKILL.
+A process holds a lock on its row as long as it runs (POSIX record locks, which end with their process, however it
+ends). A process that takes a free row continues its counters. So counters never decrease when a process is replaced,
+and the number of rows is the largest number of processes that ran at once. What was counted is kept after SIGKILL.
 """
 
 import atexit
@@ -48,7 +48,7 @@ def row_bytes(layout: Layout) -> int:
 
 
 def create_file(layout: Layout) -> Path:
-    """Create the file for this process and its children; pages that nobody has written occupy no memory.
+    """Create the file for this process and its children; pages without a write occupy no memory.
 
     On Linux it exists in memory only, and ends with its processes; elsewhere it is a temporary file.
     """
@@ -134,8 +134,8 @@ class SharedFile:
                 break
             routes = json.loads(os.pread(self._descriptor, length, start + _HEADER.size) or b"[]")
             content = os.pread(self._descriptor, self._layout.length * _NUMBER_BYTES, start + _HEADER_BYTES)
-            alive = process == os.getpid() or self._is_locked(number)
-            found.append(Row(number, process if alive else None, routes, np.frombuffer(content)))
+            is_running = process == os.getpid() or self._is_locked(number)
+            found.append(Row(number, process if is_running else None, routes, np.frombuffer(content)))
         return found
 
     def _is_locked(self, number: int) -> bool:

@@ -11,7 +11,7 @@ from redis.sentinel import Sentinel
 SCHEMES: Final[Mapping[str, str]] = {
     "redis": "redis", "rediss": "rediss", "unix": "unix", "valkey": "redis", "valkeys": "rediss"
 }  # fmt: skip
-"""Schemes of a single server and those that the client libraries know."""
+"""Schemes of a single server and the schemes of the client libraries for them."""
 SENTINEL: Final = "sentinel"
 SENTINEL_PORT: Final = 26379
 EXAMPLE: Final = "sentinel://:password@host1:26379,host2:26379/mymaster/0"
@@ -20,7 +20,7 @@ SENTINEL_PARAMETERS: Final = frozenset({"sentinel_username", "sentinel_password"
 
 @frozen
 class RedisServers:
-    """A parsed `REDIS_URL`. With `sentinels`, (host, port) pairs, `master` is the name that they know the server by."""
+    """A parsed `REDIS_URL`. `sentinels` are (host, port) pairs; `master` is the server's name in their settings."""
 
     url: str = field(default="", repr=False)
     """The URL for redis-py and Celery; empty with Sentinel."""

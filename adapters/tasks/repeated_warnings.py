@@ -1,4 +1,4 @@
-"""Warnings about servers that are away: loops meet one problem every second, and the log has it once a minute."""
+"""Warnings about servers that are away: loops that run every second log the same problem once a minute."""
 
 import logging
 import threading

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from adapters.metrics.definitions import METRICS
-from adapters.metrics.series import Kind, Metric, Scope, Server
+from adapters.metrics.series import Kind, Metric, Program, Scope
 
 ROOT: Final = Path(__file__).parents[2]
 MONITORING: Final = ROOT / "deploy/monitoring"
-_PROGRAMS: Final = {Server.API: "`serve`", Server.WORKER: "`worker`", Server.BEAT: "`beat`"}
+_PROGRAMS: Final = {Program.API: "`serve`", Program.WORKER: "`worker`", Program.BEAT: "`beat`"}
 
 
 def documented_metrics() -> list[str]:
@@ -28,7 +28,7 @@ def documented_metrics() -> list[str]:
 
 def row(metric: Metric) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels)
-    programs = ", ".join(name for server, name in _PROGRAMS.items() if server in metric.servers)
+    programs = ", ".join(name for program, name in _PROGRAMS.items() if program in metric.programs)
     return f"| `{metric.name}` | {metric.kind} | {labels} | {programs} | {metric.help} |"
 
 

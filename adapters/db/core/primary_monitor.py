@@ -1,7 +1,7 @@
 """Finds the primary among several hosts, and fences connections to a former one.
 
-A promoted standby begins a new timeline with a higher number. A former primary that was frozen or cut off does not know
-of it: it still answers, with data that are out of date, and takes writes that will be lost. So the primary with the
+A promoted standby begins a new timeline with a higher number. A former primary that was frozen or cut off is not
+notified: it still answers, with data that are out of date, and takes writes that will be lost. So the primary with the
 highest timeline that this process has seen is used, and no older one ever again: new connections to it are refused, and
 the sockets of open ones are shut down, which ends statements that wait for an answer. ADR 64 has the reasons.
 
@@ -198,7 +198,7 @@ class PrimaryMonitor:
             if host is not None and host.timeline == self.timeline and host.answers_in_time(time.monotonic()):
                 return host
             if host is not None and host.problem and host.answers_in_time(time.monotonic()):
-                # It refused the probe, for example during a restart: the connection tells why.
+                # It refused the probe, for example during a restart: connecting raises the cause.
                 return host
             raise NoPrimary("; ".join(map(_describe, self._hosts)))
 

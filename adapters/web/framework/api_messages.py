@@ -1,6 +1,6 @@
 """Messages of the HTTP API in the reader's language.
 
-The API says everything in English: `Order 7 is being paid: read it again in a moment.` The catalogue `api` has the
+The messages of the API are in English: `Order 7 is being paid: read it again in a moment.` The catalogue `api` has the
 translation of each message as a template, `Order {order_id} is being paid: read it again in a moment.`
 (`framework.message_sources` reads the templates from the source code). A message is recognized by the literal texts of
 its template, its parameters are put into the translation. A translation may choose the form of a word by a number:
@@ -108,7 +108,7 @@ class ApiMessages:
         self.translate = lru_cache(CACHED)(self._translate)
 
     def _translate(self, text: str, depth: int = 0) -> str:
-        """A message, or several in one text, in the language. An unknown one stays English, and the log names it."""
+        """A message, or several in one text, in the language. An unknown one stays English and is logged."""
         if self._is_source or not text or len(text) > MAX_LENGTH:
             return text
         sentences = _SENTENCE_END.split(text.strip(), MAX_SENTENCES)

@@ -1,4 +1,4 @@
-"""Which site sent a request, as far as the browser tells (Fetch Metadata, Origin)."""
+"""Which site sent a request, by the headers of the browser (Fetch Metadata, Origin)."""
 
 from starlette.requests import Request
 
@@ -11,7 +11,7 @@ def has_own_origin(request: Request) -> bool:
 def is_same_origin(request: Request) -> bool:
     """Whether a form was sent by a page of this site.
 
-    A client that sends neither header is no browser; the form token decides about it.
+    A client that sends neither header is not a browser; its form token is checked instead.
     """
     site = request.headers.get("sec-fetch-site")
     return has_own_origin(request) if site is None else site == "same-origin"

@@ -19,7 +19,6 @@ def qr_code(text: str) -> Markup:
     if len(text.encode()) > MAX_BYTES:
         return Markup()
     code = segno.make(text, micro=False)
-    # The markup consists of numbers: the text is not part of it.
-    return Markup(  # noqa: S704
+    return Markup(  # noqa: S704 - the markup consists of numbers and does not contain the text
         code.svg_inline(border=4, dark="#000", light="#fff", svgclass=None, lineclass=None, omitsize=True)
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.metrics.series import Server
+from adapters.metrics.series import Program
 from entrypoints import settings
 from entrypoints.local.up import _metrics_port
 from entrypoints.metrics import FILE_VARIABLE, open_process_metrics, start_exporter
@@ -34,14 +34,14 @@ def taken() -> Iterator[int]:
 
 
 def test_nothing_is_exported_by_default() -> None:
-    start_exporter(chosen(), Server.API)
+    start_exporter(chosen(), Program.API)
     assert FILE_VARIABLE not in os.environ
     assert open_process_metrics() is None
 
 
 def test_a_taken_port_is_reported(taken: int) -> None:
     with pytest.raises(CannotRun, match=rf"METRICS_PORT: cannot listen on 127\.0\.0\.1 port {taken}"):
-        start_exporter(chosen(METRICS_PORT=str(taken)), Server.API)
+        start_exporter(chosen(METRICS_PORT=str(taken)), Program.API)
     assert FILE_VARIABLE not in os.environ
 
 

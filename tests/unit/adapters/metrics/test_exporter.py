@@ -17,7 +17,7 @@ from adapters.metrics import definitions
 from adapters.metrics.definitions import LAYOUT, METRICS
 from adapters.metrics.exporter import CACHE_SECONDS, DatabaseCollector, ProcessesCollector
 from adapters.metrics.recorder import HttpMeasurements, MarketMeasurements, Recorder, Sampler
-from adapters.metrics.series import OTHER, Server
+from adapters.metrics.series import OTHER, Program
 from adapters.metrics.shared_file import OwnRow, Row, SharedFile, claim_row, create_file
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.domain.order import RejectionReason
@@ -44,11 +44,11 @@ def value(samples: Samples, name: str, **labels: str) -> float:
     return samples[f"scalecommerce_{name}", frozenset(labels.items())]
 
 
-def exported(recorder: Recorder, server: Server = Server.API) -> Samples:
+def exported(recorder: Recorder, program: Program = Program.API) -> Samples:
     """What an exporter shows of one process."""
     routes = [route.replace(":id}", "}") for route in recorder.routes]
     row = Row(0, os.getpid(), routes, np.frombuffer(recorder.numbers.tobytes()))
-    return scrape(ProcessesCollector(server, lambda: [row]))
+    return scrape(ProcessesCollector(program, lambda: [row]))
 
 
 def test_requests_are_counted_by_route_method_and_class_of_status() -> None:
@@ -82,8 +82,8 @@ def test_no_label_has_a_value_outside_its_set() -> None:
     market.orders_received({"accepted": 2, "a_code_of_tomorrow": 1}, timedelta(seconds=1))
     recorder.observe(definitions.TASK_SECONDS, [1.0], "a.task.of.tomorrow")
     allowed = {metric.name: {label: set(values) for label, values in metric.labels.items()} for metric in METRICS}
-    for server in Server:
-        for name, labels in exported(recorder, server):
+    for program in Program:
+        for name, labels in exported(recorder, program):
             base = name if name in allowed else name.rsplit("_", 1)[0]
             for label, text in labels:
                 if label == "route":
@@ -104,7 +104,7 @@ def test_figures_of_the_market_are_exported() -> None:
     market.order_deferred()
     market.prices_decided(500, {Guardrail.STEP: 20, Guardrail.BREAKER: 3})
     market.run_ended(RunStatus.DONE)
-    api, worker = exported(recorder), exported(recorder, Server.WORKER)
+    api, worker = exported(recorder), exported(recorder, Program.WORKER)
     assert value(api, "orders_received_total", answer="accepted") == 7
     assert value(api, "orders_received_total", answer="too_many_open_orders") == 0
     assert value(api, "intake_batch_orders_bucket", le="10.0") == value(api, "intake_batch_orders_count") == 1
@@ -167,7 +167,7 @@ def end(child: "subprocess.Popen[str]") -> None:
 def test_counters_of_killed_processes_stay_and_their_gauges_go() -> None:
     path = create_file(LAYOUT)
     file = SharedFile(path, LAYOUT)
-    collector = ProcessesCollector(Server.API, file.rows)
+    collector = ProcessesCollector(Program.API, file.rows)
     children = [start_child(path), start_child(path)]
     both = scrape(collector)
     assert value(both, "orders_received_total", answer="accepted") == 2
