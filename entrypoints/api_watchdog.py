@@ -27,7 +27,7 @@ STALL_EXIT_STATUS: Final = 75
 CAUSE_SECONDS: Final = 10.0
 """Time for finding out whether PostgreSQL answers."""
 SUSPENDED_INTERVALS: Final = 3
-"""A check that is later than this many intervals follows a suspension of the process, in which no time counts."""
+"""A check that is later than this many intervals follows a suspension of the process, which does not count."""
 
 
 @define

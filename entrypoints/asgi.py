@@ -169,7 +169,7 @@ def _watch(metrics: ProcessMetrics, dependencies: Dependencies, streams: LiveStr
         watch(definitions.CACHE_LOOKUPS, partial(getattr, each, "hits"), name, "hit")
         watch(definitions.CACHE_LOOKUPS, partial(getattr, each, "misses"), name, "miss")
     watch(definitions.CACHE_INVALIDATIONS, lambda: cache.local_changes, "local")
-    watch(definitions.CACHE_INVALIDATIONS, lambda: cache.other_changes, "feed")
+    watch(definitions.CACHE_INVALIDATIONS, lambda: cache.feed_changes, "feed")
     watch(definitions.INTAKE_WAITING, lambda: dependencies.place_order.waiting)
     watch(definitions.LIVE_STREAMS, lambda: streams.open_streams)
 

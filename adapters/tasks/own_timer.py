@@ -1,6 +1,6 @@
 """Runs tasks on a worker's own timer while Redis is away, so that orders are decided without it.
 
-Messages only say when to look for work; the work is in PostgreSQL. They stop while Redis is away, and for up to 32 s
+Messages only start the search for work; the work is in PostgreSQL. They stop while Redis is away, and for up to 32 s
 after that, because Celery's attempts to reconnect have growing intervals. One pool process of each worker has the
 timer, in a thread. Repeating a task that a message has started too is harmless. Messages that stop although Redis
 answers are left to the watchdog, which restarts the worker.
@@ -22,7 +22,7 @@ SILENCE_SECONDS: Final = 1.5
 """The timer starts tasks when no message has arrived for this long: beat sends several messages per second."""
 TICK_SECONDS: Final = 0.5
 RECONNECT_SECONDS: Final = 40.0
-"""The timer goes on for this long after Redis is back, unless messages arrive before."""
+"""The timer continues for this long after Redis is back, unless messages arrive before."""
 PING_SECONDS: Final = 5.0
 """Between two checks of a Redis that is away; a check may take as long as its timeout."""
 
@@ -44,12 +44,12 @@ class MessageClock:
         return max(0.0, self._clock() - float(self._last.value))
 
 
-_EVERY: Final = {task.run: task.every.total_seconds() for task in TASKS}
+_INTERVALS: Final = {task.run: task.every.total_seconds() for task in TASKS}
 SWEEPS: Final[Mapping[Callable[[BackgroundTasks], None], float]] = {
     # `decide_orders` would wait for Redis.
-    BackgroundTasks.sweep_orders: _EVERY[BackgroundTasks.decide_orders],
+    BackgroundTasks.sweep_orders: _INTERVALS[BackgroundTasks.decide_orders],
     **{
-        task: _EVERY[task]
+        task: _INTERVALS[task]
         for task in (
             BackgroundTasks.expire_reservations,
             BackgroundTasks.reconcile_payments,

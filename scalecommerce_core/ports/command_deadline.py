@@ -1,7 +1,7 @@
 """The deadline of a command: after it, the command is neither begun nor retried nor committed.
 
-Whoever waits for a command runs it inside `use_deadline`. Every `Store` runs its transactions inside `commit_in_time`,
-so that services need no code for deadlines. Workers and commands of the command line have no deadline.
+The code that waits for a command runs it inside `use_deadline`. Every `Store` runs its transactions inside
+`commit_in_time`, so that services need no code for deadlines. Workers and commands of the command line have none.
 """
 
 import threading

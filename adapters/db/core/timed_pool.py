@@ -7,8 +7,8 @@ from sqlalchemy import PoolProxiedConnection, QueuePool
 
 
 class TimedPool(QueuePool):
-    """`checkouts` counts connections that were taken; `wait_seconds` is the time until they were there, for a free
-    connection or for a new one. Both begin at 0 when the pool is disposed of.
+    """`checkouts` counts connections that were taken; `wait_seconds` is the time of waiting for a free connection
+    or opening a new one. Both begin at 0 when the pool is disposed of.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -50,7 +50,7 @@ class CatalogCache:
         self.validity = CacheValidity()
         self.local_changes = 0
         """Changes of the catalog by this process since it started."""
-        self.other_changes = 0
+        self.feed_changes = 0
         """Changes that the feed reported, which include those of this process."""
         limit = limits.megabytes * 1024 * 1024
         self.lists = ListCache(
@@ -90,7 +90,7 @@ class CatalogCache:
         if is_local:
             self.local_changes += 1
         else:
-            self.other_changes += 1
+            self.feed_changes += 1
         if self.validity.on_change(change, is_local=is_local):
             self._clear()
         self.products.on_change(change)

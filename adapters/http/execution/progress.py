@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from adapters.http.execution.batcher import Batcher
+from adapters.http.execution.time_limit import ignore_result
 from scalecommerce_core.domain.errors import Unavailable
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class CheckInTime(Generic[T]):
         """The result of the check; raise its error, and `Unavailable` if it takes too long."""
         if self._running is None or self._running.done():
             self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
-            self._running.add_done_callback(_read_error)
+            self._running.add_done_callback(ignore_result)
         running = self._running
         await asyncio.wait([running], timeout=self._seconds)
         if not running.done():
@@ -68,9 +69,3 @@ class CheckInTime(Generic[T]):
 
     def close(self) -> None:
         self._thread.shutdown(wait=False)
-
-
-def _read_error(future: "asyncio.Future[T]") -> None:
-    # asyncio logs exceptions that nobody reads.
-    if not future.cancelled():
-        future.exception()

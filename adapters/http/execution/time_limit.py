@@ -1,4 +1,4 @@
-"""How long requests wait for commands: the deadline of a command, and calls in threads that are given up at it."""
+"""How long requests wait for commands: the deadline of a command, and calls in threads that are abandoned at it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -106,7 +106,7 @@ async def _run_by(
     effect = deadline.expire()
     if has_begun:
         # The thread is occupied until the call ends.
-        task.add_done_callback(_ignore_result)
+        task.add_done_callback(ignore_result)
         raise DeadlineExceeded(effect)
     task.cancel()
     raise DeadlineExceeded.before_begin()
@@ -116,7 +116,7 @@ def _ignore_effect() -> None:
     """The effects of the command are not those of a request."""
 
 
-def _ignore_result(task: "asyncio.Future[T]") -> None:
+def ignore_result(task: "asyncio.Future[T]") -> None:
+    """Read the exception of a future that has ended: asyncio logs exceptions that are never read."""
     if not task.cancelled():
-        # Read here, since asyncio logs exceptions that nobody reads.
         task.exception()

@@ -24,16 +24,17 @@ MAX_SENTENCES: Final = 40
 """Further sentences of a text are not translated."""
 MAX_DEPTH: Final = 3
 """Messages within messages."""
-INDEXED: Final = 4
+INDEX_LENGTH: Final = 4
 """Characters at the beginning of templates, by which they are looked up."""
-LONGEST: Final = 4
+MAX_MESSAGE_SENTENCES: Final = 4
 """Sentences of one message, unless it extends to the end of the text."""
-CACHED: Final = 2_000
+CACHE_SIZE: Final = 2_000
+"""Translations that are kept."""
 MAX_DIGITS: Final = 15
 """Digits of a number that is formatted. A longer one is a reader's text, which may exceed the limits of arithmetic."""
 _PLACEHOLDER: Final = re.compile(r"\{(\w*)\}")
 _SENTENCE_END: Final = re.compile(r"(?<=[.?!]) +(?=\S)")
-_FOREIGN: Final = re.compile(r"[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)\b")
+_EXCEPTION_NAME: Final = re.compile(r"[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)\b")
 """The name of an exception, before a text that is not the API's own."""
 _AMOUNT: Final = re.compile(rf"(-?\d{{1,{MAX_DIGITS}}}(?:\.\d{{1,4}})?) ([A-Z]{{3}})", re.ASCII)
 _GROUPED: Final = re.compile(r"-?\d{1,3}(?:,\d{3}){1,4}", re.ASCII)
@@ -102,10 +103,10 @@ class ApiMessages:
         templates.sort(key=lambda each: (not each.literals[0], -each.weight))
         self._by_beginning: dict[str, list[Template]] = {}
         for template in templates:
-            begin = template.literals[0][:INDEXED]
-            self._by_beginning.setdefault(begin if len(begin) == INDEXED else "", []).append(template)
+            begin = template.literals[0][:INDEX_LENGTH]
+            self._by_beginning.setdefault(begin if len(begin) == INDEX_LENGTH else "", []).append(template)
         self._is_source = not translations
-        self.translate = lru_cache(CACHED)(self._translate)
+        self.translate = lru_cache(CACHE_SIZE)(self._translate)
 
     def _translate(self, text: str, depth: int = 0) -> str:
         """A message, or several in one text, in the language. An unknown one stays English and is logged."""
@@ -118,7 +119,7 @@ class ApiMessages:
         at = 0
         while at < len(sentences):
             count, found = self._first_message(sentences[at:], depth)
-            if found is None and not _FOREIGN.match(sentences[at]):
+            if found is None and not _EXCEPTION_NAME.match(sentences[at]):
                 logger.info("a message of the API has no translation: %r", sentences[at])
             translated.append(sentences[at] if found is None else found)
             at += count
@@ -126,7 +127,7 @@ class ApiMessages:
 
     def _first_message(self, sentences: Sequence[str], depth: int) -> tuple[int, str | None]:
         """How many sentences the first message has, and its translation; None for an unknown one."""
-        counts = range(min(LONGEST, len(sentences)), 0, -1)
+        counts = range(min(MAX_MESSAGE_SENTENCES, len(sentences)), 0, -1)
         for count in counts:
             found = self.find(" ".join(sentences[:count]), depth, sentences=count)
             if found is not None:
@@ -144,12 +145,14 @@ class ApiMessages:
         """
         if text in self._texts:
             return self._texts[text]
-        candidates: list[Template] = [*self._by_beginning.get(text[:INDEXED], []), *self._by_beginning.get("", [])]
+        candidates: list[Template] = [*self._by_beginning.get(text[:INDEX_LENGTH], []), *self._by_beginning.get("", [])]
         for template in candidates:
             values = template.match(text) if sentences in {None, template.sentences} else None
             if values is not None:
-                said = {name: _Value(self._value(value, depth + 1), self._formats) for name, value in values.items()}
-                return template.translation.format_map(said)
+                formatted = {
+                    name: _Value(self._value(value, depth + 1), self._formats) for name, value in values.items()
+                }
+                return template.translation.format_map(formatted)
         return None
 
     def _value(self, value: str, depth: int) -> str:
@@ -188,7 +191,7 @@ class _Value:
         if "|" not in spec:
             return self.text
         forms = spec.split("|")
-        # The last digits decide about the form.
+        # The plural form depends on the last digits.
         digits = re.sub("[^0-9]", "", self.text)[-MAX_DIGITS:]
         return forms[min(self.formats.plural_form(int(digits or 0)), len(forms) - 1)]
 

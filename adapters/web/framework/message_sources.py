@@ -3,7 +3,7 @@
 Messages are ordinary texts there: `f"Order {order_id} is being paid."` becomes the template
 `Order {order_id} is being paid.` A conditional expression becomes one template for each of its texts, and a local
 variable that is assigned once, to a text, becomes this text. `framework.api_messages` recognizes messages by their
-templates, so a new message needs nothing but a translation.
+templates, so only a translation must be written for a new message.
 """
 
 import ast
@@ -38,12 +38,12 @@ EXCLUDED: Final = (
     "scalecommerce_core/services/seeding",
 )
 """Their texts are for documentation, operators or e-mails."""
-DOCUMENTED: Final = frozenset(
+NO_MESSAGE_CALLS: Final = frozenset(
     {"Header", "Link", "Meta", "OperationSpec", "RateLimit", "ResponseSpec", "Templates", "TroubleMeaning"}
     | {"text_meta", "warn", "compile", "execute"}
 )
 """Calls whose arguments are no messages: those of `Templates` are translated as templates (`pages.seller`)."""
-NAMED: Final = ("NotFound", "TooManyAttempts.of", "acquire")
+PART_CALLS: Final = ("NotFound", "TooManyAttempts.of", "acquire")
 """Calls whose texts are parts of a message, such as `product`."""
 PARTS: Final = (
     # statuses of orders, payments and runs
@@ -104,8 +104,8 @@ def _modules() -> Iterator[Path]:
 
 
 def templates_of(code: str, *, is_parser: bool = False) -> set[str]:
-    """The templates of the messages in the source code of a module. `is_parser`: it says why a text is refused by
-    `ValueError`.
+    """The templates of the messages in the source code of a module. `is_parser`: the messages of its `ValueError`s
+    reach clients.
     """
     return _Reader(ast.parse(code), PROGRAMMING_ERRORS - {"ValueError"} if is_parser else PROGRAMMING_ERRORS).read()
 
@@ -137,7 +137,7 @@ class _Reader:
 
     def _is_part(self, node: ast.AST) -> bool:
         parent = self._parents[node]
-        return isinstance(parent, ast.Call) and ast.unparse(parent.func).removeprefix("errors.").endswith(NAMED)
+        return isinstance(parent, ast.Call) and ast.unparse(parent.func).removeprefix("errors.").endswith(PART_CALLS)
 
     def _is_documentation(self, node: ast.AST) -> bool:
         """Whether a text is a docstring, describes the API, or is for programmers and logs."""
@@ -150,7 +150,7 @@ class _Reader:
                     return True
                 case ast.Dict() if child in node.keys or _key_of(node, child) == "description":
                     return True
-                case ast.Call() if _called(node) in DOCUMENTED or ast.unparse(node.func).startswith("logger."):
+                case ast.Call() if _called(node) in NO_MESSAGE_CALLS or ast.unparse(node.func).startswith("logger."):
                     return True
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             return ast.unparse(node.exc.func) in self._programming_errors
