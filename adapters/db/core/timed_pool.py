@@ -1,5 +1,6 @@
 """A pool of connections that measures how long its users wait."""
 
+import logging
 from time import perf_counter
 from typing import Any
 
@@ -29,3 +30,8 @@ class TimedPool(QueuePool):
             # Without a lock: a figure may be lost between two threads, which matters less than the time of a lock.
             self.checkouts += 1
             self.wait_seconds += perf_counter() - begun
+
+
+# SQLAlchemy logs each event of a pool at INFO to a logger with the name of its class, and raises the level of its own
+# classes' loggers only.
+logging.getLogger(f"{TimedPool.__module__}.{TimedPool.__qualname__}").setLevel(logging.WARNING)
