@@ -17,13 +17,17 @@ from typing import Final
 from attrs import define, field
 
 from adapters.http.execution.progress import LongestBatch
-from entrypoints.watchdog import CHECKS_PER_TIMEOUT, MAX_CHECK_INTERVAL, MAX_DOUBLINGS, RestartCounter
+from entrypoints.watchdog import (
+    CHECKS_PER_TIMEOUT,
+    MAX_CHECK_INTERVAL,
+    MAX_DOUBLINGS,
+    STALL_EXIT_STATUS,
+    RestartCounter,
+)
 from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-STALL_EXIT_STATUS: Final = 75
-"""Exit status of a process that its watchdog has ended (EX_TEMPFAIL), as of workers."""
 CAUSE_SECONDS: Final = 10.0
 """Time for finding out whether PostgreSQL answers."""
 SUSPENDED_INTERVALS: Final = 3

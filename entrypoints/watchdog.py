@@ -22,6 +22,8 @@ CHECKS_PER_TIMEOUT: Final = 6
 """Checks within the timeout, at least."""
 MAX_CHECK_INTERVAL: Final = 5.0
 MAX_DOUBLINGS: Final = 6
+STALL_EXIT_STATUS: Final = 75
+"""Exit status of an API process or worker that its watchdog has ended (EX_TEMPFAIL: its supervisor restarts it)."""
 
 
 class RestartCounter(Protocol):

@@ -20,7 +20,7 @@ from entrypoints import celery_logging, logs
 from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.settings import Settings
-from entrypoints.watchdog import StallDetector, Watchdog, WorkerState
+from entrypoints.watchdog import STALL_EXIT_STATUS, StallDetector, Watchdog, WorkerState
 from entrypoints.wiring import WorkerMonitor, database_figures, schema_check, worker_application
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_POLL_SECONDS: Final = 1.0
 """Seconds between two checks of the database schema before the worker starts."""
-STALL_EXIT_STATUS: Final = 75
-"""Exit status of a worker that its watchdog has ended (EX_TEMPFAIL: the supervisor should restart it)."""
 
 
 def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> NoReturn:

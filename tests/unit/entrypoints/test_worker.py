@@ -9,7 +9,8 @@ import pytest
 from celery.utils.dispatch import Signal
 
 from entrypoints import settings, worker
-from entrypoints.worker import STALL_EXIT_STATUS, kill_worker, run_worker
+from entrypoints.watchdog import STALL_EXIT_STATUS
+from entrypoints.worker import kill_worker, run_worker
 
 ENVIRONMENT = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
