@@ -216,7 +216,7 @@ def pages(
         for number, page in enumerate(opened.all(), 1):
             path = shots_directory / f"failed-{request.node.name.replace('/', '_')}-{number}.png"
             with suppress(PlaywrightError):
-                page.screenshot(path=path)
+                screenshots.capture(page, path=path)
                 request.node.add_report_section("teardown", "screenshot", f"{page.url}: {path}")
     # Before the contexts are closed, which ends open streams.
     problems = faults.problems()
@@ -241,12 +241,12 @@ def shot(request: pytest.FixtureRequest, pages: Pages, blank: Page, shots_direct
     def take(page: Page, name: str, *, mask: tuple[str, ...] = (), compared: bool = True) -> Path:
         name = pages.name(page, name)
         path = shots_directory / f"{name}.png"
-        png = page.screenshot(path=path)
+        png = screenshots.capture(page, path=path)
         if compared:
             size = page.viewport_size
             assert size is not None
             if mask:
-                png = page.screenshot(mask=[page.locator(selector) for selector in mask])
+                png = screenshots.capture(page, mask=[page.locator(selector) for selector in mask])
             levels = screenshots.thumbnail(png, size["width"], size["height"], blank)
             screenshots.compare(name, levels, path, update=request.config.getoption("--update-shots", default=False))
         return path

@@ -8,12 +8,14 @@ picture, give or take a tolerance, so things may move by a block, but neither ap
 """
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from playwright.sync_api import Page
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Locator, Page
 
 REFERENCES: Final = Path(__file__).with_name("references")
 BLOCK: Final = 40
@@ -48,6 +50,19 @@ _MEASURE: Final = """async ([source, columns, rows]) => {
     }
     return [blocks.map(block => block.sum / block.count), blocks.map(block => block.most - block.least)];
 }"""
+
+
+def capture(page: Page, *, path: Path | None = None, mask: Sequence[Locator] = ()) -> bytes:
+    """Return a picture of the window as PNG, and write it to `path`.
+
+    Chromium on a busy machine sometimes answers that it cannot capture the window; the second attempt decides.
+    """
+    try:
+        return page.screenshot(path=path, mask=mask)
+    except PlaywrightError as error:
+        if "Unable to capture screenshot" not in error.message:
+            raise
+    return page.screenshot(path=path, mask=mask)
 
 
 def thumbnail(png: bytes, width: int, height: int, blank: Page) -> Levels:

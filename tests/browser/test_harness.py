@@ -11,7 +11,7 @@ from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.keyboard import assert_keyboard_reaches_everything
 from tests.browser.layout import assert_no_horizontal_scroll
 from tests.browser.page_faults import PageFaults
-from tests.browser.screenshots import ALLOWED, Levels, differing, thumbnail
+from tests.browser.screenshots import ALLOWED, Levels, capture, differing, thumbnail
 from tests.integration.engine_process import EngineProcess
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; img-src * data:"
@@ -148,7 +148,7 @@ CARDS = """
 
 def picture(page: Page, blank: Page, *, font: str = "sans-serif", ink: str = "#222", back: str = "#fff") -> Levels:
     page.set_content(CARDS.format(font=font, ink=ink, page=back))
-    return thumbnail(page.screenshot(), *SIZES["desktop"], blank)
+    return thumbnail(capture(page), *SIZES["desktop"], blank)
 
 
 @pytest.mark.parametrize("font", ["serif", "monospace"])
@@ -160,14 +160,14 @@ def test_a_line_more_does_not_change_a_picture(page: Page, blank: Page) -> None:
     usual = picture(page, blank)
     page.locator("header p").evaluate("paragraph => paragraph.append(document.createElement('br'), 'It is new.')")
 
-    assert differing(usual, thumbnail(page.screenshot(), *SIZES["desktop"], blank)).mean() <= ALLOWED
+    assert differing(usual, thumbnail(capture(page), *SIZES["desktop"], blank)).mean() <= ALLOWED
 
 
 def test_a_missing_card_and_another_theme_change_a_picture(page: Page, blank: Page) -> None:
     usual = picture(page, blank)
     dark = picture(page, blank, ink="#eee", back="#111")
     page.locator("#second").evaluate("card => card.style.visibility = 'hidden'")
-    gap = thumbnail(page.screenshot(), *SIZES["desktop"], blank)
+    gap = thumbnail(capture(page), *SIZES["desktop"], blank)
 
     assert differing(usual, dark).mean() > 0.5
     assert differing(dark, gap).mean() > ALLOWED
