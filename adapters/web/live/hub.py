@@ -17,9 +17,11 @@ from scalecommerce_core.queries import Queries
 
 BATCH: Final = 500
 """Products or orders that one statement reads."""
-PAUSE: Final = 0.1
-"""Seconds in which changes are collected before each read: a run of prices commits many ranges in a row, and under load
-orders change stock all the time.
+COLLECT_SECONDS: Final = 0.1
+"""Time in which changes are collected before a read: a run of prices commits many ranges in a row."""
+READ_INTERVAL_SECONDS: Final = 0.5
+"""The least time from the end of a read to the next one. Under load, orders change stock all the time; few reads of
+many products cost less than many reads of few.
 """
 RETRY_SECONDS: Final = 2.0
 """Pause after a failed read."""
@@ -108,6 +110,8 @@ class LiveHub:
         self._changed_products: set[ProductId] = set()
         self._has_new_events = False
         self._reading: asyncio.Task[None] | None = None
+        self._next_read_at = 0.0
+        """Time of the event loop."""
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -198,9 +202,10 @@ class LiveHub:
     async def _read_changes(self) -> None:
         """Read and report until nothing has changed meanwhile."""
         problem = ""
+        now = asyncio.get_running_loop().time
         try:
             while self._changed_products or self._has_new_events:
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(max(COLLECT_SECONDS, self._next_read_at - now()))
                 products, self._changed_products = self._changed_products, set()
                 events, self._has_new_events = self._has_new_events, False
                 try:
@@ -213,6 +218,7 @@ class LiveHub:
                     self._changed_products |= products
                     self._has_new_events = self._has_new_events or events
                     await asyncio.sleep(RETRY_SECONDS)
+                self._next_read_at = now() + READ_INTERVAL_SECONDS
         finally:
             self._reading = None
 

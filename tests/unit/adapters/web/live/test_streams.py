@@ -119,7 +119,8 @@ def shop() -> Shop:
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "PAUSE", 0.0)
+    monkeypatch.setattr(hub_module, "COLLECT_SECONDS", 0.0)
+    monkeypatch.setattr(hub_module, "READ_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.0)
 
 
