@@ -1,4 +1,4 @@
-"""Ends an API process whose commands or event loop are stuck, so that the server starts another one.
+"""Ends an API process whose commands, threads or event loop are stuck, so that the server starts another one.
 
 A thread that waits in a COMMIT on a connection that will never answer cannot be interrupted, and all further commands
 of its kind wait behind it. A cause that a restart cannot remove (PostgreSQL is away, or its commits wait for a
@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import define, field
 
-from adapters.http.execution.progress import LongestBatch
+from adapters.http.execution.progress import LongestRunning
 from entrypoints.watchdog import (
     CHECKS_PER_TIMEOUT,
     MAX_CHECK_INTERVAL,
@@ -44,7 +44,7 @@ class ApiWatchdog:
     """
 
     timeout: float
-    _longest_batch: Callable[[], LongestBatch | None]
+    _longest_running: Callable[[], LongestRunning | None]
     _call_in_loop: Callable[[Callable[[], None]], object]
     _find_outer_cause: Callable[[], str]
     _counter: RestartCounter
@@ -93,20 +93,20 @@ class ApiWatchdog:
             with suppress(Unavailable):
                 self._restarts = self._counter.get()
         limit = self.timeout * 2 ** min(self._restarts or 0, MAX_DOUBLINGS)
-        batch, loop_age = self._longest_batch(), now - self._loop_ran_at
+        longest, loop_age = self._longest_running(), now - self._loop_ran_at
         if loop_age >= limit:
             self._restart(f"the event loop has not run for {loop_age:.0f} s")
-        elif batch is None or batch.seconds < self.timeout:
+        elif longest is None or longest.seconds < self.timeout:
             self._reported = False
             self._forget_restarts(now, limit)
         else:
             self._healthy_since = now
             if cause := self._outer_cause():
                 if not self._reported:
-                    logger.error("%s; a restart of this process would not help: %s", batch, cause)
+                    logger.error("%s; a restart of this process would not help: %s", longest, cause)
                 self._reported = True
-            elif batch.seconds >= limit:
-                self._restart(str(batch))
+            elif longest.seconds >= limit:
+                self._restart(str(longest))
 
     def _reset(self, now: float) -> None:
         self._checked_at = self._healthy_since = self._loop_ran_at = now
@@ -115,7 +115,7 @@ class ApiWatchdog:
         self._loop_ran_at = self._clock()
 
     def _forget_restarts(self, now: float, limit: float) -> None:
-        """Reset the counter after `limit` seconds without a stuck batch."""
+        """Reset the counter after `limit` seconds without anything stuck."""
         if self._restarts and now - self._healthy_since >= limit:
             with suppress(Unavailable):
                 self._counter.reset()

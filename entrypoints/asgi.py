@@ -18,7 +18,7 @@ from adapters.http.app import create_app
 from adapters.http.cache.catalog_cache import CacheLimits
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION
 from adapters.http.dependencies import Dependencies, Readiness
-from adapters.http.execution.progress import LongestBatch
+from adapters.http.execution.progress import LongestRunning
 from adapters.http.framework.application import path_templates
 from adapters.http.framework.body_reception import BodyLimits
 from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
@@ -89,7 +89,7 @@ def build(chosen: Settings) -> Starlette:
         seller_email_public=chosen.seller_email_public,
         command_seconds=chosen.command_deadline_seconds,
     )
-    readiness.longest_batch = dependencies.progress.longest
+    readiness.longest_running = dependencies.progress.longest
     limiter = build_connection_limiter(chosen, engine.security_log)
 
     watchdogs: list[ApiWatchdog] = []
@@ -182,11 +182,13 @@ class ReadinessCheck:
     """Computes `/readyz`, and logs each change between ready and not ready."""
 
     def __init__(self, engine: Engine, command_seconds: float) -> None:
-        """A process is not ready while a batch of commands has been running for longer than `command_seconds`."""
+        """A process is not ready while a command, or an overdue call, has been running for longer than
+        `command_seconds`.
+        """
         self._engine = engine
         self._command_seconds = command_seconds
         self._last_problem = ""
-        self.longest_batch: Callable[[], LongestBatch | None] = lambda: None
+        self.longest_running: Callable[[], LongestRunning | None] = lambda: None
 
     def check_in_background(self) -> None:
         """Check once in a thread: a process that starts before its servers must answer `/healthz` at once."""
@@ -214,9 +216,9 @@ class ReadinessCheck:
         return Readiness(redis, None if oldest is None else self._age(oldest))
 
     def _check_progress(self) -> None:
-        batch = self.longest_batch()
-        if batch is not None and batch.seconds > self._command_seconds:
-            raise Unavailable(f"This process is stuck: {batch}.")
+        longest = self.longest_running()
+        if longest is not None and longest.seconds > self._command_seconds:
+            raise Unavailable(f"This process is stuck: {longest}.")
 
     def _log_change(self, problem: str) -> None:
         if problem and problem != self._last_problem:

@@ -139,7 +139,8 @@ class Dependencies:
         )
         self.authenticator = Authenticator(market.sessions, market.api_keys, time_limit=reads)
         self.progress = CommandProgress(
-            (*self._batchers, self._page_queue, *self.payment_runner.batchers, *self.authenticator.batchers)
+            (*self._batchers, self._page_queue, *self.payment_runner.batchers, *self.authenticator.batchers),
+            (self._readers.calls, self._hashers.calls),
         )
         self.readiness = CheckInTime(ready, READINESS_SECONDS, "readiness")
         self._feed = feed
@@ -160,12 +161,14 @@ class Dependencies:
         Raise `Overloaded` if too many calls wait, and `DeadlineExceeded` in a request that may write at its deadline.
         """
         if current_client().is_write:
-            return await run_in_time(self._write_limit, self._readers.run, lambda: query(*args, **kwargs))
+            # It has a deadline, so its age is of interest from the beginning.
+            run = partial(self._readers.run, seconds=0.0)
+            return await run_in_time(self._write_limit, run, lambda: query(*args, **kwargs))
         return await self._readers.run(lambda: query(*args, **kwargs))
 
     async def run_long(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a use case of many transactions, each of which is complete in itself, without a deadline."""
-        return await self._readers.run(lambda: use_case(*args, **kwargs))
+        return await self._readers.run_transactions(lambda: use_case(*args, **kwargs))
 
     async def run_in_hasher(
         self, client: str, priority: Priority, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs

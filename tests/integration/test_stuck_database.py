@@ -58,6 +58,15 @@ def is_ready(api: Deployment) -> bool:
         return False
 
 
+def readiness_problem(api: Deployment) -> str:
+    """Why the API is not ready; empty if it is."""
+    try:
+        response = httpx2.get(f"{api.url}/readyz", timeout=30)
+    except httpx2.TransportError:
+        return ""
+    return "" if response.is_success else str(response.json()["detail"])
+
+
 def check_problem(response: httpx2.Response, effect: str) -> None:
     problem = response.json()
     assert (response.status_code, problem["code"]) == (503, "deadline_exceeded"), response.text
@@ -101,3 +110,27 @@ def test_an_order_whose_commit_is_not_answered_is_unknown_and_its_repetition_fin
     eventually(lambda: is_ready(api), "a ready API")
     assert buyer.order("second").status_code == 202
     assert len(buyer.orders()) == 2
+
+
+@pytest.mark.parametrize(
+    ("pool", "path", "body", "table"),
+    [
+        ("hasher", "/users/api/v1/token/", {"email": "nobody@example.com", "password": "x"}, b"accounts"),
+        ("reader", "/webhooks/api/v1/", {"url": "https://example.com/hook"}, b"webhook_endpoints"),
+    ],
+)
+def test_a_process_with_a_stuck_thread_is_not_ready_and_ends_itself(
+    api: Deployment, proxy: BlackHoleProxy, *, pool: str, path: str, body: dict[str, str], table: bytes
+) -> None:
+    serve = api.commands["serve"]
+    client = api.person("seller")
+    (process,) = children(serve.process.pid)
+    proxy.drop_answers_after(table)
+    check_problem(client.post(path, json=body), "none")
+    # New connections work, so that only the stuck thread makes the process not ready.
+    eventually(lambda: f"a call in a thread of the pool '{pool}'" in readiness_problem(api), "a reported thread")
+    eventually(lambda: children(serve.process.pid) not in ([], [process]), "another process")
+    eventually(lambda: is_ready(api), "a ready API")
+    assert client.post(path, json=body).status_code != 503
+    assert f"a call in a thread of the pool '{pool}' has been running" in serve.text()
+    assert "Traceback" not in serve.text()

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
+from adapters.http.execution.pool_calls import PoolCalls
 from scalecommerce_core.domain.errors import Overloaded, TooManyAttempts
 
 T = TypeVar("T")
@@ -57,6 +58,7 @@ class HashingPool:
         max_waiting_per_client: int = MAX_WAITING_PER_CLIENT,
     ) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hasher", initializer=_lower_priority)
+        self.calls = PoolCalls("hasher")
         self._idle = threads
         self._max_waiting = max_waiting
         self._max_waiting_per_client = max_waiting_per_client
@@ -76,7 +78,9 @@ class HashingPool:
         """
         await self._acquire(client, priority)
         try:
-            work: asyncio.Future[Any] = asyncio.get_running_loop().run_in_executor(self._threads, use_case)
+            # A deadline belongs to each call, so the age of a running one is always of interest.
+            call = self.calls.follow(use_case, 0.0)
+            work: asyncio.Future[Any] = asyncio.get_running_loop().run_in_executor(self._threads, call)
         except BaseException:
             self._release()
             raise

@@ -1,4 +1,4 @@
-"""Progress of the commands of a process: which kind has run for longest."""
+"""Progress of the commands and calls of a process: which one has run for longest."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from adapters.http.execution.batcher import Batcher
+from adapters.http.execution.pool_calls import PoolCalls
 from adapters.http.execution.time_limit import ignore_result
 from scalecommerce_core.domain.errors import Unavailable
 
@@ -16,32 +17,49 @@ T = TypeVar("T")
 
 
 @frozen
-class LongestBatch:
-    """The batch that has run for longest: the name of its batcher, and its age in seconds."""
+class LongestRunning:
+    """The batch or call that has run for longest: what it is, as the beginning of a sentence, and its age in
+    seconds.
+    """
 
-    name: str
+    description: str
     seconds: float
 
     def __str__(self) -> str:
-        return f"commands of the kind '{self.name}' have been running for {self.seconds:.0f} s"
+        return f"{self.description} for {self.seconds:.0f} s"
 
 
 class CommandProgress:
-    """Observes batchers. For any thread."""
+    """Observes batchers and the calls of thread pools. For any thread."""
 
-    def __init__(self, batchers: Sequence[Batcher[Any, Any]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        batchers: Sequence[Batcher[Any, Any]],
+        pools: Sequence[PoolCalls] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`clock` is that of the event loop, in seconds."""
         self._batchers = batchers
+        self._pools = pools
         self._clock = clock
 
-    def longest(self) -> LongestBatch | None:
-        """The batch that has run for longest; None if no batch is running."""
+    def longest(self) -> LongestRunning | None:
+        """The batch or overdue call that has run for longest; None if there is none."""
         now = self._clock()
-        running = [(since, batcher.name) for batcher in self._batchers if (since := batcher.running_since) is not None]
+        running = [
+            (since, f"commands of the kind '{batcher.name}' have been running")
+            for batcher in self._batchers
+            if (since := batcher.running_since) is not None
+        ]
+        running += [
+            (since, f"a call in a thread of the pool '{pool.name}' has been running")
+            for pool in self._pools
+            if (since := pool.overdue_since(now)) is not None
+        ]
         if not running:
             return None
-        since, name = min(running)
-        return LongestBatch(name, now - since)
+        since, description = min(running)
+        return LongestRunning(description, now - since)
 
 
 class CheckInTime(Generic[T]):

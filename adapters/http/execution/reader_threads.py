@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from adapters.http.execution.pool_calls import READ_SECONDS, PoolCalls
 from adapters.http.framework.request_client import RequestClient, current_client
 from scalecommerce_core.domain.errors import Overloaded
 
@@ -39,24 +40,32 @@ class ReaderThreads:
     ) -> None:
         """`max_waiting` and `max_per_client` limit the waiting calls, of all clients and of each."""
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reader")
+        self.calls = PoolCalls("reader")
         self._free = threads * STARTED_PER_THREAD
         self._max_waiting = max_waiting
         self._max_per_client = max_per_client
         self._queues: OrderedDict[str, deque[_Turn]] = OrderedDict()
         self._waiting = 0
 
-    async def run(self, read: Callable[[], T]) -> T:
-        """Call `read` in a thread when it is the turn of the current client.
+    async def run(self, read: Callable[[], T], seconds: float = READ_SECONDS) -> T:
+        """Call `read` in a thread when it is the turn of the current client; it is overdue after `seconds`.
 
         Raise `Overloaded` if the client has too many calls waiting. If all clients together have, the client with the
         most waiting calls gets the error, for its newest call.
         """
+        return await self._run(self.calls.follow(read, seconds))
+
+    async def run_transactions(self, use_case: Callable[[], T], seconds: float = READ_SECONDS) -> T:
+        """As `run`, for a use case of many transactions: each of them may take `seconds`."""
+        return await self._run(self.calls.follow_transactions(use_case, seconds))
+
+    async def _run(self, call: Callable[[], T]) -> T:
         if self._free:
             self._free -= 1
         else:
             await self._wait_for_turn(current_client())
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         finally:
             self._start_next()
 

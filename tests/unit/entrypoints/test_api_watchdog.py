@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 from attrs import define, field
 
-from adapters.http.execution.progress import LongestBatch
+from adapters.http.execution.progress import LongestRunning
 from entrypoints.api_watchdog import ApiWatchdog
 from scalecommerce_core.domain.errors import Unavailable
 
@@ -53,8 +53,12 @@ class Process:
             TIMEOUT, self.longest, self.run_in_loop, self.find_cause, self.counter, self.end, lambda: self.now
         )
 
-    def longest(self) -> LongestBatch | None:
-        return None if self.batch_since is None else LongestBatch("place", self.now - self.batch_since)
+    def longest(self) -> LongestRunning | None:
+        return (
+            None
+            if self.batch_since is None
+            else LongestRunning("commands of the kind 'place' have been running", self.now - self.batch_since)
+        )
 
     def run_in_loop(self, call: Callable[[], None]) -> None:
         if not self.loop_is_stuck:
