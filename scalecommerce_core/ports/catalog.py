@@ -27,6 +27,14 @@ class CategoryRepository(Protocol):
         """All categories."""
         ...
 
+    def lock_all(self) -> Sequence[Category]:
+        """All categories, read after the transactions have ended that called this before.
+
+        Names are compared by `domain.category.name_key`, so that two transactions that did not wait for each other
+        could store names that differ only in case. Use cases that add or rename categories therefore begin with this.
+        """
+        ...
+
     def rename(self, names: Mapping[CategoryId, str]) -> None:
         """Set the names of categories, and notify readers of a change of every product; unknown ones are skipped.
 

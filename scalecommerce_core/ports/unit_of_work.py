@@ -62,6 +62,7 @@ class LockRank(IntEnum):
     OUTGOING_EMAIL = 26
     SECOND_FACTOR = 27
     API_KEY = 28
+    CATEGORY = 29
 
 
 class Transaction(Protocol):
@@ -200,6 +201,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     SecondFactorRepository.lock_after: LockRank.SECOND_FACTOR,
     SecondFactorRepository.put: LockRank.SECOND_FACTOR,
     SecondFactorRepository.delete: LockRank.SECOND_FACTOR,
+    CategoryRepository.lock_all: LockRank.CATEGORY,
 }
 """The methods that lock rows which other transactions may lock too, with the rank of those rows.
 

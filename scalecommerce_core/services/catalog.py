@@ -506,7 +506,8 @@ class Catalog:
     @retry_on(TransactionAborted)
     def _add_category(self, command: AddCategory) -> Category | Replayed | MarketError:
         # One transaction per category: a duplicate aborts its transaction, and must not undo the other categories.
-        # Two attempts: a concurrent transaction may take the slug between the read and the write of the first.
+        # Two attempts: a process of an earlier release, which does not wait for `lock_all`, may take the slug between
+        # the read and the write of the first.
         for _ in range(2):
             try:
                 with self._store.begin() as tx:
@@ -570,7 +571,7 @@ def _name_exists() -> Invalid:
 
 def _rename_category(tx: Transaction, command: RenameCategory, now: datetime) -> Category:
     slug_of(command.name)  # Raises `Invalid` for a name that is too long or has no letter.
-    existing = {category.id: category for category in tx.categories.all()}
+    existing = {category.id: category for category in tx.categories.lock_all()}
     category = existing.get(command.category_id)
     if category is None:
         raise NotFound("category", command.category_id)
@@ -586,7 +587,7 @@ def _rename_category(tx: Transaction, command: RenameCategory, now: datetime) ->
 
 def _add_categories(tx: Transaction, now: datetime, commands: Sequence[AddCategory]) -> Sequence[Category]:
     """Raise `Duplicate` for a name that exists, and `Invalid` for a name from which no slug can be made."""
-    existing = tx.categories.all()
+    existing = tx.categories.lock_all()
     keys, slugs = {name_key(category.name) for category in existing}, {category.slug for category in existing}
     new = []
     for command in commands:

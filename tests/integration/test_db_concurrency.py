@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -16,19 +17,20 @@ from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
 from adapters.system import RandomIds
+from scalecommerce_core.domain.category import name_key
 from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, TransactionAborted
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus
 from scalecommerce_core.ports import StoredOutcome
-from scalecommerce_core.services.catalog import Catalog, CreateProduct, ProductWithStock
+from scalecommerce_core.services.catalog import AddCategory, Catalog, CreateProduct, ProductWithStock, RenameCategory
 from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey
 from scalecommerce_core.services.order_lines import OrderLineRequest
 from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder
 from scalecommerce_core.services.payments import Payments, PayOrder
 from scalecommerce_core.testing import MemoryGateway, SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage, new_order
-from tests.integration.engine_process import PATIENCE
+from tests.integration.engine_process import PATIENCE, eventually
 
 IMPATIENT = timedelta(milliseconds=100)
 
@@ -233,6 +235,33 @@ def test_a_waiting_decider_does_not_claim_an_order_that_was_cancelled(store: Pos
             tx.orders.save([order])
         waiting.result(timeout=20)
     assert claims == [[]]
+
+
+def test_categories_named_at_the_same_time_differ_in_more_than_case(engine: Engine, store: PostgresStore) -> None:
+    """The unique index would accept each of these names. So all wait for one lock before they read the names."""
+    catalog = Catalog(store, SettableClock(NOW))
+    commands: list[Callable[[], list[Any]]] = [
+        lambda: catalog.rename_categories([RenameCategory(CategoryId(1), "Straße")]),
+        lambda: catalog.rename_categories([RenameCategory(CategoryId(2), "STRASSE")]),
+        lambda: catalog.add_categories([AddCategory(Stage(store).account(), "strasse")]),
+    ]
+    with ThreadPoolExecutor(len(commands)) as threads:
+        with store.begin() as tx:
+            tx.categories.lock_all()
+            waiting = [threads.submit(command) for command in commands]
+            eventually(lambda: _waiting_for_locks(engine) == len(commands) or None, "three waiting transactions")
+        outcomes = [outcome for each in waiting for outcome in each.result(timeout=20)]
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Category", "Invalid", "Invalid"]
+    keys = [name_key(category.name) for category in PostgresQueries(engine).categories()]
+    assert len(set(keys)) == len(keys)
+
+
+def _waiting_for_locks(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+            " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+        ).scalar_one()
 
 
 # --- load

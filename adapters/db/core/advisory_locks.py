@@ -22,6 +22,8 @@ class AdvisoryLock(IntEnum):
     """Transaction lock of `stock repair`: two repairs at once would correct the same difference twice."""
     IDEMPOTENCY_KEY = 7_265_005
     """Transaction lock of a request on its idempotency key; the second key is a hash of owner and key."""
+    CATEGORY_NAMES = 7_265_006
+    """Transaction lock of a transaction that adds or renames categories; see `CategoryRepository.lock_all`."""
     VOCABULARY_UPDATE = 7_265_011
     """Transaction lock of the worker that adds new words to the search vocabulary."""
     PRICE_INDEX_SYNC = 7_265_012

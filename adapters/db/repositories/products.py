@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, func, select, text
 
+from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
@@ -27,6 +28,7 @@ _EXISTING: Final = select(categories.c.id).where(equals_any(categories.c.id))
 CATEGORIES: Final = select(
     categories.c.id, categories.c.name, categories.c.slug, categories.c.min_hold_seconds
 ).order_by(categories.c.id)
+_LOCK_CATEGORIES: Final = select(func.pg_advisory_xact_lock(AdvisoryLock.CATEGORY_NAMES.value))
 _RENAME: Final = Update(categories, ["id"], "name")
 _SET_MIN_HOLDS: Final = Update(categories, ["id"], "min_hold_seconds")
 
@@ -47,6 +49,10 @@ class PostgresCategoryRepository:
 
     def all(self) -> Sequence[Category]:
         return [category_of(row) for row in self._sql.fetch_all(CATEGORIES)]
+
+    def lock_all(self) -> Sequence[Category]:
+        self._sql.execute(_LOCK_CATEGORIES)
+        return self.all()  # A later statement, so that its snapshot includes what was committed during the wait.
 
     def rename(self, names: Mapping[CategoryId, str]) -> None:
         self._sql.update(_RENAME, sorted(names.items()))

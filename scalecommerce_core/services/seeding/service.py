@@ -94,7 +94,7 @@ class Seeding:
     def categories(self) -> Seeded:
         """Add the default categories that do not exist."""
         with self._store.begin() as tx:
-            existing = {category.slug for category in tx.categories.all()}
+            existing = {category.slug for category in tx.categories.lock_all()}
             missing = [(name, slug_of(name)) for name in DEFAULT_CATEGORIES if slug_of(name) not in existing]
             tx.categories.add(missing)
         return Seeded(categories=len(missing))

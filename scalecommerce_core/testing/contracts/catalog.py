@@ -38,6 +38,18 @@ class CatalogContract:
         with pytest.raises(Duplicate), store.begin() as tx:
             tx.categories.rename({cups.id: "Tea pots"})
 
+    def test_locked_categories_are_all_categories(self, store: Store) -> None:
+        with store.begin() as tx:
+            (added,) = tx.categories.add([("Pots", "pots")])
+        with store.begin() as tx:
+            locked = tx.categories.lock_all()
+            tx.categories.rename({added.id: "Tea pots"})
+            assert locked[-1] == added
+            assert [category.name for category in tx.categories.lock_all()] == [
+                *(category.name for category in locked[:-1]),
+                "Tea pots",
+            ]
+
     def test_the_minimum_hold_of_categories_is_stored(self, store: Store) -> None:
         with store.begin() as tx:
             tx.categories.set_min_holds({CategoryId(2): 3 * DAY, CategoryId(1): 2 * SECOND, CategoryId(10**9): DAY})

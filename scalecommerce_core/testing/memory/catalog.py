@@ -80,6 +80,9 @@ class MemoryCategories:
     def all(self) -> Sequence[Category]:
         return sorted(self._categories.all(), key=lambda category: category.id)
 
+    def lock_all(self) -> Sequence[Category]:
+        return self.all()  # Transactions in memory run one after another.
+
     def rename(self, names: Mapping[CategoryId, str]) -> None:
         for category in self._categories.get_many(names).values():
             if any(each.name == names[category.id] and each.id != category.id for each in self._categories.all()):
