@@ -258,10 +258,11 @@ def test_categories_named_at_the_same_time_differ_in_more_than_case(engine: Engi
 
 def _waiting_for_locks(engine: Engine) -> int:
     with engine.connect() as connection:
-        return connection.exec_driver_sql(
+        waiting = connection.exec_driver_sql(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
             " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
-        ).scalar_one()
+        )
+        return int(waiting.scalar_one())
 
 
 # --- load

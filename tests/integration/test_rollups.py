@@ -318,8 +318,8 @@ def test_the_stock_outlook_reads_the_hours_with_sales_of_the_seller_alone(engine
     with engine.connect() as connection:
         (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).one()
     read = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name") == "product_hours"]
-    assert [node["Index Name"] for node in read] == ["product_hours_sold_idx"]
-    assert read[0]["Actual Rows"] * read[0]["Actual Loops"] == 2 * PRODUCTS_OF_ONE
+    assert {node["Index Name"] for node in read} == {"product_hours_sold_idx"}
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) == 2 * PRODUCTS_OF_ONE
 
 
 PRODUCTS_OF_ONE = 30

@@ -148,23 +148,27 @@ _TOP_OF_RANGE: Final = text(
 )
 # Minutes are whole numbers, so that the key of a page is exact. Products are read only if they sold in the window or
 # have no available units. Those that never sold have no row of `product_ranks`, and `product_hours_sold_idx` leaves out
-# hours without sales. OFFSET 0 keeps a subquery from being evaluated once for each use of its column.
+# hours without sales. The two parts of `candidates` are disjoint: the planner cannot estimate the number of rows of a
+# GROUP BY over them, and then joins tens of thousands of products one by one. OFFSET 0 keeps a subquery from being
+# evaluated once for each use of its column, and for products with available units.
 _OUTLOOK_ROWS: Final = (
     text(
         f"""
     WITH candidates AS MATERIALIZED (
-        SELECT product_id, CAST(sum(units) AS bigint) AS units FROM (
-            SELECT product_ranks.product_id, sold.units
-            FROM product_ranks CROSS JOIN LATERAL (
-                SELECT sum(units) AS units FROM product_hours
-                WHERE product_hours.product_id = product_ranks.product_id AND hour >= :since AND units > 0
-                OFFSET 0
-            ) AS sold
-            WHERE product_ranks.seller_id = :seller AND sold.units > 0
-            UNION ALL
-            SELECT products.id, 0 FROM products JOIN stock ON stock.product_id = products.id
-            WHERE products.seller_id = :seller AND on_hand = reserved
-        ) AS found GROUP BY product_id
+        SELECT product_ranks.product_id, CAST(sold.units AS bigint) AS units
+        FROM product_ranks CROSS JOIN LATERAL (
+            SELECT sum(units) AS units FROM product_hours
+            WHERE product_hours.product_id = product_ranks.product_id AND hour >= :since AND units > 0
+            OFFSET 0
+        ) AS sold
+        WHERE product_ranks.seller_id = :seller AND sold.units > 0
+        UNION ALL
+        SELECT products.id, 0 FROM products JOIN stock ON stock.product_id = products.id
+        WHERE products.seller_id = :seller AND on_hand = reserved AND NOT EXISTS (
+            SELECT FROM product_hours
+            WHERE product_hours.product_id = stock.product_id AND hour >= :since AND units > 0
+            OFFSET 0
+        )
     )
     SELECT products.id, products.name, products.sku, on_hand - reserved AS available, reserved, sold.units AS sold,
            in_stock.micros AS in_stock,
@@ -180,7 +184,8 @@ _OUTLOOK_ROWS: Final = (
         SELECT greatest(:since_micros, {_MICROS.format("products.created_at")}) AS micros
     ) AS begun
     CROSS JOIN LATERAL (
-        SELECT greatest({LEAST_IN_STOCK // _MICROSECOND}, :now_micros - begun.micros - coalesce((
+        SELECT greatest({LEAST_IN_STOCK // _MICROSECOND}, :now_micros - begun.micros
+            - CASE WHEN product_stockouts.recent IS NULL AND product_stockouts.since IS NULL THEN 0 ELSE coalesce((
             SELECT CAST(sum(greatest(0, least(ended, :now_micros) - greatest(opened, begun.micros))) AS bigint)
             FROM (
                 SELECT CAST(outage ->> 0 AS bigint) AS opened, CAST(outage ->> 1 AS bigint) AS ended
@@ -189,7 +194,7 @@ _OUTLOOK_ROWS: Final = (
                 SELECT {_MICROS.format("product_stockouts.since")}, :now_micros
                 WHERE product_stockouts.since IS NOT NULL
             ) AS outages
-        ), 0)) AS micros
+        ), 0) END) AS micros
         OFFSET 0
     ) AS in_stock
     WHERE products.is_active AND (sold.units > 0 OR on_hand = reserved)
