@@ -59,7 +59,8 @@ def build(chosen: Settings) -> Starlette:
     session = f"scalecommerce api {os.getpid()} {host}"[:63]  # PostgreSQL truncates longer names
     metrics, release = open_process_metrics(), version("scalecommerce")
     engine = wire(chosen, "api", session, NO_MEASUREMENTS if metrics is None else metrics.market)
-    readiness, hub = ReadinessCheck(engine, chosen.command_deadline_seconds), LiveHub(engine.market.queries)
+    readiness = ReadinessCheck(engine, chosen.command_deadline_seconds)
+    hub = LiveHub(engine.market.queries, engine.feed.keep_alive)
     features = Features(
         shop=chosen.shop,
         demo=DemoMarket.from_text(chosen.demo_market) if chosen.demo_market else None,

@@ -78,7 +78,7 @@ class PostgresStore:
             with open_write_behind_queue() as write_behind:
                 sql = SqlSession(connection, write_behind)
                 yield PostgresTransaction(sql)
-                change = sql.notify()
+                change = sql.log_changes()
             begin_commit()
         self._report(sql, change)
         self._analyze(sql.copied_rows)

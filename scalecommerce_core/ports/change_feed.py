@@ -77,7 +77,10 @@ class CatalogFeed(Protocol):
         ...
 
     def keep_alive(self) -> None:
-        """Request further heartbeats; a cache calls it while it is in use. Quick, and callable from any thread."""
+        """Request further heartbeats; a listener calls it while it is in use. Quick, and callable from any thread.
+
+        Without it the feed becomes idle: it reports changes a second late, and sends heartbeats as rarely.
+        """
         ...
 
     def close(self) -> None:

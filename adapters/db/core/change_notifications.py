@@ -1,7 +1,10 @@
-"""Notifications of changes of the catalog and of access, which transactions send with NOTIFY to the API processes.
+"""Notifications of changes of the catalog and of access: rows of `change_log` that every API process reads.
 
-NOTIFY is transactional: PostgreSQL delivers a message only after its transaction committed, and messages in commit
-order, because a committing transaction holds the notification queue until its changes are visible.
+A transaction inserts one row with the ids that it changes, in the round trip of its COMMIT. A feed reads the log at
+short intervals. Each read is one statement, which has one snapshot, and it returns the rows that are visible in this
+snapshot and were not in that of the read before. So a read returns everything that was committed before it began, and
+no row twice, whatever the order of the commits. No lock and no session state are involved: readers do not delay
+commits, and a connection pooler may lie between.
 
 The number of a change is made of the timeline of the server and the id of the transaction. A snapshot sees all changes
 with numbers below that of its xmin, the id of the oldest transaction that was running when the snapshot was taken. So
@@ -9,56 +12,93 @@ staleness is decided without clocks. The timeline comes first, because a promote
 former primary has given.
 """
 
+import json
 import logging
-import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final, cast
 
 import psycopg
+from attrs import field, frozen
 from sqlalchemy import BigInteger, Engine, literal_column, select
 
 from adapters.db.core.errors import translate_errors
 from adapters.db.core.primary_monitor import TIMELINE
+from adapters.db.core.timed_results import await_results
 from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
 from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener
 
 logger = logging.getLogger(__name__)
 
-CHANNEL: Final = "scalecommerce_catalog"
 MAX_LISTED_IDS: Final = 20_000
-"""A transaction that changes more products and sellers sends one message that invalidates everything."""
-MAX_MESSAGE_BYTES: Final = 7_500
-"""Size limit of one message in bytes; PostgreSQL allows less than 8,000."""
-HEARTBEAT_SECONDS: Final = 0.2
-IDLE_HEARTBEATS: Final = 25
-"""Heartbeats stop after this many without a call of `keep_alive`, and start again with the next call."""
+"""A transaction that changes more products and sellers is logged as a change of everything."""
+HEARTBEAT_SECONDS: Final = 0.08
+"""Interval of the reads while the feed is in use. A change is reported half of it later on average."""
+IDLE_AFTER_SECONDS: Final = 5.0
+"""The feed is idle this long after the last call of `keep_alive`, and in use again with the next call."""
+IDLE_SECONDS: Final = 1.0
+"""Interval of the reads while the feed is idle."""
 RECONNECT_SECONDS: Final = 0.5
 """Pause between attempts to reconnect."""
-HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
-"""A connection that has not returned its heartbeat after this time is taken for broken."""
+READ_TIMEOUT_SECONDS: Final = 5.0
+"""A connection on which a read has not returned after this time is taken for broken."""
+PURGE_SECONDS: Final = 30.0
+"""Interval at which a feed checks whether the log is to be purged."""
+RETENTION_MINUTES: Final = 5
+"""Rows stay in the log for once to twice this time. A feed that has not read for longer starts anew."""
+PURGE_ROWS: Final = 2_000
+"""Rows that one statement deletes. One follows each read, until nothing is left to delete."""
 
-# Messages contain the transaction id alone: those of one connection are of one timeline.
-NOTIFY: Final = f"""
-    SELECT {TIMELINE},
-           CAST(CAST(pg_current_xact_id() AS text) AS bigint),
-           pg_notify('{CHANNEL}', pg_current_xact_id() || ' ' || part)
-    FROM unnest(%(parts)s::text[]) AS part
+_XMAX: Final = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+_XMIN: Final = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
+
+INSERT_CHANGES: Final = f"""
+    INSERT INTO change_log (xid, products, sellers, revoked_sessions, key_owners, lists, everything, events)
+    VALUES (CAST(CAST(pg_current_xact_id() AS text) AS bigint), %(products)s::bigint[], %(sellers)s::bigint[],
+        %(revoked_sessions)s::text[], %(key_owners)s::bigint[], %(lists)s::boolean, %(everything)s::boolean,
+        %(events)s::boolean)
+    RETURNING {TIMELINE}, xid
 """  # noqa: S608 - constants
-"""The first two columns are the arguments of `change_number`."""
+"""The columns of its row are the arguments of `change_number`."""
 VISIBILITY_HORIZON: Final = select(
-    literal_column(TIMELINE, BigInteger).label("timeline"),
-    literal_column("CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)", BigInteger).label(
-        "horizon"
-    ),
+    literal_column(TIMELINE, BigInteger).label("timeline"), literal_column(_XMIN, BigInteger).label("horizon")
 )
 """The columns are the arguments of `change_number`."""
-_NEXT_XID: Final = f"SELECT {TIMELINE}, CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
-_HEARTBEAT: Final = f"SELECT pg_notify('{CHANNEL}', %s)"
 
+# The parameters are hidden in subqueries, so that PostgreSQL's estimates do not depend on them: otherwise it would plan
+# each read, which costs more than the read. Visible rows with ids from `xmax` on are of another cluster, from which the
+# database was restored.
+_READ: Final = f"""
+    SELECT {TIMELINE}, pg_current_snapshot(), (SELECT purged_below FROM change_log_state), (
+        SELECT json_agg(found ORDER BY xid) FROM (
+            SELECT * FROM change_log WHERE xid >= (SELECT $1::bigint) AND xid < {_XMAX}
+            UNION ALL SELECT * FROM change_log WHERE xid = ANY ((SELECT $2::bigint[])::bigint[])
+        ) AS found
+    )
+""".encode()  # noqa: S608 - constants
+_READ_NAME: Final = b"read_change_log"
+
+# A purge must not wait for a synchronous standby, since no read would take place meanwhile.
+_BEGIN_PURGE: Final = "BEGIN; SET LOCAL synchronous_commit = off; "
+# `next_below` is a horizon of `next_at`: rows below it have been visible ever since. Numbers that this cluster has not
+# reached are of another one.
+_ADVANCE_PURGE: Final = f"""{_BEGIN_PURGE}
+    UPDATE change_log_state SET
+        purged_below = CASE WHEN next_below <= {_XMAX} THEN next_below ELSE 0 END,
+        next_below = {_XMIN},
+        next_at = now()
+    WHERE abs(extract(epoch FROM now() - next_at)) > {RETENTION_MINUTES * 60} OR next_below > {_XMAX};
+    COMMIT""".encode()  # noqa: S608 - constants
+_PURGE: Final = f"""{_BEGIN_PURGE}
+    DELETE FROM change_log WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM change_log
+        WHERE xid < (SELECT purged_below FROM change_log_state) OR xid >= {_XMAX}
+        LIMIT {PURGE_ROWS}
+    ));
+    COMMIT""".encode()  # noqa: S608 - constants
 
 _XID_BITS: Final = 64
 
@@ -93,21 +133,18 @@ class PendingChanges:
     def changes_everything(self) -> bool:
         return self.everything or len(self.products) + len(self.sellers) > MAX_LISTED_IDS
 
-    def notify_parameters(self) -> dict[str, str]:
-        """The parameters of the statement `NOTIFY`."""
-        parts = [
-            *_split_messages("r", sorted(self.revoked_sessions)),
-            *_split_messages("k", sorted(self.key_owners)),
-        ]
-        if self.events:
-            parts.append("e")
-        if self.changes_everything:
-            parts.append("*")
-        elif self.products or self.sellers:
-            parts += [*_split_messages("p", sorted(self.products)), *_split_messages("s", sorted(self.sellers))]
-        elif self.lists:
-            parts.append("p")
-        return {"parts": "{" + ",".join(f'"{part}"' for part in parts) + "}"}
+    def log_parameters(self) -> dict[str, str]:
+        """The parameters of the statement `INSERT_CHANGES`."""
+        everything = self.changes_everything
+        return {
+            "products": _array_literal(() if everything else self.products),
+            "sellers": _array_literal(() if everything else self.sellers),
+            "revoked_sessions": _array_literal(self.revoked_sessions),
+            "key_owners": _array_literal(self.key_owners),
+            "lists": str(self.lists),
+            "everything": str(everything),
+            "events": str(self.events),
+        }
 
     def to_change(self, number: int) -> CatalogChange | None:
         if self.changes_everything:
@@ -122,41 +159,138 @@ class PendingChanges:
         return AccessChange(frozenset(self.revoked_sessions), frozenset(self.key_owners))
 
 
-def _split_messages(kind: str, ids: Sequence[int | str]) -> Iterator[str]:
-    """Messages such as `p 1 2 3`, each within `MAX_MESSAGE_BYTES`."""
-    words = [f" {id_}" for id_ in ids]
-    # Every message has the same number of words, as many as fit if all of them are as long as the longest.
-    count = (MAX_MESSAGE_BYTES - len(kind)) // max(map(len, words), default=1)
-    for begin in range(0, len(words), count):
-        yield kind + "".join(words[begin : begin + count])
+def _array_literal(ids: Collection[int | str]) -> str:
+    """PostgreSQL's notation of an array; session ids consist of letters and digits, and need no quotes."""
+    return "{" + ",".join(map(str, ids)) + "}"
 
 
-def parse_change(payload: str, timeline: int) -> CatalogChange | AccessChange | None:
-    """The change of a message from a server of this timeline.
+@frozen
+class Snapshot:
+    """A snapshot of PostgreSQL: the transactions below `xmax` are visible, except those that were `running`."""
 
-    The message has the transaction id, then `*`, or a letter with ids: `p` products, `s` sellers, `r` revoked sessions,
-    `k` owners of changed API keys. None for `e`: events got numbers.
+    xmin: int
+    xmax: int
+    running: Sequence[bytes] = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Snapshot":
+        """Read PostgreSQL's notation, such as `10:20:10,14,15`."""
+        xmin, xmax, running = text.split(b":")
+        return cls(int(xmin), int(xmax), running.split(b",") if running else ())
+
+    @property
+    def read_parameters(self) -> tuple[bytes, bytes]:
+        """The parameters of a read of what this snapshot does not see."""
+        return b"%d" % self.xmax, b"{" + b",".join(self.running) + b"}"
+
+
+_END_OF_LOG: Final = Snapshot(0, 2**63 - 1, ())
+"""A read after it returns a snapshot and no rows."""
+
+
+@frozen
+class _Read:
+    """The result of one read; `changes` are rows of the log. Rows with ids below `purged_below` may be gone."""
+
+    timeline: int
+    snapshot: Snapshot
+    purged_below: int
+    changes: Sequence[Mapping[str, Any]]
+
+    def continues(self, before: "_Read") -> bool:
+        """Whether this read returned everything that was not visible in the read before."""
+        is_of_this_cluster = self.purged_below <= self.snapshot.xmax
+        return self.timeline == before.timeline and not (
+            is_of_this_cluster and before.snapshot.xmin < self.purged_below
+        )
+
+
+class LogReader:
+    """Reads of the change log on one connection, each of which returns what the read before did not see.
+
+    Reads and purges are sent without psycopg's cursors, which would wait for the results without a limit.
     """
-    xid, kind, *ids = payload.split(" ")
-    number = change_number(timeline, int(xid))
-    if kind == "*":
-        return CatalogChange(number, everything=True)
-    if kind == "e":
-        return None
-    if kind == "k":
-        return AccessChange(key_owners=frozenset(map(AccountId, map(int, ids))))
-    if kind == "r":
-        return AccessChange(frozenset(map(SessionId, ids)))
-    if kind == "s":
-        return CatalogChange(number, sellers=frozenset(map(AccountId, map(int, ids))))
-    return CatalogChange(number, frozenset(map(ProductId, map(int, ids))))
+
+    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
+        """Take the first snapshot; what it does not see will be read. Raise `psycopg.Error`."""
+        self._pgconn = connection.pgconn
+        self._is_prepared = connection.prepare_threshold is not None
+        if self._is_prepared:
+            self._pgconn.send_prepare(_READ_NAME, _READ)
+            self._await()
+        self._latest = self._execute(_END_OF_LOG)
+
+    @property
+    def start_number(self) -> int:
+        """Changes with smaller numbers may have been committed before the first read."""
+        return change_number(self._latest.timeline, self._latest.snapshot.xmax)
+
+    @property
+    def timeline(self) -> int:
+        return self._latest.timeline
+
+    def read(self) -> Sequence[Mapping[str, Any]]:
+        """The rows of the changes that were committed since the read before.
+
+        Raise `psycopg.OperationalError` if some of them may be missing.
+        """
+        found = self._execute(self._latest.snapshot)
+        if not found.continues(self._latest):
+            raise psycopg.OperationalError("changes may have been missed")
+        self._latest = found
+        return found.changes
+
+    def advance_purge(self) -> bool:
+        """Whether the caller is to call `purge`: no other feed has done so for `RETENTION_MINUTES`."""
+        return self._affected_rows(_ADVANCE_PURGE) > 0
+
+    def purge(self) -> bool:
+        """Delete up to `PURGE_ROWS` old rows; return whether more may be left."""
+        return self._affected_rows(_PURGE) >= PURGE_ROWS
+
+    def _execute(self, after: Snapshot) -> _Read:
+        if self._is_prepared:
+            self._pgconn.send_query_prepared(_READ_NAME, after.read_parameters)
+        else:
+            self._pgconn.send_query_params(_READ, after.read_parameters)
+        (result,) = self._await()
+        timeline, snapshot, purged_below, changes = (result.get_value(0, column) for column in range(4))
+        return _Read(
+            int(timeline or 0),
+            Snapshot.parse(snapshot or b""),
+            int(purged_below or 0),
+            [] if changes is None else json.loads(changes),
+        )
+
+    def _affected_rows(self, statements: bytes) -> int:
+        self._pgconn.send_query(statements)
+        return sum(result.command_tuples or 0 for result in self._await())
+
+    def _await(self) -> "list[psycopg.pq.abc.PGresult]":
+        return await_results(self._pgconn, READ_TIMEOUT_SECONDS)
+
+
+def report_changes(rows: Iterable[Mapping[str, Any]], timeline: int, listener: ChangeListener) -> None:
+    """Report rows of the log of a server of this timeline to a listener."""
+    for row in rows:
+        products = frozenset(map(ProductId, row["products"]))
+        sellers = frozenset(map(AccountId, row["sellers"]))
+        sessions = frozenset(map(SessionId, row["revoked_sessions"]))
+        key_owners = frozenset(map(AccountId, row["key_owners"]))
+        if sessions or key_owners:
+            listener.on_access_change(AccessChange(sessions, key_owners))
+        if products or sellers or row["lists"] or row["everything"]:
+            number = change_number(timeline, row["xid"])
+            listener.on_change(CatalogChange(number, products, sellers, everything=row["everything"]))
+        if row["events"]:
+            listener.on_events()
 
 
 class PostgresCatalogFeed:
-    """`ports.CatalogFeed` in one thread with one connection.
+    """`ports.CatalogFeed` in one thread with one connection, which reads the change log at intervals.
 
-    The thread regularly sends itself a heartbeat message. Messages arrive in commit order, so when the heartbeat
-    returns, all changes that were committed before it was sent have been received.
+    Each read is a heartbeat: all changes that were committed before it began have been reported when it ends. Feeds
+    also purge the log, one of them at a time.
     """
 
     def __init__(self, engine: Engine, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
@@ -167,8 +301,6 @@ class PostgresCatalogFeed:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_error = ""
-        self._timeline = 0
-        self._heartbeat_prefix = f"beat:{secrets.token_hex(8)}"
 
     def follow(self, listener: ChangeListener) -> None:
         if self._thread is not None:
@@ -201,7 +333,7 @@ class PostgresCatalogFeed:
         while not self._stopping.is_set():
             try:
                 with translate_errors(), closing(self._connect()) as connection:
-                    self._listen(connection, listener)
+                    self._read_log(connection, listener)
             except (MarketError, psycopg.Error) as error:
                 if self._is_new(error):
                     logger.warning(
@@ -228,56 +360,28 @@ class PostgresCatalogFeed:
         connection.autocommit = True
         return connection
 
-    def _listen(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
-        connection.execute(f"LISTEN {CHANNEL}")
-        # The snapshot is taken after LISTEN: changes that it does not see yet will be received.
-        self._timeline, first_xid = connection.execute(_NEXT_XID).fetchone() or (0, 0)
-        listener.on_start(change_number(self._timeline, first_xid))
+    def _read_log(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
+        log = LogReader(connection)
+        listener.on_start(log.start_number)
         self._last_error = ""
-        idle = 0
+        used_at = time.monotonic()
+        purge_at, is_purging = used_at + PURGE_SECONDS, False
         while not self._stopping.is_set():
+            begun_at = time.monotonic()
             if self._keep_alive.is_set():
                 self._keep_alive.clear()
-                idle = 0
-            elif (idle := idle + 1) > IDLE_HEARTBEATS:
-                self._wait_until_needed(connection, listener)
-                continue
-            sent_at = time.monotonic()
-            beat = f"{self._heartbeat_prefix}:{sent_at}"
-            connection.execute(_HEARTBEAT, (beat,))
-            self._await_heartbeat(connection, listener, beat)
-            listener.on_heartbeat(sent_at)
-            self._dispatch_for(connection, listener, self._heartbeat_seconds)
+                used_at = begun_at
+            report_changes(log.read(), log.timeline, listener)
+            listener.on_heartbeat(begun_at)
+            if begun_at >= purge_at:
+                purge_at, is_purging = begun_at + PURGE_SECONDS, log.advance_purge()
+            if is_purging:
+                is_purging = log.purge()
+            self._wait(begun_at, is_idle=begun_at - used_at > IDLE_AFTER_SECONDS and not is_purging)
 
-    def _await_heartbeat(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, beat: str) -> None:
-        deadline = time.monotonic() + HEARTBEAT_TIMEOUT_SECONDS
-        while time.monotonic() < deadline:
-            is_received = False
-            # Exhaust the generator: leaving it early loses messages of the same packet.
-            for message in connection.notifies(timeout=HEARTBEAT_TIMEOUT_SECONDS, stop_after=1):
-                is_received = is_received or message.payload == beat
-                self._dispatch(message.payload, listener)
-            if is_received:
-                return
-        raise psycopg.OperationalError("a heartbeat message did not return")
-
-    def _dispatch_for(self, connection: "psycopg.Connection[Any]", listener: ChangeListener, seconds: float) -> None:
-        for message in connection.notifies(timeout=seconds):
-            self._dispatch(message.payload, listener)
-
-    def _wait_until_needed(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
-        """Wait for `keep_alive`. Messages are still received, because PostgreSQL keeps them for every listener."""
-        while not self._keep_alive.is_set():
-            self._dispatch_for(connection, listener, 0)
-            self._keep_alive.wait(self._heartbeat_seconds)
-
-    def _dispatch(self, payload: str, listener: ChangeListener) -> None:
-        if payload.startswith("beat:"):
-            return
-        change = parse_change(payload, self._timeline)
-        if change is None:
-            listener.on_events()
-        elif isinstance(change, AccessChange):
-            listener.on_access_change(change)
+    def _wait(self, begun_at: float, *, is_idle: bool) -> None:
+        """Wait for the next read; while the feed is idle, also for `keep_alive`."""
+        if is_idle:
+            self._keep_alive.wait(begun_at + IDLE_SECONDS - time.monotonic())
         else:
-            listener.on_change(change)
+            self._stopping.wait(begun_at + self._heartbeat_seconds - time.monotonic())

@@ -10,7 +10,6 @@ Each host is probed once a second, in a thread of its own, as a host that is cut
 
 import logging
 import os
-import select
 import socket
 import threading
 import time
@@ -24,6 +23,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
 from adapters.db.core.connection_parameters import single_hosts
+from adapters.db.core.timed_results import await_results
 
 logger = logging.getLogger(__name__)
 
@@ -103,27 +103,11 @@ class _OpenConnection:
 
 
 def fetch_timeline(connection: PrimaryConnection) -> int | None:
-    """The timeline of a primary, None for a standby; raise `ConnectionTimeout` if the server does not answer in time.
-
-    The result is awaited here, as psycopg waits for results without a limit.
-    """
-    pgconn, deadline = connection.pgconn, time.monotonic() + PROBE_TIMEOUT_SECONDS
-    poll = select.poll()
-    pgconn.send_query(_PROBE)
-    row = None
-    while True:
-        while (unsent := pgconn.flush()) or pgconn.is_busy():
-            poll.register(pgconn.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise psycopg.errors.ConnectionTimeout("the server did not answer a probe in time")
-            pgconn.consume_input()
-        result = pgconn.get_result()
-        if result is None:
-            return row
-        if result.status != psycopg.pq.ExecStatus.TUPLES_OK:
-            raise psycopg.OperationalError(result.error_message.decode(errors="replace"))
-        value = result.get_value(0, 0)
-        row = None if value is None else int(value)
+    """The timeline of a primary, None for a standby; raise `ConnectionTimeout` if it does not answer in time."""
+    connection.pgconn.send_query(_PROBE)
+    (result,) = await_results(connection.pgconn, PROBE_TIMEOUT_SECONDS)
+    value = result.get_value(0, 0)
+    return None if value is None else int(value)
 
 
 class PrimaryMonitor:

@@ -11,7 +11,7 @@ from sqlalchemy import Row as FetchedRow
 from sqlalchemy import Sequence as Numbers
 
 from adapters.db.core.bulk_statements import BulkStatement, Insert, Row, Update, Upsert
-from adapters.db.core.change_notifications import NOTIFY, PendingChanges, change_number
+from adapters.db.core.change_notifications import INSERT_CHANGES, PendingChanges, change_number
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.errors import translate_errors
 from adapters.db.core.write_behind import WriteBehindQueue
@@ -38,7 +38,7 @@ class SqlSession:
         self.copied_rows: Counter[str] = Counter()
         """Number of rows written with COPY, by table."""
         self.pending_changes = PendingChanges()
-        """Repositories add what they change of the catalog; the commit notifies processes with a cache."""
+        """Repositories add what they change of the catalog; the commit logs it for processes with a cache."""
 
     def fetch_all(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
@@ -130,24 +130,23 @@ class SqlSession:
     def commit(self) -> CatalogChange | None:
         """Send buffered writes with a COMMIT; if there are none, leave the commit to the caller.
 
-        Return the catalog change that other processes are notified of, or None.
+        Return the change of the catalog that is logged for other processes, or None.
         """
         if self.pending_changes:
-            self._pending_writes.append((NOTIFY.encode(), self.pending_changes.notify_parameters()))
+            self._pending_writes.append((INSERT_CHANGES.encode(), self.pending_changes.log_parameters()))
         if not self._pending_writes:
             return None
         row = self._send_pipeline(commit=True)
         return self.pending_changes.to_change(change_number(row[0], row[1])) if self.pending_changes and row else None
 
-    def notify(self) -> CatalogChange | None:
-        """Send the notification within the transaction, which the caller commits; return the change or None."""
+    def log_changes(self) -> CatalogChange | None:
+        """Log the changes within the transaction, which the caller commits; return that of the catalog or None."""
         if not self.pending_changes:
             return None
         self._flush()
+        parameters = self.pending_changes.log_parameters()
         with translate_errors():
-            ((timeline, xid, *_), *_) = (
-                self._driver_connection().execute(NOTIFY.encode(), self.pending_changes.notify_parameters()).fetchall()
-            )
+            ((timeline, xid),) = self._driver_connection().execute(INSERT_CHANGES.encode(), parameters).fetchall()
         return self.pending_changes.to_change(change_number(timeline, xid))
 
     def _flush(self) -> None:

@@ -22,7 +22,15 @@ from adapters.db.schema.accounts import (
 )
 from adapters.db.schema.audit import audit_log
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
-from adapters.db.schema.events import event_audience, event_consumers, event_counter, events, outbox
+from adapters.db.schema.events import (
+    change_log,
+    change_log_state,
+    event_audience,
+    event_consumers,
+    event_counter,
+    events,
+    outbox,
+)
 from adapters.db.schema.idempotency import idempotency_keys
 from adapters.db.schema.metadata import Moment, Total, metadata
 from adapters.db.schema.orders import order_ids, order_lines, orders, refunds
@@ -78,6 +86,8 @@ __all__ = [
     "audit_log",
     "categories",
     "category_ids",
+    "change_log",
+    "change_log_state",
     "delivery_ids",
     "endpoint_ids",
     "event_audience",

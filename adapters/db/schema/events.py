@@ -1,4 +1,4 @@
-"""The outbox and the event log."""
+"""The outbox, the event log, and the log of changes that API processes read."""
 
 from typing import Final
 
@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Identity,
+    Index,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -69,4 +70,31 @@ event_consumers: Final = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("seq", BigInteger, CheckConstraint("seq >= 0", name="seq_range"), nullable=False),
+)
+
+# What transactions changed for readers of the catalog, for access, and whether they numbered events. `xid` is the id of
+# the transaction; it is not unique, since a dump may be restored to a cluster with lower ids. Rows live for minutes.
+change_log: Final = Table(
+    "change_log",
+    metadata,
+    Column("xid", BigInteger, nullable=False),
+    Column("products", ARRAY(BigInteger), nullable=False),
+    Column("sellers", ARRAY(BigInteger), nullable=False),
+    Column("revoked_sessions", ARRAY(Text), nullable=False),
+    Column("key_owners", ARRAY(BigInteger), nullable=False),
+    Column("lists", Boolean, nullable=False),
+    Column("everything", Boolean, nullable=False),
+    Column("events", Boolean, nullable=False),
+    Index("change_log_xid_idx", "xid"),
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
+)
+
+# One row. Rows of the log below `purged_below` may have been deleted; those below `next_below` may be after minutes.
+change_log_state: Final = Table(
+    "change_log_state",
+    metadata,
+    Column("singleton", Boolean, CheckConstraint("singleton", name="one_row"), primary_key=True),
+    Column("purged_below", BigInteger, nullable=False),
+    Column("next_below", BigInteger, nullable=False),
+    Column("next_at", Moment, nullable=False),
 )

@@ -97,8 +97,10 @@ class LiveHub:
     Calls of the feed arrive in other threads; the state belongs to the event loop.
     """
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, keep_alive: Callable[[], None] = lambda: None) -> None:
+        """`keep_alive` is that of the feed, which is called while streams are open."""
         self._queries = queries
+        self._keep_alive = keep_alive
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscriptions: set[Subscription] = set()
         self._products: dict[ProductId, set[Subscription]] = {}
@@ -138,6 +140,7 @@ class LiveHub:
 
     def open(self, subscription: Subscription) -> None:
         self._subscriptions.add(subscription)
+        self._keep_alive()
         for product in subscription.products:
             self._products.setdefault(product, set()).add(subscription)
             # The stream will read a state of its own, older or newer than that of the others.
@@ -188,8 +191,10 @@ class LiveHub:
         """End the streams of revoked sessions."""
         self._call(lambda: self._close_sessions(change.sessions))
 
-    def on_heartbeat(self, moment: float) -> None:
-        """Ignored: streams have heartbeats of their own."""
+    def on_heartbeat(self, moment: float) -> None:  # noqa: ARG002 - the port's signature
+        """Keep the feed in use while streams are open: an idle feed reports changes later."""
+        if self._subscriptions:
+            self._keep_alive()
 
     def _collect(self, products: Collection[ProductId], *, events: bool) -> None:
         if not self._subscriptions:

@@ -7,6 +7,7 @@ notifications in the order of the commits. A seed determines the time and the or
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -29,14 +30,14 @@ STEPS = 150
 
 @define
 class Database:
-    """`versions` counts committed changes per product; `log` holds the notifications."""
+    """`versions` counts committed changes per product; `log` is the change log."""
 
     now: float = 100.0
     next_number: int = 10
     running: dict[int, ProductId] = Factory(dict)
     versions: dict[ProductId, int] = Factory(lambda: dict.fromkeys(PRODUCTS, 0))
     committed: list[tuple[float, ProductId, int]] = Factory(list)
-    log: list[CatalogChange | tuple[int, float]] = Factory(list)
+    log: list[CatalogChange] = Factory(list)
     shared: dict[str, bytes] = Factory(dict)
 
     def begin(self, product: ProductId) -> int:
@@ -115,6 +116,10 @@ class Process:
     database: Database
     meanwhile: Callable[[], None]
     place: int = 0
+    """The part of the log that reads have returned."""
+    read_begun_at: float | None = None
+    inbox: deque[CatalogChange | float] = Factory(deque)
+    """What a read returned: changes, and then the time at which it began."""
     made: dict[ProductId, int] = Factory(dict)
     """The versions that this process has committed."""
     validity: CacheValidity = field(init=False)
@@ -144,19 +149,31 @@ class Process:
 
     def connect(self) -> None:
         self.place = len(self.database.log)
+        self.read_begun_at = None
+        self.inbox.clear()
         self.validity.on_start(self.database.next_number)
         self.copies.clear()
 
-    def hear(self, mine: int) -> None:
-        if self.place == len(self.database.log):
+    def read_log(self, chance: random.Random) -> None:
+        """Begin a read of the change log, or end the one that was begun."""
+        if self.read_begun_at is None:
+            self.read_begun_at = self.database.now
             return
-        message = self.database.log[self.place]
-        self.place += 1
+        found = self.database.log[self.place :]
+        self.place += len(found)
+        chance.shuffle(found)
+        self.inbox.extend([*found, self.read_begun_at])
+        self.read_begun_at = None
+
+    def hear(self) -> None:
+        if not self.inbox:
+            return
+        message = self.inbox.popleft()
         if isinstance(message, CatalogChange):
             self.validity.on_change(message, is_local=False)
             self.copies.on_change(message)
-        elif message[0] == mine:
-            self.validity.on_heartbeat(message[1])
+        else:
+            self.validity.on_heartbeat(message)
 
     def commit(self, number: int) -> None:
         change = self.database.commit(number)
@@ -181,7 +198,7 @@ class Simulation:
         if self.depth == 0 and self.chance.random() < 0.5:
             self.depth += 1
             for _ in range(self.chance.randrange(4)):
-                self.chance.choice([self.begin, self.commit, self.hear, self.hear, self.beat, self.wait])()
+                self.chance.choice([self.begin, self.commit, self.hear, self.hear, self.read_log, self.wait])()
             self.depth -= 1
 
     def begin(self) -> None:
@@ -194,16 +211,15 @@ class Simulation:
             self.chance.choice(self.processes).commit(self.chance.choice(list(self.database.running)))
 
     def hear(self) -> None:
-        number = self.chance.randrange(PROCESSES)
-        self.processes[number].hear(number)
+        self.chance.choice(self.processes).hear()
 
     def hear_all(self) -> None:
-        number = self.chance.randrange(PROCESSES)
-        while self.processes[number].place < len(self.database.log):
-            self.processes[number].hear(number)
+        process = self.chance.choice(self.processes)
+        while process.inbox:
+            process.hear()
 
-    def beat(self) -> None:
-        self.database.log.append((self.chance.randrange(PROCESSES), self.database.now))
+    def read_log(self) -> None:
+        self.chance.choice(self.processes).read_log(self.chance)
 
     def wait(self) -> None:
         self.database.now += self.chance.choice([0.001, 0.01, 0.05, 0.3])
@@ -232,8 +248,8 @@ class Simulation:
 
     async def run(self) -> None:
         steps = [
-            self.begin, self.commit, self.hear, self.hear, self.hear_all, self.beat, self.beat, self.wait,
-            self.reconnect, self.ask, self.ask, self.ask, self.load, self.load,
+            self.begin, self.commit, self.hear, self.hear, self.hear_all, *[self.read_log] * 4,
+            self.wait, self.reconnect, self.ask, self.ask, self.ask, self.load, self.load,
         ]  # fmt: skip
         for _ in range(STEPS):
             self.chance.choice(steps)()

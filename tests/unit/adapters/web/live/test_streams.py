@@ -433,6 +433,25 @@ def test_after_an_interruption_of_the_feed_all_watched_products_are_read_again(s
     asyncio.run(scenario())
 
 
+def test_open_streams_keep_the_feed_in_use(shop: Shop) -> None:
+    async def scenario() -> None:
+        calls: list[None] = []
+        hub = LiveHub(shop.market.queries, lambda: calls.append(None))
+        hub.start()
+        hub.on_heartbeat(1.0)
+        assert not calls
+        subscription = Subscription((), ())
+        hub.open(subscription)
+        assert len(calls) == 1
+        hub.on_heartbeat(2.0)
+        assert len(calls) == 2
+        hub.discard(subscription)
+        hub.on_heartbeat(3.0)
+        assert len(calls) == 2
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("is_logged_in", [True, False])
 def test_new_events_are_reported_to_those_who_are_logged_in(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, *, is_logged_in: bool
