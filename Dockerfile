@@ -14,13 +14,13 @@ WORKDIR /src
 # Dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --extra server --no-install-project
+    uv sync --frozen --no-dev --extra server --extra otel --no-install-project
 COPY README.md LICENSE ./
 COPY scalecommerce_core ./scalecommerce_core
 COPY adapters ./adapters
 COPY entrypoints ./entrypoints
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --extra server --no-editable
+    uv sync --frozen --no-dev --extra server --extra otel --no-editable
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin scalecommerce

@@ -93,7 +93,7 @@ docs: .venv/.ready ## The documentation as a site in build/site; fails on broken
 .PHONY: sbom
 sbom: .venv/.ready ## The software bill of materials of a deployment in build/sbom.cdx.json (CycloneDX), from uv.lock
 	@mkdir -p build
-	@$(UV) export --quiet --frozen --no-dev --extra server --format cyclonedx1.5 --preview-features sbom-export \
+	@$(UV) export --quiet --frozen --no-dev --extra server --extra otel --format cyclonedx1.5 --preview-features sbom-export \
 		--output-file build/sbom.cdx.json >/dev/null
 	@echo "build/sbom.cdx.json"
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import Final
 
@@ -20,11 +21,12 @@ from starlette.types import ASGIApp, Message, Scope
 from adapters.http.app import create_app
 from adapters.http.dependencies import Dependencies, Readiness
 from adapters.http.framework.application import path_templates
+from adapters.http.framework.middleware import ResponseListener
 from adapters.metrics.recorder import HttpMeasurements, MarketMeasurements, Recorder
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order_quotas import OrderQuotas
-from scalecommerce_core.ports import NO_MEASUREMENTS
+from scalecommerce_core.ports import NO_MEASUREMENTS, Tracing
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.catalog import Catalog, CreateProduct
 from scalecommerce_core.services.ordering import OrderRules
@@ -75,8 +77,15 @@ def main() -> None:
     print(f"one request: {cpu_of_request() * 1e6:.2f} µs; a histogram of the library: {cpu_of_library() * 1e6:.2f} µs")
 
 
-async def cpu_of_orders(count: int, *, measured: bool) -> float:
-    """Seconds of CPU per order, with its decision."""
+async def cpu_of_orders(
+    count: int,
+    *,
+    measured: bool,
+    tracing: Tracing | None = None,
+    wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    on_response: ResponseListener | None = None,
+) -> float:
+    """Seconds of CPU per order, with its decision. `wrap` is put around the application."""
     recorder, clock = Recorder(), SettableClock()
     market = in_memory_market(
         clock,
@@ -95,8 +104,10 @@ async def cpu_of_orders(count: int, *, measured: bool) -> float:
         ready=lambda: Readiness(redis="ok", oldest_undecided_seconds=None),
         security_log=RecordedSecurityEvents(),
         rate_limiter=MemoryRateLimiter(),
+        tracing=tracing,
     )
-    app = create_app(dependencies, version="1", on_response=HttpMeasurements(recorder) if measured else None)
+    app = create_app(dependencies, version="1", on_response=HttpMeasurements(recorder) if measured else on_response)
+    served = wrap(app)
     recorder.name_routes(path_templates(app.routes))
     body = msgspec.json.encode({"order_item": [{"product": product, "quantity": 1}]})
     left = count
@@ -105,7 +116,7 @@ async def cpu_of_orders(count: int, *, measured: bool) -> float:
         nonlocal left
         while left > 0:
             left -= 1
-            await _post(app, body, token)
+            await _post(served, body, token)
 
     begun = time.process_time()
     async with app.router.lifespan_context(app):

@@ -24,7 +24,7 @@ from adapters.http.framework.body_reception import BodyLimits
 from adapters.http.framework.client_address import ForwardedRequests, ProxyHeaders, TrustedProxies
 from adapters.http.framework.cors import CorsPolicy
 from adapters.http.framework.host import Hosts
-from adapters.http.framework.middleware import UNOBSERVED, RequestPolicy
+from adapters.http.framework.middleware import UNOBSERVED, RequestPolicy, ResponseListener
 from adapters.metrics import definitions
 from adapters.web.app import build_pages
 from adapters.web.framework.demo import DemoMarket
@@ -39,6 +39,7 @@ from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.metrics import ProcessMetrics, open_process_metrics
 from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
+from entrypoints.tracing import ProcessTracing, start_tracing
 from entrypoints.wiring import ApiMonitor, Engine, watch_pool, wire
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import NO_MEASUREMENTS
@@ -46,19 +47,21 @@ from scalecommerce_core.ports import NO_MEASUREMENTS
 logger = logging.getLogger(__name__)
 
 
-def create() -> Starlette:
+def create() -> ASGIApp:
     """Read the environment, wire the engine, build the application."""
     chosen = settings.load()
     logs.configure(chosen, "api")
-    return build(chosen)
+    traces = start_tracing("api")
+    app = build(chosen, traces)
+    return app if traces is None else traces.wrap_application(app)
 
 
-def build(chosen: Settings) -> Starlette:
+def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
     """Build the application; its clients connect when they are first used."""
     host = socket.gethostname()
     session = f"scalecommerce api {os.getpid()} {host}"[:63]  # PostgreSQL truncates longer names
     metrics, release = open_process_metrics(), version("scalecommerce")
-    engine = wire(chosen, "api", session, NO_MEASUREMENTS if metrics is None else metrics.market)
+    engine = wire(chosen, "api", session, NO_MEASUREMENTS if metrics is None else metrics.market, traces)
     readiness = ReadinessCheck(engine, chosen.command_deadline_seconds)
     hub = LiveHub(engine.market.queries, engine.feed.keep_alive)
     features = Features(
@@ -89,6 +92,7 @@ def build(chosen: Settings) -> Starlette:
         cache_limits=CacheLimits(chosen.cache_megabytes, chosen.cache_seconds),
         seller_email_public=chosen.seller_email_public,
         command_seconds=chosen.command_deadline_seconds,
+        tracing=None if traces is None else traces.tracing,
     )
     readiness.longest_running = dependencies.progress.longest
     limiter = build_connection_limiter(chosen, engine.security_log)
@@ -112,6 +116,8 @@ def build(chosen: Settings) -> Starlette:
         if limiter is not None:
             limiter.stop()
         engine.close()
+        if traces is not None:
+            traces.close()
 
     app = create_app(
         dependencies,
@@ -120,7 +126,7 @@ def build(chosen: Settings) -> Starlette:
         on_start=start,
         on_close=close,
         pages=pages.routes,
-        on_response=None if metrics is None else metrics.http,
+        on_response=_response_listener(metrics, traces),
     )
     pages.api.app = _unobserved(app)
     if metrics is not None:
@@ -152,6 +158,18 @@ def _create_watchdog(chosen: Settings, dependencies: Dependencies, session: str,
         monitor.find_outer_cause,
         monitor.restart_counter,
     )
+
+
+def _response_listener(metrics: ProcessMetrics | None, traces: ProcessTracing | None) -> ResponseListener | None:
+    if metrics is None or traces is None:
+        return metrics.http if metrics is not None else traces.record_response if traces is not None else None
+    count, record = metrics.http, traces.record_response
+
+    def both(route: str | None, method: str, status: int, seconds: float) -> None:
+        count(route, method, status, seconds)
+        record(route, method, status, seconds)
+
+    return both
 
 
 def _unobserved(app: ASGIApp) -> ASGIApp:

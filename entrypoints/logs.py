@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ _LEVELS: Final = frozenset({"DEBUG", "INFO", "WARNING", "ERROR"})
 
 # Holds all passwords and keys of this process; shared by all of its formatters.
 _redactor: Final = Redactor()
+_trace_ids: list[Callable[[], tuple[str, str] | None]] = []
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -49,6 +50,11 @@ def add_secrets(secrets: Iterable[str]) -> None:
     _redactor.add(secrets)
 
 
+def add_trace_ids(current: Callable[[], tuple[str, str] | None]) -> None:
+    """Add the trace and span id of the context to all later records; `current` returns None outside of a trace."""
+    _trace_ids[:] = [current]
+
+
 def write_unbuffered(level: int, message: str, name: str) -> None:
     """Log without locks and buffers, for signal handlers: the interrupted code may hold them."""
     root = logging.getLogger()
@@ -66,6 +72,7 @@ def _install(process: str, level: str, *, as_json: bool) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_process_name(process),
+        _add_ids,
     ]
     formatter = _Formatter(
         foreign_pre_chain=shared,
@@ -142,6 +149,13 @@ def _add_process_name(process: str) -> structlog.typing.Processor:
         return event
 
     return add
+
+
+def _add_ids(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for current in _trace_ids:
+        if (ids := current()) is not None:
+            event["trace_id"], event["span_id"] = ids
+    return event
 
 
 # --- uncaught errors

@@ -10,7 +10,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server import Server
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from adapters.http.framework.request_limits import HEADER_LIMIT
 from adapters.metrics.series import Program
@@ -20,6 +20,7 @@ from entrypoints.processes.errors import CannotRun
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.settings import Settings
+from entrypoints.tracing import check_tracing
 from entrypoints.wiring import database_figures
 
 APPLICATION: Final = "entrypoints.serve:create"
@@ -52,7 +53,7 @@ _LOGGERS: Final = {
 }
 
 
-def create() -> Starlette:
+def create() -> ASGIApp:
     """Create the application in a process of the server; log an error and exit with status 1."""
     try:
         from entrypoints import asgi
@@ -73,6 +74,7 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
     """Serve on a port that the caller or its parent has reserved; `application` is the import path of a factory."""
     if settings.metrics_port == port:
         raise CannotRun(f"METRICS_PORT {port} is the port of the API, which everybody reaches: choose another one.")
+    check_tracing()
     server = Server(
         application,
         factory=True,

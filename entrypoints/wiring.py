@@ -59,6 +59,7 @@ from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.metrics import ProcessMetrics
 from entrypoints.policies import load_all
 from entrypoints.settings import EMAIL_CONSOLE, Settings
+from entrypoints.tracing import ProcessTracing, start_tracing
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import (
     NO_MEASUREMENTS,
@@ -133,12 +134,14 @@ def wire(
     process: str = "command",
     session: str = "scalecommerce",
     measurements: Measurements = NO_MEASUREMENTS,
+    traces: ProcessTracing | None = None,
 ) -> Engine:
     """Build the engine; its clients connect when they are first used.
 
     `process` is the name by which fail-points select this process. `session` is the `application_name` of its
-    PostgreSQL connections.
+    PostgreSQL connections. `traces` records what the engine does.
     """
+    tracing = None if traces is None else traces.tracing
     load_all(settings.pricing_policies)
     database = database_engine(
         settings.database_url.reveal(), pool_size=settings.database_pool_size, application_name=session
@@ -146,7 +149,7 @@ def wire(
     redis = redis_servers(settings).client(decode_responses=True, socket_timeout=2, socket_connect_timeout=1)
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     feed = PostgresCatalogFeed(database)
-    store: Store = PostgresStore(database, feed.announce, feed.announce_access)
+    store: Store = PostgresStore(database, feed.announce, feed.announce_access, tracing)
     queries = PostgresQueries(database, currency=settings.market_currency)
     views = RedisViewCounter(
         redis, secret=_derive_key(settings, b"views"), window=settings.view_window, caps=settings.view_caps
@@ -159,7 +162,7 @@ def wire(
         if settings.payment_gateway == SANDBOX
         else load_payment_gateway(settings.payment_gateway)
     )
-    sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback)
+    sender: WebhookSender = HttpWebhookSender(allow_loopback=settings.webhooks_allow_loopback, tracing=tracing)
     email_sender = _email_sender(settings)
     if settings.failpoints:
         from scalecommerce_core.testing.failpoints import parse_failpoints  # noqa: PLC0415 - for self-tests only
@@ -172,6 +175,8 @@ def wire(
         notifier = seams.port(
             "notifier", CeleryWorkNotifier(seams.broker(create_publisher(broker_of(settings))), redis)
         )
+    if traces is not None:
+        store, gateway = traces.wrap_store(store), traces.wrap_gateway(gateway, settings.payment_gateway)
     tokens = JwtTokens(
         secret_key(settings.jwt_secret.reveal()),
         [secret_key(secret.reveal()) for secret in settings.previous_secrets],
@@ -401,6 +406,7 @@ def worker_application(
     `open_metrics` is called then, too.
     """
     opened: list[ProcessMetrics] = []
+    traced: list[ProcessTracing] = []
     deliveries: list[ThreadRunner] = []
     timers: list[OwnTimer] = []
     messages = MessageClock()
@@ -416,6 +422,8 @@ def worker_application(
             timer.stop()
         for jobs in deliveries:
             jobs.close()
+        for traces in traced:
+            traces.close()
 
     # Sent in each process of the pool when it begins, and when it ends, unless it is killed.
     worker_process_init.connect(start_timer, weak=False)
@@ -430,7 +438,10 @@ def worker_application(
     @cache
     def build_tasks() -> BackgroundTasks:
         metrics = open_metrics()
-        engine = wire(settings, "worker", session, NO_MEASUREMENTS if metrics is None else metrics.market)
+        traces = start_tracing("worker")
+        engine = wire(settings, "worker", session, NO_MEASUREMENTS if metrics is None else metrics.market, traces)
+        if traces is not None:
+            traced.append(traces)
         if metrics is not None:
             watch_pool(metrics, engine.database)
             metrics.sampler.start()
@@ -445,6 +456,7 @@ def worker_application(
             delivery_runner=deliveries[-1],
             repricing_lock=lambda: worker_lock(engine.redis, "reprice"),
             email_lock=lambda: worker_lock(engine.redis, "send e-mails"),
+            tracing=None if traces is None else traces.tracing,
         )
 
     def on_task(name: str, seconds: float, failed: bool) -> None:

@@ -20,6 +20,7 @@ from entrypoints import celery_logging, logs
 from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.settings import Settings
+from entrypoints.tracing import check_tracing
 from entrypoints.watchdog import STALL_EXIT_STATUS, StallDetector, Watchdog, WorkerState
 from entrypoints.wiring import WorkerMonitor, database_figures, schema_check, worker_application
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
@@ -50,6 +51,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     worker_ready.connect(start_watchdog, weak=False)
     worker_shutting_down.connect(record_shutdown, weak=False)
     logs.configure(settings, "worker")
+    check_tracing()
     _wait_for_schema(settings)
     # SIGKILL, because a stopped or busy child does not handle another signal.
     bind_forks_to_parent(signal.SIGKILL)

@@ -22,6 +22,7 @@ from adapters.db.repositories.emails import PostgresEmailRepository
 from adapters.db.repositories.events import PostgresEventRepository
 from adapters.db.repositories.experiments import PostgresExperimentRepository
 from adapters.db.repositories.idempotency import PostgresIdempotencyRepository
+from adapters.db.repositories.order_traces import OrderTraces
 from adapters.db.repositories.orders import PostgresOrderRepository
 from adapters.db.repositories.payments import PostgresPaymentRepository
 from adapters.db.repositories.policies import PostgresPolicyRepository
@@ -32,7 +33,7 @@ from adapters.db.repositories.search import PostgresSearchRepository
 from adapters.db.repositories.statistics import PostgresStatisticsRepository
 from adapters.db.repositories.stock import PostgresStockRepository
 from adapters.db.repositories.webhooks import PostgresDeliveryRepository, PostgresWebhookRepository
-from scalecommerce_core.ports import AccessChange, CatalogChange, Transaction, commit_in_time
+from scalecommerce_core.ports import AccessChange, CatalogChange, Tracing, Transaction, commit_in_time
 
 BULK_LOCK_TIMEOUT: Final = timedelta(minutes=1)
 """Bulk transactions (imports) wait longer for row locks of other transactions."""
@@ -51,10 +52,12 @@ class PostgresStore:
         engine: Engine,
         on_change: Callable[[CatalogChange], None] = lambda _: None,
         on_access_change: Callable[[AccessChange], None] = lambda _: None,
+        tracing: Tracing | None = None,
     ) -> None:
         """The functions are called with each committed change of the catalog or of access, before the use case
-        continues.
+        continues. With `tracing`, the trace contexts of orders are stored until their decision.
         """
+        self._tracing = tracing
         self._engine = engine
         self._on_change = on_change
         self._on_access_change = on_access_change
@@ -63,7 +66,7 @@ class PostgresStore:
     def begin(self) -> Iterator[Transaction]:
         with commit_in_time() as begin_commit, translate_errors(self._engine), self._engine.begin() as connection:
             sql = SqlSession(connection)
-            yield PostgresTransaction(sql)
+            yield PostgresTransaction(sql, self._tracing)
             begin_commit()
             change = sql.commit()
         self._report(sql, change)
@@ -77,7 +80,7 @@ class PostgresStore:
             # Inside the transaction, so that all writes are complete before the commit.
             with open_write_behind_queue() as write_behind:
                 sql = SqlSession(connection, write_behind)
-                yield PostgresTransaction(sql)
+                yield PostgresTransaction(sql, self._tracing)
                 change = sql.log_changes()
             begin_commit()
         self._report(sql, change)
@@ -107,7 +110,7 @@ class PostgresStore:
 class PostgresTransaction:
     """`ports.Transaction` on one connection."""
 
-    def __init__(self, sql: SqlSession) -> None:
+    def __init__(self, sql: SqlSession, tracing: Tracing | None = None) -> None:
         self.accounts = PostgresAccountRepository(sql)
         self.sessions = PostgresSessionRepository(sql)
         self.account_tokens = PostgresAccountTokenRepository(sql)
@@ -117,7 +120,7 @@ class PostgresTransaction:
         self.categories = PostgresCategoryRepository(sql)
         self.products = PostgresProductRepository(sql)
         self.stock = PostgresStockRepository(sql)
-        self.orders = PostgresOrderRepository(sql)
+        self.orders = PostgresOrderRepository(sql, None if tracing is None else OrderTraces(sql, tracing))
         self.payments = PostgresPaymentRepository(sql)
         self.policies = PostgresPolicyRepository(sql)
         self.runs = PostgresRunRepository(sql)

@@ -26,7 +26,15 @@ from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import CatalogFeed, Ids, RateLimiter, SecurityLog, ViewCounter, WorkNotifier
+from scalecommerce_core.ports import (
+    CatalogFeed,
+    Ids,
+    RateLimiter,
+    SecurityLog,
+    Tracing,
+    ViewCounter,
+    WorkNotifier,
+)
 from scalecommerce_core.queries import OrderView, ProductView
 from scalecommerce_core.services.catalog import (
     AdjustStock,
@@ -80,6 +88,7 @@ class Dependencies:
         cache_limits: CacheLimits = DEFAULT_LIMITS,
         seller_email_public: bool = False,
         command_seconds: float = DEFAULT_COMMAND_SECONDS,
+        tracing: Tracing | None = None,
     ) -> None:
         """`ready` reads the readiness; it raises `Unavailable` if the database is unreachable or has another schema.
 
@@ -89,6 +98,7 @@ class Dependencies:
         checked in the database. A cache of 0 MB is off.
         """
         self.market = market
+        self._tracing = tracing
         self.notifier = notifier
         self.view_tracker = ViewTracker(views, bots)
         self.ids = ids
@@ -100,30 +110,32 @@ class Dependencies:
         # A request with `Prefer: wait` reads the order until long after the deadline of its command.
         reads = TimeLimit(command_seconds, per_request=False)
         self.place_order: Batcher[PlaceOrder, Order | Replayed] = Batcher(
-            ordering.place, queue_size=intake_queue, name="place", time_limit=writes
+            ordering.place, queue_size=intake_queue, name="place", time_limit=writes, tracing=tracing
         )
-        self.payment_runner = PaymentRunner(market.payments, time_limit=writes)
-        self.cancel_order: Batcher[CancelOrder, Order] = Batcher(ordering.cancel, name="cancel", time_limit=writes)
+        self.payment_runner = PaymentRunner(market.payments, time_limit=writes, tracing=tracing)
+        self.cancel_order: Batcher[CancelOrder, Order] = Batcher(
+            ordering.cancel, name="cancel", time_limit=writes, tracing=tracing
+        )
         self.refund_order: Batcher[RefundOrder, Order | Replayed] = Batcher(
-            ordering.refund, name="refund", time_limit=writes
+            ordering.refund, name="refund", time_limit=writes, tracing=tracing
         )
         self.list_product: Batcher[CreateProduct, ProductWithStock | Replayed] = Batcher(
-            catalog.create_products, name="list", time_limit=writes
+            catalog.create_products, name="list", time_limit=writes, tracing=tracing
         )
         self.edit_product: Batcher[EditProduct, ProductWithStock] = Batcher(
-            catalog.edit_products, name="edit", time_limit=writes
+            catalog.edit_products, name="edit", time_limit=writes, tracing=tracing
         )
         self.withdraw_product: Batcher[WithdrawProduct, Product] = Batcher(
-            catalog.withdraw_products, name="withdraw", time_limit=writes
+            catalog.withdraw_products, name="withdraw", time_limit=writes, tracing=tracing
         )
         self.adjust_stock: Batcher[AdjustStock, Stock | Replayed] = Batcher(
-            catalog.adjust_stock, name="stock", time_limit=writes
+            catalog.adjust_stock, name="stock", time_limit=writes, tracing=tracing
         )
         self.load_product: Batcher[ProductId, ProductView] = Batcher(
-            _batch_query(queries.products, "product"), name="product", time_limit=reads
+            _batch_query(queries.products, "product"), name="product", time_limit=reads, tracing=tracing
         )
         self.load_order: Batcher[OrderId, OrderView] = Batcher(
-            _batch_query(queries.orders, "order"), name="order", time_limit=reads
+            _batch_query(queries.orders, "order"), name="order", time_limit=reads, tracing=tracing
         )
         self._readers = ReaderThreads(max_per_client=reads_per_client)
         self._hashers = HashingPool()
@@ -160,15 +172,15 @@ class Dependencies:
 
         Raise `Overloaded` if too many calls wait, and `DeadlineExceeded` in a request that may write at its deadline.
         """
+        call = self._bind(lambda: query(*args, **kwargs))
         if current_client().is_write:
             # It has a deadline, so its age is of interest from the beginning.
-            run = partial(self._readers.run, seconds=0.0)
-            return await run_in_time(self._write_limit, run, lambda: query(*args, **kwargs))
-        return await self._readers.run(lambda: query(*args, **kwargs))
+            return await run_in_time(self._write_limit, partial(self._readers.run, seconds=0.0), call)
+        return await self._readers.run(call)
 
     async def run_long(self, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a use case of many transactions, each of which is complete in itself, without a deadline."""
-        return await self._readers.run_transactions(lambda: use_case(*args, **kwargs))
+        return await self._readers.run_transactions(self._bind(lambda: use_case(*args, **kwargs)))
 
     async def run_in_hasher(
         self, client: str, priority: Priority, use_case: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -179,7 +191,11 @@ class Dependencies:
         `DeadlineExceeded` at the deadline of the request.
         """
         run = partial(self._hashers.run, client=client, priority=priority)
-        return await run_in_time(self._write_limit, run, lambda: use_case(*args, **kwargs))
+        return await run_in_time(self._write_limit, run, self._bind(lambda: use_case(*args, **kwargs)))
+
+    def _bind(self, call: Callable[[], T]) -> Callable[[], T]:
+        """The call for another thread, in the trace of its request."""
+        return call if self._tracing is None else self._tracing.bind(call)
 
     @property
     def _batchers(self) -> Sequence[Batcher[Any, Any]]:

@@ -14,7 +14,7 @@ from adapters.tasks.job_runner import InlineRunner, JobRunner
 from adapters.tasks.repeated_warnings import RepeatedWarnings
 from scalecommerce_core.domain.errors import Conflict, NotFound, Unavailable
 from scalecommerce_core.domain.identifiers import PolicyId, RunId
-from scalecommerce_core.ports import ViewCounter
+from scalecommerce_core.ports import Tracing, ViewCounter
 from scalecommerce_core.pricing.runs import Run, RunStatus, Trigger
 from scalecommerce_core.pricing.strategy_calls import unpriced_sentence
 from scalecommerce_core.services.market import Market
@@ -107,6 +107,7 @@ class BackgroundTasks:
     email_lock: Callable[[], AbstractContextManager[bool]] = field(default=_no_lock)
     delivery_runner: JobRunner = field(factory=InlineRunner)
     sleep: Callable[[float], None] = time.sleep
+    tracing: Tracing | None = None
     unknown_policies: UnknownPolicies = field(factory=UnknownPolicies)
     repricing_turn: RepricingTurn = field(factory=RepricingTurn)
 
@@ -122,7 +123,8 @@ class BackgroundTasks:
             self.number_events()
 
     def _decide_batch(self) -> int:
-        decided = self.market.ordering.decide(BATCH_SIZE).total
+        with nullcontext() if self.tracing is None else self.tracing.decision():
+            decided = self.market.ordering.decide(BATCH_SIZE).total
         if 0 < decided < BATCH_SIZE:
             self.sleep(BATCH_DELAY)
         return decided

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -17,7 +17,7 @@ from httpcore2 import AsyncNetworkBackend
 from adapters.webhooks.network import CheckedNetwork, Resolve, SystemResolver
 from scalecommerce_core.domain.web_address import UnsafeAddress, parse_target
 from scalecommerce_core.domain.webhook import ANSWER_LENGTH, LONGEST_TIMEOUT, WebhookAnswer
-from scalecommerce_core.ports import OutgoingWebhook
+from scalecommerce_core.ports import OutgoingWebhook, Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ class HttpWebhookSender:
         resolve: Resolve | None = None,
         network: AsyncNetworkBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._allow_loopback = allow_loopback
         self._timeout = timeout
         self._resolve = resolve or SystemResolver()
@@ -78,20 +80,31 @@ class HttpWebhookSender:
         self, message: OutgoingWebhook, semaphore: asyncio.Semaphore, ssl_context: ssl.SSLContext
     ) -> WebhookAnswer:
         async with semaphore:
-            started = time.monotonic()
-            seconds = min(message.timeout, self._timeout).total_seconds()
-            progress = _Progress()
-            try:
-                async with asyncio.timeout(seconds):
-                    response, body = await self._post(message, ssl_context, progress)
-                retry_after = _parse_retry_after(response.headers, datetime.now(UTC))
-            except Exception as error:  # noqa: BLE001 - one message must not stop the others
-                if progress.is_connected:
-                    return WebhookAnswer(_elapsed(started), error=_describe_error(error, seconds))
-                logger.info("webhook to %s: %s", _host(message.url), _describe_error(error, seconds))
-                # The duration would tell a closed port from a filtered one.
-                return WebhookAnswer(timedelta(0), error=self._not_connected(message.url))
-            return WebhookAnswer(_elapsed(started), status=response.status, body=body, retry_after=retry_after)
+            if self._tracing is None:
+                return await self._attempt(message, ssl_context, {})
+            parts = urlsplit(message.url)
+            with self._tracing.outgoing_call("POST webhook", parts.hostname or "", parts.port) as call:
+                answer = await self._attempt(message, ssl_context, call.headers)
+                call.end(answer.status, "" if answer.is_success else answer.error or "the status is not 2xx")
+                return answer
+
+    async def _attempt(
+        self, message: OutgoingWebhook, ssl_context: ssl.SSLContext, trace: Mapping[str, str]
+    ) -> WebhookAnswer:
+        started = time.monotonic()
+        seconds = min(message.timeout, self._timeout).total_seconds()
+        progress = _Progress()
+        try:
+            async with asyncio.timeout(seconds):
+                response, body = await self._post(message, ssl_context, progress, trace)
+            retry_after = _parse_retry_after(response.headers, datetime.now(UTC))
+        except Exception as error:  # noqa: BLE001 - one message must not stop the others
+            if progress.is_connected:
+                return WebhookAnswer(_elapsed(started), error=_describe_error(error, seconds))
+            logger.info("webhook to %s: %s", _host(message.url), _describe_error(error, seconds))
+            # The duration would tell a closed port from a filtered one.
+            return WebhookAnswer(timedelta(0), error=self._not_connected(message.url))
+        return WebhookAnswer(_elapsed(started), status=response.status, body=body, retry_after=retry_after)
 
     def _not_connected(self, url: str) -> str:
         try:
@@ -101,7 +114,7 @@ class HttpWebhookSender:
         return NOT_CONNECTED_HERE[target.scheme] if target.is_loopback else NOT_CONNECTED
 
     async def _post(
-        self, message: OutgoingWebhook, ssl_context: ssl.SSLContext, progress: "_Progress"
+        self, message: OutgoingWebhook, ssl_context: ssl.SSLContext, progress: "_Progress", trace: Mapping[str, str]
     ) -> tuple[httpcore2.Response, bytes]:
         target = parse_target(message.url, allow_loopback=self._allow_loopback)
         network = CheckedNetwork(self._resolve, self._network, loopback=target.is_loopback)
@@ -110,7 +123,7 @@ class HttpWebhookSender:
             ssl_context=ssl_context, max_connections=1, network_backend=network
         ) as pool:
             url = httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-            headers = {"Host": target.authority, "User-Agent": USER_AGENT, **message.headers}
+            headers = {"Host": target.authority, "User-Agent": USER_AGENT, **trace, **message.headers}
             async with pool.stream(
                 "POST",
                 url,

@@ -52,6 +52,7 @@ from scalecommerce_core.ports.statistics import (
     StatisticsRepository,
 )
 from scalecommerce_core.ports.system import Clock, Ids, Randomness, WorkNotifier
+from scalecommerce_core.ports.tracing import OutgoingCall, TracedRequest, Tracing
 from scalecommerce_core.ports.unit_of_work import LOCKS, LockRank, Store, Transaction
 from scalecommerce_core.ports.view_counter import ViewCounter
 from scalecommerce_core.ports.webhooks import (
@@ -96,6 +97,7 @@ __all__ = [
     "NumberedEvent",
     "OneTimePasswords",
     "OrderRepository",
+    "OutgoingCall",
     "OutgoingEmailRepository",
     "OutgoingWebhook",
     "Passwords",
@@ -125,6 +127,8 @@ __all__ = [
     "StoredOutcome",
     "TokenKind",
     "Tokens",
+    "TracedRequest",
+    "Tracing",
     "Transaction",
     "ViewCounter",
     "WebhookRepository",

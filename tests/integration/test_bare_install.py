@@ -43,8 +43,8 @@ import adapters, entrypoints
 
 packages = (adapters, entrypoints)
 names = [module.name for each in packages for module in pkgutil.walk_packages(each.__path__, each.__name__ + ".")]
-# Migrations are importable by Alembic only; `drawing` requires the extra `plot`, `parquet_files` the extra `parquet`.
-beyond = ("adapters.db.migrations.", "adapters.cli.drawing", "adapters.cli.parquet_files")
+# Migrations are importable by Alembic only. `drawing`, `parquet_files` and `tracing` require other extras.
+beyond = ("adapters.db.migrations.", "adapters.cli.drawing", "adapters.cli.parquet_files", "adapters.tracing.")
 names = [name for name in names if not name.startswith(beyond)]
 for name in names:
     importlib.import_module(name)

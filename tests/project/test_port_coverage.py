@@ -47,6 +47,8 @@ WITHOUT_SUITE: Final[Mapping[type, str]] = {
     ports.Ids: "random values",
     ports.Randomness: "random values",
     ports.Measurements: "tests/unit/adapters/metrics: its calls return nothing, and a figure may be lost",
+    ports.Tracing: "tests/unit/adapters/tracing: its calls return nothing to the services, and a span may be lost",
+    ports.OutgoingCall: "tests/unit/adapters/tracing: a part of Tracing",
     ports.WorkNotifier: "one method whose call may be lost",
     ports.SecurityLog: "one method whose record may be lost",
     ports.Passwords: "tests/unit/adapters/security: what it must refuse depends on the algorithm",

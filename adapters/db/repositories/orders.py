@@ -12,6 +12,7 @@ from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
+from adapters.db.repositories.order_traces import OrderTraces
 from adapters.db.repositories.outbox import append_events
 from adapters.db.sales import IS_SALE
 from adapters.db.schema import (
@@ -186,7 +187,8 @@ def _undecided(limit: int) -> DriverStatement:
 
 
 class PostgresOrderRepository:
-    def __init__(self, sql: SqlSession) -> None:
+    def __init__(self, sql: SqlSession, traces: OrderTraces | None = None) -> None:
+        self._traces = traces
         self._sql = sql
         self._largest_limit: int | None = 1
         """The largest limit per buyer when orders were claimed; None if no product had one."""
@@ -260,6 +262,8 @@ class PostgresOrderRepository:
             ],
         )
         self._append(new)
+        if self._traces is not None:
+            self._traces.store(new)
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
         return {order.id: order for order in self._orders(_LOCK, {"ids": id_array(ids)})}
@@ -303,6 +307,8 @@ class PostgresOrderRepository:
         for order_id, *line, _, _ in found:
             lines[order_id].append(OrderLine(*line))
         *_, self._largest_limit, self._last_withdrawal = found[-1]
+        if self._traces is not None:
+            self._traces.take(lines.keys())
         return [_order(row, tuple(lines[row[0]])) for row in rows]
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:

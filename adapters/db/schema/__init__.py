@@ -33,6 +33,7 @@ from adapters.db.schema.events import (
 )
 from adapters.db.schema.idempotency import idempotency_keys
 from adapters.db.schema.metadata import Moment, Total, metadata
+from adapters.db.schema.order_traces import order_traces
 from adapters.db.schema.orders import order_ids, order_lines, orders, refunds
 from adapters.db.schema.payments import payment_refunds, payments, sandbox_charges, sandbox_refunds
 from adapters.db.schema.pricing import (
@@ -99,6 +100,7 @@ __all__ = [
     "metadata",
     "order_ids",
     "order_lines",
+    "order_traces",
     "orders",
     "outbox",
     "outgoing_email_ids",

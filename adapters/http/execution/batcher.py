@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from adapters.http.execution.time_limit import TimeLimit
 from scalecommerce_core.domain.errors import DeadlineExceeded, Effect, Overloaded, Unavailable
-from scalecommerce_core.ports import CommandDeadline, use_deadline
+from scalecommerce_core.ports import CommandDeadline, TracedRequest, Tracing, use_deadline
 
 Command = TypeVar("Command")
 Result = TypeVar("Result")
@@ -33,14 +33,17 @@ class Waiter(Protocol[Result_contra]):
 
 
 class _Entry(Generic[Command, Result]):
-    """A command, the waiter of its result, and its deadline as a time of the event loop."""
+    """A command, the waiter of its result, its deadline as a time of the event loop, and its traced request."""
 
-    __slots__ = ("command", "deadline", "waiter")
+    __slots__ = ("command", "deadline", "request", "waiter")
 
-    def __init__(self, command: Command, waiter: Waiter[Result], deadline: float) -> None:
+    def __init__(
+        self, command: Command, waiter: Waiter[Result], deadline: float, request: TracedRequest | None = None
+    ) -> None:
         self.command = command
         self.waiter = waiter
         self.deadline = deadline
+        self.request = request
 
 
 class _Running(Generic[Command, Result]):
@@ -79,8 +82,10 @@ class Batcher(Generic[Command, Result]):
         whole_batch_errors: tuple[type[Exception], ...] = (Unavailable,),
         name: str = "batch",
         time_limit: TimeLimit | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.name = name
+        self._tracing = tracing
         self._run = run
         self._limit = limit
         self._queue_size = queue_size
@@ -123,7 +128,8 @@ class Batcher(Generic[Command, Result]):
         if len(self._queue) >= self._queue_size:
             raise Overloaded("The server has more requests than it can take: send this one again in a moment.")
         deadline = math.inf if self._time_limit is None else self._time_limit.deadline()
-        self._queue.append(_Entry(command, waiter, deadline))
+        request = None if self._tracing is None else self._tracing.current_request()
+        self._queue.append(_Entry(command, waiter, deadline, request))
         if self._time_limit is not None:
             self._expire_at(deadline)
         if self._worker is None:
@@ -223,6 +229,12 @@ class Batcher(Generic[Command, Result]):
             self._expire_at(min(next_))
 
     def _run_in_time(self, running: _Running[Command, Result]) -> list[Result | Exception]:
+        if self._tracing is None:
+            return self._run_under_deadline(running)
+        with self._tracing.batch(self.name, [(entry.command, entry.request) for entry in running.entries]):
+            return self._run_under_deadline(running)
+
+    def _run_under_deadline(self, running: _Running[Command, Result]) -> list[Result | Exception]:
         commands = [entry.command for entry in running.entries]
         if self._time_limit is None:
             return self._run_or_split(commands)

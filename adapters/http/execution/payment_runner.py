@@ -5,8 +5,9 @@ A started charge is completed and recorded even if its request is cancelled.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from adapters.http.execution.batcher import Batcher
@@ -14,6 +15,7 @@ from adapters.http.execution.time_limit import TimeLimit
 from scalecommerce_core.domain.errors import DeadlineExceeded, GatewayUnavailable, MarketError, Overloaded
 from scalecommerce_core.domain.order import Order
 from scalecommerce_core.domain.payment import Payment
+from scalecommerce_core.ports import Tracing
 from scalecommerce_core.services.payments import PaymentResult, Payments, PayOrder
 
 logger = logging.getLogger(__name__)
@@ -32,19 +34,22 @@ class PaymentRunner:
         threads: int = CHARGE_THREADS,
         max_payments: int = MAX_PAYMENTS,
         time_limit: TimeLimit | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`time_limit` is that of opening a payment, and separately of recording its result; the gateway's adapter has
         a time limit of its own.
         """
         self._payments = payments
+        self._tracing = tracing
         self._max_payments = max_payments
         self._open: Batcher[PayOrder, Payment | Order] = Batcher(
-            payments.open, name="open-payment", time_limit=time_limit
+            payments.open, name="open-payment", time_limit=time_limit, tracing=tracing
         )
         self._record: Batcher[PaymentResult, Order] = Batcher(
             payments.record,
             name="record-payment",
             time_limit=time_limit and TimeLimit(time_limit.seconds, per_request=False),
+            tracing=tracing,
         )
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="charger")
         self._running: set[asyncio.Task[Order]] = set()
@@ -68,7 +73,10 @@ class PaymentRunner:
         opened = await self._open.submit(command)
         if isinstance(opened, Order):
             return opened
-        result = await asyncio.get_running_loop().run_in_executor(self._threads, self._payments.charge, opened)
+        charge: Callable[[], PaymentResult] = partial(self._payments.charge, opened)
+        if self._tracing is not None:
+            charge = self._tracing.bind(charge)
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, charge)
         try:
             return await self._record.submit(result)
         except DeadlineExceeded as error:
