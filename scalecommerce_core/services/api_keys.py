@@ -1,18 +1,36 @@
 """API keys: creation, rotation, revocation, and the identity that a key gives."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from scalecommerce_core.domain.api_key import API_KEY_START, ApiKey, Scope, api_key_digest
 from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.base64url import to_base64url
-from scalecommerce_core.domain.errors import Forbidden, NotFound, QuotaReached, TokenNotValid, TransactionAborted
+from scalecommerce_core.domain.errors import (
+    Conflict,
+    Forbidden,
+    MarketError,
+    NotFound,
+    QuotaReached,
+    TokenNotValid,
+    TransactionAborted,
+)
 from scalecommerce_core.domain.identifiers import AccountId, ApiKeyId, SessionId
-from scalecommerce_core.ports import Clock, Randomness, SecurityEvent, SecurityEventKind, SecurityLog, Store
+from scalecommerce_core.ports import (
+    Clock,
+    Randomness,
+    SecurityEvent,
+    SecurityEventKind,
+    SecurityLog,
+    Store,
+    Transaction,
+)
 from scalecommerce_core.queries import ApiKeyState, SessionQueries
+from scalecommerce_core.services.idempotency import IdempotencyKey, run_idempotent
+from scalecommerce_core.services.results import Replayed
 from scalecommerce_core.services.retry import retry_on
 from scalecommerce_core.services.sessions import Identity, lock_open_session
 
@@ -27,6 +45,18 @@ class TooManyApiKeys(QuotaReached):
     code = "too_many_api_keys"
 
 
+class SecretShownOnce(Conflict):
+    """An earlier request with the same idempotency key got the secret, which is stored nowhere: replace the secret."""
+
+    code = "secret_shown_once"
+
+    def __init__(self, key_id: ApiKeyId) -> None:
+        super().__init__(
+            f"The secret of API key {key_id} was shown to the first request with this idempotency key,"
+            " and is not shown again. If you did not store it, replace the secret of the key."
+        )
+
+
 @frozen
 class CreatedKey:
     """A key with its secret, which is stored nowhere and cannot be read again."""
@@ -36,6 +66,19 @@ class CreatedKey:
 
     def __repr__(self) -> str:
         return f"CreatedKey({self.key!r})"
+
+
+@frozen
+class _Command:
+    """A request for a secret, as `run_idempotent` needs it."""
+
+    owner: AccountId
+    idempotency: IdempotencyKey | None = field(eq=False)
+
+
+def render_key_id(created: CreatedKey) -> bytes:
+    """What an idempotency key of a request for a secret stores: the id of the API key, never its secret."""
+    return str(created.key.id).encode()
 
 
 class ApiKeys:
@@ -65,14 +108,24 @@ class ApiKeys:
 
     @retry_on(TransactionAborted)
     def create(
-        self, who: Identity, name: str, scopes: Collection[str], expires_at: datetime | None = None, address: str = ""
+        self,
+        who: Identity,
+        name: str,
+        scopes: Collection[str],
+        expires_at: datetime | None = None,
+        *,
+        address: str = "",
+        idempotency: IdempotencyKey | None = None,
     ) -> CreatedKey:
         """Create a key. Raise `Invalid`, `TooManyApiKeys`, or `Forbidden`: only staff may use the scope `staff`.
 
-        Raise `TokenNotValid` if the session of `who` was revoked meanwhile, such as by a reset of the password.
+        Raise `TokenNotValid` if the session of `who` was revoked meanwhile, such as by a reset of the password;
+        `SecretShownOnce` if an earlier request with this idempotency key has created the key. `idempotency` must
+        render by `render_key_id`.
         """
         now, secret = self._clock.now(), self._new_secret()
-        with self._store.begin() as tx:
+
+        def add_key(tx: Transaction) -> ApiKey:
             # The lock makes concurrent creations count each other, and orders them before or after a deactivation.
             account = tx.accounts.lock([who.account_id]).get(who.account_id)
             if account is None or not account.is_active:
@@ -87,8 +140,11 @@ class ApiKeys:
                 id_, who.account_id, name=name, scopes=scopes, secret=secret, now=now, expires_at=expires_at
             )
             tx.api_keys.add([key])
-        self._record(key, address, "created")
-        return CreatedKey(key, secret)
+            return key
+
+        created = self._show_once(who, idempotency, secret, now, add_key)
+        self._record(created.key, address, "created")
+        return created
 
     def list_valid(self, account_id: AccountId) -> Sequence[ApiKey]:
         """The keys of an account that are neither revoked nor expired, the newest first."""
@@ -96,16 +152,22 @@ class ApiKeys:
         return [key for key in self._queries.api_keys(account_id) if key.is_valid(now)]
 
     @retry_on(TransactionAborted)
-    def rotate(self, who: Identity, key_id: ApiKeyId, address: str = "") -> CreatedKey:
-        """Replace the secret of a key; raise `NotFound`, or `TokenNotValid` as `create`."""
+    def rotate(
+        self, who: Identity, key_id: ApiKeyId, *, address: str = "", idempotency: IdempotencyKey | None = None
+    ) -> CreatedKey:
+        """Replace the secret of a key; raise `NotFound`, or `TokenNotValid` and `SecretShownOnce` as `create`."""
         now, secret = self._clock.now(), self._new_secret()
-        with self._store.begin() as tx:
+
+        def rotate_key(tx: Transaction) -> ApiKey:
             lock_open_session(tx, who.session_id)
             key = _find(tx.api_keys.lock_all(who.account_id), key_id, now)
             key.rotate(secret, now, self._rotation_grace)
             tx.api_keys.save([key])
-        self._record(key, address, "rotated")
-        return CreatedKey(key, secret)
+            return key
+
+        rotated = self._show_once(who, idempotency, secret, now, rotate_key)
+        self._record(rotated.key, address, "rotated")
+        return rotated
 
     @retry_on(TransactionAborted)
     def revoke(self, account_id: AccountId, key_id: ApiKeyId, by: Actor) -> ApiKey:
@@ -143,6 +205,28 @@ class ApiKeys:
         """Store when keys were used last; called from time to time, and not for each request."""
         with self._store.begin() as tx:
             tx.api_keys.record_uses(uses)
+
+    def _show_once(
+        self,
+        who: Identity,
+        idempotency: IdempotencyKey | None,
+        secret: str,
+        now: datetime,
+        change: Callable[[Transaction], ApiKey],
+    ) -> CreatedKey:
+        """Give a key this secret in one transaction; raise `SecretShownOnce` for a repeated request."""
+        with self._store.begin() as tx:
+            (outcome,) = run_idempotent(
+                tx,
+                [_Command(who.account_id, idempotency)],
+                now,
+                lambda fresh: [CreatedKey(change(tx), secret) for _ in fresh],
+            )
+        if isinstance(outcome, Replayed):
+            raise SecretShownOnce(ApiKeyId(int(outcome.body)))
+        if isinstance(outcome, MarketError):
+            raise outcome
+        return outcome
 
     def _new_secret(self) -> str:
         return API_KEY_START + to_base64url(self._randomness.secret(SECRET_BYTES))

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from scalecommerce_core.queries import TroubleKind
 from tests.browser.accessibility import assert_accessible
-from tests.browser.conftest import OpenPage, TakeShot, Theme
+from tests.browser.conftest import OpenPage, TakeShot
 from tests.browser.engine_faults import EngineFaults
 from tests.browser.keyboard import assert_keyboard_reaches_everything
 from tests.browser.layout import assert_no_horizontal_scroll
@@ -24,7 +24,6 @@ BUTTONS: Final = {
     TroubleKind.DISABLED_WEBHOOK: "Enable",
     TroubleKind.DELAYED_EMAIL: "Send now",
 }
-LISTS = ("orders", "products", "categories", "users", "policies", "runs", "webhooks", "deliveries", "audit")
 
 
 @pytest.fixture
@@ -101,27 +100,6 @@ def test_staff_solve_each_kind_of_trouble_on_the_front_page(
     expect(staff.get_by_text("Nothing needs a person.")).to_be_visible()
     staff.goto("/admin/audit/")
     expect(staff.get_by_role("row").filter(has_text="Order requeued").first).to_be_visible()
-
-
-@pytest.mark.parametrize(("theme", "locale"), [("light", "ru"), ("dark", "en")])
-def test_the_lists_of_the_back_office_are_accessible(
-    staff: Page, open_page: OpenPage, theme: Theme, locale: str
-) -> None:
-    page = open_page("/admin/", theme=theme, locale=locale, cookies_of=staff)
-    for name in LISTS:
-        page.goto(f"/admin/{name}/")
-        assert_accessible(page)
-
-
-def test_the_lists_of_the_back_office_fit_a_narrow_screen(staff: Page, open_page: OpenPage) -> None:
-    page = open_page("/admin/", screen="narrow", cookies_of=staff)
-    for name in LISTS:
-        page.goto(f"/admin/{name}/")
-        assert_no_horizontal_scroll(page)
-
-
-def test_the_front_page_of_the_back_office_works_by_keyboard(staff: Page) -> None:
-    assert assert_keyboard_reaches_everything(staff) > 0
 
 
 def test_an_account_is_deactivated_without_javascript(staff: Page, open_page: OpenPage) -> None:

@@ -104,10 +104,12 @@ def test_tab_reaches_all_that_is_visible_and_enabled(page: Page) -> None:
         <style>#drawn:focus + label { outline: 2px solid } #drawn { opacity: 0; outline: none }</style>
         <input type="checkbox" id="drawn"><label for="drawn">drawn by its label</label>
         <details><summary>more</summary><a href="#closed">closed</a></details>
+        <input type="date" aria-label="day"> <input type="datetime-local" step="1" aria-label="time">
+        <a href="#">last</a>
         """)
     )
 
-    assert assert_keyboard_reaches_everything(page) == 6
+    assert assert_keyboard_reaches_everything(page) == 9
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,7 @@ def test_tab_reaches_all_that_is_visible_and_enabled(page: Page) -> None:
         ("<button style='outline: none'>buy</button>", "buy: looks the same with the focus"),
         ("<button style='position: absolute; left: -999px'>buy</button>", "buy: is outside the window"),
         ("<button onkeydown='event.preventDefault()'>buy</button>", "buy: keeps the focus"),
+        ("<input type='date' onkeydown='event.preventDefault()'>", '<input type="date".*: keeps the focus'),
         ("<button onfocus='this.nextSibling.focus()'>buy</button><button>sell</button><a href='#a'>last</a>", None),
         (
             "<button>sell</button><a href='#a' onfocus='this.previousSibling.focus()'>skipped</a>",

@@ -5,15 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.accessibility import assert_accessible
-from tests.browser.conftest import OpenPage, TakeShot, Theme
-from tests.browser.layout import assert_no_horizontal_scroll
-
-PATHS = (
-    "/seller/", "/seller/products/", "/seller/products/new/", "/seller/products/501/", "/seller/sales/",
-    "/seller/policies/", "/seller/policies/new/?kind=elasticity_learning", "/seller/runs/", "/seller/promotions/new/",
-    "/seller/webhooks/",
-)  # fmt: skip
+from tests.browser.conftest import OpenPage, TakeShot
 
 
 def log_in_as_seller(open_page: OpenPage, *, javascript: bool = True) -> Page:
@@ -53,16 +45,3 @@ def test_a_seller_sees_why_a_price_moves_and_rolls_a_run_back(
     expect(page.get_by_role("link", name="Copper kettle")).to_be_visible()
     page.get_by_role("button", name="Roll back now").click()
     expect(page.get_by_text("The run is being rolled back")).to_be_visible()
-
-
-@pytest.mark.parametrize(("theme", "locale"), [("light", "ru"), ("dark", "en")])
-def test_the_pages_of_sellers_are_accessible(open_page: OpenPage, theme: Theme, locale: str) -> None:
-    seller = log_in_as_seller(open_page)
-    for path in PATHS:
-        assert_accessible(open_page(path, theme=theme, locale=locale, cookies_of=seller))
-
-
-def test_the_pages_of_sellers_fit_a_small_screen(open_page: OpenPage) -> None:
-    seller = log_in_as_seller(open_page)
-    for path in PATHS:
-        assert_no_horizontal_scroll(open_page(path, screen="narrow", cookies_of=seller))

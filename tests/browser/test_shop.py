@@ -5,12 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import OpenPage, TakeShot, Theme
-from tests.browser.keyboard import assert_keyboard_reaches_everything
-from tests.browser.layout import assert_no_horizontal_scroll
-
-PATHS = ("/shop/", "/shop/?search=kettle", "/shop/products/501/", "/shop/products/501/prices/", "/shop/basket/")
 
 
 def log_in_as_buyer(open_page: OpenPage, *, javascript: bool = True) -> Page:
@@ -50,23 +45,6 @@ def test_a_buyer_buys(open_page: OpenPage, shot: TakeShot, *, javascript: bool) 
     expect(page.get_by_text("The order is paid. Thank you!")).to_be_visible()
     page.get_by_role("link", name="My orders").first.click()
     expect(page.get_by_role("row").nth(1)).to_contain_text("Copper kettle")
-
-
-@pytest.mark.parametrize(("theme", "locale"), [("light", "ru"), ("dark", "en")])
-def test_the_pages_of_the_shop_are_accessible(open_page: OpenPage, theme: Theme, locale: str) -> None:
-    for path in PATHS:
-        assert_accessible(open_page(path, theme=theme, locale=locale))
-
-
-def test_the_pages_of_the_shop_fit_a_small_screen(open_page: OpenPage) -> None:
-    page = log_in_as_buyer(open_page)
-    buy(page, "Copper kettle", 1)
-    for path in (*PATHS, "/shop/orders/", "/account/", "/account/sessions/", "/account/api-keys/"):
-        assert_no_horizontal_scroll(open_page(path, screen="narrow", cookies_of=page))
-
-
-def test_the_search_works_by_keyboard(open_page: OpenPage) -> None:
-    assert assert_keyboard_reaches_everything(open_page("/shop/?search=kettle")) > 10
 
 
 def test_sliders_set_the_range_of_prices(open_page: OpenPage) -> None:

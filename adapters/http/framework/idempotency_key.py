@@ -39,15 +39,20 @@ def read_idempotency_key(headers: Headers) -> str | None:
     return given[0]
 
 
-async def build_idempotency_key(call: Call[Any, Any], render: Callable[[Any], bytes]) -> IdempotencyKey | None:
+async def build_idempotency_key(
+    call: Call[Any, Any], render: Callable[[Any], bytes], *, secrets: Sequence[str] = ()
+) -> IdempotencyKey | None:
     """The key of the request's command, or None without a key.
 
     `render` encodes the result of the command; its output is stored with the key and sent to repeated requests.
+    `secrets` are text fields of the body that the fingerprint leaves out: fingerprints are fast hashes, so a stolen
+    database would tell whether a guessed password is right.
     """
     if call.idempotency_key is None:
         return None
     request = call.request
-    fingerprint = compute_fingerprint(request.method, request.scope["path"], call.body, call.query)
+    body = msgspec.structs.replace(call.body, **dict.fromkeys(secrets, "")) if secrets else call.body
+    fingerprint = compute_fingerprint(request.method, request.scope["path"], body, call.query)
     return IdempotencyKey(
         call.idempotency_key, fingerprint, render, partial(_compute_v1_fingerprint, request, await request.body())
     )

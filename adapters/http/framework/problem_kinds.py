@@ -31,13 +31,13 @@ from adapters.http.framework.problems import (
 )
 from adapters.http.framework.request_limits import FIELD_LIMIT, PATH_LIMIT, find_excess, join_field
 from scalecommerce_core.domain import errors
-from scalecommerce_core.domain.identifiers import OrderId, PolicyId, ProductId, PromotionId
+from scalecommerce_core.domain.identifiers import ApiKeyId, OrderId, PolicyId, ProductId, PromotionId
 from scalecommerce_core.domain.promotion import PromotionOver, PromotionsOverlap
 from scalecommerce_core.domain.webhook import MAX_ENDPOINTS, DeliveryPending, EndpointDisabled, EndpointUnverified
 from scalecommerce_core.ports.orders import UnsettledOrder
 from scalecommerce_core.pricing.runs import RunNotAwaitingApproval, RunNotReversible
 from scalecommerce_core.pricing.strategy_calls import StrategyFailed
-from scalecommerce_core.services.api_keys import MAX_API_KEYS, TooManyApiKeys
+from scalecommerce_core.services.api_keys import MAX_API_KEYS, SecretShownOnce, TooManyApiKeys
 from scalecommerce_core.services.emails import EmailDisabled
 from scalecommerce_core.services.experiments import ExperimentInProgress, ExperimentNotPossible
 from scalecommerce_core.services.personal_data import OrdersOpen
@@ -134,6 +134,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     PromotionOver(PromotionId(3)),
     PromotionsOverlap([ProductId(7)], PromotionId(3)),
     TooManyApiKeys(f"An account has at most {MAX_API_KEYS} API keys: revoke one first."),
+    SecretShownOnce(ApiKeyId(4)),
     TooManyEndpoints(f"An account has at most {MAX_ENDPOINTS} endpoints: delete one first."),
     EndpointDisabled("This endpoint is disabled: enable it first (is_active)."),
     EndpointUnverified("This endpoint is not verified: send a test message, whose challenge the receiver must return."),

@@ -1,6 +1,7 @@
 """`users/api/v1/me/api-keys/`: the caller's keys for programs."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -10,6 +11,7 @@ from adapters.http.confidential import Confidential
 from adapters.http.dependencies import Dependencies
 from adapters.http.execution.hashing_pool import Priority
 from adapters.http.framework.auth import Access
+from adapters.http.framework.idempotency_key import build_idempotency_key
 from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response, no_content
 from adapters.http.framework.text_fields import KeyName
 from adapters.http.resources.users import ROOT, TAG, Code, GivenPassword
@@ -17,12 +19,17 @@ from scalecommerce_core.domain.api_key import ApiKey, Scope
 from scalecommerce_core.domain.audit import Actor
 from scalecommerce_core.domain.errors import Forbidden, NotFound, TooManyAttempts
 from scalecommerce_core.domain.identifiers import ApiKeyId
-from scalecommerce_core.services.api_keys import CreatedKey, TooManyApiKeys
+from scalecommerce_core.services.api_keys import CreatedKey, SecretShownOnce, TooManyApiKeys, render_key_id
 
 KEYS: Final = f"{ROOT}me/api-keys/"
+PROOFS: Final = ("password", "code")
+REPEATED: Final = (
+    " A repeated request with the same `Idempotency-Key` changes nothing and gets a 409 with the code"
+    " `secret_shown_once`: its response cannot be stored, because it has the secret."
+)
 
 
-class NewApiKey(Confidential):
+class NewApiKey(Confidential, omit_defaults=True):
     """`expires_at` may be omitted for a key that does not expire. `password` is that of the caller; accounts with a
     second factor need a `code`.
     """
@@ -34,7 +41,7 @@ class NewApiKey(Confidential):
     code: Code = ""
 
 
-class RotationBody(Confidential):
+class RotationBody(Confidential, omit_defaults=True):
     """`password` is that of the caller; `code` is needed for accounts with a second factor."""
 
     password: GivenPassword
@@ -95,17 +102,23 @@ class ApiKeyResource:
         summary="Create an API key",
         description="Needs the password, and a code of the second factor if there is one, so that a stolen access token"
         " cannot create a key. A key with the scope"
-        " `staff` acts on the data of all accounts; only staff may create one.",
+        " `staff` acts on the data of all accounts; only staff may create one." + REPEATED,
         responses={201: ResponseSpec(NewApiKeySchema, "The key with its secret.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, Forbidden, TooManyApiKeys, TooManyAttempts),
+        errors=(NotFound, Forbidden, TooManyApiKeys, SecretShownOnce, TooManyAttempts),
+        idempotent=True,
     )
     async def create_api_key(self, call: Call[NewApiKey, None]) -> Response:
         who, body, address = call.identity, call.body, call.client_address
         await self._check_owner(call)
+        idempotency = await build_idempotency_key(call, render_key_id, secrets=PROOFS)
         created = await self._dependencies.run_in_thread(
-            self._api_keys.create, who, body.name, body.scopes, body.expires_at, address
+            partial(self._api_keys.create, address=address, idempotency=idempotency),
+            who,
+            body.name,
+            body.scopes,
+            body.expires_at,
         )
         return json_response(to_new_api_key_schema(created), 201)
 
@@ -129,16 +142,20 @@ class ApiKeyResource:
         name="rotateApiKey",
         summary="Replace the secret of an API key",
         description="Needs the password, and a code of the second factor if there is one. The former secret remains"
-        " valid for a day by default.",
+        " valid for a day by default." + REPEATED,
         responses={200: ResponseSpec(NewApiKeySchema, "The key with its new secret.")},
         tag=TAG,
         access=Access.ACCOUNT,
-        errors=(NotFound, TooManyAttempts),
+        errors=(NotFound, SecretShownOnce, TooManyAttempts),
+        idempotent=True,
     )
     async def rotate_api_key(self, call: Call[RotationBody, None]) -> Response:
         await self._check_owner(call)
+        idempotency = await build_idempotency_key(call, render_key_id, secrets=PROOFS)
         created = await self._dependencies.run_in_thread(
-            self._api_keys.rotate, call.identity, ApiKeyId(call.id), call.client_address
+            partial(self._api_keys.rotate, address=call.client_address, idempotency=idempotency),
+            call.identity,
+            ApiKeyId(call.id),
         )
         return json_response(to_new_api_key_schema(created))
 

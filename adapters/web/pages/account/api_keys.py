@@ -6,9 +6,11 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from adapters.web.framework.api_client import ApiProblem
+from adapters.web.framework.forms import SUBMISSION
 from adapters.web.framework.page import Access, PageCall, PageSpec
 from adapters.web.pages.account.submitting import ME, show_again
 from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.services.api_keys import SecretShownOnce
 
 KEYS: Final = f"{ME}api-keys/"
 LIST: Final = "/account/api-keys/"
@@ -33,8 +35,11 @@ class ApiKeyPages:
         if days := form.integer("days"):
             body["expires_at"] = expiry(days, datetime.now(UTC))
         try:
-            created = await call.api.post(KEYS, body)
+            created = await call.api.post(KEYS, body, idempotency_key=form.optional(SUBMISSION))
         except ApiProblem as problem:
+            if problem.code == SecretShownOnce.code:
+                # The list has the key. Shown again, the form would repeat the submission.
+                return call.refuse(LIST, problem)
             return await show_again(call, problem, "account/api_keys.html", **await _context(call))
         return await call.render("account/api_key_secret.html", key=created)
 
@@ -46,8 +51,12 @@ class ApiKeyPages:
     async def rotate_key(self, call: PageCall) -> Response:
         proof = {"password": call.form.raw("password"), "code": call.form.text("code")}
         try:
-            created = await call.api.post(f"{KEYS}{call.id}/rotate/", proof)
+            created = await call.api.post(
+                f"{KEYS}{call.id}/rotate/", proof, idempotency_key=call.form.optional(SUBMISSION)
+            )
         except ApiProblem as problem:
+            if problem.code == SecretShownOnce.code:
+                return call.refuse(LIST, problem)
             return await show_again(call, problem, "account/api_key_rotation.html", number=call.id)
         return await call.render("account/api_key_secret.html", key=created)
 

@@ -139,6 +139,19 @@ def dark_modules(svg: str) -> list[list[bool]]:
     return modules
 
 
+def test_a_form_for_a_secret_that_is_sent_twice_is_refused_the_second_time(logged_in: Callable[..., Browser]) -> None:
+    browser = logged_in()
+    fields = {"name": "Till", "scopes": ["orders:read"], "password": PASSWORD, "submission": "once"}
+    assert SECRET.search(browser.post("/account/api-keys/", fields).text) is not None
+    again = browser.submit("/account/api-keys/", fields).text
+    assert "is not shown again" in again
+    (number,) = re.findall(r"/account/api-keys/(\d+)/revoke/", again)
+
+    rotation = {"password": PASSWORD, "submission": "rotated"}
+    assert SECRET.search(browser.post(f"/account/api-keys/{number}/rotate/", rotation).text) is not None
+    assert "is not shown again" in browser.submit(f"/account/api-keys/{number}/rotate/", rotation).text
+
+
 def test_the_export_is_a_file(logged_in: Callable[..., Browser]) -> None:
     exported = logged_in().post("/account/data/export/")
     assert exported.headers["content-disposition"] == 'attachment; filename="account.json"'

@@ -9,7 +9,10 @@ from httpx2 import Response
 from adapters.http.app import operations
 from adapters.http.authentication import KeyCache
 from adapters.http.dependencies import Dependencies
+from adapters.http.framework.idempotency_key import compute_fingerprint
+from adapters.http.resources.api_keys import NewApiKey
 from scalecommerce_core.domain.api_key import Scope
+from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.services.sessions import Identity
 from scalecommerce_core.testing import (
     CountingIds,
@@ -35,6 +38,7 @@ from tests.unit.support.http_operations import EXAMPLES, Endpoint, endpoints, ev
 
 KEYS = USERS + "me/api-keys/"
 ME = USERS + "me/"
+REPEATED = {"Idempotency-Key": "repeated"}
 WITHOUT_SCOPE = {
     # Accounts, sessions, passwords and keys are managed by people.
     "listUsers", "readProfile", "editProfile", "changePassword", "logOut", "listSessions", "revokeSession",
@@ -212,3 +216,43 @@ def test_a_known_key_costs_no_query(place: Marketplace, monkeypatch: pytest.Monk
     for _ in range(3):
         answer(key.get(ORDERS))
     assert len(loads) <= 1
+
+
+def test_a_repeated_creation_makes_one_key_and_does_not_repeat_its_secret(place: Marketplace, seller: Person) -> None:
+    body = {"name": "Till", "scopes": ["orders:read"], "password": PASSWORD}
+    first = answer(seller.post(KEYS, body, headers=REPEATED), 201)
+    refused = problem(seller.post(KEYS, body, headers=REPEATED), 409)
+
+    assert (refused["code"], f"API key {first['id']} " in refused["detail"]) == ("secret_shown_once", True)
+    assert [each["id"] for each in answer(seller.get(KEYS))["results"]] == [first["id"]]
+    assert Visitor(place.client, first["secret"]).get(ORDERS).status_code == 200
+    problem(seller.post(KEYS, body | {"name": "Warehouse"}, headers=REPEATED), 422)
+
+
+def test_a_repeated_rotation_keeps_the_secret_of_the_first(place: Marketplace, seller: Person) -> None:
+    made = new_key(seller, "orders:read")
+    rotation = f"{KEYS}{made['id']}/rotate/"
+    rotated = answer(seller.post(rotation, {"password": PASSWORD}, headers=REPEATED))
+    assert problem(seller.post(rotation, {"password": PASSWORD}, headers=REPEATED), 409)["code"] == "secret_shown_once"
+
+    # The former secret remains valid as after one rotation.
+    for secret in (made["secret"], rotated["secret"]):
+        assert Visitor(place.client, secret).get(ORDERS).status_code == 200
+
+
+def test_a_refused_creation_releases_its_idempotency_key(seller: Person) -> None:
+    body = {"name": "Till", "scopes": ["staff"], "password": PASSWORD}
+    problem(seller.post(KEYS, body, headers=REPEATED), 403)
+    assert answer(seller.post(KEYS, body | {"scopes": ["orders:read"]}, headers=REPEATED), 201)
+
+
+def test_idempotency_keys_store_neither_secret_nor_password(place: Marketplace, seller: Person) -> None:
+    body = {"name": "Till", "scopes": ["orders:read"], "password": PASSWORD}
+    made = answer(seller.post(KEYS, body, headers=REPEATED), 201)
+    without_password = NewApiKey(name="Till", scopes=[Scope.ORDERS_READ], password="")
+    with place.market.store.begin() as tx:
+        claims = {(AccountId(seller.id), "repeated"): b"x"}
+        (stored,) = tx.idempotency.claim(claims, place.clock.now()).values()
+    assert stored is not None
+    assert stored.body == str(made["id"]).encode()
+    assert stored.fingerprint == compute_fingerprint("POST", KEYS, without_password)
