@@ -107,7 +107,7 @@ COMPONENTS = """
     RequestTimeoutProblem ResetBody ResetRequestBody RetryDocument RotationBody RunDocument
     RunNotAwaitingApprovalProblem RunNotReversibleProblem RunStatus Sale SaleState SalesReportDocument Scope
     SecondFactorDocument SecondFactorEnabledProblem SecondFactorNotEnabledProblem
-    SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SellerDocument
+    SecondFactorRejectedProblem SecondFactorRequiredProblem SecretDocument SecretShownOnceProblem SellerDocument
     SellerStatsSeriesDocument SessionDocument SessionListDocument ShortfallDocument SignUpBody SoldDocument
     StaffEndpointDocument StaffOrderDetailsDocument StaffOrderDocument StaffOrderLineDocument
     StaffProductDocument StockBody StockDocument StockLevel StockMovedProblem StockMovementDocument
