@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from math import isnan
 from sys import float_info
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from attrs import NOTHING, Attribute, field, fields, frozen
@@ -167,6 +167,9 @@ class Stateless:
         return state
 
 
+ParameterType = Literal["boolean", "integer", "number", "string", "array"]
+
+
 def parameter(
     default: Any,
     *,
@@ -235,21 +238,36 @@ def parameter_values(instance: Any) -> dict[str, Any]:
     }
 
 
+def parameter_type(attribute: "Attribute[Any]") -> ParameterType:
+    """The type of a parameter's values in JSON Schema. Each number, whole or not, is a valid `number`."""
+    match attribute.default:
+        case bool():
+            return "boolean"
+        case int() if attribute.type not in {float, "float"}:
+            return "integer"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case _:
+            return "array"
+
+
 def _checked(attribute: "Attribute[Any]", value: Any) -> tuple[Any, str]:
     """Return the value in its proper type, and an error message, empty if it is valid."""
-    rule, default = attribute.metadata["rule"], attribute.default
-    if isinstance(default, bool):
+    rule, kind = attribute.metadata["rule"], parameter_type(attribute)
+    if kind == "boolean":
         return value, "" if isinstance(value, bool) else "Must be true or false."
-    if isinstance(default, str):
+    if kind == "string":
         return value, "" if value in rule["choices"] else f"Must be one of {', '.join(rule['choices'])}."
-    if isinstance(default, tuple):
+    if kind == "array":
         if not isinstance(value, list | tuple):
             return value, "Must be a list of numbers."
         if len(value) > rule["longest"]:
             return value, f"Must have at most {rule['longest']} items."
         said = [_number(item, rule, whole=True) for item in value]
         return tuple(value), next(filter(None, said), "")
-    whole = isinstance(default, int) and attribute.type not in {float, "float"}
+    whole = kind == "integer"
     said_of_it = _number(value, rule, whole=whole)
     return value if said_of_it or whole else float(value), said_of_it
 

@@ -1,22 +1,20 @@
 """Schemas of pricing policies, runs, decisions and assignments."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
-from attrs import asdict, fields
+from attrs import Attribute, asdict, fields
 
 from adapters.http.schemas.experiments import ExperimentSummarySchema
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.pricing.decisions import Decision
 from scalecommerce_core.pricing.explaining import elasticity_belief, explain_inputs
 from scalecommerce_core.pricing.guardrails import Guardrail, Guardrails, guardrail_names
-from scalecommerce_core.pricing.interface import Motive, registered_strategies
+from scalecommerce_core.pricing.interface import Motive, ParameterType, parameter_type, registered_strategies
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.runs import Assignment, DecisionOutcome, Run, RunStatus, StoredDecision, Trigger
 
-ParameterType = Literal["boolean", "integer", "number", "string", "array"]
 GuardrailName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(guardrail_names(sum(Guardrail)))})]
 
 
@@ -194,38 +192,20 @@ def to_policy_kinds_schema() -> PolicyKindsSchema:
 
 
 def to_parameter_schemas(settings: type[Any]) -> list[ParameterSchema]:
-    return [
-        _to_parameter_schema(attribute.name, attribute.default, attribute.metadata["rule"])
-        for attribute in fields(settings)
-        if "rule" in attribute.metadata
-    ]
+    return [_to_parameter_schema(attribute) for attribute in fields(settings) if "rule" in attribute.metadata]
 
 
-def _to_parameter_schema(name: str, default: Any, rule: Mapping[str, Any]) -> ParameterSchema:
+def _to_parameter_schema(attribute: "Attribute[Any]") -> ParameterSchema:
+    rule, default = attribute.metadata["rule"], attribute.default
     return ParameterSchema(
-        name=name,
-        type=_json_type(default),
+        name=attribute.name,
+        type=parameter_type(attribute),
         default=list(default) if isinstance(default, tuple) else default,
         minimum=rule["at_least"],
         maximum=rule["at_most"],
         choices=list(rule["choices"]),
         description=rule["says"],
     )
-
-
-def _json_type(default: Any) -> ParameterType:
-    """The type of the value in JSON Schema."""
-    match default:
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case _:
-            return "array"
 
 
 def _description(kind: type[Any]) -> str:

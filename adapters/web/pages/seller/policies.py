@@ -213,9 +213,7 @@ def read_setting(form: Form, prefix: str, setting: Setting) -> object:
     if kind == "boolean":
         return form.flag(name)
     if kind == "integer":
-        # The API derives the type from the default, and some settings with a whole default accept fractions.
-        number = form.integer(name)
-        return decimal_number(number) if isinstance(number, str) else number
+        return form.integer(name)
     if kind == "number":
         return decimal_number(form.text(name))
     if kind == "array":

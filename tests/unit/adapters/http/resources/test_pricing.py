@@ -1,5 +1,6 @@
 """`pricing/api/v1/`: policies, previews, runs, rollback and assignments."""
 
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -65,6 +66,27 @@ def test_strategies_are_listed_with_their_parameters(anybody: Visitor) -> None:
     assert rails["ending"]["choices"] == ["none", "99", "90", "whole"]
     etag = response.headers["etag"]
     assert anybody.get(PRICING + "policy-kinds/", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_a_setting_accepts_fractions_exactly_if_it_is_listed_as_a_number(seller: Person) -> None:
+    listed = answer(seller.get(PRICING + "policy-kinds/"))
+    made = create(seller)
+    numbers = [
+        (place, setting)
+        for place, settings in (
+            *(((kind["name"], "parameters"), kind["parameters"]) for kind in listed["results"]),
+            (("elasticity_learning", "guardrails"), listed["guardrails"]),
+        )
+        for setting in settings
+        if setting["type"] in {"integer", "number"}
+    ]
+    assert {setting["type"] for _, setting in numbers} == {"integer", "number"}
+    for (strategy, place), setting in numbers:
+        middle = (setting["minimum"] + setting["maximum"]) / 2
+        fraction = math.floor(middle) + 0.5 if setting["maximum"] - setting["minimum"] > 2 else middle + 0.001
+        patch = {"policy": strategy, place: {setting["name"]: fraction}}
+        said = seller.patch(at(made), patch).json().get("errors", {}).get(f"{place}.{setting['name']}", [])
+        assert (said == ["Must be a whole number."]) == (setting["type"] == "integer"), (setting, said)
 
 
 def test_a_user_strategy_is_listed_and_its_parameters_are_validated() -> None:
