@@ -29,7 +29,7 @@ run: .venv/.ready ## The whole engine with demo data, data in .scalecommerce; op
 .PHONY: test
 test: lint types contracts unit project simulations integration browser ## All checks and tests from `lint` to `browser`; stops at the first failure
 	$(call heading,All checks passed)
-	@cat .cache/browser-tests-left-out 2>/dev/null || true
+	@cat .cache/tests-left-out/* 2>/dev/null || true
 
 .PHONY: lint
 lint: .venv/.ready ## Style and format

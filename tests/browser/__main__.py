@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.browser.chromium import PATH_VARIABLE, BrowserNotUsable, Machine, ThisMachine, find_or_install, say
+from tests.left_out import DIRECTORY, forget_left_out, note_left_out
 
 ROOT: Final = Path(__file__).parents[2]
-LEFT_OUT: Final = ROOT / ".cache/browser-tests-left-out"
+LEFT_OUT: Final = DIRECTORY / "browser"
 """Exists if the last run left the tests out; the Makefile prints it."""
 
 HOW: Final = (
@@ -24,7 +25,7 @@ HOW: Final = (
 
 def run(arguments: Sequence[str], machine: Machine, left_out: Path, pytest: Callable[[Sequence[str]], int]) -> int:
     """Return the exit status."""
-    left_out.unlink(missing_ok=True)
+    forget_left_out(left_out)
     try:
         program, reasons = find_or_install(machine)
     except BrowserNotUsable as error:
@@ -39,8 +40,7 @@ def run(arguments: Sequence[str], machine: Machine, left_out: Path, pytest: Call
         say(f"FAILED: no browser starts on this machine, and CI is set. {HOW}")
         return 1
     message = f"NOT TESTED: no browser starts on this machine, so the tests of the pages were left out. {HOW}"
-    left_out.parent.mkdir(exist_ok=True)
-    left_out.write_text(f"\033[1;7m {message} \033[0m\n")
+    note_left_out(left_out, message)
     say(message)
     return 0
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from adapters.metrics.definitions import METRICS
 from adapters.metrics.series import Kind, Metric, Program, Scope
+from tests.project.promtool import find_promtool
 
 ROOT: Final = Path(__file__).parents[2]
 MONITORING: Final = ROOT / "deploy/monitoring"
@@ -97,15 +97,12 @@ def test_the_documentation_lists_each_alert() -> None:
     assert documented == [(rule["alert"], rule["labels"]["severity"]) for rule in _rules()]
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None and "CI" not in os.environ,
-    reason="promtool (Debian's package prometheus) is missing",
-)
 @pytest.mark.parametrize(
     "arguments",
     [["check", "rules", "alerts.yml"], ["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]],
     ids=" ".join,
 )
 def test_promtool_accepts_the_rules_and_their_tests(arguments: list[str]) -> None:
-    result = subprocess.run(["promtool", *arguments], cwd=MONITORING, capture_output=True, text=True, check=False)
+    promtool = find_promtool(os.environ)
+    result = subprocess.run([promtool, *arguments], cwd=MONITORING, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
