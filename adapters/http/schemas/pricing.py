@@ -196,7 +196,8 @@ def to_parameter_schemas(settings: type[Any]) -> list[ParameterSchema]:
 
 
 def _to_parameter_schema(attribute: "Attribute[Any]") -> ParameterSchema:
-    rule, default = attribute.metadata["rule"], attribute.default
+    rule: Any = attribute.metadata["rule"]
+    default: Any = attribute.default
     return ParameterSchema(
         name=attribute.name,
         type=parameter_type(attribute),
