@@ -65,6 +65,12 @@ class Client:
             return Answer(begun, time.monotonic(), 0)
         return Answer(begun, time.monotonic(), response.status, found)
 
+    def as_visitor(self) -> "Client":
+        """A client without a token over the same connection; only one of the two may be used at a time."""
+        visitor = Client(self._address)
+        visitor._connection = self._connection
+        return visitor
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()

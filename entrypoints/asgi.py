@@ -40,7 +40,7 @@ from entrypoints.metrics import ProcessMetrics, open_process_metrics
 from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
 from entrypoints.tracing import ProcessTracing, start_tracing
-from entrypoints.wiring import ApiMonitor, Engine, watch_pool, wire
+from entrypoints.wiring import ApiMonitor, Engine, standby_reads, watch_pool, watch_standbys, wire
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import NO_MEASUREMENTS
 
@@ -64,6 +64,7 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
     engine = wire(chosen, "api", session, NO_MEASUREMENTS if metrics is None else metrics.market, traces)
     readiness = ReadinessCheck(engine, chosen.command_deadline_seconds)
     hub = LiveHub(engine.market.queries, engine.feed.keep_alive)
+    standbys = standby_reads(chosen, engine, session)
     features = Features(
         shop=chosen.shop,
         demo=DemoMarket.from_text(chosen.demo_market) if chosen.demo_market else None,
@@ -85,7 +86,8 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
         intake_queue=chosen.intake_queue,
         reads_per_client=chosen.reads_per_client,
         bots=chosen.bots,
-        feed=SharedFeed(engine.feed, [hub]),
+        catalog_queries=None if standbys is None else standbys.queries,
+        feed=SharedFeed(engine.feed, [hub] if standbys is None else [hub, standbys.freshness]),
         shared=engine.shared_cache(release, SHARED_TTL_FRACTION * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,
@@ -115,6 +117,8 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
         hub.close()
         if limiter is not None:
             limiter.stop()
+        if standbys is not None:
+            standbys.close()
         engine.close()
         if traces is not None:
             traces.close()
@@ -132,6 +136,8 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
     if metrics is not None:
         metrics.recorder.name_routes(path_templates(app.routes))
         watch_pool(metrics, engine.database)
+        if standbys is not None:
+            watch_standbys(metrics, standbys)
         _watch(metrics, dependencies, pages.streams)
         metrics.sampler.start()
     reduce_gc_frequency()

@@ -55,6 +55,7 @@ class SettingsError(ValueError):
 
 SECRETS: Final = (
     "DATABASE_URL",
+    "DATABASE_READ_URL",
     "REDIS_URL",
     "JWT_SECRET",
     "JWT_PREVIOUS_SECRETS",
@@ -113,6 +114,14 @@ def _database_url(_settings: object, _attribute: "Attribute[Any]", value: Secret
     except ValueError:
         # The error's text is not repeated: it may contain a part of the password.
         raise ValueError("its host or port is invalid; special characters in a password must be %-encoded") from None
+
+
+def _database_read_url(settings: object, attribute: "Attribute[Any]", value: Secret) -> None:
+    from adapters.db.core.connection_parameters import standby_urls  # noqa: PLC0415 - loads the database driver
+
+    if value:
+        _database_url(settings, attribute, value)
+        standby_urls(value.reveal())
 
 
 def _redis_url(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
@@ -264,6 +273,12 @@ class Settings:
         NO_SECRET,
         "URL of PostgreSQL: `postgresql://user:password@host/name`; with standbys `postgresql://user:password@h1,h2/name`.",
         validator=_database_url,
+    )
+    database_read_url: Secret = _setting(
+        NO_SECRET,
+        "URL of standbys, such as `postgresql://user:password@h1,h2/name`, that answer reads of the catalog if they are"
+        " recent enough; the first host that can be used is. Empty: the primary answers all reads.",
+        validator=_database_read_url,
     )
     database_pool_size: int = _setting(
         10, "Connections that one process keeps open; under load it opens up to ten more.", validator=_positive

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 from typing import Any, Final
 
@@ -18,11 +18,14 @@ from redis import Redis, RedisError
 from sqlalchemy import Engine as DatabaseEngine
 
 from adapters.db.core.change_notifications import PostgresCatalogFeed
-from adapters.db.core.connection_parameters import open_connection
+from adapters.db.core.connection_parameters import open_connection, standby_urls
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
+from adapters.db.core.standby_freshness import Fallback, StandbyFreshness
+from adapters.db.core.standby_monitor import Primary, Standby, StandbyMonitor
 from adapters.db.core.timed_pool import TimedPool
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.queries.standby_products import StandbyProductQueries
 from adapters.db.standby_waits import count_standby_waits
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
@@ -222,6 +225,33 @@ def wire(
     )
 
 
+@frozen
+class StandbyReads:
+    """Reads of the catalog from standbys. `freshness` must follow the feed of changes."""
+
+    queries: StandbyProductQueries
+    freshness: StandbyFreshness
+    monitor: StandbyMonitor
+
+    def close(self) -> None:
+        self.monitor.close()
+
+
+def standby_reads(settings: Settings, engine: Engine, session: str) -> StandbyReads | None:
+    """The standbys of `DATABASE_READ_URL`; None without this setting. They are connected at the first read."""
+    url = settings.database_read_url.reveal()
+    if not url:
+        return None
+    standbys = [
+        Standby(each, pool_size=settings.database_pool_size, application_name=session) for each in standby_urls(url)
+    ]
+    freshness = StandbyFreshness()
+    freshness.keep_alive = engine.feed.keep_alive
+    monitor = StandbyMonitor(standbys, Primary(engine.database), freshness.on_horizon)
+    queries = StandbyProductQueries(engine.market.queries, monitor, freshness, currency=settings.market_currency)
+    return StandbyReads(queries, freshness, monitor)
+
+
 def _market_rules(settings: Settings) -> MarketRules:
     return MarketRules(
         currency=settings.market_currency,
@@ -383,6 +413,14 @@ def watch_pool(metrics: ProcessMetrics, database: DatabaseEngine) -> None:
     watch(definitions.POOL_LIMIT, read(lambda pool: pool.limit))
     watch(definitions.POOL_CHECKOUTS, read(lambda pool: pool.checkouts))
     watch(definitions.POOL_WAIT_SECONDS, read(lambda pool: pool.wait_seconds))
+
+
+def watch_standbys(metrics: ProcessMetrics, reads: StandbyReads) -> None:
+    """Sample how many reads of the catalog standbys and the primary answered."""
+    watch, queries = metrics.sampler.watch, reads.queries
+    watch(definitions.STANDBY_READS, lambda: queries.standby_reads)
+    for reason in Fallback:
+        watch(definitions.STANDBY_FALLBACKS, partial(queries.fallbacks.__getitem__, reason), reason.value)
 
 
 def database_figures(settings: Settings) -> DatabaseCollector:

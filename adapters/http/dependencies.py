@@ -35,7 +35,7 @@ from scalecommerce_core.ports import (
     ViewCounter,
     WorkNotifier,
 )
-from scalecommerce_core.queries import OrderView, ProductView
+from scalecommerce_core.queries import OrderView, ProductQueries, ProductView
 from scalecommerce_core.services.catalog import (
     AdjustStock,
     CreateProduct,
@@ -83,6 +83,7 @@ class Dependencies:
         intake_queue: int = 2000,
         reads_per_client: int = MAX_WAITING_READS_PER_CLIENT,
         bots: Sequence[str] = (),
+        catalog_queries: ProductQueries | None = None,
         feed: CatalogFeed | None = None,
         shared: SharedCache | None = None,
         cache_limits: CacheLimits = DEFAULT_LIMITS,
@@ -91,6 +92,9 @@ class Dependencies:
         tracing: Tracing | None = None,
     ) -> None:
         """`ready` reads the readiness; it raises `Unavailable` if the database is unreachable or has another schema.
+
+        `catalog_queries` answers reads of the public catalog, by default the market's queries. Its results may lack
+        what other processes have changed within the last 0.3 s.
 
         The commands of a request must be complete within `command_seconds`.
 
@@ -137,11 +141,12 @@ class Dependencies:
         self.load_order: Batcher[OrderId, OrderView] = Batcher(
             _batch_query(queries.orders, "order"), name="order", time_limit=reads, tracing=tracing
         )
+        self.catalog_queries: ProductQueries = catalog_queries or queries
         self._readers = ReaderThreads(max_per_client=reads_per_client)
         self._hashers = HashingPool()
         self.seller_email_public = seller_email_public
         self.cache = CatalogCache(
-            queries,
+            self.catalog_queries,
             self.run_in_thread,
             self._readers.promote,
             limits=cache_limits,

@@ -158,6 +158,13 @@ POOL_WAIT_SECONDS: Final = _counter(
     "database_pool_wait_seconds_total",
     "Time until a pool had a connection: waiting for a free one, and opening a new one.",
 )
+STANDBY_READS: Final = _counter(_API, "standby_reads_total", "Reads of the catalog that standbys answered.")
+STANDBY_FALLBACKS: Final = _counter(
+    _API,
+    "standby_fallbacks_total",
+    "Reads of the catalog that the primary answered although `DATABASE_READ_URL` is set, by reason.",
+    reason=("feed", "behind", "away", "missing", "failed"),
+)
 TASK_SECONDS: Final = _histogram(_WORKER, "task_seconds", "Duration of background tasks.", _TASK_SECONDS, task=TASKS)
 TASK_FAILURES: Final = _counter(
     _WORKER, "task_failures_total", "Background tasks that ended with an exception.", task=TASKS
@@ -210,7 +217,8 @@ _SYSTEM: Final = (
 METRICS: Final = (
     ORDERS_RECEIVED, INTAKE_ORDERS, INTAKE_SECONDS, INTAKE_WAITING, VERDICT_SECONDS, ORDERS_DEFERRED, REJECTIONS,
     UNDECIDED, OLDEST_UNDECIDED, REQUESTS, RESPONSE_SECONDS, LIVE_STREAMS, CACHE_LOOKUPS, CACHE_INVALIDATIONS,
-    POOL_CONNECTIONS, POOL_LIMIT, POOL_CHECKOUTS, POOL_WAIT_SECONDS, OUTBOX, OLDEST_OUTBOX, CONSUMER_EVENTS,
+    POOL_CONNECTIONS, POOL_LIMIT, POOL_CHECKOUTS, POOL_WAIT_SECONDS, STANDBY_READS,
+    STANDBY_FALLBACKS, OUTBOX, OLDEST_OUTBOX, CONSUMER_EVENTS,
     CONSUMER_SECONDS, PENDING_STATISTICS, OPEN_PAYMENTS, OPEN_REFUNDS, WAITING_EMAILS, WAITING_DELIVERIES, TROUBLES,
     FIGURES_READ,
     RUNS_ENDED, PRICES_DECIDED, GUARDRAILS, TASK_SECONDS, TASK_FAILURES, BEAT_MESSAGES, BEAT_SENT_AT, *_SYSTEM,

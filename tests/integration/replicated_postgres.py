@@ -128,6 +128,11 @@ class ReplicatedPostgres:
         hosts = "&".join(f"host=127.0.0.1:{proxy.port}" for proxy in self.proxies)
         return f"{self._credentials}@/{DATABASE}?{hosts}&target_session_attrs=read-write"
 
+    @property
+    def read_url(self) -> str:
+        """Both hosts behind their proxies, for reads from the one that is a standby."""
+        return self.url.replace("&target_session_attrs=read-write", "")
+
     def direct_url(self, server: EmbeddedPostgres) -> str:
         """One server, without its proxy."""
         return f"{self._credentials}@127.0.0.1:{server.port}/{DATABASE}"

@@ -101,6 +101,25 @@ def single_hosts(parameters: Mapping[str, str]) -> list[dict[str, str]]:
     ]
 
 
+def standby_urls(text: str) -> list[str]:
+    """The URL of each host of `DATABASE_READ_URL`, in order.
+
+    Raise `ValueError` as `database_url` does, and if `target_session_attrs` excludes standbys.
+    """
+    url = database_url(text)
+    if _parse(text).query.get("target_session_attrs") in PRIMARY_ONLY:
+        raise ValueError("its target_session_attrs excludes standbys: remove this parameter")
+    common = {"connect_timeout": str(CONNECT_SECONDS_OF_SEVERAL), **url.query, "target_session_attrs": "any"}
+    return [
+        url.set(
+            host=None,
+            port=None,
+            query={**common, **{name: host[name] for name in ("host", "hostaddr", "port") if name in host}},
+        ).render_as_string(hide_password=False)
+        for host in single_hosts(connection_parameters(url))
+    ]
+
+
 def describe_database(text: str) -> str:
     """Name and hosts of the database of a URL, for messages: `shop on db1, db2`."""
     url = database_url(text)

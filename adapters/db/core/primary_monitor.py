@@ -10,10 +10,8 @@ Each host is probed once a second, in a thread of its own, as a host that is cut
 
 import logging
 import os
-import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +21,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
 from adapters.db.core.connection_parameters import single_hosts
+from adapters.db.core.open_sockets import OpenSockets
 from adapters.db.core.timed_results import await_results
 
 logger = logging.getLogger(__name__)
@@ -91,17 +90,6 @@ class _Host:
         return not self.is_silent and (asked_at is None or now - asked_at < PROBE_TIMEOUT_SECONDS)
 
 
-@define(eq=False)
-class _OpenConnection:
-    """`release` closes `descriptor`, a duplicate of the connection's: the original may be closed, and its number given
-    to another file, at any time.
-    """
-
-    timeline: int
-    descriptor: int
-    release: "weakref.finalize[Any, Any]"
-
-
 def fetch_timeline(connection: PrimaryConnection) -> int | None:
     """The timeline of a primary, None for a standby; raise `ConnectionTimeout` if it does not answer in time."""
     connection.pgconn.send_query(_PROBE)
@@ -140,7 +128,7 @@ class PrimaryMonitor:
         self._changed = threading.Condition()
         self._stop: threading.Event | None = None
         self._used_at = float("-inf")
-        self._connections: weakref.WeakKeyDictionary[PrimaryConnection, _OpenConnection] = weakref.WeakKeyDictionary()
+        self._connections: OpenSockets[PrimaryConnection] = OpenSockets()
         for host in self._hosts:
             host.asked_at, host.probes, host.due = None, 0, threading.Event()
 
@@ -193,10 +181,7 @@ class PrimaryMonitor:
             if timeline is None or timeline < self.timeline:
                 raise NoPrimary(f"{host.name} is no longer the primary")
             connection.timeline = timeline
-            descriptor = os.dup(connection.fileno())
-            release = weakref.finalize(connection, os.close, descriptor)
-            release.atexit = False
-            self._connections[connection] = _OpenConnection(timeline, descriptor, release)
+            self._connections.add(connection)
 
     def _found(self, host: _Host, timeline: int) -> None:
         """Note that `host` is a primary. The caller holds the lock."""
@@ -209,7 +194,7 @@ class PrimaryMonitor:
             return
         former, self.timeline, self._primary, host.timeline = self.timeline, timeline, host, timeline
         if former:
-            closed = self._fence()
+            closed = self._connections.shut_down(self.is_fenced)
             logger.warning(
                 "the primary of the database is %s now (timeline %d after %d): %d connections to the former one were"
                 " shut down",
@@ -218,21 +203,6 @@ class PrimaryMonitor:
                 former,
                 closed,
             )
-
-    def _fence(self) -> int:
-        """Shut down the sockets of connections to an older timeline; return their number. The caller holds the lock."""
-        fenced = [each for each in self._connections.items() if each[1].timeline < self.timeline]
-        for connection, opened in fenced:
-            duplicate = socket.socket(fileno=opened.descriptor)
-            try:
-                duplicate.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # It is closed already.
-            finally:
-                duplicate.detach()
-            del self._connections[connection]
-            opened.release()
-        return len(fenced)
 
     # --- probing
 
@@ -287,10 +257,7 @@ class PrimaryMonitor:
                 host.logged = state
                 is_well = not host.problem and timeline in {None, self.timeline}
                 logger.log(logging.INFO if is_well else logging.WARNING, "database host %s", state)
-            for connection, opened in list(self._connections.items()):
-                if connection.closed:
-                    del self._connections[connection]
-                    opened.release()
+            self._connections.forget_closed()
             if self._connections:
                 self._used_at = now
             elif now - self._used_at > self._pauses.idle:

@@ -53,6 +53,7 @@ from adapters.db.schema.pricing import (
     run_ids,
 )
 from adapters.db.schema.promotions import promoted_products, promotion_ids, promotions
+from adapters.db.schema.replication import replication_heartbeats
 from adapters.db.schema.search import product_prices, product_prices_pending, vocabulary, vocabulary_changes
 from adapters.db.schema.statistics import (
     price_sales,
@@ -134,6 +135,7 @@ __all__ = [
     "promotion_ids",
     "promotions",
     "refunds",
+    "replication_heartbeats",
     "run_ids",
     "sandbox_charges",
     "sandbox_refunds",

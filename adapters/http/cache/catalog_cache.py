@@ -12,7 +12,7 @@ from adapters.http.cache.product_cache import LoadQueueFactory, ProductCache
 from adapters.http.cache.shared_cache import SharedCache
 from adapters.http.execution.batcher import Batcher
 from scalecommerce_core.ports import CatalogChange
-from scalecommerce_core.queries import Queries
+from scalecommerce_core.queries import ProductQueries
 
 LIST_CACHE_DIVISOR: Final = 4
 """Lists get this fraction (1/4) of the memory limit, products the rest."""
@@ -34,7 +34,7 @@ class CatalogCache:
 
     def __init__(
         self,
-        queries: Queries,
+        queries: ProductQueries,
         run_in_thread: RunInThread,
         promote: Promote,
         *,

@@ -73,7 +73,7 @@ class CategoryResource:
         cached=True,
     )
     async def list_categories(self, _call: Call[None, None]) -> Response:
-        categories = await self._dependencies.run_in_thread(self._market.queries.categories)
+        categories = await self._dependencies.run_in_thread(self._dependencies.catalog_queries.categories)
         return json_response(CategoryList(None, None, [to_category_schema(category) for category in categories]))
 
     @OperationSpec(

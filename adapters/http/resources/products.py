@@ -1,8 +1,10 @@
 """`products/api/v1/`: products of the catalog."""
 
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final
+from operator import itemgetter
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from attrs import evolve
@@ -37,7 +39,14 @@ from scalecommerce_core.domain.errors import Forbidden, NotFound, StockMoved
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.stock import MAX_STOCK
-from scalecommerce_core.queries import LOW_STOCK, OwnProductsFilter, ProductView, StockLevel
+from scalecommerce_core.queries import (
+    LOW_STOCK,
+    OwnProductsFilter,
+    PriceHistory,
+    ProductQueries,
+    ProductView,
+    StockLevel,
+)
 from scalecommerce_core.services.catalog import (
     CreateProduct,
     EditProduct,
@@ -46,7 +55,10 @@ from scalecommerce_core.services.catalog import (
     WithdrawProduct,
 )
 from scalecommerce_core.services.results import Replayed, unwrap_single
+from scalecommerce_core.services.sessions import Identity
 from scalecommerce_core.services.verified_accounts import EmailNotVerified
+
+T = TypeVar("T")
 
 ROOT: Final = "/products/api/v1/"
 PRODUCT: Final = ROOT + "{id:id}/"
@@ -334,8 +346,8 @@ class ProductResource:
     )
     async def read_products(self, call: Call[None, ProductsQuery]) -> Response:
         ids = [ProductId(each) for each in dict.fromkeys(call.query.id)]
-        views = await self._dependencies.run_in_thread(self._market.queries.products, ids)
         identity, seller_email = call.optional_identity, self._dependencies.seller_email_public
+        views = await self._read(identity, lambda queries: queries.products(ids), lambda found: found.values())
         visible = [
             to_product_schema(view, identity, seller_email=seller_email)
             for each in ids
@@ -429,12 +441,33 @@ class ProductResource:
         scope=Scope.PRODUCTS_READ,
     )
     async def read_price_history(self, call: Call[None, None]) -> Response:
-        view = await load_visible_product(self._dependencies, call)
-        queries, now = self._market.queries, self._market.clock.now()
-        history = await self._dependencies.run_in_thread(queries.price_history, view.id, now)
-        if history is None:
-            raise NotFound("product", call.id)
-        return json_response(to_price_history_schema(view, history, call.optional_identity))
+        product, identity, now = ProductId(call.id), call.optional_identity, self._market.clock.now()
+
+        def read(queries: ProductQueries) -> tuple[Sequence[ProductView], PriceHistory | None]:
+            views = list(queries.products([product]).values())
+            return views, queries.price_history(product, now) if views else None
+
+        views, history = await self._read(identity, read, itemgetter(0))
+        if history is None or not (views[0].is_active or may_see_private_fields(views[0], identity)):
+            raise NotFound("product", product)
+        return json_response(to_price_history_schema(views[0], history, identity))
+
+    async def _read(
+        self,
+        identity: Identity | None,
+        read: Callable[[ProductQueries], T],
+        views: Callable[[T], Iterable[ProductView]],
+    ) -> T:
+        """Call `read` with the queries of the public catalog, or with the market's for staff and for the seller of a
+        product among its `views`: they see their own changes in every process at once.
+        """
+        run, market = self._dependencies.run_in_thread, self._market.queries
+        catalog = self._dependencies.catalog_queries
+        if identity is None or not identity.is_staff:
+            found = await run(read, catalog)
+            if catalog is market or not any(may_see_private_fields(view, identity) for view in views(found)):
+                return found
+        return await run(read, market)
 
     @OperationSpec(
         method="POST",

@@ -107,7 +107,7 @@ class SearchResource:
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
         self._market = dependencies.market
-        self._queries = self._market.queries
+        self._queries = dependencies.catalog_queries
 
     @OperationSpec(
         method="GET",

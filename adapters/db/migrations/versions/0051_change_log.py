@@ -1,7 +1,7 @@
 """Create the log of changes that API processes read instead of notifications.
 
 Revision ID: 0051
-Revises: 0049
+Revises: 0050
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from alembic import op
 
 revision: Final = "0051"
-down_revision: Final = "0049"
+down_revision: Final = "0050"
 branch_labels: Final = None
 depends_on: Final = None
 

@@ -5,6 +5,7 @@ from adapters.db.core.connection_parameters import (
     database_url,
     describe_database,
     single_hosts,
+    standby_urls,
 )
 
 
@@ -77,3 +78,19 @@ def test_malformed_hosts_are_refused_without_repeating_them(url: str) -> None:
 def test_a_database_is_described_without_its_password() -> None:
     assert describe_database("postgresql://ada:secret@db1:5433,db2/shop") == "shop on db1, db2"
     assert describe_database("postgresql:///shop?host=/run/postgresql") == "shop on this machine"
+
+
+def test_each_standby_has_a_url_of_its_own() -> None:
+    urls = standby_urls("postgresql://ada:s%40cret@db2,db3:6432/shop?sslmode=require")
+    found = [connection_parameters(database_url(url)) for url in urls]
+    assert [(each["host"], each.get("port", "5432") or "5432") for each in found] == [("db2", "5432"), ("db3", "6432")]
+    for each in found:
+        assert each.items() >= {
+            "user": "ada", "password": "s@cret", "dbname": "shop", "sslmode": "require", "target_session_attrs": "any",
+            "connect_timeout": "2",
+        }.items()  # fmt: skip
+
+
+def test_the_url_of_standbys_must_not_exclude_them() -> None:
+    with pytest.raises(ValueError, match="excludes standbys"):
+        standby_urls("postgresql://ada@db2,db3/shop?target_session_attrs=read-write")
