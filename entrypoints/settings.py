@@ -271,7 +271,8 @@ def _currency(_settings: object, _attribute: "Attribute[Any]", value: str) -> No
 class Settings:
     database_url: Secret = _setting(
         NO_SECRET,
-        "URL of PostgreSQL: `postgresql://user:password@host/name`; with standbys `postgresql://user:password@h1,h2/name`.",
+        "URL of PostgreSQL: `postgresql://user:password@host/name`; with standbys `postgresql://user:password@h1,h2/name`;"
+        " through PgBouncer with `?pool_mode=session` or `?pool_mode=transaction`.",
         validator=_database_url,
     )
     database_read_url: Secret = _setting(

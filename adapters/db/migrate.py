@@ -24,6 +24,7 @@ from scalecommerce_core.domain.errors import Unavailable
 __all__ = ["Migration", "check", "current", "describe_database", "migrate_to", "pending_migrations", "upgrade"]
 
 LOCK_TIMEOUT: Final = timedelta(minutes=10)
+_TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(:lock)")
 
 
 @frozen
@@ -54,7 +55,6 @@ def upgrade(url: str, on_progress: OnProgress = _ignore_progress) -> None:
         if revision is not None and revision not in release_revisions().known and (newer := find_mismatch(revision)):
             raise newer
         migrate_to(connection, "head", on_progress)
-        connection.commit()
 
 
 def current(url: str) -> str | None:
@@ -128,7 +128,13 @@ def _name(script: Script) -> str:
 
 
 def _engine(url: str) -> Engine:
-    return database_engine(url, pool_size=1, statement_timeout=None, application_name="scalecommerce migrate")
+    return database_engine(
+        url,
+        pool_size=1,
+        statement_timeout=None,
+        idle_in_transaction_timeout=None,
+        application_name="scalecommerce migrate",
+    )
 
 
 @contextmanager
@@ -143,24 +149,23 @@ def _connect(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
-    """Hold the session lock for migrations; raise `Unavailable` on a standby, where the lock would be of no use.
+    """Run the block in one transaction with the lock for migrations, and commit it.
 
-    The lock is polled: a waiting transaction would block a concurrent index build of the lock's holder.
+    Raise `Unavailable` on a standby, where the lock would be of no use. The lock ends with the transaction: a pooler of
+    transactions would keep a lock of the session. It is polled, so that `LOCK_TIMEOUT` is that of the whole wait.
     """
     if connection.scalar(text("SELECT pg_is_in_recovery()")):
         raise Unavailable(
             "The database is a standby, which cannot be migrated: name the primary in DATABASE_URL, or all hosts."
         )
     deadline = time.monotonic() + LOCK_TIMEOUT.total_seconds()
-    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": AdvisoryLock.MIGRATION.value}):
+    while not connection.scalar(_TRY_LOCK, {"lock": AdvisoryLock.MIGRATION.value}):
         connection.rollback()
         if time.monotonic() > deadline:
             raise Unavailable("Another process is still migrating this database.")
         time.sleep(0.1)
-    connection.commit()
     try:
         yield
+        connection.commit()
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": AdvisoryLock.MIGRATION.value})
-        connection.commit()

@@ -75,7 +75,8 @@ class PostgresStore:
     def bulk(self) -> Iterator[Transaction]:
         with commit_in_time() as begin_commit, translate_errors(self._engine), self._engine.begin() as connection:
             connection.exec_driver_sql(
-                f"SET LOCAL lock_timeout = {_milliseconds(BULK_LOCK_TIMEOUT)}; SET LOCAL statement_timeout = 0"
+                f"SET LOCAL lock_timeout = {_milliseconds(BULK_LOCK_TIMEOUT)}; SET LOCAL statement_timeout = 0;"
+                " SET LOCAL idle_in_transaction_session_timeout = 0"
             )
             # Inside the transaction, so that all writes are complete before the commit.
             with open_write_behind_queue() as write_behind:

@@ -12,7 +12,7 @@ class AdvisoryLock(IntEnum):
     """One-key locks, and the first key of the only two-key lock (`IDEMPOTENCY_KEY`)."""
 
     MIGRATION = 7_265_001
-    """Session lock of the process that runs migrations; others poll for it."""
+    """Transaction lock of the process that runs migrations; others poll for it."""
     DECIDER = 7_265_002
     """Transaction lock of the worker that decides orders. Two deciders would break the order of arrival, so a worker
     that does not get the lock decides nothing."""

@@ -25,11 +25,37 @@ ENCRYPTION: Final = (
 WRONG_PARAMETER: Final = (
     "DATABASE_URL has a parameter that PostgreSQL does not support, or a parameter with an invalid value."
 )
+UNDECLARED_POOLER: Final = (
+    "DATABASE_URL leads to a connection pooler: add pool_mode=session or pool_mode=transaction to its parameters, as"
+    " the pooler is configured."
+)
+WRONG_POOL_MODE: Final = (
+    "The connection pooler does not keep prepared statements: add pool_mode=transaction to DATABASE_URL, and"
+    " prepare_threshold only if the pooler supports it (PgBouncer 1.21 with max_prepared_statements)."
+)
+REFUSED_OPTIONS: Final = (
+    "The connection pooler refuses a parameter of DATABASE_URL: remove its options, except settings of the form"
+    " -c name=value."
+)
+POOLER_IS_FULL: Final = (
+    "The connection pooler has no free connections: raise its max_client_conn and default_pool_size, or lower"
+    " DATABASE_POOL_SIZE."
+)
+POOLER_CANNOT_CONNECT: Final = (
+    "The connection pooler cannot connect to PostgreSQL: check its configuration of this database and user."
+)
 
 # The first match is used: errors of a reached server precede errors of its other addresses.
 _MESSAGES: Final = tuple(
     (re.compile(pattern), sentence)
     for pattern, sentence in (
+        ("leads to a connection pooler", UNDECLARED_POOLER),
+        ("unsupported startup parameter", REFUSED_OPTIONS),
+        ("no more connections allowed|query_wait_timeout", POOLER_IS_FULL),
+        (
+            "no such (database|user)|pgbouncer cannot connect to server|server login (has been )?fail",
+            POOLER_CANNOT_CONNECT,
+        ),
         ("password authentication failed|no password supplied|role .* does not exist", WRONG_PASSWORD),
         ("database .* does not exist", NO_DATABASE),
         (

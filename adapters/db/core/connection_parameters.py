@@ -1,13 +1,19 @@
 """Connection parameters of PostgreSQL: the hosts of `DATABASE_URL`, time limits and settings of TCP.
 
-Every connection of the engine uses them. Parameters in the URL take precedence over the defaults of this module.
+Every connection of the engine uses them. Parameters in the URL take precedence over the defaults of this module. Two
+parameters are the engine's own, for poolers such as PgBouncer:
+
+- `pool_mode`: `session` or `transaction`, that of a pooler between the engine and PostgreSQL
+- `prepare_threshold`: executions of a statement after which it is prepared, or `none`
 """
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 import psycopg
+from attrs import frozen
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -32,11 +38,72 @@ PRIMARY_ONLY: Final = frozenset({"read-write", "primary"})
 DEFAULT_SESSION_ATTRS: Final = "read-write"
 """The `target_session_attrs` of several hosts unless the URL has another: libpq's own default takes a standby too."""
 
+PREPARE_THRESHOLD: Final = 5
+"""psycopg's own default."""
+
+_POOL_MODE: Final = "pool_mode"
+_PREPARE_THRESHOLD: Final = "prepare_threshold"
+# `-c name=value` and `--name=value`, as in PostgreSQL's command line; a backslash escapes a space in a value.
+_OPTION: Final = re.compile(r"(?:-c\s*|--)(?P<name>[\w.-]+)=(?P<value>(?:\\.|[^\s\\])*)(?:\s+|$)")
+
 # The parts before, at and after a list of hosts. The user name and password are found as SQLAlchemy finds them.
 _HOST_LIST: Final = re.compile(
     r"(?P<begin>[\w+]+://(?:[^:/]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<end>(?:[/?].*)?)", re.DOTALL
 )
 _HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>\d*))?")
+
+
+class PoolMode(StrEnum):
+    """How a pooler assigns connections to PostgreSQL: for a session of a client, or for a transaction."""
+
+    SESSION = "session"
+    TRANSACTION = "transaction"
+
+
+@frozen
+class PoolerParameters:
+    """The engine's own parameters of a URL; `pool_mode` is None without a pooler.
+
+    `prepare_threshold` is None if statements are not prepared.
+    """
+
+    pool_mode: PoolMode | None
+    prepare_threshold: int | None
+
+
+def pooler_parameters(url: URL) -> PoolerParameters:
+    """The parameters for poolers of a URL of `database_url`."""
+    mode = url.query.get(_POOL_MODE)
+    pool_mode = None if mode is None else PoolMode(str(mode))
+    default = None if pool_mode is PoolMode.TRANSACTION else PREPARE_THRESHOLD
+    text = str(url.query.get(_PREPARE_THRESHOLD, default))
+    return PoolerParameters(pool_mode, None if text.lower() == "none" else int(text))
+
+
+def driver_url(url: URL) -> URL:
+    """The URL without the engine's own parameters, which the driver does not know."""
+    return url.difference_update_query([_POOL_MODE, _PREPARE_THRESHOLD])
+
+
+def _check_pooler_parameters(url: URL) -> None:
+    try:
+        found = pooler_parameters(url)
+    except ValueError:
+        found = None
+    if found is None or (found.prepare_threshold is not None and found.prepare_threshold < 0):
+        raise ValueError(
+            f"{_POOL_MODE} must be session or transaction, and {_PREPARE_THRESHOLD} a number from 0, or none."
+        )
+
+
+def split_options(options: str) -> tuple[dict[str, str], str]:
+    """The settings of libpq's parameter `options`, and the rest that is not a setting."""
+    settings, place = dict[str, str](), 0
+    options = options.strip()
+    while found := _OPTION.match(options, place):
+        settings[found["name"].replace("-", "_")] = re.sub(r"\\(.)", r"\1", found["value"])
+        place = found.end()
+    return settings, options[place:]
 
 
 def database_url(text: str) -> URL:
@@ -54,6 +121,7 @@ def database_url(text: str) -> URL:
     if url.drivername not in {"postgres", "postgresql", DRIVER}:
         raise ValueError(f"The database must be PostgreSQL (postgresql://user@host:5432/name), not {url.drivername}.")
     url = url.set(drivername=DRIVER)
+    _check_pooler_parameters(url)
     if "," in str(parameters.get("host", "")) and "target_session_attrs" not in url.query:
         url = url.update_query_dict({"target_session_attrs": DEFAULT_SESSION_ATTRS})
     return url
@@ -87,7 +155,7 @@ def connection_parameters(url: URL) -> dict[str, str]:
 
 def _libpq_parameters(url: URL) -> dict[str, str]:
     dialect: Any = PSYCOPG_DIALECT
-    found = dialect.create_connect_args(url)[1]
+    found = dialect.create_connect_args(driver_url(url))[1]
     return {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in found.items()}
 
 

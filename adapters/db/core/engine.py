@@ -1,15 +1,28 @@
-"""The SQLAlchemy engine: a pool of psycopg connections with timeouts for connecting, waiting and statements."""
+"""The SQLAlchemy engine: a pool of psycopg connections with timeouts for connecting, waiting and statements.
 
+Settings such as `statement_timeout` are made by statements, not by a parameter of the connection, which poolers refuse
+or ignore. With `pool_mode=transaction` in the URL each transaction makes its own, as the next one may have another
+connection to PostgreSQL.
+"""
+
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import Engine, create_engine, event
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
 
+from adapters.db.core.connect_errors import UNDECLARED_POOLER
 from adapters.db.core.connection_parameters import (
     PRIMARY_ONLY,
+    PoolerParameters,
+    PoolMode,
     connection_parameters,
     database_url,
+    driver_url,
+    pooler_parameters,
     single_hosts,
+    split_options,
 )
 from adapters.db.core.primary_monitor import connect_through, shared_monitor
 from adapters.db.core.timed_pool import TimedPool
@@ -18,6 +31,16 @@ PLAN_EACH_TIME: Final = "planned_each_time"
 """Execution option of statements whose best plan depends on their parameters: they are planned each time."""
 EXPLAIN_ONLY: Final = "explained"
 """Execution option, used with `PLAN_EACH_TIME`: return the plan (EXPLAIN as JSON) instead of the rows."""
+_POOL_MODE: Final = "pool_mode"
+_SET_ALL: Final = (
+    "SELECT pg_backend_pid(), array_agg(set_config(name, value, %(local)s))"
+    " FROM unnest(%(names)s::text[], %(values)s::text[]) AS given (name, value)"
+)
+IDLE_IN_TRANSACTION_TIMEOUT: Final = timedelta(seconds=60)
+"""PostgreSQL ends a session that is idle in a transaction for longer. A COMMIT that was sent before the deadline of its
+command and is held up on its way has no effect after this time, and a process that is suspended keeps its row locks no
+longer. Only bulk transactions may compute for longer between two statements; they have no limit.
+"""
 
 
 def database_engine(
@@ -28,21 +51,23 @@ def database_engine(
     pool_timeout: timedelta = timedelta(seconds=5),
     statement_timeout: timedelta | None = timedelta(seconds=30),
     lock_timeout: timedelta = timedelta(seconds=5),
+    idle_in_transaction_timeout: timedelta | None = IDLE_IN_TRANSACTION_TIMEOUT,
     application_name: str = "scalecommerce",
 ) -> Engine:
     """An engine whose sessions use UTC, have timeouts, and show `application_name` in pg_stat_activity.
 
     Parameters of the URL take precedence, except for an `application_name`. Of several hosts in the URL only the
-    primary is used, see `primary_monitor`.
+    primary is used, see `primary_monitor`. A connection through a pooler is refused unless the URL has its `pool_mode`.
 
     Connections are not pinged before use, which would cost a round trip. A broken connection fails one transaction;
     the pool then replaces all older connections, and the services retry.
     """
     parsed = database_url(url)
-    options = {
+    settings = {
         "timezone": "UTC",
         "statement_timeout": _milliseconds(statement_timeout),
         "lock_timeout": _milliseconds(lock_timeout),
+        "idle_in_transaction_session_timeout": _milliseconds(idle_in_transaction_timeout),
         # JIT compilation takes longer than the queries.
         "jit": "off",
         # Starting parallel workers takes longer too, and they would take processors from other sessions.
@@ -52,16 +77,17 @@ def database_engine(
         "work_mem": "32MB",
     }
     given = connection_parameters(parsed)
-    set_options = " ".join(f"-c {name}={value}" for name, value in options.items())
+    chosen, other_options = split_options(given.get("options", ""))
     connect_args = {
         **given,
-        # Options of the URL come last and take precedence.
-        "options": f"{set_options} {given.get('options', '')}".strip(),
+        "options": other_options,
         # Sessions are told apart by this name, also by the watchdog of workers.
         "application_name": application_name,
     }
+    pooler = pooler_parameters(parsed)
     engine = create_engine(
-        parsed,
+        driver_url(parsed),
+        execution_options={_POOL_MODE: pooler.pool_mode},
         connect_args=connect_args,
         poolclass=TimedPool,
         pool_size=pool_size,
@@ -73,9 +99,46 @@ def database_engine(
         pool_use_lifo=True,
     )
     event.listen(engine, "do_execute", _execute)
+    _apply_settings(engine, pooler, {**{name: str(value) for name, value in settings.items()}, **chosen})
     if len(single_hosts(given)) > 1 and given["target_session_attrs"] in PRIMARY_ONLY:
         connect_through(engine, shared_monitor(given))
     return engine
+
+
+def _apply_settings(engine: Engine, pooler: PoolerParameters, settings: Mapping[str, str]) -> None:
+    """Make settings of the server for each session or, with a pooler of transactions, for each transaction."""
+    parameters = {"names": list(settings), "values": list(settings.values())}
+
+    def on_connect(connection: "psycopg.Connection[Any]", _record: Any) -> None:
+        connection.prepare_threshold = pooler.prepare_threshold
+        if pooler.pool_mode is PoolMode.TRANSACTION:
+            return
+        try:
+            # In a transaction they would end with it.
+            connection.autocommit = True
+            row = connection.execute(_SET_ALL, {**parameters, "local": False}, prepare=False).fetchone()
+            connection.autocommit = False
+        except BaseException:
+            connection.close()
+            raise
+        # A pooler has made up the process id that the client got when it connected.
+        if pooler.pool_mode is None and row is not None and row[0] != connection.info.backend_pid:
+            connection.close()
+            raise psycopg.OperationalError(UNDECLARED_POOLER)
+
+    def on_begin(connection: Connection) -> None:
+        driver_connection = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        if not driver_connection.autocommit:
+            driver_connection.execute(_SET_ALL, {**parameters, "local": True}, prepare=False)
+
+    event.listen(engine, "connect", on_connect)
+    if pooler.pool_mode is PoolMode.TRANSACTION:
+        event.listen(engine, "begin", on_begin)
+
+
+def has_transaction_pooler(engine: Engine) -> bool:
+    """Whether connections to PostgreSQL change between transactions, so that settings need a transaction."""
+    return engine.get_execution_options().get(_POOL_MODE) is PoolMode.TRANSACTION
 
 
 def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:

@@ -11,7 +11,15 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from adapters.db.core.connect_errors import NO_PRIMARY, TIMED_OUT, UNKNOWN_HOST, UNREACHABLE, explain_connect_error
+from adapters.db.core.connect_errors import (
+    NO_PRIMARY,
+    TIMED_OUT,
+    UNDECLARED_POOLER,
+    UNKNOWN_HOST,
+    UNREACHABLE,
+    WRONG_POOL_MODE,
+    explain_connect_error,
+)
 from adapters.db.core.primary_monitor import NoPrimary
 from adapters.db.schema_version import find_mismatch, read_revision
 from scalecommerce_core.domain.errors import (
@@ -129,6 +137,10 @@ def _translate(error: BaseException | None) -> MarketError | None:
             return Unavailable("The database did not answer in time, or has no free resources.")
         case psycopg.errors.ConnectionTimeout():
             return Unavailable(TIMED_OUT)
+        case errors.InvalidSqlStatementName() | errors.DuplicatePreparedStatement():
+            return Unavailable(WRONG_POOL_MODE)
+        case psycopg.OperationalError() if str(error) == UNDECLARED_POOLER:
+            return Unavailable(UNDECLARED_POOLER)
         case NoPrimary():
             return Unavailable(explain_connect_error(str(error)) or NO_PRIMARY)
         case psycopg.OperationalError() if error.pgconn is not None:

@@ -1,4 +1,4 @@
-"""Execution of read statements: one at a time, in autocommit mode, so that no transaction stays open."""
+"""Execution of read statements: one at a time, in autocommit mode if possible, so that no transaction stays open."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 import psycopg
 from sqlalchemy import Connection, Engine, Executable, Row, text
 
-from adapters.db.core.engine import EXPLAIN_ONLY, PLAN_EACH_TIME
+from adapters.db.core.engine import EXPLAIN_ONLY, PLAN_EACH_TIME, has_transaction_pooler
 from adapters.db.core.errors import translate_errors
 from adapters.db.queries.statement_cache import CachedStatement
 from scalecommerce_core.domain.errors import ConnectionLost
@@ -23,7 +23,10 @@ class QueryExecutor:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # One round trip, unless the settings of the engine need a transaction.
+        self._autocommit = (
+            engine if has_transaction_pooler(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
 
     def fetch(
         self,

@@ -1,10 +1,15 @@
 import pytest
 
 from adapters.db.core.connection_parameters import (
+    PREPARE_THRESHOLD,
+    PoolMode,
     connection_parameters,
     database_url,
     describe_database,
+    driver_url,
+    pooler_parameters,
     single_hosts,
+    split_options,
     standby_urls,
 )
 
@@ -94,3 +99,41 @@ def test_each_standby_has_a_url_of_its_own() -> None:
 def test_the_url_of_standbys_must_not_exclude_them() -> None:
     with pytest.raises(ValueError, match="excludes standbys"):
         standby_urls("postgresql://ada@db2,db3/shop?target_session_attrs=read-write")
+
+
+@pytest.mark.parametrize(
+    ("query", "mode", "threshold"),
+    [
+        ("", None, PREPARE_THRESHOLD),
+        ("?pool_mode=session", PoolMode.SESSION, PREPARE_THRESHOLD),
+        ("?pool_mode=transaction", PoolMode.TRANSACTION, None),
+        ("?pool_mode=transaction&prepare_threshold=3", PoolMode.TRANSACTION, 3),
+        ("?prepare_threshold=none", None, None),
+        ("?prepare_threshold=0", None, 0),
+    ],
+)
+def test_parameters_for_poolers_are_read_and_not_passed_to_the_driver(
+    query: str, mode: PoolMode | None, threshold: int | None
+) -> None:
+    url = database_url(f"postgresql://db1/shop{query}")
+    found = pooler_parameters(url)
+    assert (found.pool_mode, found.prepare_threshold) == (mode, threshold)
+    own = {"pool_mode", "prepare_threshold"}
+    assert not own & connection_parameters(url).keys()
+    assert not own & driver_url(url).query.keys()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["pool_mode=statement", "prepare_threshold=-1", "prepare_threshold=often", "pool_mode=a&pool_mode=b"],
+)
+def test_invalid_parameters_for_poolers_are_refused(query: str) -> None:
+    with pytest.raises(ValueError, match="pool_mode must be session or transaction"):
+        database_url(f"postgresql://db1/shop?{query}")
+
+
+def test_options_are_split_into_settings_and_the_rest() -> None:
+    assert split_options("") == ({}, "")
+    options = r"-c work_mem=5MB -cjit=on --lock-timeout=1s -c search_path=a\ b,\\c -e -c x=1"
+    settings = {"work_mem": "5MB", "jit": "on", "lock_timeout": "1s", "search_path": "a b,\\c"}
+    assert split_options(options) == (settings, "-e -c x=1")
