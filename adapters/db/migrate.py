@@ -18,7 +18,7 @@ from adapters.db.core.advisory_locks import AdvisoryLock
 from adapters.db.core.connection_parameters import describe_database
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema, translate_errors
-from adapters.db.schema_version import find_mismatch, read_revision, release_revisions
+from adapters.db.schema_version import read_mismatch, read_revision, release_revisions
 from scalecommerce_core.domain.errors import Unavailable
 
 __all__ = ["Migration", "check", "current", "describe_database", "migrate_to", "pending_migrations", "upgrade"]
@@ -48,12 +48,16 @@ def upgrade(url: str, on_progress: OnProgress = _ignore_progress) -> None:
     """Run the missing migrations in one transaction.
 
     `on_progress` is called before and after each migration. Raise `Unavailable`, also for a standby, or
-    `SchemaMismatch` if the database has the tables of a newer release.
+    `SchemaMismatch` if the database has the tables of a newer release that this one cannot use.
     """
     with _connect(url) as connection, _migration_lock(connection):
         revision = read_revision(connection)
-        if revision is not None and revision not in release_revisions().known and (newer := find_mismatch(revision)):
-            raise newer
+        if revision is not None and revision not in release_revisions().known:
+            # A newer release has migrated the database. That is no error if this release can use its tables, so that
+            # a deployment can go back to it.
+            if (newer := read_mismatch(connection)) is not None:
+                raise newer
+            return
         migrate_to(connection, "head", on_progress)
 
 
@@ -64,7 +68,7 @@ def current(url: str) -> str | None:
 
 
 def check(url: str) -> None:
-    """Raise `SchemaMismatch` unless the database has the tables of this release; raise `Unavailable`."""
+    """Raise `SchemaMismatch` unless this release can use the tables of the database; raise `Unavailable`."""
     engine = _engine(url)
     try:
         check_schema(engine)

@@ -1,9 +1,15 @@
 """Comparison of a database's schema revision with that of this release.
 
 Revisions are read from the files of the migrations, without importing Alembic, so that servers start faster.
+
+A migration that only adds (tables, columns with a default, indexes) suits the code of earlier releases, which runs
+beside the new one during an upgrade. Another one names in `compatible_since` the first revision whose code can use the
+tables after it. The last such name is stored in the database, as the comment of Alembic's table: code that does not
+know the revision of the database reads there whether it can use the tables.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,29 +20,42 @@ from sqlalchemy import Connection, text
 from scalecommerce_core.domain.errors import SchemaMismatch
 
 VERSIONS: Final = Path(__file__).with_name("migrations") / "versions"
-_REVISION: Final = re.compile(r'^(down_revision|revision)\b[^=\n]*= (?:"(\w+)"|None)$', re.MULTILINE)
+_REVISION: Final = re.compile(r'^(down_revision|revision|compatible_since)\b[^=\n]*= (?:"(\w+)"|None)$', re.MULTILINE)
 _HAS_TABLE: Final = text("SELECT CAST(to_regclass('alembic_version') AS text)")
 _CURRENT: Final = text("SELECT version_num FROM alembic_version")
+_COMMENT: Final = text("SELECT obj_description(CAST('alembic_version' AS regclass), 'pg_class')")
+_COMPATIBLE_SINCE: Final = "compatible since revision "
 
 
 @frozen
 class Revisions:
-    """The schema revisions of this release; `head` is the newest."""
+    """The schema revisions of this release; `head` is the newest.
+
+    `compatible_since` is, for each revision, the first one whose code can use its tables.
+    """
 
     known: frozenset[str]
     head: str
+    compatible_since: Mapping[str, str]
 
 
 @cache
 def release_revisions() -> Revisions:
     """The revisions in `VERSIONS`, read once for each process."""
-    known, parents = set(), set()
-    for file in VERSIONS.glob("[0-9]*.py"):
-        found = dict(_REVISION.findall(file.read_text(encoding="utf-8")))
-        known.add(found["revision"])
-        parents.add(found["down_revision"])
-    (head,) = known - parents
-    return Revisions(frozenset(known), head)
+    found: list[dict[str, str]] = [
+        dict(_REVISION.findall(file.read_text(encoding="utf-8"))) for file in VERSIONS.glob("[0-9]*.py")
+    ]
+    by_parent = {each["down_revision"]: each for each in found}
+    compatible: dict[str, str] = {}
+    revision = since = ""
+    while revision in by_parent:
+        migration: dict[str, str] = by_parent[revision]
+        revision = migration["revision"]
+        since = migration.get("compatible_since", since or revision)
+        compatible[revision] = since
+    if len(compatible) != len(found):
+        raise ValueError("The migrations do not form one chain.")
+    return Revisions(frozenset(compatible), revision, compatible)
 
 
 def read_revision(connection: Connection) -> str | None:
@@ -47,8 +66,23 @@ def read_revision(connection: Connection) -> str | None:
     return None if revision is None else str(revision)
 
 
-def find_mismatch(revision: str | None) -> SchemaMismatch | None:
-    """The error for a database with this revision, whose message says what to do; None if it is up to date."""
+def compatibility_comment(revision: str) -> str:
+    """The comment of Alembic's table at a revision of this release."""
+    return _COMPATIBLE_SINCE + release_revisions().compatible_since[revision]
+
+
+def read_mismatch(connection: Connection) -> SchemaMismatch | None:
+    """The error for a database, whose message says what to do; None if this release can use its tables."""
+    revision = read_revision(connection)
+    mismatch = _find_mismatch(revision)
+    if mismatch is None or revision is None or revision in release_revisions().known:
+        return mismatch
+    comment = str(connection.scalar(_COMMENT) or "")
+    return None if comment.removeprefix(_COMPATIBLE_SINCE) in release_revisions().known else mismatch
+
+
+def _find_mismatch(revision: str | None) -> SchemaMismatch | None:
+    """The error for the revision alone; None if it is that of this release."""
     release = release_revisions()
     if revision == release.head:
         return None

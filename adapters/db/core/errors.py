@@ -21,7 +21,7 @@ from adapters.db.core.connect_errors import (
     explain_connect_error,
 )
 from adapters.db.core.primary_monitor import NoPrimary
-from adapters.db.schema_version import find_mismatch, read_revision
+from adapters.db.schema_version import read_mismatch
 from scalecommerce_core.domain.errors import (
     ConnectionLost,
     MarketError,
@@ -105,9 +105,9 @@ def translate_errors(engine: Engine | None = None) -> Iterator[None]:
 
 
 def check_schema(engine: Engine) -> None:
-    """Raise `SchemaMismatch` unless the database has the tables of this release; raise `Unavailable`."""
+    """Raise `SchemaMismatch` unless this release can use the tables of the database; raise `Unavailable`."""
     with translate_errors(), engine.connect() as connection:
-        wrong = find_mismatch(read_revision(connection))
+        wrong = read_mismatch(connection)
     if wrong is not None:
         raise wrong
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from adapters.db.core.engine import database_engine
 from adapters.db.schema import metadata
+from adapters.db.schema_version import compatibility_comment, read_revision
 
 
 def _run(connection: Connection) -> None:
@@ -18,6 +19,9 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+        if (revision := read_revision(connection)) is not None:
+            comment = compatibility_comment(revision)
+            connection.exec_driver_sql(f"COMMENT ON TABLE alembic_version IS '{comment}'")
 
 
 given = context.config.attributes.get("connection")

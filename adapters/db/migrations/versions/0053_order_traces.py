@@ -12,6 +12,8 @@ revision: Final = "0053"
 down_revision: Final = "0051"
 branch_labels: Final = None
 depends_on: Final = None
+# Code of earlier revisions does not read this mark, and refuses the tables of a newer release.
+compatible_since: Final = "0053"
 
 UPGRADE: Final = """
 CREATE UNLOGGED TABLE order_traces (
