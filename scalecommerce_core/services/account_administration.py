@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from scalecommerce_core.domain.account import Account
@@ -103,17 +104,34 @@ class AccountAdministration:
             tx.sessions.save(found)
             return True
 
-        return self._act(AuditAction.ACCOUNT_SESSION_REVOKED, account_id, reason, by, act)
+        return self._act(AuditAction.ACCOUNT_SESSION_REVOKED, account_id, reason, by, act, facts={"session_id": number})
 
-    def _act(self, action: AuditAction, account_id: AccountId, reason: str, by: Actor, act: _Act) -> Account:
-        account, changed = self._change(action, account_id, normal_reason(reason), by, act)
+    def _act(
+        self,
+        action: AuditAction,
+        account_id: AccountId,
+        reason: str,
+        by: Actor,
+        act: _Act,
+        *,
+        facts: Mapping[str, object] = MappingProxyType({}),
+    ) -> Account:
+        """Change an account. The audit entry has its rights before and after; `facts` are further values after it."""
+        account, changed = self._change(action, account_id, normal_reason(reason), by, act, facts=facts)
         if changed:
             self._security_log.record(SecurityEvent(_EVENTS[action], account.id, by.address, actor_id=by.account_id))
         return account
 
     @retry_on(TransactionAborted)
     def _change(
-        self, action: AuditAction, account_id: AccountId, reason: str, by: Actor, act: _Act
+        self,
+        action: AuditAction,
+        account_id: AccountId,
+        reason: str,
+        by: Actor,
+        act: _Act,
+        *,
+        facts: Mapping[str, object],
     ) -> tuple[Account, bool]:
         removes_access = action in _REMOVALS
         now = self._clock.now()
@@ -127,9 +145,8 @@ class AccountAdministration:
             before = _rights(account)
             changed = act(tx, account, now)
             if changed:
-                tx.audit.record(
-                    [by.entry(action, account_id, now, before=before, after=_rights(account), reason=reason)]
-                )
+                after = {**_rights(account), **facts}
+                tx.audit.record([by.entry(action, account_id, now, before=before, after=after, reason=reason)])
         return account, changed
 
 

@@ -20,6 +20,7 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.webhook import WebhookEndpoint
 from scalecommerce_core.ports import SecurityEvent, SecurityEventKind
+from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import APPOINTED_BY_OPERATOR, SignUp
 from scalecommerce_core.services.pricing import CreatePolicy
@@ -228,6 +229,8 @@ def test_staff_end_one_session_of_an_account(
     administration.revoke_session(someone.id, number, REASON, Actor(boss.id))
     assert (has_access(shop, first), has_access(shop, second)) == (False, True)
     assert history(shop, someone) == [(AuditAction.ACCOUNT_SESSION_REVOKED, REASON, boss.id)]
+    (record,) = shop.queries.audit_entries(PageRequest(1)).rows
+    assert record.entry.after["session_id"] == number
     assert log.events[-1].kind is SecurityEventKind.SESSION_REVOKED
     left = opened.keys() - {shop.market.sessions.identify(second).session_id}
     assert len(left) == 1
