@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
@@ -216,6 +216,16 @@ class ProductFilter:
             ("created_after", self.created_after, "created_before", self.created_before),
         )
 
+    def without_filter_of(self, facet: Facet) -> "ProductFilter":
+        """The conditions without those on the property of the facet."""
+        match facet:
+            case Facet.CATEGORY:
+                return evolve(self, categories=())
+            case Facet.BRAND:
+                return evolve(self, brands=())
+            case Facet.PRICE:
+                return evolve(self, price_min=None, price_max=None)
+
 
 @frozen
 class FacetValue:
@@ -285,7 +295,11 @@ class ProductQueries(Protocol):
         ...
 
     def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
-        """Count the products that match all conditions, by the values of each facet."""
+        """Count the matching products by the values of each facet.
+
+        Each facet leaves its own condition out, as `ProductFilter.without_filter_of` does: its counts are those of the
+        lists with another value of it. All other conditions hold.
+        """
         ...
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:

@@ -49,9 +49,8 @@ def of_requests(statements: Iterable[Statement]) -> list[str]:
     return [sql for sql, _ in statements if "pg_snapshot_xmin" not in sql]
 
 
-FILTERS = {
-    "/products/api/v1/": ["", "&search=tea&facets=brand&facets=category&facets=price&category=shoes", "&ordering=price"]
-}
+FACETS = "&search=tea&facets=brand&facets=category&facets=price&category=shoes"
+FILTERS = {"/products/api/v1/": ["", FACETS, f"{FACETS}&brand=A&price_max=99.00", "&ordering=price"]}
 MOST = {
     "/operations/api/v1/webhooks/": MAX_ENDPOINTS,
     "/webhooks/api/v1/": MAX_ENDPOINTS,

@@ -625,6 +625,32 @@ class SearchContract:
         assert queries.facets(ProductFilter(search="zzzz"), [Facet.PRICE]).values == {Facet.PRICE: []}
         assert queries.facets(ProductFilter(), []).values == {}
 
+    def test_a_facet_counts_without_its_own_filter(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        for name, brand, category, price in (
+            ("Tea pot", "A", 4, 5_00), ("Tea pot", "B", 4, 5_00), ("Tea pot", "A", 5, 5_00), ("Tea pot", "A", 4, 30_00),
+            ("Spoon", "C", 6, 60_00),
+        ):  # fmt: skip
+            stage.product(name=name, brand=brand, category_id=CategoryId(category), price=price)
+        one_brand = queries.facets(ProductFilter(search="tea", brands=["A"]), [Facet.BRAND, Facet.CATEGORY]).values
+        assert list(one_brand) == [Facet.BRAND, Facet.CATEGORY]
+        assert list(one_brand[Facet.BRAND]) == [FacetValue("A", "A", 3), FacetValue("B", "B", 1)]
+        assert [(value.value, value.count) for value in one_brand[Facet.CATEGORY]] == [(4, 2), (5, 1)]
+
+        every = ProductFilter(search="tea", brands=["A"], categories=[4], price_max=10_00)
+        facets = queries.facets(every, list(Facet)).values
+        assert [(value.value, value.count) for value in facets[Facet.CATEGORY]] == [(4, 1), (5, 1)]
+        assert [(value.value, value.count) for value in facets[Facet.BRAND]] == [("A", 1), ("B", 1)]
+        assert [(value.value, value.count) for value in facets[Facet.PRICE]] == [(0, 1), (25_00, 1)]
+
+    def test_a_facet_without_its_filter_corrects_the_text(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        for brand in ("A", "B"):
+            stage.product(name="Headphones", brand=brand)
+        stage.update_search_index()
+        found = queries.facets(ProductFilter(search="hedphones", brands=["A"]), [Facet.BRAND])
+        assert list(found.values[Facet.BRAND]) == [FacetValue("A", "A", 1), FacetValue("B", "B", 1)]
+
     def test_facets_show_the_most_frequent_values(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         seller = stage.account()

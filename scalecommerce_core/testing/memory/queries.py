@@ -316,8 +316,8 @@ class MemoryQueries(
 
     def facets(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
         text = None if criteria.search is None else self._corrected(parse_search(criteria.search))[0]
-        views = self._matching(criteria, text)
-        return FacetCounts({facet: FACETS[facet](views, self._currency)[:MAX_FACET_VALUES] for facet in facets})
+        views = {facet: self._matching(criteria.without_filter_of(facet), text) for facet in facets}
+        return FacetCounts({facet: FACETS[facet](views[facet], self._currency)[:MAX_FACET_VALUES] for facet in facets})
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         found = self._tables.products.get_many(ids).values()

@@ -7,6 +7,7 @@ scaled up to the estimated total; such counts are cached for `COUNT_STALENESS_SE
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from attrs import evolve, frozen
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, cast, func, literal, select, union_all
 
 from adapters.db.queries.executor import QueryExecutor, Rows
@@ -15,7 +16,7 @@ from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SamplePlan, SearchPlanner
 from adapters.db.queries.search.statements import ProductSelection
 from adapters.db.queries.search.ttl_cache import TtlCache, cache_key
-from adapters.db.queries.search.understanding import SearchInterpreter
+from adapters.db.queries.search.understanding import FilterBinder, SearchInterpreter
 from adapters.db.queries.statement_cache import compiled_once
 from adapters.db.schema import categories, products
 from scalecommerce_core.domain.identifiers import CategoryId
@@ -55,57 +56,121 @@ class FacetCounter:
         self._approximate: TtlCache[FacetCounts] = TtlCache(MAX_CACHED_FACETS, COUNT_STALENESS_SECONDS)
 
     def count(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
-        """Count facets of the matches; if there are none, of the matches of the corrected text."""
+        """Count facets of the matches; if there are none, of the matches of the corrected text.
+
+        Facets whose property has no condition share a sample; each other one has a sample without its condition. One
+        statement counts all samples.
+        """
         if not facets:
             return FacetCounts({})
-        chosen = tuple(dict.fromkeys(facets))
-        plan = self._planner.plan_sample(self._interpreter.bind(criteria))
-        key = cache_key(plan.selection, plan.values, chosen)
-        found = self._approximate.get(key)
-        if found is None:
-            found = self._count(criteria, plan, chosen)
-            if not found.is_exact:
-                self._approximate.put(key, found)
-        return found
+        binder = self._interpreter.binder(criteria)
+        by_criteria: dict[int, _Group] = {}
+        for facet in dict.fromkeys(facets):
+            without = criteria.without_filter_of(facet)
+            number = 0 if without == criteria else len(by_criteria) + 1
+            group = by_criteria.get(number, _Group(without, (), self._planner.plan_sample(binder.bind(without))))
+            by_criteria[number] = evolve(group, facets=(*group.facets, facet))
+        found = self._count_groups(binder, list(by_criteria.values()))
+        return FacetCounts(
+            {facet: each.values[facet] for facet in facets for each in found if facet in each.values},
+            is_exact=all(each.is_exact for each in found),
+        )
 
-    def _count(self, criteria: ProductFilter, plan: SamplePlan, facets: Sequence[Facet]) -> FacetCounts:
-        plan, rows, size = self._fetch(plan, facets)
-        if size == 0 and (corrected := self._interpreter.bind_corrected(criteria)) is not None:
-            plan, rows, size = self._fetch(self._planner.plan_sample(corrected), facets)
-        is_exact = plan.is_unrestricted and size <= self._facet_cap
-        factor = 1.0 if is_exact else max(1.0, plan.total / max(size, 1))
-        scaled = [(*row[:-1], round(row[-1] * factor)) for row in rows]
+    def _count_groups(self, binder: FilterBinder, groups: Sequence["_Group"]) -> list[FacetCounts]:
+        keys = [cache_key(group.plan.selection, group.plan.values, group.facets) for group in groups]
+        cached = [self._approximate.get(key) for key in keys]
+        fresh = [(key, group) for key, group, known in zip(keys, groups, cached, strict=True) if known is None]
+        counted = self._count(binder, [group for _, group in fresh])
+        for (key, _), counts in zip(fresh, counted, strict=True):
+            if not counts.is_exact:
+                self._approximate.put(key, counts)
+        return [known for known in cached if known is not None] + counted
+
+    def _count(self, binder: FilterBinder, groups: Sequence["_Group"]) -> list[FacetCounts]:
+        samples = self._fetch(groups)
+        corrected = {
+            position: evolve(sample.group, plan=self._planner.plan_sample(query))
+            for position, sample in enumerate(samples)
+            if sample.size == 0 and (query := binder.bind_corrected(sample.group.criteria)) is not None
+        }
+        samples = _replaced(samples, corrected, self._fetch)
+        return [self._scale(sample) for sample in samples]
+
+    def _scale(self, sample: "_Sample") -> FacetCounts:
+        plan = sample.group.plan
+        is_exact = plan.is_unrestricted and sample.size <= self._facet_cap
+        factor = 1.0 if is_exact else max(1.0, plan.total / max(sample.size, 1))
+        scaled = [(*row[:-1], round(row[-1] * factor)) for row in sample.rows]
         values = {
-            facet: _FACETS[facet][1]((row[1:] for row in scaled if row[0] == facet), self._currency) for facet in facets
+            facet: _FACETS[facet][1]((row[1:] for row in scaled if row[0] == facet), self._currency)
+            for facet in sample.group.facets
         }
         return FacetCounts(values, is_exact=is_exact)
 
-    def _fetch(self, plan: SamplePlan, facets: Sequence[Facet]) -> tuple[SamplePlan, Rows, int]:
-        """Return the sample that was taken, the rows of the facets, and the number of products in the sample."""
-        statement = _facets_statement(plan.selection, facets, plan.size)
-        rows = self._executor.fetch(statement, plan.values, plan_each_time=True)
-        (size,) = [row[-1] for row in rows if row[0] == _SAMPLE_SIZE]
-        if not plan.is_unrestricted and size < plan.size * MIN_SAMPLE_SHARE:
-            # New products, one seller's products or sold-out products may all be in the lowest tier.
-            return self._fetch(plan.without_tier(), facets)
-        return plan, rows, size
+    def _fetch(self, groups: Sequence["_Group"]) -> list["_Sample"]:
+        """Return the sample of each group, in order."""
+        if not groups:
+            return []
+        parts = tuple((group.plan.selection, group.facets) for group in groups)
+        # The text of all groups is as it was typed, or corrected in the same way, so that no name has two values.
+        values = {name: value for group in groups for name, value in group.plan.values.items()}
+        rows = self._executor.fetch(_facets_statement(parts, groups[0].plan.size), values, plan_each_time=True)
+        sizes = {row[1]: row[-1] for row in rows if row[0] == _SAMPLE_SIZE}
+        samples = [_Sample(group, rows, sizes[number]) for number, group in enumerate(groups)]
+        # New products, one seller's products or sold-out products may all be in the lowest tier.
+        untiered = {
+            position: evolve(sample.group, plan=sample.group.plan.without_tier())
+            for position, sample in enumerate(samples)
+            if not sample.group.plan.is_unrestricted and sample.size < sample.group.plan.size * MIN_SAMPLE_SHARE
+        }
+        return _replaced(samples, untiered, self._fetch)
 
 
-# --- statements: rows of (facet, id or bucket, text, count)
+@frozen
+class _Group:
+    """Facets that are counted over the same sample."""
+
+    criteria: ProductFilter
+    facets: tuple[Facet, ...]
+    plan: SamplePlan
+
+
+@frozen
+class _Sample:
+    """The sample that was taken for a group: its number of products, and the rows of all facets of the statement."""
+
+    group: _Group
+    rows: Rows
+    size: int
+
+
+def _replaced(
+    samples: list[_Sample], groups: Mapping[int, _Group], fetch: Callable[[Sequence[_Group]], list[_Sample]]
+) -> list[_Sample]:
+    """The samples, those at the positions of `groups` taken anew."""
+    taken = dict(zip(groups, fetch(list(groups.values())), strict=True)) if groups else {}
+    return [taken.get(position, sample) for position, sample in enumerate(samples)]
+
+
+# --- statements: rows of (facet, id or bucket or number of the group, text, count)
 
 
 @compiled_once
-def _facets_statement(selection: ProductSelection, facets: Sequence[Facet], size: int) -> Select[*tuple[Any, ...]]:
-    matching = selection.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
-    counted = matching.cte("matching").prefix_with("MATERIALIZED", dialect="postgresql")
-    parts = [_FACETS[facet][0](counted) for facet in facets]
-    whole = select(
-        literal(_SAMPLE_SIZE, Text).label("facet"),
-        cast(literal(0), BigInteger).label("number"),
-        literal("", Text).label("label"),
-        func.count().label("count"),
-    ).select_from(counted)
-    return select(union_all(whole, *parts).subquery())
+def _facets_statement(
+    groups: tuple[tuple[ProductSelection, tuple[Facet, ...]], ...], size: int
+) -> Select[*tuple[Any, ...]]:
+    parts: list[Any] = []
+    for number, (selection, facets) in enumerate(groups):
+        matching = selection.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
+        counted = matching.cte(f"matching_{number}").prefix_with("MATERIALIZED", dialect="postgresql")
+        whole = select(
+            literal(_SAMPLE_SIZE, Text).label("facet"),
+            cast(literal(number), BigInteger).label("number"),
+            literal("", Text).label("label"),
+            func.count().label("count"),
+        ).select_from(counted)
+        parts += [whole, *(_FACETS[facet][0](counted) for facet in facets)]
+    return select(union_all(*parts).subquery())
 
 
 def _count_categories(matching: Any) -> Select[Any]:

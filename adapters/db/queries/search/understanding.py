@@ -6,6 +6,7 @@ that the vocabulary of the catalog lacks are replaced by similar ones, and the c
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from attrs import evolve
@@ -53,7 +54,7 @@ class SearchInterpreter:
     def find_page(self, criteria: ProductFilter, request: PageRequest) -> SearchPage:
         """Return a page of ids; raise `Invalid` for a text that is too long and for a cursor of another list."""
         parsed = None if criteria.search is None else _parse(criteria.search)
-        category_ids = self._category_ids(criteria)
+        category_ids = self.find_category_ids(criteria)
         is_first = request.before is None and request.after is None
         if parsed is not None:
             if not is_first:
@@ -65,39 +66,31 @@ class SearchInterpreter:
             return page
         if page.ids:
             return evolve(page, did_you_mean=self._suggest_frequent_words(parsed))
-        corrected, did_you_mean = self._correct(parsed)
+        corrected, did_you_mean = self.correct(parsed)
         if corrected is None:
             return page
         return evolve(self._find(_bind(criteria, corrected, category_ids), request), did_you_mean=did_you_mean)
 
-    def bind(self, criteria: ProductFilter) -> BoundQuery:
-        """Return the query of the words as they were typed."""
-        parsed = None if criteria.search is None else _parse(criteria.search)
-        return _bind(criteria, parsed, self._category_ids(criteria))
+    def binder(self, criteria: ProductFilter) -> "FilterBinder":
+        """Return the binder for this filter and for those that leave some of its conditions out."""
+        return FilterBinder(self, criteria)
 
-    def bind_corrected(self, criteria: ProductFilter) -> BoundQuery | None:
-        """Return the query of the corrected words; None if no unknown word can be corrected."""
-        if criteria.search is None:
-            return None
-        corrected, _ = self._correct(_parse(criteria.search))
-        return None if corrected is None else _bind(criteria, corrected, self._category_ids(criteria))
-
-    def _find(self, query: BoundQuery, request: PageRequest) -> SearchPage:
-        plan = self._planner.plan(query, request)
-        return self._fetcher.fetch_page(plan)
-
-    def _category_ids(self, criteria: ProductFilter) -> Sequence[int] | None:
+    def find_category_ids(self, criteria: ProductFilter) -> Sequence[int] | None:
         """Resolve ids and slugs: the planner has statistics about a category's id, and none about a subquery."""
         if not criteria.categories:
             return None
         given = text_array({_check_length("category", str(category)) for category in criteria.categories})
         return [id_ for (id_,) in self._executor.fetch(_CATEGORY_IDS, {"given": given})] or [0]
 
-    def _correct(self, parsed: SearchText) -> tuple[SearchText | None, str | None]:
+    def correct(self, parsed: SearchText) -> tuple[SearchText | None, str | None]:
         """Return the text with its unknown words replaced, if all of them can be, and the text for `did_you_mean`."""
         unknown = self._vocabulary.find_unknown(parsed)
         corrected = corrected_search(parsed, unknown, self._vocabulary.find_similar)
         return corrected, None if corrected is None else suggestion(corrected, list(unknown.items()))
+
+    def _find(self, query: BoundQuery, request: PageRequest) -> SearchPage:
+        plan = self._planner.plan(query, request)
+        return self._fetcher.fetch_page(plan)
 
     def _suggest_frequent_words(self, parsed: SearchText) -> str | None:
         """Return the text with its rare words replaced by similar words that are much more frequent."""
@@ -105,6 +98,33 @@ class SearchInterpreter:
         rare = {position: (word, count) for position, (word, count) in known.items() if count < FEW_MATCHES}
         suggested = more_frequent_search(parsed, rare, self._vocabulary.find_similar)
         return None if suggested is None else str(suggested)
+
+
+class FilterBinder:
+    """Binds filters of one text and one choice of categories, which are read once."""
+
+    def __init__(self, interpreter: SearchInterpreter, criteria: ProductFilter) -> None:
+        self._interpreter = interpreter
+        self._criteria = criteria
+        self._parsed = None if criteria.search is None else _parse(criteria.search)
+
+    def bind(self, criteria: ProductFilter) -> BoundQuery:
+        """Return the query of the words as they were typed."""
+        return _bind(criteria, self._parsed, self._category_ids if criteria.categories else None)
+
+    def bind_corrected(self, criteria: ProductFilter) -> BoundQuery | None:
+        """Return the query of the corrected words; None if no unknown word can be corrected."""
+        if self._corrected is None:
+            return None
+        return _bind(criteria, self._corrected, self._category_ids if criteria.categories else None)
+
+    @cached_property
+    def _category_ids(self) -> Sequence[int] | None:
+        return self._interpreter.find_category_ids(self._criteria)
+
+    @cached_property
+    def _corrected(self) -> SearchText | None:
+        return None if self._parsed is None else self._interpreter.correct(self._parsed)[0]
 
 
 # --- text and values

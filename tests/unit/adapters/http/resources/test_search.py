@@ -211,6 +211,14 @@ def test_the_value_of_a_facet_works_as_a_filter(search: Search) -> None:
             assert len(search.names(**filters)) == value["count"]
 
 
+def test_a_facet_offers_the_other_values_of_its_filter(search: Search) -> None:
+    every = search(facets=["brand"])["facets"]["brand"]
+    assert len(every) > 1
+    one = search(brand=every[0]["value"], facets=["brand"])
+    assert one["facets"]["brand"] == every
+    assert one["total"] == every[0]["count"]
+
+
 def test_facets_are_omitted_by_default(search: Search) -> None:
     assert search().keys() == {"next", "previous", "results", "total", "total_is_exact"}
     assert search(facets="brand")["facets"].keys() == {"brand"}
