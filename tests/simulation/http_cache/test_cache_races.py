@@ -39,17 +39,21 @@ class Database:
     committed: list[tuple[float, ProductId, int]] = Factory(list)
     log: list[CatalogChange] = Factory(list)
     shared: dict[str, bytes] = Factory(dict)
+    wal: list[tuple[str, int, ProductId]] = Factory(list)
+    """Begins and commits of transactions, in order."""
 
     def begin(self, product: ProductId) -> int:
         # A transaction locks its product, so each product has at most one.
         number = self.next_number
         self.next_number += 1
         self.running[number] = product
+        self.wal.append(("begin", number, product))
         return number
 
     def commit(self, number: int) -> CatalogChange:
         product = self.running.pop(number)
         self.versions[product] += 1
+        self.wal.append(("commit", number, product))
         self.committed.append((self.now, product, self.versions[product]))
         change = CatalogChange(number, frozenset({product}))
         self.log.append(change)
@@ -125,6 +129,11 @@ class Process:
     validity: CacheValidity = field(init=False)
     copies: ProductCache = field(init=False)
     batch: ByHand = field(init=False)
+    queries: ProductQueries = field(init=False)
+
+    def create_queries(self, reads: Reads, _clock: Callable[[], float]) -> ProductQueries:
+        """The queries that the cache loads from."""
+        return cast(ProductQueries, reads)
 
     def __attrs_post_init__(self) -> None:
         def clock() -> float:
@@ -135,9 +144,10 @@ class Process:
             return self.batch
 
         reads = Reads(self.database, self.meanwhile)
+        self.queries = self.create_queries(reads, clock)
         self.validity = CacheValidity(clock)
         self.copies = ProductCache(
-            cast(ProductQueries, reads),
+            self.queries,
             self.validity,
             limit=10**6,
             ttl_seconds=5,
@@ -184,11 +194,19 @@ class Process:
 
 
 class Simulation:
+    process: type[Process] = Process
+    between: Sequence[str] = ("begin", "commit", "hear", "hear", "read_log", "wait")
+    """Steps that may be taken between two statements of a load."""
+    steps: Sequence[str] = (
+        "begin", "commit", "hear", "hear", "hear_all", *["read_log"] * 4, "wait", "reconnect", "ask", "ask", "ask",
+        "load", "load",
+    )  # fmt: skip
+
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.database = Database()
         self.depth = 0
-        self.processes = [Process(self.database, self.meanwhile) for _ in range(PROCESSES)]
+        self.processes = [self.process(self.database, self.meanwhile) for _ in range(PROCESSES)]
         self.reads: list[tuple[asyncio.Task[ProductCacheEntry], int]] = []
         self.read = 0
         self.from_copies = 0
@@ -198,7 +216,7 @@ class Simulation:
         if self.depth == 0 and self.chance.random() < 0.5:
             self.depth += 1
             for _ in range(self.chance.randrange(4)):
-                self.chance.choice([self.begin, self.commit, self.hear, self.hear, self.read_log, self.wait])()
+                getattr(self, self.chance.choice(self.between))()
             self.depth -= 1
 
     def begin(self) -> None:
@@ -247,12 +265,8 @@ class Simulation:
             self.meanwhile()
 
     async def run(self) -> None:
-        steps = [
-            self.begin, self.commit, self.hear, self.hear, self.hear_all, *[self.read_log] * 4,
-            self.wait, self.reconnect, self.ask, self.ask, self.ask, self.load, self.load,
-        ]  # fmt: skip
         for _ in range(STEPS):
-            self.chance.choice(steps)()
+            getattr(self, self.chance.choice(self.steps))()
             for _ in range(self.chance.randrange(4)):
                 await asyncio.sleep(0)
             self.check()
