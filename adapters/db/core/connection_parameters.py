@@ -172,9 +172,12 @@ def single_hosts(parameters: Mapping[str, str]) -> list[dict[str, str]]:
 def standby_urls(text: str) -> list[str]:
     """The URL of each host of `DATABASE_READ_URL`, in order.
 
-    Raise `ValueError` as `database_url` does, and if `target_session_attrs` excludes standbys.
+    Raise `ValueError` as `database_url` does, if `target_session_attrs` excludes standbys, and for a pooler of
+    transactions: each transaction could be on another server, or after a restart of it.
     """
     url = database_url(text)
+    if pooler_parameters(url).pool_mode is PoolMode.TRANSACTION:
+        raise ValueError("standbys cannot be read through a pooler of transactions: connect to them directly")
     if _parse(text).query.get("target_session_attrs") in PRIMARY_ONLY:
         raise ValueError("its target_session_attrs excludes standbys: remove this parameter")
     common = {"connect_timeout": str(CONNECT_SECONDS_OF_SEVERAL), **url.query, "target_session_attrs": "any"}

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 import psycopg
 from attrs import frozen
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 
 from adapters.db.core.change_notifications import change_number
 from adapters.db.core.connection_parameters import connection_parameters, database_url
@@ -157,6 +157,11 @@ class Standby:
             return None
         return None if system is None else system.decode()
 
+    def check(self) -> None:
+        """Take a connection for reads from the pool; raise `Unavailable` or `InvalidRequestError`."""
+        with translate_errors(), self.engine.connect():
+            pass
+
     def disconnect(self) -> None:
         """Close all connections. Statements that wait for an answer end with `ConnectionLost`."""
         self._close_connection()
@@ -233,6 +238,8 @@ class _State:
         self.paused_until = float("-inf")
         self.is_known = False
         """Whether its cluster has been compared with the primary's since it was connected."""
+        self.is_checked = False
+        """Whether a connection for reads has been opened since."""
         self.unconfirmed_since: float | None = None
         """Since when it shows no recent mark of the primary."""
         self.logged = ""
@@ -420,12 +427,18 @@ class StandbyMonitor:
             return None
         state.unconfirmed_since = None
         standby.instance = poll.instance
+        if not state.is_checked:
+            try:
+                standby.check()
+            except (MarketError, InvalidRequestError) as error:
+                raise NotUsable(str(error.__cause__ or error).partition("\n")[0]) from error
+            state.is_checked = True
         self._log(state, "", logging.INFO)
         return Horizon(poll.horizon, poll.instance, asked_at)
 
     def _pause(self, state: _State, problem: NotUsable) -> None:
         state.paused_until = self._clock() + AWAY_SECONDS
-        state.is_known = False
+        state.is_known = state.is_checked = False
         with suppress(psycopg.Error):
             state.standby.disconnect()
         self._log(state, str(problem), problem.level)

@@ -96,6 +96,12 @@ def test_each_standby_has_a_url_of_its_own() -> None:
         }.items()  # fmt: skip
 
 
+def test_standbys_are_not_read_through_a_pooler_of_transactions() -> None:
+    assert len(standby_urls("postgresql://ada@db2:6432,db3:6432/shop?pool_mode=session")) == 2
+    with pytest.raises(ValueError, match="through a pooler of transactions"):
+        standby_urls("postgresql://ada@db2:6432/shop?pool_mode=transaction")
+
+
 def test_the_url_of_standbys_must_not_exclude_them() -> None:
     with pytest.raises(ValueError, match="excludes standbys"):
         standby_urls("postgresql://ada@db2,db3/shop?target_session_attrs=read-write")

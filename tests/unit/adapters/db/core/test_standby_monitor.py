@@ -32,6 +32,8 @@ class SimulatedStandby:
         self.instance = ""
         self.polled: Poll | Exception = GOOD
         self.cluster: str | None = "shop"
+        self.refused: Exception | None = None
+        """What a connection for reads raises."""
         self.disconnected = 0
 
     def poll(self) -> Poll:
@@ -43,6 +45,10 @@ class SimulatedStandby:
         if isinstance(self.polled, Exception):
             raise self.polled
         return self.cluster
+
+    def check(self) -> None:
+        if self.refused is not None:
+            raise self.refused
 
     def disconnect(self) -> None:
         self.disconnected += 1
@@ -224,6 +230,18 @@ def test_a_standby_of_another_cluster_is_refused(site: Site, caplog: pytest.LogC
 def test_without_the_privilege_to_read_the_identifier_the_mark_decides(site: Site) -> None:
     site.standbys[0].cluster = None
     assert site.step() == "db2"
+
+
+def test_a_standby_whose_connections_for_reads_fail_is_logged_once(
+    site: Site, logged: pytest.LogCaptureFixture
+) -> None:
+    site.standbys[0].refused = Unavailable("The database has no free connections.")
+    for _ in range(20):
+        assert site.step(1.0) == "db3"
+    assert logged.messages == [
+        "standby db2 is not read from: The database has no free connections.",
+        "standby db3 answers reads of the catalog",
+    ]
 
 
 def test_a_failed_read_pauses_the_standby(site: Site, logged: pytest.LogCaptureFixture) -> None:
