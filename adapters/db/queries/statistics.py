@@ -150,7 +150,7 @@ _TOP_OF_RANGE: Final = text(
 # have no available units. Those that never sold have no row of `product_ranks`, and `product_hours_sold_idx` leaves out
 # hours without sales. The two parts of `candidates` are disjoint: the planner cannot estimate the number of rows of a
 # GROUP BY over them, and then joins tens of thousands of products one by one. OFFSET 0 keeps a subquery from being
-# evaluated once for each use of its column, and for products with available units.
+# evaluated once for each use of its column, for products with available units, or before the joins.
 _OUTLOOK_ROWS: Final = (
     text(
         f"""
@@ -170,34 +170,35 @@ _OUTLOOK_ROWS: Final = (
             OFFSET 0
         )
     )
-    SELECT products.id, products.name, products.sku, on_hand - reserved AS available, reserved, sold.units AS sold,
-           in_stock.micros AS in_stock,
+    SELECT id, name, sku, on_hand - reserved AS available, reserved, sold, in_stock.micros AS in_stock,
            CASE WHEN on_hand = reserved THEN 0
-                ELSE CAST(floor(CAST(on_hand - reserved AS numeric) * in_stock.micros / (sold.units * 60000000.0))
+                ELSE CAST(floor(CAST(on_hand - reserved AS numeric) * in_stock.micros / (sold * 60000000.0))
                           AS bigint) END AS minutes_left,
-           -sold.units AS fewest
-    FROM candidates AS sold
-    JOIN products ON products.id = sold.product_id
-    JOIN stock ON stock.product_id = sold.product_id
-    LEFT JOIN product_stockouts ON product_stockouts.product_id = sold.product_id
+           -sold AS fewest
+    FROM (
+        SELECT products.id, products.name, products.sku, on_hand, reserved, candidates.units AS sold,
+               greatest(:since_micros, {_MICROS.format("products.created_at")}) AS begun, recent, since
+        FROM candidates
+        JOIN products ON products.id = candidates.product_id
+        JOIN stock ON stock.product_id = candidates.product_id
+        LEFT JOIN product_stockouts ON product_stockouts.product_id = candidates.product_id
+        WHERE products.is_active AND (candidates.units > 0 OR on_hand = reserved)
+        OFFSET 0
+    ) AS listed
     CROSS JOIN LATERAL (
-        SELECT greatest(:since_micros, {_MICROS.format("products.created_at")}) AS micros
-    ) AS begun
-    CROSS JOIN LATERAL (
-        SELECT greatest({LEAST_IN_STOCK // _MICROSECOND}, :now_micros - begun.micros
-            - CASE WHEN product_stockouts.recent IS NULL AND product_stockouts.since IS NULL THEN 0 ELSE coalesce((
-            SELECT CAST(sum(greatest(0, least(ended, :now_micros) - greatest(opened, begun.micros))) AS bigint)
+        SELECT greatest({LEAST_IN_STOCK // _MICROSECOND}, :now_micros - begun
+            - CASE WHEN recent IS NULL AND since IS NULL THEN 0 ELSE coalesce((
+            SELECT CAST(sum(greatest(0, least(ended, :now_micros) - greatest(opened, begun))) AS bigint)
             FROM (
                 SELECT CAST(outage ->> 0 AS bigint) AS opened, CAST(outage ->> 1 AS bigint) AS ended
-                FROM jsonb_array_elements(product_stockouts.recent) AS outage
+                FROM jsonb_array_elements(recent) AS outage
                 UNION ALL
-                SELECT {_MICROS.format("product_stockouts.since")}, :now_micros
-                WHERE product_stockouts.since IS NOT NULL
+                SELECT {_MICROS.format("since")}, :now_micros
+                WHERE since IS NOT NULL
             ) AS outages
         ), 0) END) AS micros
         OFFSET 0
     ) AS in_stock
-    WHERE products.is_active AND (sold.units > 0 OR on_hand = reserved)
     """  # noqa: S608 - no values are inserted
     )
     .bindparams(
