@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.db.core.connect_errors import CONNECTION_REFUSED
+from adapters.db.core.connect_errors import CONNECTION_REFUSED, READ_ONLY
 from tests.integration.engine_process import PATIENCE, TOGETHER, environment, eventually, run
 
 SECRET = "for tests only, and long enough to be one"
@@ -85,6 +85,14 @@ def test_commands_report_a_database_without_tables(tmp_path: Path, postgres_url:
     done = run(*command, cwd=tmp_path, DATABASE_URL=postgres_url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "The database has no tables yet: run `scalecommerce migrate`.\n"
+
+
+def test_a_command_that_writes_to_a_read_only_database_says_what_to_do(tmp_path: Path, database: str) -> None:
+    separator = "&" if "?" in database else "?"
+    url = f"{database}{separator}options=-c%20default_transaction_read_only%3Don"
+    done = run("seed", "--yes", cwd=tmp_path, DATABASE_URL=url)
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"{READ_ONLY}\n")
 
 
 def test_an_unreachable_server_is_reported(tmp_path: Path) -> None:

@@ -94,6 +94,14 @@ def test_a_statement_that_takes_too_long_is_unavailable(database: str) -> None:
     engine.dispose()
 
 
+def test_a_write_to_a_read_only_database_says_so(database: str) -> None:
+    separator = "&" if "?" in database else "?"
+    engine = database_engine(f"{database}{separator}options=-c%20default_transaction_read_only%3Don")
+    with pytest.raises(Unavailable, match="The database is a standby, or read-only: name the primary in DATABASE_URL"):
+        Stage(PostgresStore(engine)).product()
+    engine.dispose()
+
+
 def test_a_connection_that_breaks_with_pending_writes_is_lost_and_replaced(
     engine: Engine, store: PostgresStore
 ) -> None:

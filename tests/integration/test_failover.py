@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from adapters.db import migrate
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translate_errors
+from adapters.db.queries.postgres_queries import PostgresQueries
 from bench.failover import CUT, FREEZE, run
 from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 from tests.integration.replicated_postgres import ReplicatedPostgres
@@ -39,6 +40,15 @@ def test_a_standby_is_not_migrated_and_a_statement_on_a_former_primary_ends(tmp_
     with ReplicatedPostgres(tmp_path) as servers:
         with pytest.raises(Unavailable, match="is a standby, which cannot be migrated"):
             migrate.upgrade(servers.direct_url(servers.standby))
+        with opened(servers.direct_url(servers.standby)) as engine:
+            with pytest.raises(Unavailable, match="The database is a standby"):
+                PostgresQueries(engine).visibility_horizon()
+            with (
+                pytest.raises(Unavailable, match="name the primary in DATABASE_URL"),
+                translate_errors(engine),
+                engine.begin() as connection,
+            ):
+                connection.execute(text("CREATE TABLE written ()"))
         with opened(servers.url) as engine:
             with pytest.raises(ConnectionLost):
                 _wait_for_a_server_that_is_cut_off(engine, servers)

@@ -18,6 +18,7 @@ CONNECTION_REFUSED: Final = (
     "The database cannot be reached: nothing accepts connections at the host and port in DATABASE_URL."
 )
 NO_PRIMARY: Final = "No host in DATABASE_URL is the primary: all are standbys, or cannot be reached."
+READ_ONLY: Final = "The database is a standby, or read-only: name the primary in DATABASE_URL, or all hosts."
 TIMED_OUT: Final = "The database cannot be reached: the host in DATABASE_URL did not answer in time."
 ENCRYPTION: Final = (
     "The encryption settings of the database and of DATABASE_URL do not match: check sslmode and certificates."

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from adapters.db.core.connect_errors import (
     NO_PRIMARY,
+    READ_ONLY,
     TIMED_OUT,
     UNDECLARED_POOLER,
     UNKNOWN_HOST,
@@ -66,8 +67,6 @@ _UNAVAILABLE: Final = (
     errors.TooManyConnections,
     errors.ConfigurationLimitExceeded,
     errors.CannotConnectNow,
-    # The primary became a standby.
-    errors.ReadOnlySqlTransaction,
 )
 _UNDEFINED_OBJECT: Final = (
     errors.UndefinedTable,
@@ -137,6 +136,11 @@ def _translate(error: BaseException | None) -> MarketError | None:
             return Unavailable("The database did not answer in time, or has no free resources.")
         case psycopg.errors.ConnectionTimeout():
             return Unavailable(TIMED_OUT)
+        case errors.ReadOnlySqlTransaction():
+            return Unavailable(READ_ONLY)
+        case errors.ObjectNotInPrerequisiteState() if error.diag.source_function == "pg_current_wal_insert_lsn":
+            # The position in the log, which has the timeline of a primary.
+            return Unavailable(READ_ONLY)
         case errors.InvalidSqlStatementName() | errors.DuplicatePreparedStatement():
             return Unavailable(WRONG_POOL_MODE)
         case psycopg.OperationalError() if str(error) == UNDECLARED_POOLER:
