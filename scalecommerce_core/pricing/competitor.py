@@ -85,9 +85,9 @@ class Competitor(ElasticityLearning):
         counts = (signals.weight == 1.0) & (signals.views > 0)
         risen, fallen = (counts & (was["above"] == before) & (above == 1.0 - before) for before in (0.0, 1.0))
         # The level of a product without a known competitor is that below one.
-        views = signals.views * np.exp(np.where(above == 1.0, -loss, 0.0))
+        share = np.exp(np.where(above == 1.0, -loss, 0.0))
         own = {name: values for name, values in was.items() if name not in _COLUMNS}
-        then = super().update(State(own, learned), signals.with_columns(views=views))
+        then = self._learn(State(own, learned), signals, share)
         more = {
             "rival": np.where(self._is_known(signals), signals.competitor, _UNKNOWN).astype(np.float64),
             "above": np.where(known, above, was["above"]),

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 import numpy as np
 from attrs import asdict, frozen
 
-from scalecommerce_core.pricing import seeded_random
+from scalecommerce_core.pricing import seeded_random, view_following
 from scalecommerce_core.pricing.arrays import Flags, Floats
 from scalecommerce_core.pricing.categories import estimate_conversions, group_count
 from scalecommerce_core.pricing.common_changes import (
@@ -46,12 +46,20 @@ from scalecommerce_core.pricing.shrinkage import (
     swap_prior,
 )
 from scalecommerce_core.pricing.signals import Signals
+from scalecommerce_core.pricing.view_following import (
+    VIEW_COLUMNS,
+    ViewFollowing,
+    ViewHistory,
+    estimate_following,
+    observe_views,
+    view_factors,
+)
 
 _COLUMNS: Final = {
     "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "sales": 1, "kept": 1,
     "tries": 1, "delay_a": 1, "delay_b": 1, "delay_score": 1, "delay_information": 1,
     "common_a": 1, "common_b": 1, "common_score": 1, "common_information": 1, "common_weeks": 1,
-    "units_per_purchase": 1,
+    "units_per_purchase": 1, **VIEW_COLUMNS,
 }  # fmt: skip
 _PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
 _LEVEL_VIEWS: Final = 1_000.0
@@ -89,6 +97,7 @@ class DemandLearning(Drift):
         "scatter", "persistence", "sales", "variance", "within", "between", "share_variance", "dispersion",
         "relative_noise", "walk", "delay", "delay_a", "delay_b", "delay_score", "delay_information",
         "common_a", "common_b", "common_score", "common_information", "common_weeks",
+        *VIEW_COLUMNS, *ViewFollowing._fields,
     })  # fmt: skip
     """Columns of the state that `propose` does not read; `replay` does not store them."""
     corrects_common_changes: ClassVar[bool] = True
@@ -131,7 +140,7 @@ class DemandLearning(Drift):
             "a": known["level"][at], "b": mean, "c00": self.level_spread + unknown[at], "c01": np.zeros(size),
             "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
             "sales": np.zeros(size), **Delay.unknown(size)._asdict(), **CommonChange.of_new(size)._asdict(),
-            "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
+            **ViewHistory.unknown(size)._asdict(), "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
             "units_per_purchase": per_purchase,
         }  # fmt: skip
         return State(_short(products), known)
@@ -141,6 +150,7 @@ class DemandLearning(Drift):
         size = group_count(groups, signals)
         usual = asdict(Priors.usual(1)) | {
             "dispersion": [self.dispersion], "relative_noise": [0.0], "walk": [self.level], "delay": [0.0],
+            **{name: [0.0] for name in ViewFollowing._fields},
         }  # fmt: skip
         level = np.log(estimate_conversions(signals, groups))
         present = len(groups.get("level", ()))
@@ -148,24 +158,31 @@ class DemandLearning(Drift):
         for name, value in usual.items():
             # Groups of earlier releases lack some parameters.
             old = groups.get(name, np.full(present, value[0]))
-            known[name] = np.append(old, np.full(size - len(old), old.mean() if len(old) else value[0]))
+            new = old.mean() if len(old) and name not in ViewFollowing._fields else value[0]
+            known[name] = np.append(old, np.full(size - len(old), new))
         return _short(known)
 
     def update(self, state: State, signals: Signals) -> State:
+        return self._learn(state, signals, np.ones(len(signals)))
+
+    def _learn(self, state: State, signals: Signals, share: Floats) -> State:
+        """Learn from an epoch in which other things than the price multiplied the conversion rate by `share`."""
         was, at = state.products, signals.group
         groups = self._complete(state.groups)
         weeks = signals.epoch_days / 7.0
         mean, variance = _priors(groups).of_products(at, was["markup"])
         belief = revert_slope(_belief(state), mean, variance, self.slope / ROOT_VARIANCE * weeks)
         belief = belief._replace(c00=belief.c00 + groups["walk"][at] * weeks)
-        root = fourth_root(signals.price / signals.reference)
         per_purchase, mean_per_purchase = _units_per_purchase(signals, was["units_per_purchase"])
         units = np.where(signals.orders >= 0.0, np.maximum(signals.units, 0.0) / per_purchase, signals.units)
         weight = np.where(_may_be_promotion(was["kept"], signals), _PROMOTION_WEIGHT, 1.0) * signals.weight
         # Times are rounded up to epochs.
         is_first = signals.since_change < 1.5 * signals.epoch_days
-        shown = np.where(is_first, np.exp(groups["delay"])[at], 1.0)
-        before, x = belief, 4.0 * (root - 1.0)
+        shown = share * np.where(is_first, np.exp(groups["delay"])[at], 1.0)
+        before, x = belief, price_distance(signals.price, signals.reference)
+        effects = _view_following(groups).effects()
+        if any(effects):
+            shown = shown / view_factors(effects, x)
         belief, forecast = observe_sales(
             before, x=x, views=signals.views * shown, units=units, weight=weight,
             dispersion=groups["dispersion"][at], relative_noise=groups["relative_noise"][at], robust=True,
@@ -173,6 +190,10 @@ class DemandLearning(Drift):
         is_new = was["sales"] == 0.0
         delay = observe_delay(_delay(state), before, forecast, x=x, is_first=is_first, is_new=is_new)
         change = observe_change(_common_change(state), before, forecast, x=x, weeks=weeks, is_new=is_new)
+        history = observe_views(
+            _view_history(state), before, forecast,
+            x=x, views=signals.views, days=signals.days, counts=signals.weight == 1.0,
+        )  # fmt: skip
         errors = update_errors(
             Errors(was["scatter"], was["persistence"], was["sales"]),
             forecast,
@@ -196,6 +217,7 @@ class DemandLearning(Drift):
                 | errors._asdict()
                 | delay._asdict()
                 | change._asdict()
+                | history._asdict()
                 | {
                     "markup": markup,
                     "kept": kept,
@@ -244,6 +266,9 @@ class DemandLearning(Drift):
         groups = self._complete(state.groups)
         shown = estimate_delay(_delay(state), groups["delay"])
         belief, delay = correct_belief(_belief(state), _delay(state), (shown - groups["delay"])[at])
+        history, before = _view_history(state), _view_following(groups)
+        followed = estimate_following(before, history, at)
+        belief = view_following.correct_belief(belief, history, before, followed)
         if self.corrects_common_changes:
             change = _common_change(state)
             belief = include_change(belief, change, estimate_changes(change, at, len(groups["delay"]))[at])
@@ -258,7 +283,15 @@ class DemandLearning(Drift):
             errors, at, groups["dispersion"], float(groups["relative_noise"][0]), self.dispersion
         )
         return State(
-            _short({**products, **exchanged._asdict(), **delay._asdict(), **begun._asdict()}),
+            _short(
+                {
+                    **products,
+                    **exchanged._asdict(),
+                    **delay._asdict(),
+                    **begun._asdict(),
+                    **history.beginning()._asdict(),
+                }
+            ),
             _short(
                 {
                     "level": _group_means(belief.a, signals, groups["level"]),
@@ -267,6 +300,7 @@ class DemandLearning(Drift):
                     "relative_noise": np.full(len(dispersion), relative),
                     "delay": shown,
                     "walk": estimate_walk(groups["walk"], errors),
+                    **followed._asdict(),
                 }
             ),
         )
@@ -287,7 +321,7 @@ class DemandLearning(Drift):
 
     def _complete(self, groups: Mapping[str, Floats]) -> Mapping[str, Floats]:
         """`groups`, with the usual values of parameters that a group of an earlier release lacks."""
-        if "delay" in groups:
+        if "following_ff" in groups:
             return groups
         return self._start_groups(Signals.of(product=[], price=[], reference=[]), groups)
 
@@ -478,6 +512,14 @@ def _delay(state: State) -> Delay:
 
 def _common_change(state: State) -> CommonChange:
     return CommonChange(*(state.products[name] for name in CommonChange._fields))
+
+
+def _view_history(state: State) -> ViewHistory:
+    return ViewHistory(*(state.products[name] for name in ViewHistory._fields))
+
+
+def _view_following(groups: Mapping[str, Floats]) -> ViewFollowing:
+    return ViewFollowing(*(groups[name] for name in ViewFollowing._fields))
 
 
 def _priors(groups: Mapping[str, Floats]) -> Priors:

@@ -138,8 +138,7 @@ class Substitutes(ElasticityLearning):
         # The products' own random variation tells the error of the elasticities, without that of the category's prices.
         own = root * np.clip((1.0 + variation) / (1.0 + shift) - 1.0, -_LARGEST_VARIATION, _LARGEST_VARIATION)
         forecast = signals.views * np.exp(np.clip(was["a"] + was["b"] * x0 + effect, -9.0, 0.0))
-        adjusted = signals.with_columns(views=signals.views * np.exp(effect), price=unshifted)
-        then = super().update(State(_without(was), learned), adjusted)
+        then = self._learn(State(_without(was), learned), signals.with_columns(price=unshifted), np.exp(effect))
         now = then.products
 
         diverted = self._diverted_profit(was, ours, signals, root) * (10_000 - signals.fee) / 10_000

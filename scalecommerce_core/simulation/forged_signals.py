@@ -92,6 +92,10 @@ def _doubled_below(_: ForgedMarket, ledger: Ledger) -> Floats:
     return np.where(ledger.price < ledger.start_price, 2.0, 1.0)
 
 
+def _doubled_above(_: ForgedMarket, ledger: Ledger) -> Floats:
+    return np.where(ledger.price > ledger.start_price, 2.0, 1.0)
+
+
 ATTACKS: Final[Mapping[str, Mapping[str, Amount]]] = {
     "views below the start price": {"forged_views": _below},
     "views above the start price": {"forged_views": _above},
@@ -102,7 +106,6 @@ ATTACKS: Final[Mapping[str, Mapping[str, Amount]]] = {
     "refunded purchases below": {"forged_purchases": _below},
     "refunded purchases above": {"forged_purchases": _above},
     "doubled views below": {"forged_views": _doubled_below},
+    "doubled views above": {"forged_views": _doubled_above},
 }
 """Attacks by name: arguments of `ForgedMarket`."""
-BEYOND_THE_FILTER: Final = frozenset({"doubled views below"})
-"""Attacks that are too weak for the anomaly filter to see. They have no target."""

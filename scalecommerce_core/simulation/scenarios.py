@@ -17,7 +17,6 @@ from scalecommerce_core.pricing.substitutes import Substitutes
 from scalecommerce_core.simulation.buy_box_market import LEFT, BuyBoxMarket
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
-    BEYOND_THE_FILTER,
     NO_ATTACK,
     ForgedMarket,
 )
@@ -344,7 +343,7 @@ def _forged_figures(results: Sequence[StrategyResult]) -> list[Figure]:
         Figure(
             "forged-signals", track.policy, f"{result.place}, profit kept",
             100.0 * float(track.earned.sum() / undisturbed[track.policy].earned[: track.epochs].sum()),
-            bar=None if result.place in BEYOND_THE_FILTER else _KEPT,
+            bar=_KEPT,
         )
         for result in results
         if result.place != NO_ATTACK and (track := result.track).policy in undisturbed

@@ -20,7 +20,6 @@ from scalecommerce_core.pricing.substitutes import Substitutes
 from scalecommerce_core.simulation.buy_box_market import BuyBoxMarket
 from scalecommerce_core.simulation.forged_signals import (
     ATTACKS,
-    BEYOND_THE_FILTER,
     NO_ATTACK,
     ForgedMarket,
 )
@@ -230,14 +229,15 @@ def kept(policy: Any, attack: str) -> Floats:
 
 
 @pytest.mark.parametrize("policy", [ElasticityLearning(), ControlledVariance(), HillClimb()])
-@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack not in BEYOND_THE_FILTER])
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_with_forged_signals_costs_at_most_three_percent(policy: Any, attack: str) -> None:
     shares = kept(policy, attack)
     # 2.571 is the quantile of the t distribution for a 95 % interval of six seeds.
     half_interval = 2.571 * shares.std(ddof=1) / np.sqrt(len(shares))
     assert shares.mean() + half_interval >= 97
-    # Under slowly growing views, `controlled_variance` loses about 4 %, which these seeds cannot tell from 3 %.
-    assert shares.mean() >= (95 if (policy.name, attack) == ("controlled_variance", "slowly growing views") else 96)
+    # These attacks cost about 4 %, which these seeds cannot tell from 3 %.
+    slightly_more = {("controlled_variance", "slowly growing views"), ("hill_climb", "doubled views above")}
+    assert shares.mean() >= (95 if (policy.name, attack) in slightly_more else 96)
 
 
 def test_without_the_filter_forged_views_cost_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,100 @@
+"""Tests of the estimate of how views follow prices."""
+
+from math import log
+
+import numpy as np
+import pytest
+
+from scalecommerce_core.pricing.arrays import Floats, Whole
+from scalecommerce_core.pricing.demand_filter import Belief, observe_sales
+from scalecommerce_core.pricing.view_following import (
+    ViewFollowing,
+    ViewHistory,
+    correct_belief,
+    estimate_following,
+    observe_views,
+    view_factors,
+)
+
+VIEWS, LEVEL, ELASTICITY = 400.0, -3.0, -2.4
+N = 400
+GROUP: Whole = np.repeat([0, 1], N // 2)
+ALL = np.ones(N, dtype=np.bool_)
+NOTHING = ViewFollowing(*(np.zeros(2) for _ in ViewFollowing._fields))
+
+
+def learn(factors: Floats, x: Floats, *, epochs: int = 4, noise: float = 0.2) -> tuple[Belief, ViewHistory]:
+    """Learn from epochs in which views are multiplied by `factors` (epochs × products) at the distances `x`."""
+    rng = np.random.default_rng(7)
+    belief = Belief(*(np.full(N, value) for value in (LEVEL, ELASTICITY, 0.02, 0.0, 0.5)))
+    history = ViewHistory.unknown(N)
+    for epoch in range(epochs):
+        visitors = VIEWS * np.exp(noise * rng.standard_normal(N))
+        units = rng.poisson(visitors * np.exp(LEVEL + ELASTICITY * x[epoch])).astype(float)
+        views, before = np.round(visitors * factors[epoch]), belief
+        belief, forecast = observe_sales(before, x=x[epoch], views=views, units=units, weight=1.0, dispersion=1.0)
+        history = observe_views(history, before, forecast, x=x[epoch], views=views, days=np.full(N, 7.0), counts=ALL)
+    return belief, history
+
+
+def variations(epochs: int = 4) -> Floats:
+    """Distances of 3 % above or below the reference price, drawn for each product and epoch."""
+    return np.random.default_rng(3).choice([-0.03, 0.03], size=(epochs, N))
+
+
+def test_doubled_views_below_the_reference_price_are_recognised_and_corrected() -> None:
+    x = variations()
+    alone, history = learn(np.where(x < 0, 2.0, 1.0), x)
+    now = estimate_following(NOTHING, history, GROUP)
+    assert view_factors(now.effects(), np.array([-0.03, 0.03])) == pytest.approx([2**0.5, 0.5**0.5], rel=0.05)
+    # Forged views make lower prices look useless.
+    assert alone.b.mean() > ELASTICITY + 0.3
+    corrected = correct_belief(alone, history, NOTHING, now)
+    assert corrected.b.mean() == pytest.approx(ELASTICITY, abs=0.2)
+
+
+def test_views_in_proportion_to_a_power_of_the_price_are_told_from_a_step() -> None:
+    x = variations(12) + np.linspace(0.0, -0.4, 12)[:, None] * np.random.default_rng(4).random(N)
+    _, history = learn(np.exp(-3.0 * x), x, epochs=12)
+    now = estimate_following(NOTHING, history, GROUP)
+    side, distance = now.effects()
+    assert distance == pytest.approx(3.0, abs=0.4)
+    assert side == pytest.approx(0.0, abs=0.1)
+
+
+def test_traffic_that_a_category_shares_is_no_effect_of_its_prices() -> None:
+    """Nine of ten prices fall in two steps while traffic grows in each epoch."""
+    steps = np.linspace(0.03, -0.03, 4)[:, None] * np.ones((4, N))
+    steps[:, ::10] *= -1.0
+    _, history = learn(np.linspace(1.0, 2.0, 4)[:, None] * np.ones((4, N)), steps)
+    assert estimate_following(NOTHING, history, GROUP).effects() == (0.0, 0.0)
+
+
+def test_noise_of_views_is_no_effect() -> None:
+    x = variations(20)
+    belief, history = learn(np.ones((20, N)), x, epochs=20, noise=0.4)
+    now = estimate_following(NOTHING, history, GROUP)
+    assert now.effects() == (0.0, 0.0)
+    assert correct_belief(belief, history, NOTHING, now).b == pytest.approx(belief.b)
+
+
+def test_earlier_intervals_count_less() -> None:
+    x = variations()
+    _, history = learn(np.where(x < 0, 2.0, 1.0), x)
+    first = estimate_following(NOTHING, history, GROUP)
+    second = estimate_following(first, history.beginning(), GROUP)
+    assert 0.0 < second.following_ff.sum() < first.following_ff.sum()
+
+
+def test_a_correction_of_views_is_bounded() -> None:
+    assert view_factors((log(2.0), 40.0), np.array([-1.0, 1.0])) == pytest.approx([np.exp(2.3), np.exp(-2.3)])
+
+
+def test_epochs_without_views_tell_nothing() -> None:
+    belief = Belief(*(np.full(N, value) for value in (LEVEL, ELASTICITY, 0.02, 0.0, 0.5)))
+    zero, x = np.zeros(N), np.full(N, -0.03)
+    _, forecast = observe_sales(belief, x=x, views=zero, units=zero, weight=1.0, dispersion=1.0)
+    history = observe_views(ViewHistory.unknown(N), belief, forecast, x=x, views=zero, days=zero, counts=ALL)
+    assert np.isnan(history.view_means).all()
+    assert (history.view_sums == 0.0).all()
+    assert estimate_following(NOTHING, history, GROUP).effects() == (0.0, 0.0)
