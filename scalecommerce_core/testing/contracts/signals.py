@@ -280,7 +280,7 @@ class SignalsContract:
             observed.sell(1, begun + 6 * DAY, orders=units)
         result = observed.run(NOW)
         assert signal(result, "price", "views", "units", "late_units") == (11_00, 1_000, 32, 0)
-        learned = {name: values.item() for name, values in result.state.products.items()}
+        learned = {name: result.state.products[name].item() for name in ("a", "b", "c11")}
         assert learned["c11"] < 0.9**2 * 0.8
         conversion = {price: np.exp(learned["a"] + learned["b"] * (price / 11_00 - 1)) for price in rates}
         assert conversion == pytest.approx({price: units / 1_000 for price, units in rates.items()}, rel=0.15)
