@@ -27,6 +27,7 @@ MarketError
 │   ├── PaymentDeclined       the gateway declined the charge: pay by another method
 │   ├── PaymentTooLate        the charge succeeded too late and is sent back: place a new order
 │   ├── IdempotencyKeyInFlight  a request with this key is being processed: repeat it after `retry_after`
+│   ├── SecretShownOnce       the request made this secret before, and it is shown once: make another one
 │   ├── Duplicate             a unique field has this value already: choose another value
 │   ├── NothingToRetry        the order, payment, refund or e-mail does not wait for another try: read its state
 │   ├── EndpointDisabled      nothing is sent to a disabled webhook endpoint: enable it
