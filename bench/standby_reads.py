@@ -139,7 +139,7 @@ class Site:
         return found
 
     def delay(self, seconds: float) -> None:
-        """Let the standby replay each commit so much later."""
+        """Make the standby replay each commit `seconds` after the primary."""
         with self.servers.administrator(self.servers.standby) as connection:
             connection.execute(f"ALTER SYSTEM SET recovery_min_apply_delay = '{seconds * 1000:.0f}ms'".encode())
             connection.execute("SELECT pg_reload_conf()")
@@ -270,7 +270,7 @@ def measure(chosen: Site, delay: float, seconds: float, *, readers: int = 4, pau
     """Load the site for `seconds`; `pause` is that between two changes."""
     chosen.delay(delay)
     market = Market(chosen, readers=readers, pause=pause)
-    # The first reads only wake the monitor of standbys.
+    # The first reads start the monitor of standbys and are not counted.
     time.sleep(1.0)
     before = chosen.shares()
     time.sleep(seconds)

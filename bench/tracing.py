@@ -43,11 +43,11 @@ def main() -> None:
     samplers = {"off": None} if chosen.only_off else SAMPLERS
     took: dict[str, list[float]] = {name: [] for name in samplers}
     for number in range(chosen.rounds + 1):
-        # Which one is first alternates, too.
+        # The order alternates, so that no variant is always the first.
         names = list(samplers) if number % 2 else list(reversed(samplers))
         for name in names:
             seconds = cpu(samplers[name], chosen.orders)
-            # The first round warms up.
+            # The first round is a warm-up and is not counted.
             if number:
                 took[name].append(seconds)
     for name, times in took.items():

@@ -2,10 +2,10 @@
 
 Revisions are read from the files of the migrations, without importing Alembic, so that servers start faster.
 
-A migration that only adds (tables, columns with a default, indexes) suits the code of earlier releases, which runs
-beside the new one during an upgrade. Another one names in `compatible_since` the first revision whose code can use the
-tables after it. The last such name is stored in the database, as the comment of Alembic's table: code that does not
-know the revision of the database reads there whether it can use the tables.
+After a migration that only adds (tables, columns with a default, indexes), code of earlier releases still works; it
+runs beside the new code during an upgrade. Any other migration names in `compatible_since` the first revision whose
+code can use the tables after it. The last such name is stored in the database, as the comment of Alembic's table: code
+that does not know the revision of the database reads there whether it can use the tables.
 """
 
 import re

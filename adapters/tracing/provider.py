@@ -15,7 +15,7 @@ CLOSE_SECONDS: Final = 3.0
 def create_provider(service: str, version: str, exporter: str, *, named: bool) -> TracerProvider:
     """A provider that sends spans in the background. To be called after the last fork.
 
-    `service` is the name unless it is `named` by the environment. `exporter` is `otlp` or `console`.
+    `service` is the name of the service, unless the environment names it (`named`). `exporter` is `otlp` or `console`.
     """
     attributes = {"service.namespace": "scalecommerce", "service.version": version}
     provider = TracerProvider(

@@ -40,7 +40,7 @@ class ServerSpans:
         span = self._tracer.start_span(
             "HTTP" if method == "_OTHER" else method, parent, kind=SpanKind.SERVER, attributes=attributes
         )
-        # As `recorded`, whose generators would cost every request about as much as the span.
+        # The steps of `recorded`, written out: its generator would cost each request about as much as the span.
         token = attach(set_span_in_context(span, parent))
         try:
             await self._app(scope, receive, send)

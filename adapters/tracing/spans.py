@@ -103,8 +103,8 @@ class OpenTelemetryTracing:
             ended = time_ns()
             span.end(ended)
             for each in requests:
-                self._share(name, each.context, span, begun=each.since, ended=ended, order=each.order)
-                # If the batch is undone for another command's deadline, the request waits for the next one.
+                self._record_member(name, each.context, span, begun=each.since, ended=ended, order=each.order)
+                # If the deadline of another command rolls the batch back, the request waits for the next batch.
                 each.since = ended
 
     def requests_of(self, orders: Collection[Order]) -> Mapping[OrderId, str]:
@@ -131,14 +131,16 @@ class OpenTelemetryTracing:
                 ended = time_ns()
                 decision.span.end(ended)
                 for order, request in decision.requests.items():
-                    self._share("decide", request, decision.span, begun=decision.begun, ended=ended, order=order)
+                    self._record_member(
+                        "decide", request, decision.span, begun=decision.begun, ended=ended, order=order
+                    )
 
     def orders_claimed(self, requests: Mapping[OrderId, str]) -> None:
         decision = _decision.get()
         if decision is None:
             return
         found = {order: _from_text(text) for order, text in requests.items()}
-        # A batch that failed is decided again in halves.
+        # After a failure, the halves of the batch are decided again, with orders that are recorded already.
         new = {order: each for order, each in found.items() if each.is_valid and order not in decision.requests}
         if not new:
             return
@@ -182,10 +184,10 @@ class OpenTelemetryTracing:
             name, parent, links=[Link(each) for each in requests], attributes=attributes, start_time=begun
         )
 
-    def _share(
+    def _record_member(
         self, name: str, request: SpanContext, shared: Span, *, begun: int, ended: int, order: OrderId | None
     ) -> None:
-        """Record in the trace of a request that it was part of what a span shows."""
+        """Record a span in the trace of a request, with a link to the span of the batch that contained the request."""
         self.tracer.start_span(
             name,
             set_span_in_context(NonRecordingSpan(request), Context()),

@@ -102,7 +102,7 @@ class HttpWebhookSender:
             if progress.is_connected:
                 return WebhookAnswer(_elapsed(started), error=_describe_error(error, seconds))
             logger.info("webhook to %s: %s", _host(message.url), _describe_error(error, seconds))
-            # The duration would tell a closed port from a filtered one.
+            # The duration would reveal whether a port is closed or filtered.
             return WebhookAnswer(timedelta(0), error=self._not_connected(message.url))
         return WebhookAnswer(_elapsed(started), status=response.status, body=body, retry_after=retry_after)
 

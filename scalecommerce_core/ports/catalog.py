@@ -28,10 +28,10 @@ class CategoryRepository(Protocol):
         ...
 
     def lock_all(self) -> Sequence[Category]:
-        """All categories, read after the transactions have ended that called this before.
+        """Return all categories, after a wait for the end of earlier transactions that have called this.
 
         Names are compared by `domain.category.name_key`, so that two transactions that did not wait for each other
-        could store names that differ only in case. Use cases that add or rename categories therefore begin with this.
+        could store names that differ only in case. Use cases that add or rename categories therefore call this first.
         """
         ...
 

@@ -25,8 +25,8 @@ _LARGEST_ERROR: Final = 1.0
 _VARIANCE: Final = 0.25
 """Variance of the logarithm of views around the running mean, in addition to that of a Poisson count."""
 _PRIOR_VARIANCES: Final = (1.0, 25.0)
-"""Of the effects, around 0. They matter while prices stay so near to the reference price that both functions are alike.
-"""
+"""Prior variances of the effects, around 0. They matter while prices stay so near to the reference price that both
+functions are almost equal."""
 _SIGNIFICANT: Final = 14.0
 """Chi-square statistic of both effects from which they are used; by chance it is as large once in 1,100 tests."""
 _LARGEST_EFFECT: Final = 2.3
@@ -36,7 +36,7 @@ _REMEMBERED: Final = 0.97
 
 
 class ViewHistory(NamedTuple):
-    """What products tell about their views; each array has a row per product."""
+    """Statistics of the views of products; each array has a row per product."""
 
     view_means: Floats
     """Running means of the logarithm of views per day and of the functions of the price; NaN before the first views."""
@@ -52,7 +52,7 @@ class ViewHistory(NamedTuple):
         return cls(np.full((size, 3), np.nan), np.zeros((size, 4)), np.zeros((size, 9)))
 
     def beginning(self) -> "ViewHistory":
-        """The same, with sums that begin."""
+        """The same history with sums of zero, at the beginning of an interval."""
         return self._replace(view_sums=np.zeros_like(self.view_sums))
 
 
@@ -60,7 +60,7 @@ VIEW_COLUMNS: Final = {"view_means": 3, "view_derivatives": 4, "view_sums": 9}
 
 
 class ViewFollowing(NamedTuple):
-    """Sums of the regression within each category, of earlier intervals with less weight: those of `view_sums`."""
+    """Sums of the regression for each category, made of `view_sums`; earlier intervals have less weight."""
 
     following_ff: Floats
     following_fg: Floats
@@ -69,7 +69,7 @@ class ViewFollowing(NamedTuple):
     following_ge: Floats
 
     def effects(self) -> tuple[float, float]:
-        """Of both functions on the logarithm of views; zeros if they are not significant."""
+        """The effects of both functions on the logarithm of views; zeros if they are not significant."""
         ff, fg, gg, fe, ge = (float(each.sum()) for each in self)
         ff, gg = ff + 1.0 / _PRIOR_VARIANCES[0], gg + 1.0 / _PRIOR_VARIANCES[1]
         determinant = ff * gg - fg * fg

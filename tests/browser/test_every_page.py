@@ -236,7 +236,7 @@ def objects(engine: EngineProcess) -> Mapping[str, object]:
 
 @frozen
 class Inspection:
-    """Checks the pages of an area, and collects their faults, so that one run tells all of them."""
+    """Checks the pages of an area, and collects their faults, so that one run reports all of them."""
 
     pages: list[Page]
     """One per variant, with the log-in of the reader."""

@@ -1,4 +1,4 @@
-"""What a migration does that code of the previous release, which still runs beside it, does not survive."""
+"""Finds statements of a migration that break code of the previous release, which still runs beside the new code."""
 
 import re
 from collections.abc import Iterable

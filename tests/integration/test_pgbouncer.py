@@ -95,7 +95,7 @@ def test_limits_apply_in_transactions_and_to_reads(pooler: Pooler, database: str
 def test_bulk_transactions_have_their_own_limits(pooler: Pooler, database: str) -> None:
     engine = database_engine(pooler.url_of(database))
     with PostgresStore(engine).bulk() as tx:
-        found = tx.products._sql.fetch_all(SETTINGS)  # type: ignore[attr-defined]  # what the transaction has
+        found = tx.products._sql.fetch_all(SETTINGS)  # type: ignore[attr-defined]  # the session of the adapter
     assert tuple(found[0][:3]) == ("0", "1min", "0")
     with engine.begin() as connection:
         assert tuple(connection.execute(SETTINGS).one()) == EXPECTED

@@ -129,7 +129,7 @@ def test_orders_until_the_target_are_restored_and_the_engine_continues(tmp_path:
     copy.rename(restored_home / "data")
     (restored_home / "data" / "recovery.signal").touch()
     for directory in (restored_home / "data", restored_home / "archive"):
-        give(directory, owner)
+        change_owner(directory, owner)
     given = settings_of("settings of the recovery", **{"2026-11-30 14:05:00+00": str(target)})
     restored = stack.enter_context(EmbeddedPostgres(restored_home.parent, QUICK | given))
     with administrator(restored) as connection:
@@ -199,8 +199,8 @@ def base_backup(server: EmbeddedPostgres, directory: Path) -> Path:
     return directory / "base"
 
 
-def give(directory: Path, owner: os.stat_result) -> None:
-    """Root's servers belong to another user, who must be able to read their files."""
+def change_owner(directory: Path, owner: os.stat_result) -> None:
+    """A server that root starts runs as another user, who must be able to read its files."""
     for path in (directory, *directory.rglob("*")):
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 

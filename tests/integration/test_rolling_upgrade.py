@@ -40,8 +40,8 @@ FIRST: Final = "0053"
 """The revision since which releases can run beside a newer one."""
 
 
-def test_a_migration_that_earlier_code_does_not_survive_says_so(empty_database: str) -> None:
-    """Such a migration needs a mark `compatible_since`; others may build indexes only if an operator can do it before.
+def test_a_migration_that_breaks_earlier_code_declares_compatible_since(empty_database: str) -> None:
+    """Any later migration may build indexes only if an operator can build them in advance.
 
     A column, for example, is dropped one release after the code stopped using it: `compatible_since` is then the
     revision of the release that stopped. CONTRIBUTING.md describes the steps.
@@ -179,7 +179,7 @@ def _expand(database: str) -> None:
         except OperationalError as error:
             if not isinstance(error.orig, DeadlockDetected | LockNotAvailable):
                 raise
-            return None  # The other side of the wait has won; a migration is repeated then.
+            return None  # PostgreSQL aborted the migration because of a deadlock; an operator repeats it.
         return True
 
     eventually(expand, "the migration of the newer release")

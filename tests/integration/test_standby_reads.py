@@ -110,7 +110,7 @@ def test_after_a_failover_the_new_standby_is_read_from_and_no_answer_is_stale(ch
         servers.promote()
         written = sum(map(len, market.acknowledged.values()))
         eventually(lambda: sum(map(len, market.acknowledged.values())) > written + 5, "changes on the new primary")
-        # The former primary is still one for itself, and is not read from.
+        # The former primary is no standby, so it is not read from.
         servers.proxy_of(servers.standby).heal()
         before = chosen.shares()
         eventually(lambda: (chosen.shares() - before).fallbacks.get("away", 0) > 20, "reads from the primary")

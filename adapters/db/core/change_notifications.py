@@ -8,8 +8,8 @@ commits, and a connection pooler may lie between.
 
 The number of a change is made of the timeline of the server and the id of the transaction. A snapshot sees all changes
 with numbers below that of its xmin, the id of the oldest transaction that was running when the snapshot was taken. So
-staleness is decided without clocks. The timeline comes first, because a promoted standby may give ids anew that the
-former primary has given.
+staleness is decided without clocks. The timeline comes first, because a promoted standby may assign ids again that
+the former primary has assigned.
 """
 
 import json
@@ -44,13 +44,13 @@ IDLE_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.5
 """Pause between attempts to reconnect."""
 READ_TIMEOUT_SECONDS: Final = 5.0
-"""A connection on which a read has not returned after this time is taken for broken."""
+"""A connection on which a read has not returned after this time counts as broken."""
 PURGE_SECONDS: Final = 30.0
 """Interval at which a feed checks whether the log is to be purged."""
 RETENTION_MINUTES: Final = 5
-"""Rows stay in the log for once to twice this time. A feed that has not read for longer starts anew."""
+"""Rows stay in the log for one to two times this period. A feed that has not read for longer starts anew."""
 PURGE_ROWS: Final = 2_000
-"""Rows that one statement deletes. One follows each read, until nothing is left to delete."""
+"""Rows that one statement deletes at most. While old rows are left, such a statement follows each read."""
 
 _XMAX: Final = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
 _XMIN: Final = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
@@ -68,9 +68,9 @@ VISIBILITY_HORIZON: Final = select(
 )
 """The columns are the arguments of `change_number`."""
 
-# The parameters are hidden in subqueries, so that PostgreSQL's estimates do not depend on them: otherwise it would plan
-# each read, which costs more than the read. Visible rows with ids from `xmax` on are of another cluster, from which the
-# database was restored.
+# The parameters are in subqueries, so that PostgreSQL's estimates do not depend on them: otherwise PostgreSQL would
+# plan each read, which costs more than the read. Visible rows with ids from `xmax` on are of another cluster, from
+# which the database was restored.
 _READ: Final = f"""
     SELECT {TIMELINE}, pg_current_snapshot(), (SELECT purged_below FROM change_log_state), (
         SELECT json_agg(found ORDER BY xid) FROM (
@@ -81,10 +81,10 @@ _READ: Final = f"""
 """.encode()  # noqa: S608 - constants
 _READ_NAME: Final = b"read_change_log"
 
-# A purge must not wait for a synchronous standby, since no read would take place meanwhile.
+# A purge must not wait for a synchronous standby, because the feed would not read meanwhile.
 _BEGIN_PURGE: Final = "BEGIN; SET LOCAL synchronous_commit = off; "
-# `next_below` is a horizon of `next_at`: rows below it have been visible ever since. Numbers that this cluster has not
-# reached are of another one.
+# `next_below` is the horizon at the time `next_at`: rows below it have been visible since then. Values above the
+# transaction ids of this cluster were restored from a dump of another one.
 _ADVANCE_PURGE: Final = f"""{_BEGIN_PURGE}
     UPDATE change_log_state SET
         purged_below = CASE WHEN next_below <= {_XMAX} THEN next_below ELSE 0 END,
@@ -185,7 +185,7 @@ class Snapshot:
 
 
 _END_OF_LOG: Final = Snapshot(0, 2**63 - 1, ())
-"""A read after it returns a snapshot and no rows."""
+"""A read after this snapshot returns no rows, only the present snapshot."""
 
 
 @frozen

@@ -3,7 +3,7 @@
 Every connection of the engine uses them. Parameters in the URL take precedence over the defaults of this module. Two
 parameters are the engine's own, for poolers such as PgBouncer:
 
-- `pool_mode`: `session` or `transaction`, that of a pooler between the engine and PostgreSQL
+- `pool_mode`: `session` or `transaction`, the mode of a pooler between the engine and PostgreSQL
 - `prepare_threshold`: executions of a statement after which it is prepared, or `none`
 """
 
@@ -173,7 +173,7 @@ def standby_urls(text: str) -> list[str]:
     """The URL of each host of `DATABASE_READ_URL`, in order.
 
     Raise `ValueError` as `database_url` does, if `target_session_attrs` excludes standbys, and for a pooler of
-    transactions: each transaction could be on another server, or after a restart of it.
+    transactions, which could run each transaction on another server than the polled one.
     """
     url = database_url(text)
     if pooler_parameters(url).pool_mode is PoolMode.TRANSACTION:

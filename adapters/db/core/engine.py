@@ -1,8 +1,8 @@
 """The SQLAlchemy engine: a pool of psycopg connections with timeouts for connecting, waiting and statements.
 
-Settings such as `statement_timeout` are made by statements, not by a parameter of the connection, which poolers refuse
-or ignore. With `pool_mode=transaction` in the URL each transaction makes its own, as the next one may have another
-connection to PostgreSQL.
+Settings such as `statement_timeout` are set by statements, not by a parameter of the connection, which poolers refuse
+or ignore. With `pool_mode=transaction` in the URL each transaction sets them, because the next transaction may have
+another connection to PostgreSQL.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ _SET_ALL: Final = (
 )
 IDLE_IN_TRANSACTION_TIMEOUT: Final = timedelta(seconds=60)
 """PostgreSQL ends a session that is idle in a transaction for longer. A COMMIT that was sent before the deadline of its
-command and is held up on its way has no effect after this time, and a process that is suspended keeps its row locks no
-longer. Only bulk transactions may compute for longer between two statements; they have no limit.
+command, and that the network delays for longer, has no effect, and a suspended process loses its row locks. Only bulk
+transactions may compute for longer between two statements; they have no limit.
 """
 
 
@@ -106,7 +106,7 @@ def database_engine(
 
 
 def _apply_settings(engine: Engine, pooler: PoolerParameters, settings: Mapping[str, str]) -> None:
-    """Make settings of the server for each session or, with a pooler of transactions, for each transaction."""
+    """Set settings of the server for each session or, with a pooler of transactions, for each transaction."""
     parameters = {"names": list(settings), "values": list(settings.values())}
 
     def on_connect(connection: "psycopg.Connection[Any]", _record: Any) -> None:
@@ -114,14 +114,14 @@ def _apply_settings(engine: Engine, pooler: PoolerParameters, settings: Mapping[
         if pooler.pool_mode is PoolMode.TRANSACTION:
             return
         try:
-            # In a transaction they would end with it.
+            # Settings of a transaction would be undone by its rollback.
             connection.autocommit = True
             row = connection.execute(_SET_ALL, {**parameters, "local": False}, prepare=False).fetchone()
             connection.autocommit = False
         except BaseException:
             connection.close()
             raise
-        # A pooler has made up the process id that the client got when it connected.
+        # The process id that a client gets from a pooler is not that of the PostgreSQL process.
         if pooler.pool_mode is None and row is not None and row[0] != connection.info.backend_pid:
             connection.close()
             raise psycopg.OperationalError(UNDECLARED_POOLER)

@@ -139,7 +139,7 @@ def _translate(error: BaseException | None) -> MarketError | None:
         case errors.ReadOnlySqlTransaction():
             return Unavailable(READ_ONLY)
         case errors.ObjectNotInPrerequisiteState() if error.diag.source_function == "pg_current_wal_insert_lsn":
-            # The position in the log, which has the timeline of a primary.
+            # Statements read the timeline of a primary from this position, which standbys refuse to return.
             return Unavailable(READ_ONLY)
         case errors.InvalidSqlStatementName() | errors.DuplicatePreparedStatement():
             return Unavailable(WRONG_POOL_MODE)

@@ -37,19 +37,19 @@ class OpenSockets(Generic[C]):
         release.atexit = False
         self._open[connection] = _OpenSocket(descriptor, release)
 
-    def shut_down(self, is_meant: Callable[[C], bool] = lambda _: True) -> int:
-        """Shut down the sockets of the connections that are meant, and forget them; return their number."""
-        meant = [each for each in list(self._open.items()) if is_meant(each[0])]
-        for connection, opened in meant:
+    def shut_down(self, is_chosen: Callable[[C], bool] = lambda _: True) -> int:
+        """Shut down and forget the sockets of the connections for which `is_chosen` is true; return their number."""
+        chosen = [each for each in list(self._open.items()) if is_chosen(each[0])]
+        for connection, opened in chosen:
             duplicate = socket.socket(fileno=opened.descriptor)
             try:
                 duplicate.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # It is closed already.
+                pass  # The socket is closed already.
             finally:
                 duplicate.detach()
             self._forget(connection, opened)
-        return len(meant)
+        return len(chosen)
 
     def forget_closed(self) -> None:
         for connection, opened in list(self._open.items()):

@@ -22,9 +22,9 @@ MAX_TRACKED: Final = 50_000
 """Products whose last change is tracked individually. Beyond this number, all of them count as changed at the time of
 the last change."""
 PRUNE_ABOVE: Final = 1_000
-"""Tracked products above which those are forgotten that the standby has received."""
+"""Above this number of tracked products, those whose changes the standby has replayed are forgotten."""
 _NOT_STARTED: Final = 2**127
-"""Above all numbers of changes."""
+"""Larger than the number of any change."""
 
 
 class Fallback(StrEnum):
@@ -43,7 +43,7 @@ class Fallback(StrEnum):
 
 
 class StandbyFreshness:
-    """A `ports.ChangeListener` that knows which changes a standby must have replayed. Thread-safe."""
+    """A `ports.ChangeListener` that records which changes a standby must have replayed. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -133,8 +133,8 @@ class StandbyFreshness:
             return None if horizon > needed else Fallback.BEHIND
 
     def use_list_horizon(self, horizon: int) -> None:
-        """Note a horizon under which lists are cached that are read from now on: they must not lack changes before
-        it.
+        """Record the horizon with which lists that are read from now on are cached: they must include all earlier
+        changes.
         """
         with self._lock:
             self._list_horizon = max(self._list_horizon, horizon)
@@ -149,6 +149,6 @@ class StandbyFreshness:
                     self._products = kept
 
     def _recent_heartbeats(self) -> list[int]:
-        """What `_latest` was at the heartbeats that were sent within `MAX_FEED_AGE`. The caller holds the lock."""
+        """The values of `_latest` at the heartbeats that were sent within `MAX_FEED_AGE`. The caller holds the lock."""
         since = self._clock() - MAX_FEED_AGE
         return [number for moment, number in self._heartbeats if moment >= since]

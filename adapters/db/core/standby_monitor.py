@@ -3,10 +3,10 @@
 A thread polls one standby, the first in the order of the URL that is usable, for its horizon (`standby_freshness`). It
 stays with it until it fails. What is read from the standby afterwards includes every change below the horizon.
 
-The horizon begins with a timeline, as every number of a change does. A standby cannot tell which timeline it replays
-without privileges, so the primary writes it into a row, `replication_heartbeats`, with a mark that is renewed every
-`HEARTBEAT_SECONDS`. A standby that shows a recent mark follows this primary closely. One that does not is not used: it
-is far behind, follows a former primary, or belongs to other servers.
+The horizon begins with a timeline, as every number of a change does. Without privileges, a user cannot read which
+timeline a standby replays, so the primary writes it into a row, `replication_heartbeats`, with a mark that is renewed
+every `HEARTBEAT_SECONDS`. A standby that shows a recent mark follows this primary closely. One that does not is not
+used: it is far behind, follows a former primary, or belongs to another cluster.
 """
 
 import logging
@@ -45,7 +45,7 @@ IDLE_SECONDS: Final = 5.0
 HEARTBEAT_SECONDS: Final = 2.0
 """Age at which the mark on the primary is renewed, by the first process that finds it that old."""
 HEARTBEAT_CHECK_SECONDS: Final = 0.5
-"""Pause between two looks at the mark on the primary."""
+"""Pause between two reads of the mark on the primary."""
 MAX_LAG_SECONDS: Final = 3.0
 """A standby must show a mark that was the newest one on the primary within this time. So its data are at most
 `MAX_LAG_SECONDS + HEARTBEAT_SECONDS + HEARTBEAT_CHECK_SECONDS` old, also those whose changes are not notified."""
@@ -85,7 +85,7 @@ class NotUsable(Exception):
 
 @frozen
 class Poll:
-    """What a server says of itself. `instance` differs after each start; `timeline` and `mark` are None without a
+    """The state of a server. `instance` differs after each start; `timeline` and `mark` are None without a
     heartbeat of the primary.
     """
 
@@ -213,7 +213,7 @@ class Primary:
             with self._engine.begin() as connection:
                 found = connection.exec_driver_sql(_READ_HEARTBEAT).one_or_none()
                 if found is None or found[2]:
-                    # A heartbeat may be lost.
+                    # The loss of a heartbeat in a crash is harmless: the next one replaces it.
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                     connection.exec_driver_sql(_SEND_HEARTBEAT)
                     found = connection.exec_driver_sql(_READ_HEARTBEAT).one()
@@ -231,7 +231,7 @@ class Primary:
 
 
 class _State:
-    """What the monitor's thread knows of one standby."""
+    """The state of one standby, for the thread of the monitor alone."""
 
     def __init__(self, standby: Standby) -> None:
         self.standby = standby
@@ -239,14 +239,14 @@ class _State:
         self.is_known = False
         """Whether its cluster has been compared with the primary's since it was connected."""
         self.is_checked = False
-        """Whether a connection for reads has been opened since."""
+        """Whether a connection for reads has been opened since the standby was connected."""
         self.unconfirmed_since: float | None = None
-        """Since when it shows no recent mark of the primary."""
+        """The time since which the standby has shown no recent mark of the primary."""
         self.logged = ""
 
 
 class StandbyMonitor:
-    """Chooses a standby and knows its horizon. `choose` and `report_failure` may be called from any thread."""
+    """Chooses a standby and polls its horizon. `choose` and `report_failure` may be called from any thread."""
 
     def __init__(
         self,
@@ -286,14 +286,14 @@ class StandbyMonitor:
             self._start()
             self._wake.set()
         self._used_at = now
-        # Read once: the thread may replace it meanwhile.
+        # `_chosen` is read once, because the thread may replace it meanwhile.
         chosen = self._chosen
         if chosen is None or now - chosen[1].polled_at > MAX_SILENCE:
             return None
         return chosen[0], chosen[1].number
 
     def poll_soon(self) -> None:
-        """Ask for a newer horizon."""
+        """Request a newer horizon."""
         self._wake.set()
 
     def report_failure(self, standby: Standby, problem: str, pause: float = AWAY_SECONDS) -> None:
@@ -376,7 +376,7 @@ class StandbyMonitor:
         if self._heartbeat is None or not self._marks:
             return None
         current = self._chosen[0] if self._chosen is not None else None
-        # The one in use first: others are tried when it fails.
+        # The standby in use comes first: others are tried when it fails.
         for state in sorted(self._states, key=lambda each: each.standby is not current):
             if state.paused_until > now:
                 continue
@@ -445,7 +445,7 @@ class StandbyMonitor:
 
     def _log(self, state: _State, problem: str, level: int) -> None:
         """Log a change of the state; `problem` is empty for a standby that is used."""
-        said = f"is not read from: {problem}" if problem else "answers reads of the catalog"
-        if said != state.logged:
-            state.logged = said
-            logger.log(level, "standby %s %s", state.standby.name, said)
+        message = f"is not read from: {problem}" if problem else "answers reads of the catalog"
+        if message != state.logged:
+            state.logged = message
+            logger.log(level, "standby %s %s", state.standby.name, message)

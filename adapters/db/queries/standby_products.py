@@ -40,8 +40,8 @@ T = TypeVar("T")
 class StandbyProductQueries:
     """`queries.ProductQueries` for the public catalog. The lists of sellers and of staff come from the primary.
 
-    A query runs on one server: if the standby fails in its middle, the primary runs all of it. The result of a list is
-    at least as recent as each horizon that `visibility_horizon` returned before.
+    A query runs on one server: if the standby fails during the query, the primary runs all of it. The result of a list
+    is at least as recent as each horizon that `visibility_horizon` returned before.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class StandbyProductQueries:
                 except (Unavailable, InvalidRequestError) as error:
                     cause = _cause(error)
                     if isinstance(cause, psycopg.errors.QueryCanceled):
-                        # It exceeded the time limit, which is the same on the primary.
+                        # The statement exceeded the time limit, which is the same on the primary.
                         raise
-                    # All connections of the pool in use: the standby answers others.
+                    # If all connections of the pool are in use, the standby works: no pause.
                     if not isinstance(cause, PoolTimeoutError):
                         pause = CONFLICT_SECONDS if isinstance(error, TransactionAborted) else AWAY_SECONDS
                         self._monitor.report_failure(standby, str(cause or error).partition("\n")[0], pause)

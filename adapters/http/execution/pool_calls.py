@@ -57,7 +57,7 @@ class PoolCalls:
 
     def overdue_since(self, now: float) -> float | None:
         """When the oldest overdue call began, or last made progress; None without one."""
-        # A copy, because other threads change the set.
+        # Other threads change the set, so the loop needs a copy.
         return min((each.since for each in self._running.copy() if each.overdue_at <= now), default=None)
 
     def _run(self, running: _Running, call: Callable[[], T]) -> T:

@@ -45,8 +45,8 @@ async def build_idempotency_key(
     """The key of the request's command, or None without a key.
 
     `render` encodes the result of the command; its output is stored with the key and sent to repeated requests.
-    `secrets` are text fields of the body that the fingerprint leaves out: fingerprints are fast hashes, so a stolen
-    database would tell whether a guessed password is right.
+    `secrets` are text fields of the body that the fingerprint leaves out: fingerprints are fast hashes, against
+    which passwords could be guessed if the database were stolen.
     """
     if call.idempotency_key is None:
         return None

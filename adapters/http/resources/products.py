@@ -458,8 +458,8 @@ class ProductResource:
         read: Callable[[ProductQueries], T],
         views: Callable[[T], Iterable[ProductView]],
     ) -> T:
-        """Call `read` with the queries of the public catalog, or with the market's for staff and for the seller of a
-        product among its `views`: they see their own changes in every process at once.
+        """Call `read` with the queries of the public catalog, or with those of the market: for staff, and for the
+        seller of a product among its `views`, who see their own changes in every process at once.
         """
         run, market = self._dependencies.run_in_thread, self._market.queries
         catalog = self._dependencies.catalog_queries

@@ -20,7 +20,7 @@ BATCH: Final = 500
 COLLECT_SECONDS: Final = 0.1
 """Time in which changes are collected before a read: a run of prices commits many ranges in a row."""
 READ_INTERVAL_SECONDS: Final = 0.5
-"""The least time from the end of a read to the next one. Under load, orders change stock all the time; few reads of
+"""Minimum time from the end of a read to the next one. Under load, orders change stock all the time; few reads of
 many products cost less than many reads of few.
 """
 RETRY_SECONDS: Final = 2.0

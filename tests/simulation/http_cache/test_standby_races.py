@@ -117,7 +117,7 @@ class ProcessWithStandby(Process):
     def read_log(self, chance: random.Random) -> None:
         before = len(self.inbox)
         super().read_log(chance)
-        # The thread of the feed tells the freshness at once, and the cache later, on its loop.
+        # The thread of the feed notifies the freshness at once, and the cache later, on its loop.
         for message in list(self.inbox)[before:]:
             if isinstance(message, float):
                 self.freshness.on_heartbeat(message)

@@ -112,7 +112,7 @@ class FacetCounter:
         if not groups:
             return []
         parts = tuple((group.plan.selection, group.facets) for group in groups)
-        # The text of all groups is as it was typed, or corrected in the same way, so that no name has two values.
+        # All groups use the typed text, or all the same corrected text, so that no parameter has two values.
         values = {name: value for group in groups for name, value in group.plan.values.items()}
         rows = self._executor.fetch(_facets_statement(parts, groups[0].plan.size), values, plan_each_time=True)
         sizes = {row[1]: row[-1] for row in rows if row[0] == _SAMPLE_SIZE}

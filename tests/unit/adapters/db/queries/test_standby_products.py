@@ -130,7 +130,7 @@ def test_without_a_usable_standby_the_primary_answers(site: Site) -> None:
     assert site.queries.fallbacks == {Fallback.AWAY: 1}
 
 
-def test_that_a_product_does_not_exist_is_said_by_the_primary(site: Site) -> None:
+def test_only_the_primary_answers_that_a_product_does_not_exist(site: Site) -> None:
     site.standby.known = {MUG}
     assert site.product(TEA) == {"primary"}
     assert site.snapshot(TEA, MUG) == (200, {TEA: "primary", MUG: "primary"})
