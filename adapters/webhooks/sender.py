@@ -85,7 +85,9 @@ class HttpWebhookSender:
             parts = urlsplit(message.url)
             with self._tracing.outgoing_call("POST webhook", parts.hostname or "", parts.port) as call:
                 answer = await self._attempt(message, ssl_context, call.headers)
-                call.end(answer.status, "" if answer.is_success else answer.error or "the status is not 2xx")
+                # What follows the colon may quote the receiver.
+                reason = (answer.error or "the status is not 2xx").partition(":")[0]
+                call.end(answer.status, "" if answer.is_success else reason)
                 return answer
 
     async def _attempt(

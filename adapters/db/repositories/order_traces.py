@@ -18,14 +18,15 @@ RETENTION: Final = timedelta(hours=1)
 """Rows of orders that nobody has decided meanwhile: they were cancelled before, or the workers record no traces."""
 
 _INSERT: Final = Insert(order_traces, "order_id", "request", "taken_at")
-# Only the oldest rows are looked at, so that a long backlog costs nothing.
+# Only the oldest rows are looked at, so that a long backlog costs nothing. Only expired rows are locked, because the
+# decider deletes the others.
 _PURGE: Final = text(
     f"""
     DELETE FROM order_traces WHERE order_id IN (
-        SELECT order_id FROM (
-            SELECT order_id, taken_at FROM order_traces ORDER BY order_id LIMIT 100 FOR UPDATE SKIP LOCKED
-        ) AS oldest
-        WHERE taken_at < now() - interval '{RETENTION.total_seconds()} s'
+        SELECT order_id FROM order_traces
+        WHERE order_id IN (SELECT order_id FROM order_traces ORDER BY order_id LIMIT 100)
+            AND taken_at < now() - interval '{RETENTION.total_seconds()} s'
+        FOR UPDATE SKIP LOCKED
     )
     """  # noqa: S608 - a constant
 )

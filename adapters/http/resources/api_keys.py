@@ -25,7 +25,8 @@ KEYS: Final = f"{ROOT}me/api-keys/"
 PROOFS: Final = ("password", "code")
 REPEATED: Final = (
     " A repeated request with the same `Idempotency-Key` changes nothing and gets a 409 with the code"
-    " `secret_shown_once`: its response cannot be stored, because it has the secret."
+    " `secret_shown_once`: its response cannot be stored, because it has the secret. It needs a new code of the second"
+    " factor, since each code is accepted once."
 )
 
 
