@@ -34,7 +34,7 @@ def fill_market(market: Market) -> Account:
     price = Money(9_00, "USD")
     # Two products are bought; the stock of the others has run out.
     listed = [
-        CreateProduct(staff.id, CategoryId(8), f"Tea pot {number}", price, stock=0 if number > 1 else 10**6)
+        CreateProduct(staff.id, CategoryId(8), f"Tea pot {number}", price, brand="A", stock=0 if number > 1 else 10**6)
         for number in range(ROWS)
     ]
     products = [unwrap_single([made]).product.id for made in market.catalog.create_products(listed)]
