@@ -15,6 +15,7 @@ import yaml
 from adapters.http.framework.middleware import HEALTH_CHECKS
 from entrypoints import settings
 from scalecommerce_core.domain.secret import Secret
+from scalecommerce_core.domain.web_address import FIRST_FREE_PORT, HTTPS_PORT
 from tests.unit.support.command_tree import command_tree
 
 ROOT: Final = Path(__file__).parents[2]
@@ -65,10 +66,13 @@ def container(workload: Manifest) -> dict[str, Any]:
 def selected(selector: dict[str, Any]) -> list[str]:
     """The names of the workloads whose pods have the labels."""
     wanted = selector.get("matchLabels", {}).items()
+    expressions = selector.get("matchExpressions", [])
+    assert all(expression["operator"] == "In" for expression in expressions)
     return [
         workload["metadata"]["name"]
-        for workload in WORKLOADS
-        if wanted <= workload["spec"]["template"]["metadata"]["labels"].items()
+        for workload, labels in ((each, each["spec"]["template"]["metadata"]["labels"]) for each in WORKLOADS)
+        if wanted <= labels.items()
+        and all(labels.get(expression["key"]) in expression["values"] for expression in expressions)
     ]
 
 
@@ -285,3 +289,47 @@ def test_everything_is_denied_that_no_policy_allows() -> None:
             if direction == "Ingress":
                 assert rule["from"], f"{name}: a rule without sources allows all of them"
                 assert numbers <= ports
+
+
+def outgoing(name: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """The workloads that a policy lets connect to others, and the first and last port of each range that it allows."""
+    (spec,) = [policy["spec"] for policy in of_kind("NetworkPolicy") if policy["metadata"]["name"] == name]
+    (rule,) = spec["egress"]
+    ranges = [(port["port"], port.get("endPort", port["port"])) for port in rule["ports"]]
+    return selected(spec["podSelector"]), ranges
+
+
+def test_webhooks_reach_every_port_that_the_engine_accepts() -> None:
+    assert outgoing("scalecommerce-webhooks") == (
+        ["scalecommerce-worker"],
+        [(HTTPS_PORT, HTTPS_PORT), (FIRST_FREE_PORT, 65_535)],
+    )
+
+
+@pytest.mark.parametrize(("name", "port"), [("scalecommerce-payments", 443), ("scalecommerce-traces", 4318)])
+def test_the_example_lets_api_and_workers_reach_gateway_and_collector(name: str, port: int) -> None:
+    assert outgoing(name) == (["scalecommerce-api", "scalecommerce-worker"], [(port, port)])
+
+
+# --- the commands of the runbook
+
+
+def test_the_upgrade_of_the_runbook_applies_everything_in_order() -> None:
+    """First the Job with all that has no component, then workers, then the other processes."""
+    block = re.search(
+        r"<!-- upgrade in Kubernetes -->\n+```sh\n(.*?)```", (ROOT / "docs/runbook.md").read_text(), re.DOTALL
+    )
+    assert block is not None
+    selectors = re.findall(r"apply --kustomize (\S+) --selector '(\S+) (in|notin) \((.*)\)'", block[1])
+    assert {(directory, key) for directory, key, *_ in selectors} == {
+        (str(OVERLAY.relative_to(ROOT)), "app.kubernetes.io/component")
+    }
+    rest, *applied = [(operator, values.split(", ")) for *_, operator, values in selectors]
+    assert applied == [("in", ["worker"]), ("in", ["api", "beat"])]
+    assert rest == ("notin", [component for _, components in applied for component in components])
+    found = {each["metadata"]["labels"]["app.kubernetes.io/component"]: each["metadata"]["name"] for each in WORKLOADS}
+    order = ["migrate", *rest[1]]
+    assert sorted(found) == sorted(order)
+    waits = re.findall(r"(?:job|deployment)/(\S+)$", block[1], re.MULTILINE)
+    assert waits == [found[component] for component in order]
+    assert re.findall(r"--namespace (\S+)", block[1]) == [kustomization(OVERLAY)["namespace"]] * (len(waits) + 1)
