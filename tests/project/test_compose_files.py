@@ -74,16 +74,18 @@ def _check_schema(file: Path) -> "subprocess.CompletedProcess[str]":
 def test_every_name_in_a_file_refers_to_something(file: Path) -> None:
     document = load(file)
     volumes, configs = document["volumes"], document["configs"]
-    used_volumes, used_configs = set(), set()
+    used_volumes, used_configs, used_networks = set(), set(), set()
     for service in document["services"].values():
         used_volumes |= {volume.partition(":")[0] for volume in service.get("volumes", [])}
         used_configs |= {config["source"] for config in service.get("configs", [])}
+        used_networks |= set(service.get("networks", ["default"]))
         for needed, how in service.get("depends_on", {}).items():
             assert needed in document["services"]
             expected = "service_completed_successfully" if needed == "migrate" else "service_healthy"
             assert how == {"condition": expected}
     assert used_volumes == set(volumes)
     assert used_configs == set(configs)
+    assert used_networks == {"default", *document.get("networks", {})}
     # Compose reads paths relative to the project directory, the root of the repository.
     for config in configs.values():
         assert (ROOT / config["file"]).is_file()
@@ -277,6 +279,51 @@ def test_each_postgres_has_its_name_and_data() -> None:
         assert service["volumes"] == [f"postgres-{n}:/var/lib/postgresql"]
     assert patroni()["postgresql"]["data_dir"].startswith("/var/lib/postgresql/")
     assert ":8008/health" in services(HA)["postgres-1"]["healthcheck"]["test"][-1]
+
+
+def test_only_the_servers_of_postgresql_reach_etcd() -> None:
+    assert load(HA)["networks"] == {"etcd": {"internal": True}}
+    reached = {name: service["networks"] for name, service in services(HA).items() if "networks" in service}
+    assert reached == {f"etcd-{n}": ["etcd"] for n in (1, 2, 3)} | {
+        f"postgres-{n}": ["default", "etcd"] for n in (1, 2, 3)
+    }
+
+
+@pytest.mark.parametrize("name", ["postgres-1", "postgres-2", "postgres-3"])
+def test_the_rest_api_of_patroni_needs_a_password_for_changes(name: str) -> None:
+    """As Patroni reads its configuration: it ignores variables that it does not know."""
+    program = "import sys; from patroni.config import Config; print(Config(sys.argv[1])['restapi'].get('auth'))"
+    result = subprocess.run(
+        [sys.executable, "-c", program, COMPOSE / "patroni/patroni.yml"],
+        env={"PATH": os.environ["PATH"], **environment(HA, name)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == f"patroni:PATRONI_RESTAPI_PASSWORD-{'x' * 32}"
+
+
+def test_postgresql_accepts_the_connections_that_the_runbook_counts() -> None:
+    runbook = (ROOT / "docs/runbook.md").read_text()
+    formula = re.search(
+        r"Each API process, and each of the `WORKER_CONCURRENCY` \+ (\d+) task processes of a worker,"
+        r" opens up to `DATABASE_POOL_SIZE` \+ (\d+) connections",
+        runbook,
+    )
+    assert formula is not None
+    further_processes, further_connections = map(int, formula.groups())
+    api, worker = (services(HA)[name] for name in ("api", "worker"))
+    assert "--workers" not in api["command"]  # one process in each container
+    of_api, of_worker = (settings.load(environment(HA, name)) for name in ("api", "worker"))
+    connections = api["deploy"]["replicas"] * (of_api.database_pool_size + further_connections)
+    connections += (
+        worker["deploy"]["replicas"]
+        * (of_worker.worker_concurrency + further_processes)
+        * (of_worker.database_pool_size + further_connections)
+    )
+    parameters = patroni()["bootstrap"]["dcs"]["postgresql"]["parameters"]
+    assert connections < parameters["max_connections"]
+    assert f"up to {connections}. " in (COMPOSE / "patroni/patroni.yml").read_text()
 
 
 def test_commits_wait_for_a_standby() -> None:
