@@ -1,20 +1,25 @@
 """The engine through PgBouncer, which pools sessions or transactions."""
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
+import psycopg
 import pytest
 from attrs import frozen
-from sqlalchemy import URL, text
+from sqlalchemy import URL, Connection, text
 
 from adapters.db.core.change_notifications import PostgresCatalogFeed
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translate_errors
 from adapters.db.migrate import check, upgrade
 from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.statement_cache import CachedStatement
 from adapters.db.store import PostgresStore
-from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
@@ -31,6 +36,7 @@ SETTINGS = text(
     "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
     " current_setting('idle_in_transaction_session_timeout'), current_setting('TimeZone'), current_setting('jit')"
 )
+CACHED_SETTINGS = CachedStatement(str(SETTINGS), {})
 EXPECTED = ("30s", "5s", "1min", "UTC", "off")
 
 
@@ -82,14 +88,43 @@ def test_limits_apply_in_transactions_and_to_reads(pooler: Pooler, database: str
     for _ in range(3):
         with engine.begin() as first, engine.begin() as second:
             assert [tuple(each.execute(SETTINGS).one()) for each in (first, second)] == [EXPECTED] * 2
-        assert [tuple(row) for row in QueryExecutor(engine).fetch(SETTINGS)] == [EXPECTED]
+        for statement in (SETTINGS, CACHED_SETTINGS):
+            assert [tuple(row) for row in QueryExecutor(engine).fetch(statement)] == [EXPECTED]
         # An engine with other limits uses the same connections of the pooler.
         with short.begin() as connection:
             assert tuple(connection.execute(SETTINGS).one()) == ("100ms", *EXPECTED[1:])
-        with pytest.raises(Unavailable):
-            QueryExecutor(short).fetch(text("SELECT pg_sleep(20)"))
+        for slow in (text("SELECT pg_sleep(20)"), CachedStatement("SELECT pg_sleep(20)", {})):
+            with pytest.raises(Unavailable):
+                QueryExecutor(short).fetch(slow)
     for each in (engine, short):
         each.dispose()
+
+
+def test_the_loss_of_all_connections_fails_one_transaction(pooler: Pooler, database: str) -> None:
+    engine = database_engine(pooler.url_of(database), pool_size=2, max_overflow=0)
+    with engine.begin() as first, engine.begin() as second:
+        lost = [_driver_connection(first), _driver_connection(second)]
+    _cut(lost)
+    with pytest.raises(ConnectionLost), translate_errors(engine), engine.begin() as connection:
+        connection.execute(SETTINGS)
+    with engine.begin() as first, engine.begin() as second:
+        assert [tuple(each.execute(SETTINGS).one()) for each in (first, second)] == [EXPECTED] * 2
+        lost = [_driver_connection(first), _driver_connection(second)]
+    _cut(lost)
+    # A read is executed a second time, on a new connection.
+    assert [tuple(row) for row in QueryExecutor(engine).fetch(CACHED_SETTINGS)] == [EXPECTED]
+    engine.dispose()
+
+
+def _driver_connection(connection: Connection) -> "psycopg.Connection[Any]":
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+def _cut(connections: "list[psycopg.Connection[Any]]") -> None:
+    """End the connections as the end of the pooler would."""
+    for connection in connections:
+        with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
 
 
 def test_bulk_transactions_have_their_own_limits(pooler: Pooler, database: str) -> None:

@@ -129,7 +129,11 @@ def _apply_settings(engine: Engine, pooler: PoolerParameters, settings: Mapping[
     def on_begin(connection: Connection) -> None:
         driver_connection = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         if not driver_connection.autocommit:
-            driver_connection.execute(_SET_ALL, {**parameters, "local": True}, prepare=False)
+            # By SQLAlchemy, which replaces all connections of the pool if this one is broken. It begins no other
+            # transaction for a statement of this event.
+            connection.exec_driver_sql(
+                _SET_ALL, {**parameters, "local": True}, execution_options={PLAN_EACH_TIME: True}
+            ).close()
 
     event.listen(engine, "connect", on_connect)
     if pooler.pool_mode is PoolMode.TRANSACTION:

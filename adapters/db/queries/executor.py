@@ -24,9 +24,8 @@ class QueryExecutor:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # One round trip, unless the settings of the engine need a transaction.
-        self._autocommit = (
-            engine if has_transaction_pooler(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
-        )
+        self._needs_transaction = has_transaction_pooler(engine)
+        self._autocommit = engine if self._needs_transaction else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def fetch(
         self,
@@ -48,6 +47,9 @@ class QueryExecutor:
         def read() -> Rows:
             with translate_errors(self._engine), self._autocommit.connect() as connection:
                 if isinstance(statement, CachedStatement) and not plan_each_time:
+                    if self._needs_transaction:
+                        # SQLAlchemy does not begin one for a statement of the driver, and so would set no limits.
+                        connection.begin()
                     return _fetch_by_driver(connection, *statement.bind(parameters or {}))
                 if isinstance(statement, CachedStatement):
                     sql, values = statement.bind(parameters or {})
