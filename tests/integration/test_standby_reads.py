@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 
 from adapters.db.core.engine import database_engine
-from adapters.db.core.standby_monitor import Primary, Standby, StandbyMonitor
+from adapters.db.core.standby_monitor import PolledInstance, Primary, Standby, StandbyMonitor
 from bench.standby_reads import Market, Shares, Site, measure, site
 from tests.integration.engine_process import eventually
 from tests.integration.test_metrics import free_port
@@ -94,7 +94,7 @@ def test_connections_to_another_server_than_the_polled_one_are_not_used(
         with standby.engine.connect() as connection:
             assert connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one() is True
         monitor.close()
-        standby.instance = "another start of another server"
+        standby.instance = PolledInstance("another start of another server")
         with pytest.raises(InvalidRequestError):
             standby.engine.connect()
     finally:

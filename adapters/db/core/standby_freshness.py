@@ -39,7 +39,8 @@ class Fallback(StrEnum):
     MISSING = "missing"
     """The standby has no such product. It may have been created a moment ago, so only the primary says so."""
     FAILED = "failed"
-    """The standby did not execute the statement, for example because it cancelled it to replay a change."""
+    """The standby did not execute the statement, for example because it cancelled it to replay a change, or it was
+    restarted meanwhile."""
 
 
 class StandbyFreshness:

@@ -109,12 +109,27 @@ class Heartbeat:
     system: str | None
 
 
+@frozen(eq=False)
+class PolledInstance:
+    """An instance of a server, in successive polls that found no other one.
+
+    If polls find another instance and then this one again, that is another object. So as long as a standby has one
+    object, all its connections lead to one instance.
+    """
+
+    name: str
+    """`Poll.instance`."""
+
+
 @frozen
 class Horizon:
-    """The horizon of a standby at `polled_at`, in seconds of `time.monotonic`."""
+    """The horizon of a standby at `polled_at`, in seconds of `time.monotonic`.
+
+    It is valid for what was read while `instance` was that of the standby.
+    """
 
     number: int
-    instance: str
+    instance: PolledInstance
     polled_at: float
 
 
@@ -129,7 +144,7 @@ class Standby:
         }
         host = self._parameters.get("host") or self._parameters.get("hostaddr", "")
         self.name = f"{host}:{self._parameters.get('port') or '5432'}"
-        self.instance = ""
+        self.instance: PolledInstance | None = None
         """The instance of the last successful poll, to which all connections of the pool must lead."""
         self._connection: psycopg.Connection[Any] | None = None
         self._sockets: OpenSockets[psycopg.Connection[Any]] = OpenSockets()
@@ -193,7 +208,8 @@ class Standby:
 
     def _on_checkout(self, _connection: object, record: Any, _proxy: object) -> None:
         # The horizon is that of one server. A name or a proxy may lead to several.
-        if record.info["instance"] != self.instance:
+        polled = self.instance
+        if polled is None or record.info["instance"] != polled.name:
             raise DisconnectionError(f"{self.name} leads to several servers, or has been restarted")
 
 
@@ -278,8 +294,12 @@ class StandbyMonitor:
     def standbys(self) -> Sequence[Standby]:
         return [state.standby for state in self._states]
 
-    def choose(self) -> tuple[Standby, int] | None:
-        """The standby that may be read from now, with its horizon."""
+    def choose(self) -> tuple[Standby, Horizon] | None:
+        """The standby that may be read from now, with its horizon.
+
+        The server may be restarted, or replaced by another one, before it is read from: what was read is valid if the
+        `instance` of the standby is still that of the horizon.
+        """
         now = self._clock()
         if now - self._used_at > IDLE_SECONDS:
             self._used_at = now
@@ -290,7 +310,7 @@ class StandbyMonitor:
         chosen = self._chosen
         if chosen is None or now - chosen[1].polled_at > MAX_SILENCE:
             return None
-        return chosen[0], chosen[1].number
+        return chosen
 
     def poll_soon(self) -> None:
         """Request a newer horizon."""
@@ -426,7 +446,9 @@ class StandbyMonitor:
                 )
             return None
         state.unconfirmed_since = None
-        standby.instance = poll.instance
+        if standby.instance is None or standby.instance.name != poll.instance:
+            standby.instance = PolledInstance(poll.instance)
+        instance = standby.instance
         if not state.is_checked:
             try:
                 standby.check()
@@ -434,7 +456,7 @@ class StandbyMonitor:
                 raise NotUsable(str(error.__cause__ or error).partition("\n")[0]) from error
             state.is_checked = True
         self._log(state, "", logging.INFO)
-        return Horizon(poll.horizon, poll.instance, asked_at)
+        return Horizon(poll.horizon, instance, asked_at)
 
     def _pause(self, state: _State, problem: NotUsable) -> None:
         state.paused_until = self._clock() + AWAY_SECONDS

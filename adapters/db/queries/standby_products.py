@@ -75,8 +75,8 @@ class StandbyProductQueries:
 
     def visibility_horizon(self) -> int:
         chosen = self._monitor.choose()
-        if chosen is not None and self._freshness.refuse_lists(chosen[1]) is None:
-            horizon = chosen[1]
+        if chosen is not None and self._freshness.refuse_lists(chosen[1].number) is None:
+            horizon = chosen[1].number
         else:
             horizon = self._primary.visibility_horizon()
         self._freshness.use_list_horizon(horizon)
@@ -128,10 +128,10 @@ class StandbyProductQueries:
             reason = Fallback.AWAY
         else:
             standby, horizon = chosen
-            refusal = refuse(horizon)
+            refusal = refuse(horizon.number)
             if refusal is None:
                 try:
-                    result = read(self._standbys[standby], horizon)
+                    result = read(self._standbys[standby], horizon.number)
                 except _MissingProduct:
                     refusal = Fallback.MISSING
                 except (Unavailable, InvalidRequestError) as error:
@@ -145,8 +145,11 @@ class StandbyProductQueries:
                         self._monitor.report_failure(standby, str(cause or error).partition("\n")[0], pause)
                     refusal = Fallback.FAILED
                 else:
-                    self.standby_reads += 1
-                    return result
+                    # A server that was started later may have replayed less than this horizon.
+                    if standby.instance is horizon.instance:
+                        self.standby_reads += 1
+                        return result
+                    refusal = Fallback.FAILED
             elif refusal is Fallback.BEHIND:
                 self._monitor.poll_soon()
             reason = refusal

@@ -13,7 +13,7 @@ import pytest
 from attrs import define, field
 
 from adapters.db.core.standby_freshness import MAX_FEED_AGE, Fallback, StandbyFreshness
-from adapters.db.core.standby_monitor import MAX_SILENCE, Standby
+from adapters.db.core.standby_monitor import MAX_SILENCE, Horizon, PolledInstance, Standby
 from adapters.db.queries.standby_products import StandbyProductQueries
 from adapters.http.cache.invalidation import HEARTBEAT_TIMEOUT
 from scalecommerce_core.domain.identifiers import ProductId
@@ -23,6 +23,7 @@ from tests.simulation.http_cache.test_cache_races import PRODUCTS, Database, Pro
 SEEDS = 400
 SERVER = Standby("postgresql://127.0.0.1:1/shop")
 """Stands for all standbys; it is never connected."""
+INSTANCE = SERVER.instance = PolledInstance("started once")
 
 
 class Replica:
@@ -71,10 +72,11 @@ class Replica:
     def pause(self) -> None:
         self._polled = None
 
-    def choose(self) -> tuple[Standby, int] | None:
+    def choose(self) -> tuple[Standby, Horizon] | None:
         if self._polled is None or self._database.now - self._polled[0] > MAX_SILENCE:
             return None
-        return SERVER, self._polled[1]
+        polled_at, number = self._polled
+        return SERVER, Horizon(number, INSTANCE, polled_at)
 
     def poll_soon(self) -> None:
         self.poll()

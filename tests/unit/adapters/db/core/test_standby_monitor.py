@@ -17,6 +17,7 @@ from adapters.db.core.standby_monitor import (
     MAX_SILENCE,
     Heartbeat,
     Poll,
+    PolledInstance,
     StandbyMonitor,
 )
 from scalecommerce_core.domain.errors import Unavailable
@@ -29,7 +30,7 @@ class SimulatedStandby:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.instance = ""
+        self.instance: PolledInstance | None = None
         self.polled: Poll | Exception = GOOD
         self.cluster: str | None = "shop"
         self.refused: Exception | None = None
@@ -100,8 +101,30 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
 def test_the_first_usable_standby_is_chosen_with_its_horizon(site: Site) -> None:
     assert site.step() == "db2"
     chosen: Any = site.monitor.choose()
-    assert chosen == (site.standbys[0], change_number(1, 50))
+    assert chosen[0] is site.standbys[0]
+    assert chosen[1].number == change_number(1, 50)
     assert site.horizons == [change_number(1, 50)]
+
+
+def test_a_horizon_names_the_instance_until_another_one_is_polled(site: Site) -> None:
+    site = Site(["db2"])
+    (standby,) = site.standbys
+
+    def polled(instance: str) -> PolledInstance:
+        standby.polled = evolve(GOOD, instance=instance)
+        assert site.step() == "db2"
+        chosen = site.monitor.choose()
+        assert chosen is not None
+        assert chosen[1].instance is standby.instance
+        return chosen[1].instance
+
+    first = polled("started once")
+    assert polled("started once") is first
+    second = polled("started twice")
+    assert second is not first
+    assert second.name == "started twice"
+    # A name that leads to several servers: the horizons of the first time are not valid again.
+    assert polled("started once") is not first
 
 
 def test_a_standby_without_a_recent_poll_is_not_read_from(site: Site) -> None:
@@ -143,7 +166,7 @@ def test_a_horizon_begins_with_the_timeline_that_the_standby_shows(site: Site) -
     site.step()
     chosen = site.monitor.choose()
     assert chosen is not None
-    assert change_number(2, 10**9) < chosen[1] < change_number(4, 0)
+    assert change_number(2, 10**9) < chosen[1].number < change_number(4, 0)
 
 
 def test_a_standby_must_show_a_mark_of_the_primary(site: Site, logged: pytest.LogCaptureFixture) -> None:

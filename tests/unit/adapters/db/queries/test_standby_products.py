@@ -1,6 +1,6 @@
 """Which server answers a query of the catalog. The servers are simulated."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from adapters.db.core.standby_freshness import Fallback, StandbyFreshness
-from adapters.db.core.standby_monitor import AWAY_SECONDS, CONFLICT_SECONDS, Standby
+from adapters.db.core.standby_monitor import AWAY_SECONDS, CONFLICT_SECONDS, Horizon, PolledInstance, Standby
 from adapters.db.queries.standby_products import StandbyProductQueries
 from scalecommerce_core.domain.errors import ConnectionLost, Invalid, TransactionAborted, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
@@ -28,8 +28,10 @@ class Server:
         self.known = products
         self.horizon = horizon
         self.error: Exception | None = None
+        self.on_read: Callable[[], None] = lambda: None
 
     def _answer(self, *_: object) -> str:
+        self.on_read()
         if self.error is not None:
             raise self.error
         return self.name
@@ -55,12 +57,13 @@ class Monitor:
     def __init__(self) -> None:
         # It is never connected.
         self.standbys = [Standby("postgresql://127.0.0.1:1/shop")]
+        self.instance = self.standbys[0].instance = PolledInstance("started once")
         self.horizon: int | None = 150
         self.failures: list[tuple[str, float]] = []
         self.polls = 0
 
-    def choose(self) -> tuple[Standby, int] | None:
-        return None if self.horizon is None else (self.standbys[0], self.horizon)
+    def choose(self) -> tuple[Standby, Horizon] | None:
+        return None if self.horizon is None else (self.standbys[0], Horizon(self.horizon, self.instance, 0.0))
 
     def poll_soon(self) -> None:
         self.polls += 1
@@ -185,6 +188,27 @@ def test_the_primary_repeats_what_the_standby_did_not_execute(
     assert site.search() == "primary"
     assert site.queries.fallbacks == {Fallback.FAILED: 1}
     assert site.monitor.failures == failures
+
+
+def test_the_primary_repeats_what_a_later_instance_of_the_standby_may_have_answered(site: Site) -> None:
+    (standby,) = site.monitor.standbys
+
+    def restart() -> None:
+        standby.instance = PolledInstance("started twice")
+
+    site.standby.on_read = restart
+    assert site.search() == "primary"
+    # The horizon that is chosen is still that of the first instance.
+    assert site.product(TEA) == {"primary"}
+    assert site.snapshot(TEA) == (200, {TEA: "primary"})
+    assert site.queries.fallbacks == {Fallback.FAILED: 3}
+    assert site.queries.standby_reads == 0
+    # A restart is no failure: the next poll has found the new instance already.
+    assert site.monitor.failures == []
+    site.standby.on_read = lambda: None
+    assert standby.instance is not None
+    site.monitor.instance = standby.instance
+    assert site.search() == "standby"
 
 
 @pytest.mark.parametrize(
