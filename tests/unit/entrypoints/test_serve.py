@@ -1,4 +1,5 @@
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -23,6 +24,8 @@ def interrupted() -> Iterator[_WakeUp]:
     signal.setitimer(signal.ITIMER_REAL, 0.00002, 0.00002)
     yield interrupt
     signal.setitimer(signal.ITIMER_REAL, 0)
+    # The last signal may still be on its way to another thread. Without a handler, Python would report an error.
+    time.sleep(0.01)
     signal.signal(signal.SIGALRM, before)
 
 
