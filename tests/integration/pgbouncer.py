@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import URL, make_url
+
+from tests.integration.engine_process import eventually
+from tests.integration.ports import free_port
 
 PATIENCE = 20.0
 
@@ -25,7 +26,7 @@ needs_pgbouncer = pytest.mark.skipif(
 @contextmanager
 def running_pgbouncer(server: str, pool_mode: str) -> Iterator[URL]:
     """Start PgBouncer before the server of a URL; yield the URL of the same database through it, without parameters."""
-    url, port = make_url(server), _free_port()
+    url, port = make_url(server), free_port()
     server_port = url.query.get("port") or url.port
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         directory = Path(name)
@@ -53,7 +54,11 @@ def running_pgbouncer(server: str, pool_mode: str) -> Iterator[URL]:
         process = subprocess.Popen([program, *user, str(directory / "pgbouncer.ini")], stdout=log, stderr=log)
         through = url.set(drivername="postgresql", host="127.0.0.1", port=port, query={})
         try:
-            _wait_until_ready(through, process, directory / "log.txt")
+            plain = through.render_as_string(hide_password=False)
+            eventually(
+                lambda: process.poll() is not None or accepts_connections(plain), "a PgBouncer that accepts connections"
+            )
+            assert process.poll() is None, (directory / "log.txt").read_text()
             yield through
         finally:
             process.terminate()
@@ -61,20 +66,9 @@ def running_pgbouncer(server: str, pool_mode: str) -> Iterator[URL]:
             log.close()
 
 
-def _wait_until_ready(url: URL, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            psycopg.connect(url.render_as_string(hide_password=False), connect_timeout=5).close()
-        except psycopg.OperationalError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def accepts_connections(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,16 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually, run
+from tests.integration.ports import free_port
 from tests.integration.test_serve import children
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
 
 
 def scrape(port: int) -> Samples:

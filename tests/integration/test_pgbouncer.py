@@ -1,6 +1,7 @@
 """The engine through PgBouncer, which pools sessions or transactions."""
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,20 +13,21 @@ import pytest
 from attrs import frozen
 from sqlalchemy import URL, Connection, text
 
-from adapters.db.core.change_notifications import PostgresCatalogFeed
+from adapters.db.core.change_notifications import LogReader, PostgresCatalogFeed
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translate_errors
 from adapters.db.migrate import check, upgrade
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.statement_cache import CachedStatement
 from adapters.db.store import PostgresStore
+from adapters.embedded.postgres import EmbeddedPostgres
 from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
-from tests.integration.pgbouncer import needs_pgbouncer, running_pgbouncer
+from tests.integration.pgbouncer import accepts_connections, needs_pgbouncer, running_pgbouncer
 from tests.integration.real_market import real_market
 from tests.integration.test_cache import RecordingListener
 from tests.integration.test_repricing import PricedMarket
@@ -238,3 +240,20 @@ def test_a_direct_connection_needs_no_parameter(make_database: Callable[[], str]
         assert tuple(connection.execute(SETTINGS).one()) == EXPECTED
     assert [tuple(row) for row in QueryExecutor(engine).fetch(SETTINGS)] == [EXPECTED]
     engine.dispose()
+
+
+def test_a_crash_that_the_pooler_hides_from_a_reader_of_the_change_log_is_noticed(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as server, running_pgbouncer(server.url, "transaction") as address:
+        upgrade(server.url)
+        through = Pooler("transaction", address).undeclared_url_of(server.url)
+        with psycopg.connect(through, autocommit=True, prepare_threshold=None) as connection:
+            log = LogReader(connection)
+            assert log.read() == []
+            direct = server.url.replace("+psycopg", "")
+            with psycopg.connect(direct, autocommit=True) as backend:
+                os.kill(backend.info.backend_pid, signal.SIGKILL)
+            eventually(lambda: accepts_connections(direct), "a server that has recovered")
+            # The connection to the pooler is still open. The server may assign ids of transactions a second time.
+            with pytest.raises(psycopg.OperationalError, match="changes may have been missed"):
+                log.read()
+            assert LogReader(connection).read() == []

@@ -1,6 +1,5 @@
 """A Redis that Sentinel names: the clients and Celery follow it to another server."""
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from adapters.tasks.broker import QUEUE, Broker
 from adapters.tasks.decide_notifier import request_decisions
 from scalecommerce_core.domain.errors import Unavailable
 from tests.integration.engine_process import PATIENCE, eventually
+from tests.integration.ports import free_port
 
 PASSWORD = "p/w of a test"
 
@@ -30,11 +30,6 @@ class Group:
     master: "subprocess.Popen[bytes]"
     master_port: int
     url: str
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])
 
 
 @pytest.fixture

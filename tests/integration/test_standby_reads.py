@@ -11,7 +11,7 @@ from adapters.db.core.engine import database_engine
 from adapters.db.core.standby_monitor import PolledInstance, Primary, Standby, StandbyMonitor
 from bench.standby_reads import Market, Shares, Site, measure, site
 from tests.integration.engine_process import eventually
-from tests.integration.test_metrics import free_port
+from tests.integration.ports import free_port
 
 
 @pytest.fixture(scope="module")

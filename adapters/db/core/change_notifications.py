@@ -25,7 +25,7 @@ from attrs import field, frozen
 from sqlalchemy import BigInteger, Engine, literal_column, select
 
 from adapters.db.core.errors import translate_errors
-from adapters.db.core.primary_monitor import TIMELINE
+from adapters.db.core.primary_monitor import INSTANCE, TIMELINE
 from adapters.db.core.timed_results import await_results
 from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
@@ -72,7 +72,7 @@ VISIBILITY_HORIZON: Final = select(
 # plan each read, which costs more than the read. Visible rows with ids from `xmax` on are of another cluster, from
 # which the database was restored.
 _READ: Final = f"""
-    SELECT {TIMELINE}, pg_current_snapshot(), (SELECT purged_below FROM change_log_state), (
+    SELECT {TIMELINE}, {INSTANCE}, pg_current_snapshot(), (SELECT purged_below FROM change_log_state), (
         SELECT json_agg(found ORDER BY xid) FROM (
             SELECT * FROM change_log WHERE xid >= (SELECT $1::bigint) AND xid < {_XMAX}
             UNION ALL SELECT * FROM change_log WHERE xid = ANY ((SELECT $2::bigint[])::bigint[])
@@ -190,9 +190,14 @@ _END_OF_LOG: Final = Snapshot(0, 2**63 - 1, ())
 
 @frozen
 class _Read:
-    """The result of one read; `changes` are rows of the log. Rows with ids below `purged_below` may be gone."""
+    """The result of one read; `changes` are rows of the log. Rows with ids below `purged_below` may be gone.
+
+    `instance` differs after each start of the server. After a crash, the server assigns the ids of transactions again
+    that had left no trace. A connection pooler can hide the crash from its clients.
+    """
 
     timeline: int
+    instance: bytes
     snapshot: Snapshot
     purged_below: int
     changes: Sequence[Mapping[str, Any]]
@@ -200,7 +205,7 @@ class _Read:
     def continues(self, before: "_Read") -> bool:
         """Whether this read returned everything that was not visible in the read before."""
         is_of_this_cluster = self.purged_below <= self.snapshot.xmax
-        return self.timeline == before.timeline and not (
+        return (self.timeline, self.instance) == (before.timeline, before.instance) and not (
             is_of_this_cluster and before.snapshot.xmin < self.purged_below
         )
 
@@ -254,9 +259,10 @@ class LogReader:
         else:
             self._pgconn.send_query_params(_READ, after.read_parameters)
         (result,) = self._await()
-        timeline, snapshot, purged_below, changes = (result.get_value(0, column) for column in range(4))
+        timeline, instance, snapshot, purged_below, changes = (result.get_value(0, column) for column in range(5))
         return _Read(
             int(timeline or 0),
+            instance or b"",
             Snapshot.parse(snapshot or b""),
             int(purged_below or 0),
             [] if changes is None else json.loads(changes),

@@ -33,6 +33,13 @@ PROBE_TIMEOUT_SECONDS: Final = 2.0
 # too late: it shows a new timeline only after the first checkpoint.
 TIMELINE: Final = "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint"
 """SQL of the timeline to which a primary writes, a number that grows with each promotion. An error on a standby."""
+INSTANCE: Final = (
+    "concat(extract(epoch FROM pg_postmaster_start_time()), ' ',"
+    " extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))"
+)
+"""SQL of a text that differs after each start of a server, also after the restart that follows the crash of one of its
+processes: `pg_postmaster_start_time()` does not change then, but PostgreSQL resets its statistics after every crash.
+"""
 _PROBE: Final = f"SELECT CASE WHEN NOT pg_is_in_recovery() THEN {TIMELINE} END".encode()
 
 

@@ -26,7 +26,7 @@ from adapters.db.core.connection_parameters import connection_parameters, databa
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translate_errors
 from adapters.db.core.open_sockets import OpenSockets
-from adapters.db.core.primary_monitor import TIMELINE
+from adapters.db.core.primary_monitor import INSTANCE, TIMELINE
 from adapters.db.core.timed_results import await_results
 from scalecommerce_core.domain.errors import MarketError
 
@@ -54,9 +54,8 @@ AWAY_SECONDS: Final = 5.0
 CONFLICT_SECONDS: Final = 1.0
 """The same after it has cancelled a statement."""
 
-_INSTANCE: Final = "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
 _POLL: Final = f"""
-    SELECT pg_is_in_recovery(), {_INSTANCE}, timeline, mark,
+    SELECT pg_is_in_recovery(), {INSTANCE}, timeline, mark,
            CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)
     FROM (VALUES (1)) AS one LEFT JOIN (
         SELECT timeline, mark FROM replication_heartbeats ORDER BY timeline DESC LIMIT 1
@@ -70,7 +69,7 @@ _SEND_HEARTBEAT: Final = f"""
     WHERE newest.sent_at < excluded.sent_at - interval '{HEARTBEAT_SECONDS} s'
 """  # noqa: S608 - constants
 _READ_HEARTBEAT: Final = f"""
-    SELECT mark, {_INSTANCE}, sent_at < clock_timestamp() - interval '{HEARTBEAT_SECONDS} s'
+    SELECT mark, {INSTANCE}, sent_at < clock_timestamp() - interval '{HEARTBEAT_SECONDS} s'
     FROM replication_heartbeats WHERE timeline = {TIMELINE}
 """  # noqa: S608 - constants
 
@@ -199,7 +198,7 @@ class Standby:
             self._connection = None
 
     def _on_connect(self, connection: "psycopg.Connection[Any]", record: Any) -> None:
-        row = connection.execute(f"SELECT {_INSTANCE}".encode()).fetchone()
+        row = connection.execute(f"SELECT {INSTANCE}".encode()).fetchone()
         connection.rollback()
         record.info["instance"] = row and row[0]
         with self._lock:
