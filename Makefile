@@ -85,6 +85,10 @@ torture: .venv/.ready ## Kill every process of an engine under load, then check 
 attack: .venv/.ready ## Attack an engine beside an honest load; options: make attack ARGS="--only connections --seconds 60 --engine DIR"
 	@$(BIN)/python -m tests.attacks $(ARGS)
 
+.PHONY: cluster-test
+cluster-test: .venv/.ready .cache/patroni/.ready ## Faults of a cluster with Patroni and etcd under load, as root, about 50 min; options: make cluster-test ARGS="--faults 7"
+	@exec $(BIN)/python -m tests.cluster $(ARGS)
+
 .PHONY: docs
 docs: .venv/.ready ## The documentation as a site in build/site; fails on broken links
 	@$(BIN)/sphinx-build -c docs -d build/doctrees -b html -E -W --keep-going -q . build/site
@@ -133,6 +137,11 @@ clean: ## Remove all generated files except the engine's data (.scalecommerce)
 .venv/.ready: $(UV) .cache/python pyproject.toml uv.lock Makefile
 	$(call heading,Environment for $$(cat .cache/python))
 	@$(UV) sync --quiet --frozen --all-extras --python "$$(cat .cache/python)"
+	@touch $@
+
+# Patroni in an environment of its own, because only `cluster-test` runs it.
+.cache/patroni/.ready: $(UV) .cache/python pyproject.toml uv.lock Makefile
+	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/.cache/patroni" $(UV) sync --quiet --frozen --only-group cluster --python "$$(cat .cache/python)"
 	@touch $@
 
 # Into an environment of its own; Debian's Python has no venv without python3-venv, but may have pip.

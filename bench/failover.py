@@ -46,8 +46,9 @@ class Answer:
 class Client:
     """One persistent HTTP connection, replaced after each error."""
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", timeout: float = CLIENT_TIMEOUT) -> None:
         self._address = url.removeprefix("http://")
+        self._timeout = timeout
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._connection: http.client.HTTPConnection | None = None
 
@@ -55,7 +56,7 @@ class Client:
         begun = time.monotonic()
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._address, timeout=CLIENT_TIMEOUT)
+                self._connection = http.client.HTTPConnection(self._address, timeout=self._timeout)
             content = None if body is None else json.dumps(body)
             self._connection.request(method, path, content, {**self._headers, **headers})
             response = self._connection.getresponse()
@@ -67,7 +68,7 @@ class Client:
 
     def as_visitor(self) -> "Client":
         """A client without a token over the same connection; only one of the two may be used at a time."""
-        visitor = Client(self._address)
+        visitor = Client(self._address, timeout=self._timeout)
         visitor._connection = self._connection
         return visitor
 

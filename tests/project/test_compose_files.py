@@ -24,25 +24,21 @@ from entrypoints import settings
 from scalecommerce_core.domain.secret import Secret
 from tests.integration.engine_process import PATIENCE, eventually
 from tests.integration.replicated_postgres import programs_directory
+from tests.project.compose_files import (
+    COMPOSE,
+    HA,
+    METRICS,
+    PATRONI,
+    ROOT,
+    SINGLE,
+    VARIABLE,
+    environment,
+    load,
+    services,
+)
 from tests.unit.support.command_tree import command_tree
 
-ROOT: Final = Path(__file__).parents[2]
-COMPOSE: Final = ROOT / "deploy/compose"
-SINGLE: Final = ROOT / "docker-compose.yml"
-HA: Final = COMPOSE / "ha.yml"
-METRICS: Final = COMPOSE / "metrics.yml"
 FILES: Final = (SINGLE, HA, METRICS)
-Service = dict[str, Any]
-
-
-def load(file: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(file.read_text())
-    return loaded
-
-
-def services(file: Path) -> dict[str, Service]:
-    found: dict[str, Service] = load(file)["services"]
-    return found
 
 
 ENGINE: Final = ("migrate", "api", "worker", "beat")
@@ -120,9 +116,6 @@ def test_every_service_that_stays_has_a_health_check(name: str) -> None:
         assert importlib.util.find_spec(check[check.index("-m") + 1]) is not None
 
 
-VARIABLE: Final = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_no_secret_has_a_default(file: Path) -> None:
     found = VARIABLE.findall(file.read_text())
@@ -150,15 +143,6 @@ def test_images_are_pinned_and_can_be_replaced() -> None:
 
 
 # --- the engine
-
-
-def interpolated(value: str) -> str:
-    """The value with a password for each variable that has no default."""
-    return VARIABLE.sub(lambda found: found[3] if found[2] == "-" else f"{found[1]}-{'x' * 32}", value)
-
-
-def environment(file: Path, name: str) -> dict[str, str]:
-    return {key: interpolated(value) for key, value in services(file)[name]["environment"].items()}
 
 
 @pytest.mark.parametrize("name", ENGINE)
@@ -226,12 +210,12 @@ def test_the_members_of_etcd_know_each_other() -> None:
 
 
 def patroni() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((COMPOSE / "patroni/patroni.yml").read_text())
+    loaded: dict[str, Any] = yaml.safe_load((PATRONI / "patroni.yml").read_text())
     return loaded
 
 
 def test_patroni_has_the_version_that_is_tested() -> None:
-    (pinned,) = re.findall(r"patroni\[etcd3,psycopg3\]==([\d.]+)", (COMPOSE / "patroni/Dockerfile").read_text())
+    (pinned,) = re.findall(r"patroni\[etcd3,psycopg3\]==([\d.]+)", (PATRONI / "Dockerfile").read_text())
     assert pinned == version("patroni")
 
 
@@ -243,11 +227,11 @@ def etcd() -> Iterator[str]:
 
 
 def test_patroni_accepts_its_configuration(etcd: str, tmp_path: Path) -> None:
-    assert validation(etcd, tmp_path, (COMPOSE / "patroni/patroni.yml").read_text()) == ""
+    assert validation(etcd, tmp_path, (PATRONI / "patroni.yml").read_text()) == ""
 
 
 def test_patroni_would_find_a_wrong_value(etcd: str, tmp_path: Path) -> None:
-    wrong = (COMPOSE / "patroni/patroni.yml").read_text().replace("listen: 0.0.0.0:5432", "listen: nowhere")
+    wrong = (PATRONI / "patroni.yml").read_text().replace("listen: 0.0.0.0:5432", "listen: nowhere")
     assert "postgresql.listen" in validation(etcd, tmp_path, wrong)
 
 
@@ -294,7 +278,7 @@ def test_the_rest_api_of_patroni_needs_a_password_for_changes(name: str) -> None
     """As Patroni reads its configuration: it ignores variables that it does not know."""
     program = "import sys; from patroni.config import Config; print(Config(sys.argv[1])['restapi'].get('auth'))"
     result = subprocess.run(
-        [sys.executable, "-c", program, COMPOSE / "patroni/patroni.yml"],
+        [sys.executable, "-c", program, PATRONI / "patroni.yml"],
         env={"PATH": os.environ["PATH"], **environment(HA, name)},
         capture_output=True,
         text=True,
@@ -323,7 +307,7 @@ def test_postgresql_accepts_the_connections_that_the_runbook_counts() -> None:
     )
     parameters = patroni()["bootstrap"]["dcs"]["postgresql"]["parameters"]
     assert connections < parameters["max_connections"]
-    assert f"up to {connections}. " in (COMPOSE / "patroni/patroni.yml").read_text()
+    assert f"up to {connections}. " in (PATRONI / "patroni.yml").read_text()
 
 
 def test_commits_wait_for_a_standby() -> None:
@@ -333,7 +317,7 @@ def test_commits_wait_for_a_standby() -> None:
 
 
 def test_the_engine_is_no_superuser_of_postgresql() -> None:
-    script = (COMPOSE / "patroni/create-role.sh").read_text()
+    script = (PATRONI / "create-role.sh").read_text()
     assert patroni()["bootstrap"]["post_bootstrap"] == "/etc/patroni/create-role.sh"
     assert "CREATE ROLE scalecommerce LOGIN PASSWORD :'password';" in script
     assert "SUPERUSER" not in script
