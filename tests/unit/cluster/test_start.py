@@ -28,8 +28,8 @@ def complete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_complete_machine_lacks_nothing(complete: Path) -> None:
-    assert complete
+@pytest.mark.usefixtures("complete")
+def test_a_complete_machine_lacks_nothing() -> None:
     assert sandbox.find_missing() == []
 
 
@@ -41,8 +41,8 @@ def test_missing_programs_are_named_with_their_packages(complete: Path, monkeypa
     assert "make cluster-test" in patroni
 
 
-def test_another_user_and_refused_namespaces_are_explained(complete: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert complete
+@pytest.mark.usefixtures("complete")
+def test_another_user_and_refused_namespaces_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "_try_namespaces", lambda: "unshare failed: Operation not permitted")
     (refused,) = sandbox.find_missing()
     assert "Operation not permitted" in refused
