@@ -11,8 +11,11 @@ from adapters.cli.formats import format_time
 from adapters.cli.options import DataOption, JsonOption
 from adapters.cli.runtime import Runtime
 from adapters.cli.strict_json import json_text
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.feed_cursor import MAX_NUMBER
+from scalecommerce_core.domain.numbers import NotNumber, parse_integer
 from scalecommerce_core.domain.text import printable
-from scalecommerce_core.queries import EventQueries, FeedEvent
+from scalecommerce_core.queries import EventQueries, FeedEvent, parse_feed_cursor
 
 NEWEST: Final = 20
 PAGE: Final = 1_000
@@ -26,13 +29,12 @@ app = typer.Typer(no_args_is_help=True, help="Read the event feed.")
 def tail(
     ctx: typer.Context,
     after: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--after",
-            min=0,
-            max=2**63 - 1,
-            help=f"Start after this number; default: the newest {NEWEST} events.",
-            metavar="SEQ",
+            help=f"Start after this cursor of the feed, or this number of an event; default: the newest {NEWEST}"
+            " events.",
+            metavar="CURSOR",
         ),
     ] = None,
     follow: Annotated[
@@ -49,7 +51,7 @@ def tail(
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         queries = opened.market.queries
-        place = _newest(queries) if after is None else after
+        place = _newest(queries) if after is None else _place(after)
         try:
             while True:
                 page = queries.feed(place, PAGE, None)
@@ -62,6 +64,16 @@ def tail(
                     time.sleep(PAUSE)
         except KeyboardInterrupt as error:
             raise Interrupted(f"Continue with --after {place}.") from error
+
+
+def _place(text: str) -> int:
+    """The number after which to read. A command reads one database, whose numbers are those that it prints."""
+    try:
+        return parse_integer(text, least=0, most=MAX_NUMBER)
+    except NotNumber as error:
+        if text.lstrip("-").isdecimal():
+            raise Invalid.field("after", str(error)) from None
+    return parse_feed_cursor("after", text)
 
 
 def _newest(queries: EventQueries) -> int:

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 from entrypoints.processes.port_reservation import Address
 from entrypoints.torture.client import PASSWORD, Client, RequestResult, run_concurrently
 from entrypoints.torture.client_log import CURRENCY, AcknowledgedOrder, ClientLog, FeedReader, RequestedRefund, basket
+from scalecommerce_core.domain.feed_cursor import decode_feed_cursor, encode_feed_cursor
 from scalecommerce_core.domain.money import decimal_text, minor_units
 
 ORDERS: Final = "/orders/api/v1/"
@@ -183,11 +184,12 @@ class Buyer(Shopper):
     def read_feed(self) -> None:
         feed = self.log.feeds.setdefault(self.account, FeedReader())
         answer = self.client.send_until_final(
-            "GET", f"{EVENTS}?after={feed.position}&limit=50", give_up=self.is_past_deadline
+            "GET", f"{EVENTS}?cursor={encode_feed_cursor(feed.position)}&limit=50", give_up=self.is_past_deadline
         ).answer
         if answer is not None and answer.status == HTTPStatus.OK:
             feed.received += [event["seq"] for event in answer.body["results"]]
-            feed.position = answer.body["next_after"]
+            # The invariants compare the number with those of the events.
+            feed.position = decode_feed_cursor(answer.body["next_cursor"])
             self.log.count("pages of the feed read")
 
     def change_account(self) -> None:

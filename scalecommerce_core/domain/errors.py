@@ -74,6 +74,8 @@ from enum import StrEnum
 from math import ceil
 from typing import ClassVar, Final
 
+from scalecommerce_core.domain.feed_cursor import encode_feed_cursor
+
 
 class MarketError(Exception):
     """Base of all errors: `code` is a stable identifier for programs, `str(error)` a sentence for people."""
@@ -100,10 +102,11 @@ class EventsForgotten(MarketError):
     def __init__(self, after: int, oldest_after: int) -> None:
         super().__init__(
             f"Events up to {oldest_after} were deleted, and you have read up to {after}: read the current state of the"
-            f" resources that you follow, then continue with after={oldest_after}."
+            f" resources that you follow, then continue with cursor={encode_feed_cursor(oldest_after)}."
         )
         self.after = after
         self.oldest_after = oldest_after
+        self.oldest_cursor = encode_feed_cursor(oldest_after)
 
 
 class Refused(MarketError):

@@ -9,7 +9,7 @@ from scalecommerce_core.queries.accounts import (
 )
 from scalecommerce_core.queries.all import Queries
 from scalecommerce_core.queries.audit import ALL_ENTRIES, AuditFilter, AuditQueries
-from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_feed_position
+from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_feed_position, parse_feed_cursor
 from scalecommerce_core.queries.experiments import ExperimentQueries
 from scalecommerce_core.queries.exports import ExportQueries
 from scalecommerce_core.queries.operations import (
@@ -206,5 +206,6 @@ __all__ = [
     "WebhookQueries",
     "bucket_label",
     "check_feed_position",
+    "parse_feed_cursor",
     "series_range",
 ]

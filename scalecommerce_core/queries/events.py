@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from scalecommerce_core.domain.errors import EventsForgotten, Invalid
+from scalecommerce_core.domain.feed_cursor import NotCursor, decode_feed_cursor, encode_feed_cursor
 from scalecommerce_core.domain.identifiers import AccountId
 
 
@@ -25,7 +26,7 @@ class FeedPage:
     """A page of the feed.
 
     The reader requests the next page after the number `next_after`. `last` is the number of the newest event, whether
-    the reader may see it or not.
+    the reader may see it or not. Clients get both as cursors.
     """
 
     events: tuple[FeedEvent, ...]
@@ -40,6 +41,24 @@ class FeedPage:
         reader of few events does not fall behind the retention period.
         """
         return cls(tuple(events), events[-1].seq if len(events) == limit else last, last)
+
+    @property
+    def next_cursor(self) -> str:
+        return encode_feed_cursor(self.next_after)
+
+    @property
+    def last_cursor(self) -> str:
+        return encode_feed_cursor(self.last)
+
+
+def parse_feed_cursor(field: str, text: str) -> int:
+    """The number in a cursor that a client sent; raise `Invalid` for `field`."""
+    try:
+        return decode_feed_cursor(text)
+    except NotCursor:
+        raise Invalid.field(
+            field, "This is no cursor of the event feed: send one that the feed returned, unchanged."
+        ) from None
 
 
 def check_feed_position(after: int | None, forgotten: int, last: int) -> None:

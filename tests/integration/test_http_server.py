@@ -146,12 +146,12 @@ def test_events_reach_only_their_audience(deployment: Deployment) -> None:
 
     def followed(reader: httpx2.Client, until: str) -> list[Any]:
         events: list[Any] = []
-        place: dict[str, int] = {}
+        place: dict[str, str] = {}
         while until not in [event["topic"] for event in events]:
             page = answer(reader.get("/events/api/v1/", params=place, headers={"Prefer": "wait=20"}))
             assert page["results"], "the worker has numbered nothing for 20 seconds"
             events += page["results"]
-            place = {"after": page["next_after"]}
+            place = {"cursor": page["next_cursor"]}
         return events
 
     of_buyer, of_seller = (followed(reader, "order.reserved") for reader in (buyer, seller))

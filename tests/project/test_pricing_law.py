@@ -86,6 +86,6 @@ def test_an_import_contract_keeps_pricing_from_people() -> None:
         "category", "competitor_price", "currencies", "date_times", "edits", "errors", "identifiers", "money",
         "numbers", "price_history", "product", "promotion", "ranges", "rollups", "stock", "stock_horizon", "text",
         "base64url", "spelling", "word_forms", "search_text", "popularity", "relevance", "event_visibility",
-        "events", "web_address", "webhook",
+        "events", "feed_cursor", "web_address", "webhook",
     }  # fmt: skip
     assert {name.rpartition(".")[2] for name in contract["forbidden_modules"]} == domain - allowed

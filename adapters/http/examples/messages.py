@@ -14,6 +14,7 @@ from adapters.http.resources.events import EventSchema, FeedSchema
 from adapters.http.resources.health import Health, Ready
 from adapters.http.resources.webhooks import Attempt, Delivery, EndpointSchema, NewEndpointSchema, SecretSchema
 from scalecommerce_core.domain.errors import Forbidden, VersionMismatch
+from scalecommerce_core.domain.feed_cursor import encode_feed_cursor
 from scalecommerce_core.domain.webhook import VERIFICATION, DeliveryStatus, secret_text
 
 _TOPICS: Final = ["order.paid", "order.refunded"]
@@ -68,6 +69,8 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                         },
                     )
                 ],
+                next_cursor=encode_feed_cursor(52_311),
+                last_cursor=encode_feed_cursor(52_311),
                 next_after=52_311,
                 last=52_311,
             )

@@ -587,6 +587,8 @@ def _describe_query_parameter(name: str, schema: Json, *, required: bool) -> Jso
     parameter: Json = {"name": name, "in": "query", "required": required, "schema": parameter_schema}
     if description := parameter_schema.pop("description", None):
         parameter["description"] = description
+    if parameter_schema.pop("deprecated", False):
+        parameter["deprecated"] = True
     if parameter_schema.get("type") == "array":
         parameter |= {"style": "form", "explode": True}
     return parameter

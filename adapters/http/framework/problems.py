@@ -39,7 +39,12 @@ _PRODUCT: Final[Json] = {"type": "integer", "format": "int64", "description": "I
 
 EXTENSION_MEMBERS: Final[Mapping[type[errors.MarketError], Mapping[str, Json]]] = {
     errors.EventsForgotten: {
-        "oldest_after": {"type": "integer", "description": "The smallest `after` from which the feed can be read."}
+        "oldest_cursor": {"type": "string", "description": "The first `cursor` from which the feed can be read."},
+        "oldest_after": {
+            "type": "integer",
+            "description": "The smallest `after` from which the feed can be read; use `oldest_cursor` instead.",
+            "deprecated": True,
+        },
     },
     errors.StockMoved: {
         "product_id": _PRODUCT,

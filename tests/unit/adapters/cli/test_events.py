@@ -3,6 +3,7 @@ import json
 import pytest
 
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.feed_cursor import encode_feed_cursor
 from tests.unit.adapters.cli.conftest import Cli, MemoryRuntime
 from tests.unit.support.shop import MarketActions
 
@@ -28,7 +29,13 @@ def test_an_empty_feed_prints_nothing(cli: Cli) -> None:
 
 
 def test_an_invalid_event_number_is_wrong_usage(cli: Cli) -> None:
-    assert cli("events", "tail", "--after", str(2**63)).code == 2
+    for number in ("-1", str(2**63)):
+        refused = cli("events", "tail", f"--after={number}")
+        assert (refused.code, refused.out) == (1, "")
+        assert f"after: '{number}' is not a whole number from 0 to {2**63 - 1}" in refused.err
+    refused = cli("events", "tail", "--after", "yesterday")
+    assert refused.code == 1
+    assert "after: This is no cursor of the event feed" in refused.err
     ahead = cli("events", "tail", "--after", str(2**63 - 1), "--json")
     assert (ahead.code, ahead.out) == (1, "")
     assert json.loads(ahead.err) == {
@@ -50,6 +57,7 @@ def test_all_events_after_a_number_are_shown(cli: Cli, runtime: MemoryRuntime, s
     record_events(runtime, seller, 3)
     ended = cli("events", "tail", "--after", "7", "--json")
     assert numbers(ended.out) == list(range(8, 1_204))
+    assert cli("events", "tail", "--after", encode_feed_cursor(7), "--json").out == ended.out
     assert json.loads(ended.out.splitlines()[0]) == {
         "seq": 8,
         "topic": "product.listed",
@@ -66,7 +74,7 @@ def test_deleted_events_are_skipped(cli: Cli, runtime: MemoryRuntime, seller: Ac
     assert numbers(cli("events", "tail", "--json").out) == [6, 7]
     ended = cli("events", "tail", "--after", "2")
     assert ended.code == 1
-    assert "after=5" in ended.err
+    assert f"cursor={encode_feed_cursor(5)}" in ended.err
 
 
 def test_a_feed_is_followed_until_ctrl_c(

@@ -34,7 +34,7 @@ LISTS = {each.name: each.query_parameters for each in endpoints()}
         ("listOrders", "page", ["cursor", "page_size"]),
         ("listOrders", "q", []),
         ("readEvents", "page_size", ["limit"]),
-        ("readEvents", "cursor", ["after"]),
+        ("readEvents", "offset", ["cursor", "after"]),
         ("readSellerStats", "interval", ["series"]),
         ("readSellerStats", "since", ["from"]),
         ("readProductStatistics", "series", ["interval"]),

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from scalecommerce_core.domain import events
 from scalecommerce_core.domain.events import Event
+from scalecommerce_core.domain.feed_cursor import encode_feed_cursor
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import FeedPage, Queries
 from scalecommerce_core.services.market import Market
@@ -46,8 +47,8 @@ def test_staff_read_all_events_in_pages(place: Marketplace, staff: Person, selle
     order = place.sell(buyer, (product, 2))
     first = feed(place, staff, "?limit=3")
     assert [event["seq"] for event in first["results"]] == [1, 2, 3]
-    assert (first["next_after"], first["last"]) == (3, 4)
-    second = feed(place, staff, f"?after={first['next_after']}&limit=3")
+    assert (first["next_cursor"], first["last_cursor"]) == (encode_feed_cursor(3), encode_feed_cursor(4))
+    second = feed(place, staff, f"?cursor={first['next_cursor']}&limit=3")
     assert second == {
         "results": [
             {
@@ -64,10 +65,16 @@ def test_staff_read_all_events_in_pages(place: Marketplace, staff: Person, selle
                 },
             }
         ],
+        "next_cursor": encode_feed_cursor(4),
+        "last_cursor": encode_feed_cursor(4),
         "next_after": 4,
         "last": 4,
     }
-    assert feed(place, staff, "?after=4") == {"results": [], "next_after": 4, "last": 4}
+    end = {**second, "results": []}
+    assert feed(place, staff, f"?cursor={first['last_cursor']}") == end
+    # The deprecated parameter.
+    assert feed(place, staff, "?after=3&limit=3") == second
+    assert feed(place, staff, "?after=4") == end
 
 
 def test_accounts_read_only_their_own_events(
@@ -93,8 +100,36 @@ def test_an_invalid_event_number_is_a_400(buyer: Person, query: str) -> None:
     problem(buyer.get(f"{EVENTS}?{query}"), 400, query.partition("=")[0])
 
 
-def test_a_future_event_number_is_a_400(buyer: Person) -> None:
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "0",
+        "52311",
+        "yesterday",
+        "AQAAAAAAAAA",
+        "AQAAAAAAAAAB1",
+        "AQAAAAAAAAAA=",
+        "AgAAAAAAAAAA",
+        "AYAAAAAAAAAA",
+        "Ж",
+    ],
+)
+def test_an_invalid_cursor_is_a_400(buyer: Person, cursor: str) -> None:
+    detail = problem(buyer.get(EVENTS, params={"cursor": cursor}), 400, "cursor")["detail"]
+    assert "This is no cursor of the event feed: send one that the feed returned" in detail
+
+
+def test_a_cursor_and_a_number_together_are_a_400(buyer: Person) -> None:
+    problem(buyer.get(f"{EVENTS}?cursor={encode_feed_cursor(0)}&after=0"), 400, "after")
+
+
+def test_a_future_place_is_a_400(buyer: Person) -> None:
     assert "0 events so far" in problem(buyer.get(f"{EVENTS}?after=1"), 400, "after")["detail"]
+    refused = problem(buyer.get(f"{EVENTS}?cursor={encode_feed_cursor(1)}"), 400, "cursor")
+    assert "No event has this cursor" in refused["detail"]
+    largest = problem(buyer.get(f"{EVENTS}?cursor={encode_feed_cursor(2**63 - 1)}"), 400, "cursor")
+    assert "No event has this cursor" in largest["detail"]
 
 
 def test_a_410_names_the_oldest_event_number(place: Marketplace, seller: Person, buyer: Person) -> None:
@@ -105,8 +140,11 @@ def test_a_410_names_the_oldest_event_number(place: Marketplace, seller: Person,
     seller.list(stock=1)
     gone = problem(seller.get(f"{EVENTS}?after=0"), 410)
     assert (gone["code"], gone["oldest_after"]) == ("events_forgotten", 1)
-    assert "after=1" in gone["detail"]
-    assert [event["seq"] for event in feed(place, seller, f"?after={gone['oldest_after']}")["results"]] == [2]
+    assert gone["oldest_cursor"] == encode_feed_cursor(1)
+    assert f"cursor={gone['oldest_cursor']}" in gone["detail"]
+    assert problem(seller.get(f"{EVENTS}?cursor={encode_feed_cursor(0)}"), 410) == gone
+    for query in (f"?after={gone['oldest_after']}", f"?cursor={gone['oldest_cursor']}"):
+        assert [event["seq"] for event in feed(place, seller, query)["results"]] == [2]
     assert [event["seq"] for event in feed(place, seller)["results"]] == [2], "from the oldest that is kept"
     problem(buyer.get(f"{EVENTS}?after=0"), 410)
 
