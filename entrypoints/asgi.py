@@ -36,6 +36,7 @@ from entrypoints.api_watchdog import ApiWatchdog
 from entrypoints.connection_limits import build_connection_limiter
 from entrypoints.gateways import SANDBOX
 from entrypoints.gc_tuning import reduce_gc_frequency
+from entrypoints.installation import InstallationCheck
 from entrypoints.metrics import ProcessMetrics, open_process_metrics
 from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
@@ -62,9 +63,10 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
     session = f"scalecommerce api {os.getpid()} {host}"[:63]  # PostgreSQL truncates longer names
     metrics, release = open_process_metrics(), version("scalecommerce")
     engine = wire(chosen, "api", session, NO_MEASUREMENTS if metrics is None else metrics.market, traces)
-    readiness = ReadinessCheck(engine, chosen.command_deadline_seconds)
     hub = LiveHub(engine.market.queries, engine.feed.keep_alive)
     standbys = standby_reads(chosen, engine, session)
+    installation = engine.installation_check()
+    readiness = ReadinessCheck(engine, installation, chosen.command_deadline_seconds)
     features = Features(
         shop=chosen.shop,
         demo=DemoMarket.from_text(chosen.demo_market) if chosen.demo_market else None,
@@ -105,6 +107,7 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
         _log_errors_of_loop()
         watchdogs.append(_create_watchdog(chosen, dependencies, session, host))
         watchdogs[-1].start()
+        installation.start()
         hub.start()
         # The server waits for open requests, and streams would stay open.
         call_on_stop_signal(hub.close)
@@ -114,6 +117,7 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
     def close() -> None:
         for watchdog in watchdogs:
             watchdog.stop()
+        installation.stop()
         hub.close()
         if limiter is not None:
             limiter.stop()
@@ -206,11 +210,12 @@ def _log_errors_of_loop() -> None:
 class ReadinessCheck:
     """Computes `/readyz`, and logs each change between ready and not ready."""
 
-    def __init__(self, engine: Engine, command_seconds: float) -> None:
+    def __init__(self, engine: Engine, installation: InstallationCheck, command_seconds: float) -> None:
         """A process is not ready while a command, or an overdue call, has been running for longer than
         `command_seconds`.
         """
         self._engine = engine
+        self._installation = installation
         self._command_seconds = command_seconds
         self._last_problem = ""
         self.longest_running: Callable[[], LongestRunning | None] = lambda: None
@@ -233,10 +238,12 @@ class ReadinessCheck:
             self._check_progress()
             self._engine.check_schema()
             oldest = self._engine.market.queries.oldest_undecided()
+            redis, problem = self._engine.redis_state()
+            if redis == "ok":
+                self._installation.check()
         except Unavailable as error:
             self._log_change(str(error))
             raise
-        redis, problem = self._engine.redis_state()
         self._log_change(problem)
         return Readiness(redis, None if oldest is None else self._age(oldest))
 

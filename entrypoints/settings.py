@@ -102,7 +102,10 @@ def _url(*schemes: str) -> Any:
 
 
 def _database_url(_settings: object, _attribute: "Attribute[Any]", value: Secret) -> None:
-    from adapters.db.core.connection_parameters import database_url  # noqa: PLC0415 - loads the database driver
+    from adapters.db.core.connection_parameters import (  # noqa: PLC0415 - loads the database driver
+        InvalidParameter,
+        database_url,
+    )
 
     schemes = ("postgresql", "postgres", "postgresql+psycopg")
     if value.reveal().partition("://")[0] not in schemes:
@@ -111,6 +114,8 @@ def _database_url(_settings: object, _attribute: "Attribute[Any]", value: Secret
         database_url(value.reveal())
         for host in urlsplit(value.reveal()).netloc.rpartition("@")[2].split(","):
             _ = urlsplit(f"//{host}").port
+    except InvalidParameter as error:
+        raise ValueError(str(error).removesuffix(".")) from None
     except ValueError:
         # The error's text is not repeated: it may contain a part of the password.
         raise ValueError("its host or port is invalid; special characters in a password must be %-encoded") from None
@@ -272,7 +277,8 @@ class Settings:
     database_url: Secret = _setting(
         NO_SECRET,
         "URL of PostgreSQL: `postgresql://user:password@host/name`; with standbys `postgresql://user:password@h1,h2/name`;"
-        " through PgBouncer with `?pool_mode=session` or `?pool_mode=transaction`.",
+        " through PgBouncer with `?pool_mode=session` or `?pool_mode=transaction`; for tables outside of the schema"
+        " `public` with `?schema=name`.",
         validator=_database_url,
     )
     database_read_url: Secret = _setting(
@@ -810,7 +816,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
             "API_STALL_TIMEOUT_SECONDS: must be more than COMMAND_DEADLINE_SECONDS"
             f" ({settings.command_deadline_seconds}), as slow commands would otherwise restart the API."
         )
+    if settings.database_read_url and _schema(settings.database_read_url) != _schema(settings.database_url):
+        raise SettingsError("DATABASE_READ_URL: its `schema` must be that of DATABASE_URL.")
     return settings
+
+
+def _schema(url: Secret) -> str | None:
+    from adapters.db.core.connection_parameters import schema_of  # noqa: PLC0415 - loads the database driver
+
+    return schema_of(url.reveal())
 
 
 @cache

@@ -18,12 +18,13 @@ from redis import Redis, RedisError
 from sqlalchemy import Engine as DatabaseEngine
 
 from adapters.db.core.change_notifications import PostgresCatalogFeed
-from adapters.db.core.connection_parameters import open_connection, standby_urls
+from adapters.db.core.connection_parameters import describe_database, open_connection, standby_urls
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema
 from adapters.db.core.standby_freshness import Fallback, StandbyFreshness
 from adapters.db.core.standby_monitor import Primary, Standby, StandbyMonitor
 from adapters.db.core.timed_pool import TimedPool
+from adapters.db.installation import read_installation
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.queries.standby_products import StandbyProductQueries
 from adapters.db.standby_waits import count_standby_waits
@@ -34,6 +35,7 @@ from adapters.email.smtp import SmtpSender, SmtpServer
 from adapters.metrics import definitions
 from adapters.metrics.exporter import DatabaseCollector
 from adapters.payments.sandbox import SandboxGateway
+from adapters.redis.installation_lease import RedisInstallationLease
 from adapters.redis.login_limiter import RedisLoginLimiter
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.reachability import RedisState, answers_ping, check_redis, describe_error
@@ -59,6 +61,7 @@ from adapters.tasks.worker_lock import worker_lock
 from adapters.webhooks.sender import HttpWebhookSender
 from entrypoints.gateways import SANDBOX, load_payment_gateway
 from entrypoints.gc_tuning import reduce_gc_frequency
+from entrypoints.installation import InstallationCheck
 from entrypoints.metrics import ProcessMetrics
 from entrypoints.policies import load_all
 from entrypoints.settings import EMAIL_CONSOLE, Settings
@@ -114,6 +117,10 @@ class Engine:
     def check_schema(self) -> None:
         """Raise `SchemaMismatch` or another `Unavailable` if the database is not usable by this release."""
         check_schema(self.database)
+
+    def installation_check(self) -> InstallationCheck:
+        """The check that Redis serves this installation alone."""
+        return installation_check(self.settings, self.database, self.redis)
 
     def redis_state(self) -> tuple[RedisState, str]:
         """Ping Redis; return its state and a message, which is empty if Redis answers."""
@@ -352,13 +359,22 @@ def database_connection(url: str, application_name: str) -> "psycopg.Connection[
 
 
 @contextmanager
-def schema_check(settings: Settings, session: str) -> Iterator[Callable[[], None]]:
-    """Yield a function that raises `SchemaMismatch` or another `Unavailable` as `Engine.check_schema` does."""
+def startup_checks(settings: Settings, session: str) -> Iterator[tuple[Callable[[], None], InstallationCheck]]:
+    """Yield a function that raises as `Engine.check_schema` does, and the check of Redis."""
     database = database_engine(settings.database_url.reveal(), pool_size=1, application_name=session)
+    redis = redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1)
     try:
-        yield lambda: check_schema(database)
+        yield lambda: check_schema(database), installation_check(settings, database, redis)
     finally:
         database.dispose()
+
+
+def installation_check(settings: Settings, database: DatabaseEngine, redis: Redis) -> InstallationCheck:
+    """The check that Redis serves the installation of this database alone."""
+    name = describe_database(settings.database_url.reveal())
+    return InstallationCheck(
+        partial(read_installation, database), lambda installation: RedisInstallationLease(redis, installation, name)
+    )
 
 
 class WorkerMonitor:

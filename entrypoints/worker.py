@@ -17,18 +17,19 @@ from adapters.metrics.series import Program
 from adapters.tasks.broker import worker_name
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
+from entrypoints.installation import InstallationCheck
 from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.processes.parent_death import bind_forks_to_parent
 from entrypoints.settings import Settings
 from entrypoints.tracing import check_tracing
 from entrypoints.watchdog import STALL_EXIT_STATUS, StallDetector, Watchdog, WorkerState
-from entrypoints.wiring import WorkerMonitor, database_figures, schema_check, worker_application
+from entrypoints.wiring import WorkerMonitor, database_figures, startup_checks, worker_application
 from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 logger = logging.getLogger(__name__)
 
 SCHEMA_POLL_SECONDS: Final = 1.0
-"""Seconds between two checks of the database schema before the worker starts."""
+"""Seconds between two checks of the database schema and of Redis before the worker starts."""
 
 
 def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> NoReturn:
@@ -41,6 +42,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
 
     def start_watchdog(**_sent: object) -> None:
         watchdog.start()
+        installation.start()
         on_ready()
 
     shutdowns: list[str] = []
@@ -52,7 +54,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     worker_shutting_down.connect(record_shutdown, weak=False)
     logs.configure(settings, "worker")
     check_tracing()
-    _wait_for_schema(settings)
+    installation = _wait_for_servers(settings)
     # SIGKILL, because a stopped or busy child does not handle another signal.
     bind_forks_to_parent(signal.SIGKILL)
     celery_logging.redirect_celery_logs()
@@ -76,26 +78,33 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     sys.exit(0 if shutdowns == ["Warm"] else worker.exitcode)
 
 
-def _wait_for_schema(settings: Settings) -> None:
-    """Wait until the database has the schema of this release; return at once if it cannot be reached.
+def _wait_for_servers(settings: Settings) -> InstallationCheck:
+    """Wait until the database has the schema of this release and Redis serves no other installation.
 
-    Tasks repeat their attempts to connect by themselves.
+    Servers that cannot be reached are not waited for: tasks repeat their attempts to connect by themselves. Return the
+    check of Redis, which goes on.
     """
     reported = ""
-    with schema_check(settings, "scalecommerce worker starts") as check:
+    with startup_checks(settings, "scalecommerce worker starts") as (check_schema, installation):
         while True:
             try:
-                check()
+                check_schema()
             except SchemaMismatch as error:
-                if str(error) != reported:
-                    reported = str(error)
-                    logger.warning("the worker waits for the database schema: %s", reported)
-                time.sleep(SCHEMA_POLL_SECONDS)
+                reason = f"the worker waits for the database schema: {error}"
             except Unavailable as error:
                 logger.warning("the worker starts without the database: %s", error)
-                return
+                return installation
             else:
-                return
+                try:
+                    installation.check()
+                except Unavailable as error:
+                    reason = f"the worker waits: {error}"
+                else:
+                    return installation
+            if reason != reported:
+                reported = reason
+                logger.warning("%s", reason)
+            time.sleep(SCHEMA_POLL_SECONDS)
 
 
 def _create_watchdog(settings: Settings, worker: Any, session: str, host: str) -> Watchdog:

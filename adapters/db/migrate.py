@@ -13,9 +13,10 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from attrs import evolve, frozen
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
-from adapters.db.core.advisory_locks import AdvisoryLock
-from adapters.db.core.connection_parameters import describe_database
+from adapters.db.core.advisory_locks import AdvisoryLock, lock_key
+from adapters.db.core.connection_parameters import describe_database, schema_of
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import check_schema, translate_errors
 from adapters.db.schema_version import read_mismatch, read_revision, release_revisions
@@ -24,7 +25,23 @@ from scalecommerce_core.domain.errors import Unavailable
 __all__ = ["Migration", "check", "current", "describe_database", "migrate_to", "pending_migrations", "upgrade"]
 
 LOCK_TIMEOUT: Final = timedelta(minutes=10)
-_TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(:lock)")
+# The second lock is one for all schemas of the database.
+_TRY_LOCKS: Final = text(
+    f"SELECT pg_try_advisory_xact_lock({lock_key(AdvisoryLock.MIGRATION)}) AND"
+    " (to_regclass('alembic_version') IS NOT NULL"
+    f" OR pg_try_advisory_xact_lock({AdvisoryLock.FIRST_MIGRATION.value}))"
+)
+EXTENSIONS: Final = ("unaccent", "pg_trgm")
+_HAS_SCHEMA: Final = text("SELECT oid FROM pg_namespace WHERE nspname = :schema")
+_MAY_CREATE_IN_PUBLIC: Final = text(
+    "SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'"
+)
+_MISSING_EXTENSIONS: Final = text(
+    """
+    SELECT name FROM unnest(CAST(:names AS text[])) AS name
+    WHERE name NOT IN (SELECT extname FROM pg_extension)
+    """
+)
 
 
 @frozen
@@ -45,20 +62,26 @@ def _ignore_progress(_migration: Migration) -> None: ...
 
 
 def upgrade(url: str, on_progress: OnProgress = _ignore_progress) -> None:
-    """Run the missing migrations in one transaction.
+    """Run the missing migrations in one transaction, in the `schema` of the URL, which is created if it is missing.
 
     `on_progress` is called before and after each migration. Raise `Unavailable`, also for a standby, or
     `SchemaMismatch` if the database has the tables of a newer release that this one cannot use.
     """
-    with _connect(url) as connection, _migration_lock(connection):
-        revision = read_revision(connection)
-        if revision is not None and revision not in release_revisions().known:
-            # A newer release has migrated the database. That is no error if this release can use its tables, so that
-            # a deployment can go back to it.
-            if (newer := read_mismatch(connection)) is not None:
-                raise newer
-            return
-        migrate_to(connection, "head", on_progress)
+    with _connect(url) as connection:
+        _create_shared_objects(connection, schema_of(url))
+        with _migration_lock(connection):
+            _upgrade(connection, on_progress)
+
+
+def _upgrade(connection: Connection, on_progress: OnProgress) -> None:
+    revision = read_revision(connection)
+    if revision is not None and revision not in release_revisions().known:
+        # A newer release has migrated the database. That is no error if this release can use its tables, so that a
+        # deployment can go back to it.
+        if (newer := read_mismatch(connection)) is not None:
+            raise newer
+        return
+    migrate_to(connection, "head", on_progress)
 
 
 def current(url: str) -> str | None:
@@ -151,19 +174,50 @@ def _connect(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
-@contextmanager
-def _migration_lock(connection: Connection) -> Iterator[None]:
-    """Run the block in one transaction with the lock for migrations, and commit it.
+def _create_shared_objects(connection: Connection, schema: str | None) -> None:
+    """Create the schema, and the extensions, which all installations of a database share.
 
-    Raise `Unavailable` on a standby, where the lock would be of no use. The lock ends with the transaction: a pooler of
-    transactions would keep a lock of the session. It is polled, so that `LOCK_TIMEOUT` is that of the whole wait.
+    Extensions belong to no single installation, so they are created in `public`, unless they are elsewhere already or
+    the role may not create anything there. Each object is committed at once: several installations may be migrated at
+    the same time.
+
+    Raise `Unavailable` on a standby, and for a search path without a schema that exists.
     """
     if connection.scalar(text("SELECT pg_is_in_recovery()")):
         raise Unavailable(
             "The database is a standby, which cannot be migrated: name the primary in DATABASE_URL, or all hosts."
         )
+    if schema is not None and connection.scalar(_HAS_SCHEMA, {"schema": schema}) is None:
+        _create(connection, f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    if connection.scalar(text("SELECT current_schema()")) is None:
+        raise Unavailable(
+            "No schema of the search path exists: name the schema of this installation as `schema` in DATABASE_URL, as"
+            " in postgresql://user@host/name?schema=eu."
+        )
+    place = " SCHEMA public" if connection.scalar(_MAY_CREATE_IN_PUBLIC) else ""
+    for extension in connection.scalars(_MISSING_EXTENSIONS, {"names": list(EXTENSIONS)}).all():
+        _create(connection, f"CREATE EXTENSION IF NOT EXISTS {extension}{place}")
+    connection.rollback()
+
+
+def _create(connection: Connection, statement: str) -> None:
+    try:
+        connection.exec_driver_sql(statement)
+        connection.commit()
+    except IntegrityError:
+        # IF NOT EXISTS does not find what another transaction has not committed yet, and then waits for it.
+        connection.rollback()
+
+
+@contextmanager
+def _migration_lock(connection: Connection) -> Iterator[None]:
+    """Run the block in one transaction with the locks for migrations, and commit it.
+
+    The locks end with the transaction: a pooler of transactions would keep a lock of the session. They are polled, so
+    that `LOCK_TIMEOUT` is that of the whole wait.
+    """
     deadline = time.monotonic() + LOCK_TIMEOUT.total_seconds()
-    while not connection.scalar(_TRY_LOCK, {"lock": AdvisoryLock.MIGRATION.value}):
+    while not connection.scalar(_TRY_LOCKS):
         connection.rollback()
         if time.monotonic() > deadline:
             raise Unavailable("Another process is still migrating this database.")

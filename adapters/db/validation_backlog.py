@@ -5,7 +5,7 @@ from datetime import timedelta
 from attrs import frozen
 from sqlalchemy import Engine, text
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import KEY_SPACE, AdvisoryLock
 from adapters.db.core.errors import translate_errors
 from scalecommerce_core.domain.identifiers import OrderId
 
@@ -32,7 +32,7 @@ class Backlog:
 
 
 _BACKLOG = text(
-    """
+    f"""
     SELECT undecided.id, now() - undecided.created_at, holder.pid, holder.application_name, now() - holder.xact_start
     FROM (VALUES (0)) AS always
     LEFT JOIN (
@@ -40,11 +40,12 @@ _BACKLOG = text(
     ) AS undecided ON true
     LEFT JOIN (
         SELECT pid, application_name, xact_start FROM pg_locks JOIN pg_stat_activity USING (pid)
-        WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = :decider AND objsubid = 1
+        WHERE locktype = 'advisory' AND granted AND objid = :decider AND objsubid = 1
+        AND classid = CAST({KEY_SPACE} AS oid)
         AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         LIMIT 1
     ) AS holder ON true
-    """
+    """  # noqa: S608 - constants
 )
 
 

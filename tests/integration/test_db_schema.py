@@ -75,6 +75,29 @@ def test_migrations_and_metadata_have_equal_constraints_and_options(engine: Engi
         assert "stock stock_never_oversold" in migrated
 
 
+# Functions in indexes, constraints, generated columns and defaults, with the functions that they call, whose bodies
+# depend on tables. PostgreSQL records what the body of an SQL function depends on.
+READING_FUNCTIONS = """
+WITH RECURSIVE used AS (
+    SELECT refobjid AS id FROM pg_depend
+    WHERE refclassid = 'pg_proc'::regclass
+        AND classid IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_attrdef'::regclass)
+    UNION
+    SELECT refobjid FROM pg_depend JOIN used ON classid = 'pg_proc'::regclass AND objid = used.id
+    WHERE refclassid = 'pg_proc'::regclass
+)
+SELECT DISTINCT CAST(CAST(used.id AS regproc) AS text)
+FROM used JOIN pg_depend ON classid = 'pg_proc'::regclass AND objid = used.id AND refclassid = 'pg_class'::regclass
+"""
+
+
+def test_no_index_or_constraint_depends_on_a_function_that_reads_a_table(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.scalars(text(READING_FUNCTIONS)).all() == []
+        connection.execute(text("ALTER TABLE vocabulary ADD CONSTRAINT sold CHECK (is_sold_as(word)) NOT VALID"))
+        assert connection.scalars(text(READING_FUNCTIONS)).all() == ["is_sold_as"]
+
+
 def test_concurrent_processes_migrate_once(empty_database: str) -> None:
     assert migrate.current(empty_database) is None
     with pytest.raises(SchemaMismatch, match="no tables yet: run `scalecommerce migrate`"):

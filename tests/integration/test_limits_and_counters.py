@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from redis import Redis
 
+from adapters.redis.installation_lease import KEY, LEASE_SECONDS, RedisInstallationLease
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.security_counters import RETENTION, RedisSecurityCounters
 from scalecommerce_core.domain.errors import Unavailable
@@ -71,3 +73,23 @@ def test_counts_are_dropped_while_redis_is_away(away: Redis, caplog: pytest.LogC
     assert len(caplog.records) == 1
     with pytest.raises(Unavailable):
         RedisSecurityCounters(away).read(1)
+
+
+def test_a_redis_database_is_leased_to_one_installation(redis: Redis) -> None:
+    first, second, renamed = uuid4(), uuid4(), "shop on db2"
+    north, south = RedisInstallationLease(redis, first, "shop on db1"), RedisInstallationLease(redis, second, "other")
+    assert (north.renew(), south.renew()) == ("", "shop on db1")
+    ends_in = redis.pttl(KEY)
+    assert 0 < ends_in <= LEASE_SECONDS * 1000
+    # Processes of one installation may name it differently.
+    redis.pexpire(KEY, 1_000)
+    assert RedisInstallationLease(redis, first, renamed).renew() == ""
+    assert redis.pttl(KEY) > 1_000
+    assert south.renew() == renamed
+    redis.delete(KEY)
+    assert (south.renew(), north.renew()) == ("", "other")
+
+
+def test_a_lease_is_not_decided_without_redis(away: Redis) -> None:
+    with pytest.raises(Unavailable):
+        RedisInstallationLease(away, uuid4(), "shop").renew()

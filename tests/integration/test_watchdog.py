@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import redis
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import AdvisoryLock, lock_key
 from adapters.db.core.engine import database_engine
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
@@ -128,7 +128,7 @@ def test_the_backlog_names_the_oldest_order_and_the_lock_holder(database: str) -
     assert (seen.oldest, seen.lock_holder) == (first, None)
     assert seen.age.days == (time.time() - NOW.timestamp()) // 86_400
     with psycopg.connect(database.replace("+psycopg", ""), application_name="somebody") as other:
-        other.execute("SELECT pg_try_advisory_xact_lock(%s)", [AdvisoryLock.DECIDER.value])
+        other.execute(f"SELECT pg_try_advisory_xact_lock({lock_key(AdvisoryLock.DECIDER)})".encode())
         turn = read_backlog(engine).lock_holder
         assert turn is not None
         assert (turn.pid, turn.application) == (other.info.backend_pid, "somebody")

@@ -1,10 +1,11 @@
 """Connection parameters of PostgreSQL: the hosts of `DATABASE_URL`, time limits and settings of TCP.
 
-Every connection of the engine uses them. Parameters in the URL take precedence over the defaults of this module. Two
-parameters are the engine's own, for poolers such as PgBouncer:
+Every connection of the engine uses them. Parameters in the URL take precedence over the defaults of this module. Three
+parameters are the engine's own; the first two are for poolers such as PgBouncer:
 
 - `pool_mode`: `session` or `transaction`, the mode of a pooler between the engine and PostgreSQL
 - `prepare_threshold`: executions of a statement after which it is prepared, or `none`
+- `schema`: the schema of the installation, the only one in the search path of its connections
 """
 
 import re
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import psycopg
 from attrs import frozen
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -41,6 +43,9 @@ DEFAULT_SESSION_ATTRS: Final = "read-write"
 PREPARE_THRESHOLD: Final = 5
 """psycopg's own default."""
 
+_SCHEMA: Final = "schema"
+# Names that need no quotes, so that SQL of operators and the search path can use them as they are.
+_SCHEMA_NAME: Final = re.compile(r"(?!pg_|information_schema$)[a-z_][a-z0-9_]{0,62}")
 _POOL_MODE: Final = "pool_mode"
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
 # `-c name=value` and `--name=value`, as in PostgreSQL's command line; a backslash escapes a space in a value.
@@ -51,6 +56,10 @@ _HOST_LIST: Final = re.compile(
     r"(?P<begin>[\w+]+://(?:[^:/]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<end>(?:[/?].*)?)", re.DOTALL
 )
 _HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>\d*))?")
+
+
+class InvalidParameter(ValueError):
+    """A parameter of the engine's own in a URL is not valid. The message contains no part of the URL."""
 
 
 class PoolMode(StrEnum):
@@ -82,7 +91,26 @@ def pooler_parameters(url: URL) -> PoolerParameters:
 
 def driver_url(url: URL) -> URL:
     """The URL without the engine's own parameters, which the driver does not know."""
-    return url.difference_update_query([_POOL_MODE, _PREPARE_THRESHOLD])
+    return url.difference_update_query([_POOL_MODE, _PREPARE_THRESHOLD, _SCHEMA])
+
+
+def schema_of(text: str) -> str | None:
+    """The `schema` of a URL; None without this parameter. Raise `ValueError` as `database_url` does."""
+    found = database_url(text).query.get(_SCHEMA)
+    return None if found is None else str(found)
+
+
+def _check_schema(url: URL, parameters: Mapping[str, str]) -> None:
+    schema = url.query.get(_SCHEMA)
+    if schema is None:
+        return
+    if not isinstance(schema, str) or not _SCHEMA_NAME.fullmatch(schema):
+        raise InvalidParameter(
+            f"{_SCHEMA} must be the name of one schema: up to 63 lower-case letters of English, digits and underscores,"
+            " not beginning with a digit or pg_."
+        )
+    if "search_path" in split_options(parameters.get("options", ""))[0]:
+        raise InvalidParameter(f"Remove search_path from its options: {_SCHEMA} sets the search path.")
 
 
 def _check_pooler_parameters(url: URL) -> None:
@@ -91,7 +119,7 @@ def _check_pooler_parameters(url: URL) -> None:
     except ValueError:
         found = None
     if found is None or (found.prepare_threshold is not None and found.prepare_threshold < 0):
-        raise ValueError(
+        raise InvalidParameter(
             f"{_POOL_MODE} must be session or transaction, and {_PREPARE_THRESHOLD} a number from 0, or none."
         )
 
@@ -104,6 +132,17 @@ def split_options(options: str) -> tuple[dict[str, str], str]:
         settings[found["name"].replace("-", "_")] = re.sub(r"\\(.)", r"\1", found["value"])
         place = found.end()
     return settings, options[place:]
+
+
+def separate_settings(parameters: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+    """Libpq's parameters without the settings in `options`, and a statement that sets them; empty if there are none.
+
+    A pooler may refuse or ignore `options`.
+    """
+    settings, options = split_options(parameters.get("options", ""))
+    calls = [sql.SQL("set_config({}, {}, false)").format(*pair) for pair in settings.items()]
+    statement = (sql.SQL("SELECT ") + sql.SQL(", ").join(calls)).as_bytes() if calls else b""
+    return {**parameters, "options": options}, statement
 
 
 def database_url(text: str) -> URL:
@@ -122,6 +161,7 @@ def database_url(text: str) -> URL:
         raise ValueError(f"The database must be PostgreSQL (postgresql://user@host:5432/name), not {url.drivername}.")
     url = url.set(drivername=DRIVER)
     _check_pooler_parameters(url)
+    _check_schema(url, parameters)
     if "," in str(parameters.get("host", "")) and "target_session_attrs" not in url.query:
         url = url.update_query_dict({"target_session_attrs": DEFAULT_SESSION_ATTRS})
     return url
@@ -149,6 +189,9 @@ def _parse(text: str) -> URL:
 def connection_parameters(url: URL) -> dict[str, str]:
     """Libpq's parameters of a URL of `database_url`, completed by the defaults of this module."""
     given = _libpq_parameters(url)
+    if (schema := url.query.get(_SCHEMA)) is not None:
+        # Only this schema: without its tables, statements fail instead of using those of another installation.
+        given["options"] = f"{given.get('options', '')} -csearch_path={schema}".strip()
     seconds = CONNECT_SECONDS if len(single_hosts(given)) == 1 else CONNECT_SECONDS_OF_SEVERAL
     return {"connect_timeout": str(seconds), **TCP_DEFAULTS, **given}
 
@@ -192,17 +235,27 @@ def standby_urls(text: str) -> list[str]:
 
 
 def describe_database(text: str) -> str:
-    """Name and hosts of the database of a URL, for messages: `shop on db1, db2`."""
+    """Name and hosts of the database of a URL, for messages: `shop on db1, db2`, `shop, schema eu, on db1`."""
     url = database_url(text)
+    schema = url.query.get(_SCHEMA)
     hosts = [host["host"] for host in single_hosts(connection_parameters(url)) if "host" in host]
     hosts = [host for host in hosts if not host.startswith("/")]
-    return f"{url.database or ''} on {', '.join(hosts) or 'this machine'}"
+    return f"{url.database or ''}{f', schema {schema},' if schema else ''} on {', '.join(hosts) or 'this machine'}"
 
 
 def open_connection(text: str, *, autocommit: bool = False, **parameters: str) -> "psycopg.Connection[Any]":
     """A connection to the database of a URL, without a pool; `parameters` of libpq take precedence.
 
-    Raise `psycopg.Error` if it fails.
+    Settings in its options are set by a statement, because a pooler may refuse them as parameters. Raise
+    `psycopg.Error` if it fails.
     """
-    conninfo = make_conninfo("", **{**connection_parameters(database_url(text)), **parameters})
-    return psycopg.connect(conninfo, autocommit=autocommit)
+    given, set_settings = separate_settings({**connection_parameters(database_url(text)), **parameters})
+    connection = psycopg.connect(make_conninfo("", **given), autocommit=True)
+    try:
+        if set_settings:
+            connection.execute(set_settings)
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -22,7 +22,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 
 from adapters.db.core.change_notifications import change_number
-from adapters.db.core.connection_parameters import connection_parameters, database_url
+from adapters.db.core.connection_parameters import connection_parameters, database_url, separate_settings
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translate_errors
 from adapters.db.core.open_sockets import OpenSockets
@@ -66,7 +66,7 @@ _SEND_HEARTBEAT: Final = f"""
     INSERT INTO replication_heartbeats AS newest (timeline, mark, sent_at)
     VALUES ({TIMELINE}, CAST(gen_random_uuid() AS text), clock_timestamp())
     ON CONFLICT (timeline) DO UPDATE SET mark = excluded.mark, sent_at = excluded.sent_at
-    WHERE newest.sent_at < excluded.sent_at - interval '{HEARTBEAT_SECONDS} s'
+    WHERE excluded.sent_at - newest.sent_at > interval '{HEARTBEAT_SECONDS} s'
 """  # noqa: S608 - constants
 _READ_HEARTBEAT: Final = f"""
     SELECT mark, {INSTANCE}, sent_at < clock_timestamp() - interval '{HEARTBEAT_SECONDS} s'
@@ -137,10 +137,8 @@ class Standby:
 
     def __init__(self, url: str, *, pool_size: int = 10, application_name: str = "scalecommerce") -> None:
         self.engine = database_engine(url, pool_size=pool_size, application_name=application_name)
-        self._parameters = {
-            **connection_parameters(database_url(url)),
-            "application_name": "scalecommerce standby monitor",
-        }
+        parameters, self._set_settings = separate_settings(connection_parameters(database_url(url)))
+        self._parameters = {**parameters, "application_name": "scalecommerce standby monitor"}
         host = self._parameters.get("host") or self._parameters.get("hostaddr", "")
         self.name = f"{host}:{self._parameters.get('port') or '5432'}"
         self.instance: PolledInstance | None = None
@@ -187,6 +185,9 @@ class Standby:
         """The values of the only row. After an error the connection cannot be used any more."""
         if self._connection is None:
             self._connection = psycopg.connect(**cast(Any, self._parameters), autocommit=True)
+            if self._set_settings:
+                self._connection.pgconn.send_query(self._set_settings)
+                await_results(self._connection.pgconn, POLL_TIMEOUT)
         pgconn = self._connection.pgconn
         pgconn.send_query(query)
         (result,) = await_results(pgconn, POLL_TIMEOUT)

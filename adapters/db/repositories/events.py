@@ -10,12 +10,12 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.session import SqlSession
 from adapters.db.schema import Moment, event_counter, events
 from scalecommerce_core.ports import NumberedEvent
 
-_TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.OUTBOX_RELAY.value))
+_TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.OUTBOX_RELAY)))
 
 # Rows are moved instead of updated: an update would write a second version of each row, and its index entries, to the
 # table that keeps events for a month. The array fixes the plan, whatever size the planner's statistics give the outbox.

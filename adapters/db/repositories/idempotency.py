@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, text
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import AdvisoryLock, first_lock_key
 from adapters.db.core.bulk_statements import Insert, Update, int_array, text_array
 from adapters.db.core.session import SqlSession
 from adapters.db.schema import Moment, idempotency_keys
@@ -19,21 +19,23 @@ Key = tuple[AccountId, str]
 # An INSERT would wait at the unique index for an uncommitted row with the same key. So an advisory lock on the hash of
 # each key is tried first, and keys without the lock are skipped. If two keys have the same hash, one is reported as in
 # flight, and its client retries. A row that is committed meanwhile is handled by ON CONFLICT, or read by the next
-# statement.
+# statement. The difference of two times is IMMUTABLE, as Citus requires of ON CONFLICT; a time minus an interval is
+# only STABLE.
 _CLAIM: Final = Insert(idempotency_keys, "owner", "key", "fingerprint", "taken_at")
 _CLAIM_STATEMENT: Final = f"""
 INSERT INTO idempotency_keys ({_CLAIM.names})
 SELECT {_CLAIM.names} FROM (
     SELECT {_CLAIM.selected},
-        pg_try_advisory_xact_lock({AdvisoryLock.IDEMPOTENCY_KEY.value}, hashtextextended(key, owner)::bit(32)::int)
-            AS is_locked
+        pg_try_advisory_xact_lock(
+            {first_lock_key(AdvisoryLock.IDEMPOTENCY_KEY)}, hashtextextended(key, owner)::bit(32)::int
+        ) AS is_locked
     FROM {_CLAIM.source}
     OFFSET 0
 ) AS tried
 WHERE is_locked
 ON CONFLICT (owner, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, body = NULL, taken_at = excluded.taken_at
-WHERE idempotency_keys.taken_at <= excluded.taken_at - interval '{KEY_LIFETIME.total_seconds()} s'
+WHERE excluded.taken_at - idempotency_keys.taken_at >= interval '{KEY_LIFETIME.total_seconds()} s'
 RETURNING owner, key
 """  # noqa: S608 - names of tables and columns
 _KEY_ROWS: Final = "unnest(CAST(:owners AS bigint[]), CAST(:keys AS text[])) AS given(owner, key)"

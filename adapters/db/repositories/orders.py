@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Select, bindparam, exists, func, literal_column, or_, select, text
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
@@ -157,7 +157,9 @@ _UNSETTLED: Final = text(
     ORDER BY id LIMIT :limit
     """
 )
-_TRY_LOCK: Final = DriverStatement.compile(select(func.pg_try_advisory_xact_lock(AdvisoryLock.DECIDER.value)))
+_TRY_LOCK: Final = DriverStatement.compile(
+    select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.DECIDER)))
+)
 _EXPIRED: Final = (
     _SELECTED.where(
         orders.c.status == OrderStatus.PENDING.value,

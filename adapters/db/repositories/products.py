@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, func, select, text
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
@@ -28,7 +28,7 @@ _EXISTING: Final = select(categories.c.id).where(equals_any(categories.c.id))
 CATEGORIES: Final = select(
     categories.c.id, categories.c.name, categories.c.slug, categories.c.min_hold_seconds
 ).order_by(categories.c.id)
-_LOCK_CATEGORIES: Final = select(func.pg_advisory_xact_lock(AdvisoryLock.CATEGORY_NAMES.value))
+_LOCK_CATEGORIES: Final = select(func.pg_advisory_xact_lock(lock_key_column(AdvisoryLock.CATEGORY_NAMES)))
 _RENAME: Final = Update(categories, ["id"], "name")
 _SET_MIN_HOLDS: Final = Update(categories, ["id"], "min_hold_seconds")
 

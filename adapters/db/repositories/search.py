@@ -5,14 +5,14 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.bulk_statements import int_array
 from adapters.db.core.session import SqlSession
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.popularity import TOP_TIER, TOP_TIER_SIZE, VIEWS_PER_ORDER
 
-_TRY_VOCABULARY_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.VOCABULARY_UPDATE.value))
-_TRY_PRICE_INDEX_LOCK: Final = select(func.pg_try_advisory_xact_lock(AdvisoryLock.PRICE_INDEX_SYNC.value))
+_TRY_VOCABULARY_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.VOCABULARY_UPDATE)))
+_TRY_PRICE_INDEX_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.PRICE_INDEX_SYNC)))
 
 _UPDATE_VOCABULARY: Final = text(
     """

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from adapters.db.core.advisory_locks import AdvisoryLock
+from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.bulk_statements import Insert, Update, equals_any, id_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession
@@ -26,7 +26,7 @@ _LOCK: Final = DriverStatement.compile(
     .with_for_update(key_share=True)
 )
 
-_LOCK_REPAIR: Final = select(func.pg_advisory_xact_lock(AdvisoryLock.STOCK_REPAIR.value))
+_LOCK_REPAIR: Final = select(func.pg_advisory_xact_lock(lock_key_column(AdvisoryLock.STOCK_REPAIR)))
 # The ledger has no index by product, which would slow down every sale, so it is read completely.
 _UNHURRIED: Final = text("SET LOCAL statement_timeout = 0")
 # One statement, so that stock and ledger are read in one snapshot.

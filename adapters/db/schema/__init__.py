@@ -32,6 +32,7 @@ from adapters.db.schema.events import (
     outbox,
 )
 from adapters.db.schema.idempotency import idempotency_keys
+from adapters.db.schema.installation import installation
 from adapters.db.schema.metadata import Moment, Total, metadata
 from adapters.db.schema.order_traces import order_traces
 from adapters.db.schema.orders import order_ids, order_lines, orders, refunds
@@ -98,6 +99,7 @@ __all__ = [
     "events",
     "experiment_ids",
     "idempotency_keys",
+    "installation",
     "metadata",
     "order_ids",
     "order_lines",

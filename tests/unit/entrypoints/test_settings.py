@@ -1,5 +1,6 @@
 """Settings are checked as a whole before anything starts."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -136,3 +137,26 @@ def test_a_wrong_value_is_reported_without_secrets(variable: str, text: str) -> 
     # The message may name Python's module `secrets`, which generates keys.
     assert "secret@" not in str(caught.value)
     assert "'secret'" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("?schema=EU", "DATABASE_URL: schema must be the name of one schema"),
+        ("?pool_mode=statement", "DATABASE_URL: pool_mode must be session or transaction"),
+        ("?schema=eu&options=-csearch_path%3Dus", "DATABASE_URL: Remove search_path from its options"),
+    ],
+)
+def test_a_wrong_parameter_of_the_database_url_is_named(parameters: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message)) as refused:
+        load({**GOOD, "DATABASE_URL": GOOD["DATABASE_URL"] + parameters})
+    assert "secret" not in str(refused.value)
+
+
+def test_standbys_are_read_in_the_schema_of_the_primary() -> None:
+    in_eu = {**GOOD, "DATABASE_URL": GOOD["DATABASE_URL"] + "?schema=eu"}
+    standby = "postgresql://shop:secret@db2/shop"
+    assert load({**in_eu, "DATABASE_READ_URL": standby + "?schema=eu"}).database_read_url
+    for given, url in ((in_eu, standby), (GOOD, standby + "?schema=eu"), (in_eu, standby + "?schema=us")):
+        with pytest.raises(SettingsError, match="DATABASE_READ_URL: its `schema` must be that of DATABASE_URL"):
+            load({**given, "DATABASE_READ_URL": url})

@@ -221,7 +221,7 @@ _SIMILAR: Final = text(
             SELECT word, products FROM vocabulary WHERE variants && word_variants(:word) AND products > 0
         ) UNION (
             SELECT word, products FROM vocabulary
-            WHERE length(:word) >= {TWO_TYPOS_LENGTH} AND word % :word AND products > 0
+            WHERE length(:word) >= {TWO_TYPOS_LENGTH} AND is_spelled_like(word, :word) AND products > 0
                 AND length(word) BETWEEN length(:word) - 2 AND length(:word) + 2
         )
     ) AS alike

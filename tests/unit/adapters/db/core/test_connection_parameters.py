@@ -2,12 +2,15 @@ import pytest
 
 from adapters.db.core.connection_parameters import (
     PREPARE_THRESHOLD,
+    InvalidParameter,
     PoolMode,
     connection_parameters,
     database_url,
     describe_database,
     driver_url,
     pooler_parameters,
+    schema_of,
+    separate_settings,
     single_hosts,
     split_options,
     standby_urls,
@@ -124,7 +127,7 @@ def test_parameters_for_poolers_are_read_and_not_passed_to_the_driver(
     url = database_url(f"postgresql://db1/shop{query}")
     found = pooler_parameters(url)
     assert (found.pool_mode, found.prepare_threshold) == (mode, threshold)
-    own = {"pool_mode", "prepare_threshold"}
+    own = {"pool_mode", "prepare_threshold", "schema"}
     assert not own & connection_parameters(url).keys()
     assert not own & driver_url(url).query.keys()
 
@@ -143,3 +146,37 @@ def test_options_are_split_into_settings_and_the_rest() -> None:
     options = r"-c work_mem=5MB -cjit=on --lock-timeout=1s -c search_path=a\ b,\\c -e -c x=1"
     settings = {"work_mem": "5MB", "jit": "on", "lock_timeout": "1s", "search_path": "a b,\\c"}
     assert split_options(options) == (settings, "-e -c x=1")
+
+
+def test_a_schema_is_the_only_one_in_the_search_path() -> None:
+    text = "postgresql://ada@db1/shop?schema=eu_1&options=-cwork_mem%3D5MB"
+    url = database_url(text)
+    assert schema_of(text) == "eu_1"
+    assert schema_of("postgresql://ada@db1/shop") is None
+    assert "schema" not in driver_url(url).query
+    parameters = connection_parameters(url)
+    assert split_options(parameters["options"]) == ({"work_mem": "5MB", "search_path": "eu_1"}, "")
+    assert describe_database(text) == "shop, schema eu_1, on db1"
+    assert [schema_of(each) for each in standby_urls("postgresql://db1,db2/shop?schema=eu")] == ["eu", "eu"]
+
+
+def test_settings_are_separated_from_parameters_that_a_pooler_refuses() -> None:
+    parameters = {"host": "db1", "options": "-csearch_path=eu --lock-timeout=1s -e"}
+    assert separate_settings(parameters) == (
+        {"host": "db1", "options": "-e"},
+        b"SELECT set_config('search_path', 'eu', false), set_config('lock_timeout', '1s', false)",
+    )
+    assert separate_settings({"host": "db1"}) == ({"host": "db1", "options": ""}, b"")
+
+
+@pytest.mark.parametrize(
+    "schema", ["EU", "pg_eu", "1st", "a,public", "a%20b", "information_schema", "x" * 64, '"eu"', "eu&schema=us"]
+)
+def test_the_name_of_a_schema_needs_no_quotes(schema: str) -> None:
+    with pytest.raises(InvalidParameter, match="schema must be the name of one schema"):
+        database_url(f"postgresql://db1/shop?schema={schema}")
+
+
+def test_a_schema_and_a_search_path_exclude_each_other() -> None:
+    with pytest.raises(InvalidParameter, match="Remove search_path from its options"):
+        database_url("postgresql://db1/shop?schema=eu&options=-csearch_path%3Dpublic")
