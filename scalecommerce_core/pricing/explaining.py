@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from math import isfinite, sqrt
 from typing import Any, Final
 
+import numpy as np
 from attrs import frozen
 
+from scalecommerce_core.pricing.demand_curve import price_distance
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.messages import (
     Amount,
@@ -23,6 +25,7 @@ from scalecommerce_core.pricing.replay import Inputs, input_values
 from scalecommerce_core.pricing.runs import DecisionOutcome, StoredDecision
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import COLUMNS
+from scalecommerce_core.pricing.view_following import NO_EFFECTS, view_factors
 
 GUARDRAIL_MESSAGES: Final = Templates(
     "guardrail",
@@ -83,6 +86,7 @@ INPUT_MESSAGES: Final = Templates(
         "demand.nothing": "no views and no sales at this price in the last {days} on sale",
         "demand.sold": "{views} views and {units} units sold in {days} on sale",
         "demand.conversion": "a conversion of {conversion}",
+        "demand.followed": "used as {used_views} views, because views depend on the price",
         "demand.ignored": "{views} views and {units} units sold, net of refunds: too unusual for this product to learn"
         " from",
         "demand.corrected": "{views} views and {units} units sold, net of refunds, used as {used_views} views and"
@@ -231,7 +235,14 @@ class _Seen:
             return _phrase("demand.without_views", units=Number(units), days=days)
         if not views and not units:
             return _phrase("demand.nothing", days=days)
-        sold = _phrase("demand.sold", views=Number(views), units=Number(units), days=days)
+        effects = seen["view_side_effect"], seen["view_distance_effect"]
+        if effects == NO_EFFECTS:
+            sold = _phrase("demand.sold", views=Number(views), units=Number(units), days=days)
+        else:
+            x = price_distance(np.array([seen["price"]]), np.array([seen["reference"]]))
+            counted = views * float(view_factors(effects, x)[0])
+            sold = _phrase("demand.sold", views=Number(counted), units=Number(units), days=days)
+            sold += _phrase("demand.followed", used_views=Number(views))
         return (*sold, *_phrase("demand.conversion", conversion=Share(units / views))) if views else sold
 
     def _unusual_demand(self) -> tuple[Message, ...]:

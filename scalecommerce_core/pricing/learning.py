@@ -5,7 +5,7 @@
 is likely to earn more, and propose at least the price at which the stock lasts until `Signals.days_left`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -46,21 +46,16 @@ from scalecommerce_core.pricing.shrinkage import (
     swap_prior,
 )
 from scalecommerce_core.pricing.signals import Signals
-from scalecommerce_core.pricing.view_following import (
-    VIEW_COLUMNS,
-    ViewFollowing,
-    ViewHistory,
-    estimate_following,
-    observe_views,
-    view_factors,
-)
+from scalecommerce_core.pricing.view_following import VIEW_DERIVATIVES, observe_view_derivatives
 
 _COLUMNS: Final = {
     "a": 1, "b": 1, "c00": 1, "c01": 1, "c11": 1, "markup": 1, "scatter": 1, "persistence": 1, "sales": 1, "kept": 1,
     "tries": 1, "delay_a": 1, "delay_b": 1, "delay_score": 1, "delay_information": 1,
     "common_a": 1, "common_b": 1, "common_score": 1, "common_information": 1, "common_weeks": 1,
-    "units_per_purchase": 1, **VIEW_COLUMNS,
+    "units_per_purchase": 1, **VIEW_DERIVATIVES,
 }  # fmt: skip
+_EFFECTS: Final = ("view_side_effect", "view_distance_effect")
+"""Signals, and parameters of groups with the values of these signals that the estimates are based on."""
 _PRIORS: Final = ("mean", "variance", "within", "between", "markup_share", "share_variance")
 _LEVEL_VIEWS: Final = 1_000.0
 """Views of a new category after which the variance of its log conversion rate is 0.5; without views it is 1."""
@@ -97,7 +92,7 @@ class DemandLearning(Drift):
         "scatter", "persistence", "sales", "variance", "within", "between", "share_variance", "dispersion",
         "relative_noise", "walk", "delay", "delay_a", "delay_b", "delay_score", "delay_information",
         "common_a", "common_b", "common_score", "common_information", "common_weeks",
-        *VIEW_COLUMNS, *ViewFollowing._fields,
+        *VIEW_DERIVATIVES, *_EFFECTS,
     })  # fmt: skip
     """Columns of the state that `propose` does not read; `replay` does not store them."""
     corrects_common_changes: ClassVar[bool] = True
@@ -140,7 +135,7 @@ class DemandLearning(Drift):
             "a": known["level"][at], "b": mean, "c00": self.level_spread + unknown[at], "c01": np.zeros(size),
             "c11": variance, "markup": markup, "scatter": known["dispersion"][at], "persistence": np.zeros(size),
             "sales": np.zeros(size), **Delay.unknown(size)._asdict(), **CommonChange.of_new(size)._asdict(),
-            **ViewHistory.unknown(size)._asdict(), "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
+            "view_derivatives": np.zeros((size, 4)), "kept": signals.price.astype(np.float64), "tries": np.zeros(size),
             "units_per_purchase": per_purchase,
         }  # fmt: skip
         return State(_short(products), known)
@@ -150,7 +145,7 @@ class DemandLearning(Drift):
         size = group_count(groups, signals)
         usual = asdict(Priors.usual(1)) | {
             "dispersion": [self.dispersion], "relative_noise": [0.0], "walk": [self.level], "delay": [0.0],
-            **{name: [0.0] for name in ViewFollowing._fields},
+            **{name: getattr(signals, name)[:1] if len(signals) else [0.0] for name in _EFFECTS},
         }  # fmt: skip
         level = np.log(estimate_conversions(signals, groups))
         present = len(groups.get("level", ()))
@@ -158,7 +153,7 @@ class DemandLearning(Drift):
         for name, value in usual.items():
             # Groups of earlier releases lack some parameters.
             old = groups.get(name, np.full(present, value[0]))
-            new = old.mean() if len(old) and name not in ViewFollowing._fields else value[0]
+            new = old.mean() if len(old) else value[0]
             known[name] = np.append(old, np.full(size - len(old), new))
         return _short(known)
 
@@ -180,9 +175,6 @@ class DemandLearning(Drift):
         is_first = signals.since_change < 1.5 * signals.epoch_days
         shown = share * np.where(is_first, np.exp(groups["delay"])[at], 1.0)
         before, x = belief, price_distance(signals.price, signals.reference)
-        effects = _view_following(groups).effects()
-        if any(effects):
-            shown = shown / view_factors(effects, x)
         belief, forecast = observe_sales(
             before, x=x, views=signals.views * shown, units=units, weight=weight,
             dispersion=groups["dispersion"][at], relative_noise=groups["relative_noise"][at], robust=True,
@@ -190,10 +182,7 @@ class DemandLearning(Drift):
         is_new = was["sales"] == 0.0
         delay = observe_delay(_delay(state), before, forecast, x=x, is_first=is_first, is_new=is_new)
         change = observe_change(_common_change(state), before, forecast, x=x, weeks=weeks, is_new=is_new)
-        history = observe_views(
-            _view_history(state), before, forecast,
-            x=x, views=signals.views, days=signals.days, counts=signals.weight == 1.0,
-        )  # fmt: skip
+        derivatives = observe_view_derivatives(was["view_derivatives"], before, forecast, x=x)
         errors = update_errors(
             Errors(was["scatter"], was["persistence"], was["sales"]),
             forecast,
@@ -217,8 +206,8 @@ class DemandLearning(Drift):
                 | errors._asdict()
                 | delay._asdict()
                 | change._asdict()
-                | history._asdict()
                 | {
+                    "view_derivatives": derivatives,
                     "markup": markup,
                     "kept": kept,
                     "units_per_purchase": mean_per_purchase,
@@ -266,9 +255,10 @@ class DemandLearning(Drift):
         groups = self._complete(state.groups)
         shown = estimate_delay(_delay(state), groups["delay"])
         belief, delay = correct_belief(_belief(state), _delay(state), (shown - groups["delay"])[at])
-        history, before = _view_history(state), _view_following(groups)
-        followed = estimate_following(before, history, at)
-        belief = view_following.correct_belief(belief, history, before, followed)
+        effects = {name: _first(getattr(signals, name)) for name in _EFFECTS}
+        # A state of an earlier release is based on the present effects.
+        side, distance = (effects[name] - _first(state.groups.get(name, [effects[name]])) for name in _EFFECTS)
+        belief = view_following.correct_belief(belief, products["view_derivatives"], (side, distance))
         if self.corrects_common_changes:
             change = _common_change(state)
             belief = include_change(belief, change, estimate_changes(change, at, len(groups["delay"]))[at])
@@ -289,7 +279,6 @@ class DemandLearning(Drift):
                     **exchanged._asdict(),
                     **delay._asdict(),
                     **begun._asdict(),
-                    **history.beginning()._asdict(),
                 }
             ),
             _short(
@@ -300,7 +289,7 @@ class DemandLearning(Drift):
                     "relative_noise": np.full(len(dispersion), relative),
                     "delay": shown,
                     "walk": estimate_walk(groups["walk"], errors),
-                    **followed._asdict(),
+                    **{name: np.full(len(dispersion), value) for name, value in effects.items()},
                 }
             ),
         )
@@ -321,7 +310,7 @@ class DemandLearning(Drift):
 
     def _complete(self, groups: Mapping[str, Floats]) -> Mapping[str, Floats]:
         """`groups`, with the usual values of parameters that a group of an earlier release lacks."""
-        if "following_ff" in groups:
+        if groups.keys() >= {*_EFFECTS}:
             return groups
         return self._start_groups(Signals.of(product=[], price=[], reference=[]), groups)
 
@@ -514,12 +503,8 @@ def _common_change(state: State) -> CommonChange:
     return CommonChange(*(state.products[name] for name in CommonChange._fields))
 
 
-def _view_history(state: State) -> ViewHistory:
-    return ViewHistory(*(state.products[name] for name in ViewHistory._fields))
-
-
-def _view_following(groups: Mapping[str, Floats]) -> ViewFollowing:
-    return ViewFollowing(*(groups[name] for name in ViewFollowing._fields))
+def _first(values: Floats | Sequence[float]) -> float:
+    return float(values[0]) if len(values) else 0.0
 
 
 def _priors(groups: Mapping[str, Floats]) -> Priors:

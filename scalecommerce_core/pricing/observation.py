@@ -17,6 +17,7 @@ from scalecommerce_core.domain.identifiers import CategoryId
 from scalecommerce_core.pricing.anomalies import BASELINE_COLUMNS, Baseline, filter_anomalies, release_waiting
 from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
 from scalecommerce_core.pricing.decisions import Decisions, decide
+from scalecommerce_core.pricing.demand_curve import price_distance
 from scalecommerce_core.pricing.evidence import Evidence, LastReadings, Observed, gather_evidence
 from scalecommerce_core.pricing.facts import DAY, Facts, PriceIntervals, find_rows, microseconds
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
@@ -43,6 +44,14 @@ from scalecommerce_core.pricing.price_windows import (
 from scalecommerce_core.pricing.replay import Inputs, pack_inputs
 from scalecommerce_core.pricing.signals import UNKNOWN, Signals
 from scalecommerce_core.pricing.strategy_calls import call_pool, call_start, call_update
+from scalecommerce_core.pricing.view_following import (
+    NO_EFFECTS,
+    ViewFollowing,
+    ViewHistory,
+    estimate_following,
+    observe_views,
+    view_factors,
+)
 
 HISTORY_DAYS: Final = 730
 """Days of price intervals from which a product without policy state begins to learn."""
@@ -58,7 +67,7 @@ _OWN_PRICE: Final = 0.2
 """A price that the seller sets farther from the reference price than this share replaces it as the seller's price."""
 
 CategoryParameters = Mapping[CategoryId, Mapping[str, float]]
-"""Parameters that a strategy has estimated for each category, by name."""
+"""Parameters that a strategy has estimated for each category, by name, and those of `ViewFollowing`."""
 
 
 @frozen(eq=False)
@@ -118,7 +127,9 @@ def decide_range(
     manual = last_manual_changes(facts, past, int(now - price_window_days(policy) * DAY))
     reference = np.where(known, old.reference, facts.price)
     seller_price = _seller_price(manual, is_return(facts, past, manual), old, known, reference)
-    categories, group = _number_categories(facts.category, category_parameters)
+    own_parameters = _own_parameters(category_parameters)
+    categories, group = _number_categories(facts.category, own_parameters)
+    effects = _view_following(category_parameters)[1].effects()
     scale = policy.epoch_days / USUAL_EPOCH_DAYS
     signals = Signals.of(
         product=facts.product,
@@ -133,6 +144,8 @@ def decide_range(
         **price_ranges(facts, past, now, scale),
         late_units=evidence.late_units,
         late_price=np.where(evidence.late_units != 0.0, evidence.late_price, 0.0),
+        view_side_effect=effects[0],
+        view_distance_effect=effects[1],
         epoch_days=policy.epoch_days,
         views_ever=facts.views_ever,
         history_days=np.maximum(now - facts.created_at, 0) / DAY,
@@ -153,8 +166,15 @@ def decide_range(
         # States of earlier releases lack some columns; `traffic` is NaN before the first epoch with views.
         known & ~np.isnan(old.baseline_column("exposure")),
     )
-    learner = _Learner(strategy, policy, signals, baseline, np.where(known, old.baseline_column(ASSUMED_VIEWS), np.nan))
-    learner.begin(old, known, evidence, categories, category_parameters)
+    learner = _Learner(
+        strategy,
+        policy,
+        signals,
+        baseline=baseline,
+        history=ViewHistory.of_columns(old.baseline, known),
+        assumed_views=np.where(known, old.baseline_column(ASSUMED_VIEWS), np.nan),
+    )
+    learner.begin(old, known, evidence, categories, own_parameters)
     learner.learn(evidence)
     state, signals = learner.state, learner.signals
     decisions = decide(policy, state, signals, epoch, strategy=strategy)
@@ -171,6 +191,7 @@ def decide_range(
         out_of_stock=facts.out_of_stock,
         state=dict(state.products),
         baseline=learner.baseline.columns()
+        | learner.history._asdict()
         | {
             REFUNDED_TOTAL: facts.refunded.astype(np.float64),
             ORDERS_TOTAL: facts.orders.astype(np.float64),
@@ -202,14 +223,18 @@ class _Learner:
         strategy: PricingStrategy,
         policy: PricingPolicy,
         signals: Signals,
+        *,
         baseline: Baseline,
+        history: ViewHistory,
         assumed_views: Floats,
     ) -> None:
         self._strategy = strategy
         self._policy = policy
         self.signals = signals
         self.baseline = baseline
+        self.history = history
         self.assumed_views = assumed_views
+        self._effects = float(signals.view_side_effect[0]), float(signals.view_distance_effect[0])
         self.state = State()
 
     def begin(
@@ -268,6 +293,7 @@ class _Learner:
             own = {name: np.array(values) for name, values in self.state.products.items()}
             self.state = State(own, self.state.groups)
             columns = {name: np.array(values) for name, values in self.baseline.columns().items()}
+            self.history = ViewHistory(*(np.array(values) for values in self.history))
             order = np.argsort(evidence.rank, kind="stable")
             for rows in np.split(order, np.cumsum(np.bincount(evidence.rank))[:-1]):
                 seen = ended.rows(rows)
@@ -281,6 +307,7 @@ class _Learner:
             self.baseline, signals, most_holds=self._policy.guardrails.anomaly_epochs
         )
         signals = signals.with_columns(orders=_kept_orders(evidence.current, signals))
+        self.history, signals = self._observe_views(self.history, signals)
         if taken.any():
             # Estimates age by the whole epoch, of which a part has passed with the ended prices.
             rest = np.maximum(epoch_days - taken, evidence.current.elapsed / DAY)
@@ -315,6 +342,9 @@ class _Learner:
             late_units=np.zeros(len(seen.row)),
             late_price=np.zeros(len(seen.row)),
         )
+        history, signals = self._observe_views(self.history.rows(seen.row), signals)
+        self.history = ViewHistory(*(np.array(values) for values in self.history))
+        self.history.replace_rows(seen.row, history)
         chosen = {name: values[seen.row] for name, values in self.state.products.items()}
         learned = call_update(self._strategy, State(chosen, self.state.groups), signals)
         products = {name: np.array(values) for name, values in self.state.products.items()}
@@ -333,10 +363,25 @@ class _Learner:
         signals = signals.with_columns(
             orders=_kept_orders(seen, signals), epoch_days=np.maximum(seen.elapsed / DAY, _NO_TIME)
         )
+        history, signals = self._observe_views(self.history.rows(seen.row), signals)
+        self.history.replace_rows(seen.row, history)
         chosen = {name: values[seen.row] for name, values in self.state.products.items()}
         learned = call_update(self._strategy, State(chosen, self.state.groups), signals)
         for name, values in learned.products.items():
             self.state.products[name][seen.row] = values
+
+    def _observe_views(self, history: ViewHistory, signals: Signals) -> tuple[ViewHistory, Signals]:
+        """Add the views of an observation to the history of these products, and free them of the price's effect."""
+        counted = ~signals.views_assumed
+        x = price_distance(signals.price, signals.reference)
+        history = observe_views(
+            history, x=x, views=signals.views, days=signals.days, counts=counted & (signals.weight == 1.0)
+        )
+        if self._effects == NO_EFFECTS:
+            return history, signals
+        views = signals.views / np.where(counted, view_factors(self._effects, x), 1.0)
+        # Each purchase came with a view.
+        return history, signals.with_columns(views=np.maximum(views, np.minimum(signals.views, signals.units)))
 
     def _observed(self, signals: Signals, seen: Observed) -> Signals:
         """The signals with these counts. Sales without counted views are compared with a constant number of views per
@@ -400,23 +445,61 @@ def _days_left(facts: Facts, policy: PricingPolicy, now: int) -> Floats:
 def pool_state(
     strategy: PricingStrategy, policy_state: PolicyState, groups: CategoryParameters
 ) -> tuple[PolicyState, CategoryParameters]:
-    """Call `pool` of the strategy with all products of a policy.
+    """Estimate how views follow prices, and call `pool` of the strategy, with all products of a policy.
 
-    The signals hold only product, group, price and reference price.
+    The signals hold only product, group, price, reference price and the effects of prices on views.
     """
     if not len(policy_state) or not policy_state.fits(strategy.columns):
         return policy_state, groups
-    categories, group = _number_categories(policy_state.category, groups)
-    known = len(groups)
+    policy_state, following = _pool_views(policy_state, groups)
+    own = _own_parameters(groups)
+    categories, group = _number_categories(policy_state.category, own)
+    known = len(own)
     if known < len(categories):
         # Products in a category without parameters are left out: they have no estimates to combine.
-        policy_state = policy_state.rows(group < known)
-        categories, group = categories[:known], group[group < known]
+        pooled, group = policy_state.rows(group < known), group[group < known]
+        categories = categories[:known]
+    else:
+        pooled = policy_state
+    effects = _view_following(following)[1].effects()
     signals = Signals.of(
-        product=policy_state.product, group=group, price=policy_state.price, reference=policy_state.reference
+        product=pooled.product, group=group, price=pooled.price, reference=pooled.reference,
+        view_side_effect=effects[0], view_distance_effect=effects[1],
+    )  # fmt: skip
+    state = call_pool(strategy, State(pooled.state, _group_arrays(categories, own)), signals)
+    pooled = evolve(pooled, state=dict(state.products))
+    learned = _by_category(categories, state.groups)
+    return (
+        pooled if len(pooled) == len(policy_state) else policy_state.updated_with(pooled),
+        {category: {**learned.get(category, {}), **values} for category, values in following.items()},
     )
-    state = call_pool(strategy, State(policy_state.state, _group_arrays(categories, groups)), signals)
-    return evolve(policy_state, state=dict(state.products)), _by_category(categories, state.groups)
+
+
+def _pool_views(policy_state: PolicyState, groups: CategoryParameters) -> tuple[PolicyState, CategoryParameters]:
+    """Add the views since the last call to the regression of each category, and begin the sums of products anew."""
+    categories, before = _view_following(groups)
+    numbered, group = _number_categories(policy_state.category, {category: {} for category in categories})
+    longer = (np.append(values, np.zeros(len(numbered) - len(values))) for values in before)
+    history = ViewHistory.of_columns(policy_state.baseline, np.ones(len(policy_state), dtype=np.bool_))
+    following = estimate_following(ViewFollowing(*longer), history, group)
+    baseline = {**policy_state.baseline, **history.beginning()._asdict()}
+    return evolve(policy_state, baseline=baseline), _by_category(numbered, following._asdict())
+
+
+def _view_following(groups: CategoryParameters) -> tuple[list[CategoryId], ViewFollowing]:
+    """The categories that have parameters, and the sums of their regressions; zeros before the first call of `pool`."""
+    categories = sorted(groups)
+    rows = [[groups[category].get(name, 0.0) for category in categories] for name in ViewFollowing._fields]
+    return categories, ViewFollowing(*(np.array(values, dtype=np.float64) for values in rows))
+
+
+def _own_parameters(groups: CategoryParameters) -> CategoryParameters:
+    """The parameters of the strategy alone; categories without any are left out."""
+    own = {
+        category: {name: value for name, value in values.items() if name not in ViewFollowing._fields}
+        for category, values in groups.items()
+    }
+    return {category: values for category, values in own.items() if values}
 
 
 def _round_up_to_epoch(times: Whole, epoch: int) -> Whole:

@@ -14,6 +14,7 @@ from attrs import field, fields, frozen
 from numpy.typing import NDArray
 
 from scalecommerce_core.pricing.arrays import Floats, Whole, narrowed
+from scalecommerce_core.pricing.view_following import ViewHistory
 
 BLOCK_SIZE: Final = 4_096
 """Products in a new block. A block with more than twice as many is split."""
@@ -158,7 +159,8 @@ class PolicyState:
 
         facts = [column(np.int64) for _ in STATE_FACTS]
         state = {name: column(np.float64, width) for name, width in widths.items()}
-        return cls(*facts, state=state, baseline={name: column(np.float64) for name in baseline})
+        own = {name: column(np.float64) for name in baseline}
+        return cls(*facts, state=state, baseline=own | _former_view_history(state))
 
 
 STATE_FACTS: Final = tuple(
@@ -174,6 +176,14 @@ def _baseline_type(name: str) -> str:
 def _former_types(rows: int, widths: Mapping[str, int], baseline: Sequence[str]) -> list[tuple[str, int]]:
     kinds = ["<i8"] * len(STATE_FACTS) + ["<f8"] * len(widths) + [_baseline_type(name) for name in baseline]
     return [(kind, rows) for kind in kinds]
+
+
+def _former_view_history(state: dict[str, Floats]) -> dict[str, Floats]:
+    """Remove the statistics of views, which were columns of strategies before, and return them."""
+    if not {"view_means", "view_sums"} <= state.keys():
+        return {}
+    columns = (*state.pop("view_means").T, *state.pop("view_sums").T)
+    return dict(zip(ViewHistory._fields, columns, strict=True))
 
 
 def _single(values: NDArray[Any]) -> NDArray[Any]:

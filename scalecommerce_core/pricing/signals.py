@@ -75,6 +75,12 @@ class Signals:
     """Views before the anomaly filter; -1 if it changed neither views nor units."""
     counted_units: Floats = field(metadata=_column(np.float64, UNKNOWN))
     """Net units before the anomaly filter."""
+    view_side_effect: Floats = field(metadata=_column(np.float64, 0.0))
+    view_distance_effect: Floats = field(metadata=_column(np.float64, 0.0))
+    """Effects of the price on the logarithm of views, the same for all products of the policy; 0: there is none.
+
+    `views` are those that the product would have had at its reference price (`view_following`). In `pool`, they are the
+    effects from then on."""
     days: Floats = field(metadata=_column(np.float64, 7.0))
     """Days on sale and in stock in this epoch."""
     epoch_days: Floats = field(metadata=_column(np.float64, 7.0))

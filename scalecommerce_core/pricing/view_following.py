@@ -4,18 +4,19 @@ Sales per view measure the effect of a price only if views do not depend on it. 
 products of a policy, by a regression of the logarithm of views on two functions of the price: the side of the reference
 price and the distance from it. A product is compared with its own earlier views and with the other products of its
 category between two calls of `pool`, so that lasting changes of traffic which a category shares have no effect.
-Without a significant effect nothing is corrected. Otherwise the views that count are those which the product would have
+Without a significant effect nothing is corrected. Otherwise every strategy gets the views that the product would have
 had at its reference price, and the effect of a price on views becomes a part of its effect on sales.
 
-What was learnt before the effect is known is corrected as for delayed sales: effects are biases of a Kalman filter
-(Friedland 1969), and each product keeps the derivatives of its estimates with respect to them.
+A strategy that learnt before the effect was known can correct its estimates as for delayed sales: effects are biases of
+a Kalman filter (Friedland 1969), of which each product keeps the derivatives of its estimates.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from scalecommerce_core.pricing.arrays import Flags, Floats, Whole
+from scalecommerce_core.pricing.arrays import Flags, Floats, Whole, sums
 from scalecommerce_core.pricing.demand_filter import Belief, Forecast, observe_derivatives
 
 _GAIN: Final = 0.3
@@ -34,33 +35,59 @@ _LARGEST_EFFECT: Final = 2.3
 _REMEMBERED: Final = 0.97
 """Share of the evidence that remains after a call of `pool`."""
 
+Effects = tuple[float, float]
+"""Effects of both functions of the price on the logarithm of views."""
+NO_EFFECTS: Final = (0.0, 0.0)
+
 
 class ViewHistory(NamedTuple):
-    """Statistics of the views of products; each array has a row per product."""
+    """Statistics of the views of products; each array has an element per product."""
 
-    view_means: Floats
+    view_mean: Floats
+    side_mean: Floats
+    distance_mean: Floats
     """Running means of the logarithm of views per day and of the functions of the price; NaN before the first views."""
-    view_derivatives: Floats
-    """Derivatives of the estimates a and b with respect to the first effect, then to the second."""
-    view_sums: Floats
-    """Sums since the last call of `pool`, for the deviations e of the logarithm of views and f, g of the functions:
-    of the weight w, wf, wg, we, wff, wfg, wgg, wfe and wge.
-    """
+    view_w: Floats
+    view_wf: Floats
+    view_wg: Floats
+    view_we: Floats
+    view_wff: Floats
+    view_wfg: Floats
+    view_wgg: Floats
+    view_wfe: Floats
+    view_wge: Floats
+    """Sums since the last call of `pool` of the weight w and its products with the deviations e of the logarithm of
+    views and f, g of the functions."""
 
     @classmethod
     def unknown(cls, size: int) -> "ViewHistory":
-        return cls(np.full((size, 3), np.nan), np.zeros((size, 4)), np.zeros((size, 9)))
+        return cls(*(np.full(size, np.nan) for _ in range(3)), *(np.zeros(size) for _ in range(9)))
+
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, Floats], known: Flags) -> "ViewHistory":
+        """The history in these columns, which may be missing; unknown where `known` is false or the mean is NaN."""
+        history = cls.unknown(len(known))
+        if cls._fields[0] not in columns:
+            return history
+        known = known & ~np.isnan(columns[cls._fields[0]])
+        return cls(*(np.where(known, columns[name], nothing) for name, nothing in history._asdict().items()))
 
     def beginning(self) -> "ViewHistory":
         """The same history with sums of zero, at the beginning of an interval."""
-        return self._replace(view_sums=np.zeros_like(self.view_sums))
+        zero = np.zeros(len(self.view_mean))
+        return ViewHistory(*self[:3], *(zero for _ in self[3:]))
 
+    def rows(self, chosen: Whole) -> "ViewHistory":
+        return ViewHistory(*(values[chosen] for values in self))
 
-VIEW_COLUMNS: Final = {"view_means": 3, "view_derivatives": 4, "view_sums": 9}
+    def replace_rows(self, chosen: Whole, other: "ViewHistory") -> None:
+        """Replace rows in place."""
+        for values, new in zip(self, other, strict=True):
+            values[chosen] = new
 
 
 class ViewFollowing(NamedTuple):
-    """Sums of the regression for each category, made of `view_sums`; earlier intervals have less weight."""
+    """Sums of the regression for each category, from those of `ViewHistory`; earlier intervals have less weight."""
 
     following_ff: Floats
     following_fg: Floats
@@ -68,13 +95,13 @@ class ViewFollowing(NamedTuple):
     following_fe: Floats
     following_ge: Floats
 
-    def effects(self) -> tuple[float, float]:
+    def effects(self) -> Effects:
         """The effects of both functions on the logarithm of views; zeros if they are not significant."""
         ff, fg, gg, fe, ge = (float(each.sum()) for each in self)
         ff, gg = ff + 1.0 / _PRIOR_VARIANCES[0], gg + 1.0 / _PRIOR_VARIANCES[1]
         determinant = ff * gg - fg * fg
         effects = (gg * fe - fg * ge) / determinant, (ff * ge - fg * fe) / determinant
-        return effects if effects[0] * fe + effects[1] * ge > _SIGNIFICANT else (0.0, 0.0)
+        return effects if effects[0] * fe + effects[1] * ge > _SIGNIFICANT else NO_EFFECTS
 
 
 def price_functions(x: Floats) -> tuple[Floats, Floats]:
@@ -82,61 +109,58 @@ def price_functions(x: Floats) -> tuple[Floats, Floats]:
     return -0.5 * np.sign(x), -x
 
 
-def view_factors(effects: tuple[float, float], x: Floats) -> Floats:
+def view_factors(effects: Effects, x: Floats) -> Floats:
     """The factor by which prices at distance `x` multiply views."""
     side, distance = price_functions(x)
     factors: Floats = np.exp(np.clip(effects[0] * side + effects[1] * distance, -_LARGEST_EFFECT, _LARGEST_EFFECT))
     return factors
 
 
-def observe_views(
-    history: ViewHistory,
-    before: Belief,
-    forecast: Forecast,
-    *,
-    x: Floats,
-    views: Floats,
-    days: Floats,
-    counts: Flags,
-) -> ViewHistory:
-    """Add an epoch at distance `x` from the reference price, with its views where it `counts`.
-
-    `forecast` was computed from the belief `before`.
-    """
+def observe_views(history: ViewHistory, *, x: Floats, views: Floats, days: Floats, counts: Flags) -> ViewHistory:
+    """Add an epoch at distance `x` from the reference price, with its views where it `counts`."""
     counts = counts & (views > 0.0) & (days > 0.0)
-    functions = price_functions(x)
-    now = np.column_stack((np.log(np.where(counts, views, 1.0) / np.where(counts, days, 1.0)), *functions))
-    begins = counts & np.isnan(history.view_means[:, 0])
+    now = np.log(np.where(counts, views, 1.0) / np.where(counts, days, 1.0)), *price_functions(x)
+    begins = counts & np.isnan(history.view_mean)
     compared = counts & ~begins
-    deviations = np.where(compared[:, None], now - history.view_means, 0.0)
-    deviations[:, 0] = np.clip(deviations[:, 0], -_LARGEST_ERROR, _LARGEST_ERROR)
-    e, f, g = deviations.T
+    e, f, g = (np.where(compared, new - mean, 0.0) for new, mean in zip(now, history[:3], strict=True))
+    e = np.clip(e, -_LARGEST_ERROR, _LARGEST_ERROR)
     w = np.where(compared, 1.0 / (_VARIANCE + 1.0 / np.maximum(views, 1.0)), 0.0)
-    derivatives: list[Floats] = []
-    for number, function in enumerate(functions):
-        a, b = history.view_derivatives[:, 2 * number : 2 * number + 2].T
-        derivatives += observe_derivatives(before, forecast, x=x, a=a, b=b, derivative=a + x * b - function)
-    return ViewHistory(
-        np.where(begins[:, None], now, history.view_means + _GAIN * deviations),
-        np.column_stack(derivatives),
-        history.view_sums + w[:, None] * np.column_stack((np.ones(len(x)), f, g, e, f * f, f * g, g * g, f * e, g * e)),
+    wf, wg = w * f, w * g
+    means = (
+        np.where(begins, new, mean + _GAIN * deviation)
+        for new, mean, deviation in zip(now, history[:3], (e, f, g), strict=True)
     )
+    added = w, wf, wg, w * e, wf * f, wf * g, wg * g, wf * e, wg * e
+    return ViewHistory(*means, *(total + new for total, new in zip(history[3:], added, strict=True)))
 
 
 def estimate_following(following: ViewFollowing, history: ViewHistory, group: Whole) -> ViewFollowing:
     """Add the interval since the last call of `pool`, compared within each group."""
     groups = len(following.following_ff)
-    w, f, g, e, ff, fg, gg, fe, ge = (
-        np.bincount(group, weights=values, minlength=groups) for values in history.view_sums.T
-    )
+    w, f, g, e, ff, fg, gg, fe, ge = (sums(group, values, groups) for values in history[3:])
     w = np.maximum(w, 1e-300)
     interval = ViewFollowing(ff - f * f / w, fg - f * g / w, gg - g * g / w, fe - f * e / w, ge - g * e / w)
     return ViewFollowing(*(_REMEMBERED * old + new for old, new in zip(following, interval, strict=True)))
 
 
-def correct_belief(belief: Belief, history: ViewHistory, before: ViewFollowing, now: ViewFollowing) -> Belief:
-    """The belief after a change of the effects."""
-    change = np.subtract(now.effects(), before.effects())
+# --- estimates that were learnt before the effects were known
+
+VIEW_DERIVATIVES: Final = {"view_derivatives": 4}
+"""Column of a strategy's state: derivatives of the estimates a and b with respect to the first effect, then to the
+second."""
+
+
+def observe_view_derivatives(derivatives: Floats, before: Belief, forecast: Forecast, *, x: Floats) -> Floats:
+    """The derivatives after an epoch whose `forecast` was computed from the belief `before`."""
+    changed: list[Floats] = []
+    for number, function in enumerate(price_functions(x)):
+        a, b = derivatives[:, 2 * number], derivatives[:, 2 * number + 1]
+        changed += observe_derivatives(before, forecast, x=x, a=a, b=b, derivative=a + x * b - function)
+    return np.column_stack(changed)
+
+
+def correct_belief(belief: Belief, derivatives: Floats, change: Effects) -> Belief:
+    """The belief after a `change` of the effects."""
     return belief._replace(
-        a=belief.a + history.view_derivatives[:, ::2] @ change, b=belief.b + history.view_derivatives[:, 1::2] @ change
+        a=belief.a + derivatives[:, ::2] @ np.array(change), b=belief.b + derivatives[:, 1::2] @ np.array(change)
     )

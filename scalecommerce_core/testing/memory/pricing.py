@@ -283,7 +283,9 @@ class MemoryRuns:
         return self._tables.groups.get(policy_id) or {}
 
     def add_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
-        self._tables.groups.put(policy_id, {**groups, **self.category_parameters(policy_id)})
+        known = self.category_parameters(policy_id)
+        added = {category: {**values, **known.get(category, {})} for category, values in groups.items()}
+        self._tables.groups.put(policy_id, {**known, **added})
 
     def save_category_parameters(self, policy_id: PolicyId, groups: CategoryParameters) -> None:
         self._tables.groups.put(policy_id, {**self.category_parameters(policy_id), **groups})

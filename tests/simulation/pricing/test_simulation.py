@@ -235,9 +235,9 @@ def test_an_attack_with_forged_signals_costs_at_most_three_percent(policy: Any, 
     # 2.571 is the quantile of the t distribution for a 95 % interval of six seeds.
     half_interval = 2.571 * shares.std(ddof=1) / np.sqrt(len(shares))
     assert shares.mean() + half_interval >= 97
-    # These attacks cost about 4 %, which these few seeds cannot distinguish from 3 %.
-    slightly_more = {("controlled_variance", "slowly growing views"), ("hill_climb", "doubled views above")}
-    assert shares.mean() >= (95 if (policy.name, attack) in slightly_more else 96)
+    # This attack costs about 4 %, which these few seeds cannot distinguish from 3 %.
+    slightly_more = (policy.name, attack) == ("controlled_variance", "slowly growing views")
+    assert shares.mean() >= (95 if slightly_more else 96)
 
 
 def test_without_the_filter_forged_views_cost_more(monkeypatch: pytest.MonkeyPatch) -> None:

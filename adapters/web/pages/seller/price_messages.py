@@ -93,6 +93,7 @@ TEMPLATES: Final = (
     N_("no views and no sales at this price in the last {days} on sale"),
     N_("{views} views and {units} units sold in {days} on sale"),
     N_("a conversion of {conversion}"),
+    N_("used as {used_views} views, because views depend on the price"),
     N_("{views} views and {units} units sold, net of refunds: too unusual for this product to learn from"),
     N_(
         "{views} views and {units} units sold, net of refunds, used as {used_views} views and"

@@ -10,10 +10,11 @@ from attrs import evolve
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId
 from scalecommerce_core.pricing.explaining import explain_inputs
 from scalecommerce_core.pricing.facts import DAY, FACTS, NEUTRAL_FACTS, Facts, PriceIntervals
-from scalecommerce_core.pricing.observation import RangeResult, decide_range
+from scalecommerce_core.pricing.observation import RangeResult, decide_range, pool_state
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_state import PolicyState
 from scalecommerce_core.pricing.promotion_windows import PromotionWindows
+from scalecommerce_core.pricing.replay import replay
 
 NOW = 2_000 * DAY
 POLICY = PricingPolicy(PolicyId(1), AccountId(1), "Learn", datetime(2026, 1, 1, tzinfo=UTC))
@@ -406,3 +407,82 @@ def test_a_return_to_a_price_of_the_policy_is_no_price_of_the_seller() -> None:
     assert back.signals.own_price().tolist() == [1_000]
     other = after((NOW - 5 * DAY, 1_400, True), 1, sale.policy_state)
     assert other.signals.own_price().tolist() == [1_400]
+
+
+# --- views that follow the price
+
+
+def shop(price: Any, views: Any, **more: Any) -> Facts:
+    """400 products of four categories, priced at `price` a week ago, with `views` since."""
+    size = 400
+    row = {
+        "product": np.arange(1, size + 1), "category": 1 + np.arange(size) % 4, "created_at": NOW - 100 * DAY,
+        "priced_at": NOW - 7 * DAY, "cost": 500, "min_price": -1, "max_price": -1, "stock": 50, "views_ever": 900,
+        "orders": 5, "units": 5, "refunded": 0, "net_units": 40, "net_amount": 40_000, "out_of_stock": 0,
+        "minor_per_unit": 100, **NEUTRAL_FACTS, "price": price, "views": views, **more,
+    }  # fmt: skip
+    return Facts(*(np.broadcast_to(np.asarray(row[name], dtype=np.int64), size).copy() for name in FACTS))
+
+
+@pytest.mark.parametrize("name", ["elasticity_learning", "hill_climb", "threshold", "linear_demand"])
+def test_every_strategy_gets_views_without_the_effect_of_the_price(name: str) -> None:
+    """Views are doubled above the reference price of 1,000, to which half of the prices rise and others fall."""
+    policy = evolve(POLICY, policy=name)
+    strategy, rng = policy.strategy(), np.random.default_rng(5)
+    price = np.where(rng.random(400) < 0.5, 1_030, 970)
+    nothing = past((NOW - 100 * DAY, 1_000, False)).rows(slice(0, 0))
+
+    def run(state: PolicyState, parameters: Any, facts: Facts, epoch: int) -> RangeResult:
+        return decide_range(
+            policy, strategy, policy_state=state, category_parameters=parameters, facts=facts, past=nothing,
+            epoch=epoch, now=NOW + (epoch - 1) * 7 * DAY,
+        )  # fmt: skip
+
+    views = rng.poisson(100, 400)
+    first = run(PolicyState.empty(strategy.columns), {}, shop(1_000, views), 1)
+    assert first.signals.view_side_effect.tolist() == [0.0] * 400
+    forged = views * np.where(price > 1_000, 2, 1)
+    second = run(first.policy_state, first.category_parameters, shop(price, forged, priced_at=NOW), 2)
+    assert second.signals.views.tolist() == forged.tolist()
+    stored = PolicyState.from_bytes(second.policy_state.to_bytes())
+    state, parameters = pool_state(strategy, stored, first.category_parameters)
+    assert state.product.tolist() == stored.product.tolist()
+    assert parameters.keys() == {1, 2, 3, 4}
+    sold = {"orders": 10, "units": 10, "net_units": 45, "net_amount": 45_000}
+    third = run(state, parameters, shop(price, 2 * forged, priced_at=NOW, **sold), 3)
+    rises = price > 1_000
+    assert third.signals.views[rises].mean() / third.signals.views[~rises].mean() == pytest.approx(1.0, abs=0.05)
+    assert (third.signals.view_side_effect == third.signals.view_side_effect[0]).all()
+    assert third.signals.view_side_effect[0] < -0.4
+    explained = explain_inputs(third.inputs)["demand"]
+    assert "because views depend on the price" in explained
+    # The decisions can be repeated, with the corrected views.
+    assert replay(third.inputs).new.tolist() == third.decisions.new.tolist()
+    # A second call of `pool` without new views keeps most of the evidence.
+    _, later = pool_state(strategy, state, parameters)
+    assert later[CategoryId(1)]["following_ff"] == pytest.approx(0.97 * parameters[CategoryId(1)]["following_ff"])
+
+
+def test_assumed_views_do_not_depend_on_the_price() -> None:
+    strategy = POLICY.strategy()
+    price = np.where(np.arange(400) % 2, 1_030, 970)
+    nothing = past((NOW - 100 * DAY, 1_000, False)).rows(slice(0, 0))
+    begun = {"orders": 20, "units": 20, "views_ever": 0}
+    effects = {"following_ff": 50.0, "following_fe": -40.0}
+
+    def run(epoch: int, facts: Facts, before: RangeResult | None) -> RangeResult:
+        known = {} if before is None else before.category_parameters
+        parameters = {category: {**values, **effects} for category, values in known.items()}
+        state = PolicyState.empty(strategy.columns) if before is None else before.policy_state
+        return decide_range(
+            POLICY, strategy, policy_state=state, category_parameters=parameters, facts=facts, past=nothing,
+            epoch=epoch, now=NOW + (epoch - 1) * 7 * DAY,
+        )  # fmt: skip
+
+    first = run(1, shop(1_000, 0, net_units=20, net_amount=20_000, **begun), None)
+    twice = {name: 2 * value for name, value in begun.items()}
+    second = run(2, shop(price, 0, net_units=40, net_amount=40_000, **twice), first)
+    assert second.signals.views_assumed.all()
+    assert second.signals.view_side_effect[0] < -0.5
+    assert len(set(second.signals.views.tolist())) == 1
+    assert np.isnan(second.policy_state.baseline["view_mean"]).all()

@@ -62,6 +62,21 @@ def test_states_of_the_former_format_are_read() -> None:
     assert former.to_bytes() == PolicyState.from_bytes(former.to_bytes()).to_bytes()
 
 
+def test_statistics_of_views_are_read_from_states_in_which_they_belonged_to_the_strategy() -> None:
+    ids = np.array([3, 7], dtype=np.int64)
+    columns = {"view_means": np.arange(6.0).reshape(2, 3), "view_sums": np.arange(18.0).reshape(2, 9)}
+    plain = evolve(memory(3, 7), baseline={"traffic": ids / 2})
+    former = evolve(plain, state={**plain.state, **columns})
+    read = PolicyState.from_bytes(former.to_bytes())
+    assert same(read, plain)
+    assert read.state.keys() == plain.state.keys()
+    assert {name: values.tolist() for name, values in read.baseline.items()} == {
+        "traffic": [1.5, 3.5], "view_mean": [0, 3], "side_mean": [1, 4], "distance_mean": [2, 5],
+        "view_w": [0, 9], "view_wf": [1, 10], "view_wg": [2, 11], "view_we": [3, 12], "view_wff": [4, 13],
+        "view_wfg": [5, 14], "view_wgg": [6, 15], "view_wfe": [7, 16], "view_wge": [8, 17],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("largest", [0, 1, 127, 128, 2**15, 2**31, 2**62])
 @pytest.mark.parametrize("count", [1, 2, 200])
 def test_numbers_of_any_size_survive_storage(largest: int, count: int) -> None:

@@ -73,6 +73,34 @@ def test_category_parameters_of_an_earlier_release_are_completed() -> None:
     assert pooled.groups.keys() == started.groups.keys()
 
 
+def test_estimates_are_corrected_once_for_an_effect_of_the_price_on_views() -> None:
+    strategy, products = ElasticityLearning(), np.arange(1, 41)
+    low = {"product": products, "price": 90_00}
+
+    def learn(views: float) -> State:
+        """Learn from two epochs at the reference price, and two with these views below it."""
+        state = strategy.start(signals(product=products), {})
+        for _ in range(2):
+            state = strategy.update(state, signals(product=products))
+            state = strategy.update(state, signals(**low, views=views, units=32))
+        return state
+
+    state, honest = learn(1_200), learn(1_000)
+    assert state.products["b"].mean() > honest.products["b"].mean() + 0.15
+    # Prices below the reference price multiply views by 1.2.
+    effects = {"view_side_effect": 2.0 * np.log(1.2)}
+    pooled = strategy.pool(state, signals(**low, **effects))
+    expected = strategy.pool(honest, signals(**low))
+    assert pooled.products["b"] == pytest.approx(expected.products["b"], abs=0.06)
+    again = strategy.pool(pooled, signals(**low, **effects))
+    assert again.products["b"] == pytest.approx(pooled.products["b"], abs=0.02)
+    assert again.groups["view_side_effect"] == pytest.approx(effects["view_side_effect"])
+    # A state of an earlier release is based on the effects that were in force.
+    groups = {name: values for name, values in state.groups.items() if name not in effects}
+    former = strategy.pool(State(state.products, groups), signals(**low, **effects))
+    assert former.products["b"] == pytest.approx(strategy.pool(state, signals(**low)).products["b"], abs=1e-6)
+
+
 def test_variances_grow_while_a_product_is_out_of_stock() -> None:
     gone = signals(views=0.0, units=0.0, days=0.0, stock=0.0)
     before = believing(gone, c11=0.3)
