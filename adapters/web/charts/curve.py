@@ -44,6 +44,8 @@ from adapters.web.charts.thinning import pick
 _LARGEST_RADIUS: Final = 11.0
 _SMALLEST_RADIUS: Final = 2.5
 _MOST_OBSERVATIONS: Final = 200
+_WIDEST_LABEL: Final = 0.75
+"""Share of the image that a label may cover; "Current, proposed $1,234.00" needs so much of the smaller one."""
 
 
 class CurvePoint(NamedTuple):
@@ -100,7 +102,11 @@ def _check_marks(instance: object, attribute: "attrs.Attribute[Any]", marks: Seq
 
 @frozen
 class CurveChart:
-    """Labels name the curve, the band around it, and the observed points with their weights."""
+    """
+    Labels name the curve, the band around it, and the observed points with their weights.
+
+    Points of `listed` are in the table only: their figures are too uncertain to be drawn and to set the scale.
+    """
 
     words: Words
     x_unit: Unit
@@ -112,6 +118,7 @@ class CurveChart:
     observed: tuple[Observation, ...] = field(default=(), validator=_check_marks)
     observed_label: str = ""
     weight_label: str = ""
+    listed: tuple[Observation, ...] = field(default=(), validator=_check_marks)
 
 
 def render_curve(chart: CurveChart, formats: ChartFormats) -> Html:
@@ -129,18 +136,18 @@ def render_curve(chart: CurveChart, formats: ChartFormats) -> Html:
 
     tooltips = _tooltips(chart, formats)
 
+    lines = _labelled_lines(chart, formats)
+
     def draw(size: Size) -> str:
-        labels = [
-            Label(line.x, shorten(f"{line.label} {formats.number(line.x, chart.x_unit)}", size.width / 2))
-            for line in chart.lines
-        ]
+        labels = [Label(line.x, shorten(line.label, size.width * _WIDEST_LABEL)) for line in lines]
         frame = open_frame(size, chart.words, formats, x_axis, y_axis, legend=_legend(chart), labels=labels)
         marks = "".join(
             (
                 _band_and_curve(chart, frame),
                 _columns(size, frame, tooltips),
-                _lines(chart, frame, labels),
+                _lines(lines, frame),
                 _observed(chart, formats, frame),
+                _line_labels(lines, frame, labels),
             )
         )
         return close_frame(size, chart.words, frame, marks)
@@ -199,14 +206,35 @@ def _columns(size: Size, frame: Frame, tooltips: Sequence[tuple[CurvePoint, str]
     )
 
 
-def _lines(chart: CurveChart, frame: Frame, labels: Sequence[Label]) -> str:
+def _labelled_lines(chart: CurveChart, formats: ChartFormats) -> list[VerticalLine]:
+    """The lines with their figures in their labels; lines of one figure share the first one's place and label."""
+    words: dict[str, list[VerticalLine]] = {}
+    for line in chart.lines:
+        words.setdefault(formats.number(line.x, chart.x_unit), []).append(line)
+    return [
+        VerticalLine(
+            first.x, f"{', '.join([first.label, *(line.label.lower() for line in others)])} {figure}", first.kind
+        )
+        for figure, (first, *others) in words.items()
+    ]
+
+
+def _lines(lines: Sequence[VerticalLine], frame: Frame) -> str:
+    return "".join(
+        line_element(
+            place.line, baseline + 4, place.line, frame.bottom, f"chart-vertical chart-vertical-{line.kind.value}"
+        )
+        for line, (place, baseline) in zip(lines, frame.labels, strict=True)
+    )
+
+
+def _line_labels(lines: Sequence[VerticalLine], frame: Frame, labels: Sequence[Label]) -> str:
+    """The labels, which are drawn above all lines, because a line may pass a label of a narrow chart."""
     parts: list[str] = []
-    for line, label, (place, baseline) in zip(chart.lines, labels, frame.labels, strict=True):
-        name = f"chart-vertical chart-vertical-{line.kind.value}"
-        parts.append(line_element(place.line, baseline + 4, place.line, frame.bottom, name))
+    for line, label, (place, baseline) in zip(lines, labels, frame.labels, strict=True):
         # The middle of the label as estimated, so that errors of the estimate go to both sides.
         middle = (place.begin + place.end) / 2
-        name = f"chart-text chart-text-{line.kind.value}"
+        name = f"chart-text chart-label chart-text-{line.kind.value}"
         parts.append(text_element(middle, baseline, label.text, "middle", name))
     return "".join(parts)
 
@@ -246,10 +274,11 @@ def curve_table(chart: CurveChart, formats: ChartFormats) -> ChartTable:
         [money(point.x), figure(point.expected), f"{figure(point.low)} – {figure(point.high)}"]
         for point in pick(chart.curve, [point.expected for point in chart.curve], MOST_ROWS // 2)
     ]
-    if chart.observed:
+    observed = chart.observed + chart.listed
+    if observed:
         headers += [chart.observed_label, chart.weight_label]
         rows = [[*row, NO_FIGURE, NO_FIGURE] for row in rows]
-        heaviest = sorted(chart.observed, key=lambda point: -point.weight)[: MOST_ROWS // 2]
+        heaviest = sorted(observed, key=lambda point: -point.weight)[: MOST_ROWS // 2]
         rows += [
             [money(point.x), NO_FIGURE, NO_FIGURE, figure(point.y), formats.number(point.weight, Unit.COUNT)]
             for point in sorted(heaviest)

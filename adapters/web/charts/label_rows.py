@@ -79,17 +79,27 @@ def _search(
     return None
 
 
-def spread(heights: Sequence[float], distance: float, low: float, high: float) -> list[float]:
-    """
-    The ascending `heights`, moved as little as needed to be `distance` apart and between `low` and `high`.
+class Box(NamedTuple):
+    """A rectangle of the image in user units, y downwards; it may have no height or no width."""
 
-    If there is not enough space, the first ones lie below `low`.
-    """
-    placed: list[float] = []
-    for height in heights:
-        placed.append(max(height, placed[-1] + distance if placed else low))
-    bound = high
-    for index in range(len(placed) - 1, -1, -1):
-        placed[index] = min(placed[index], bound)
-        bound = placed[index] - distance
-    return placed
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlap(self, other: "Box") -> float:
+        """The width that both share if they meet, at least 1, or 0 if they do not."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 1.0) if width >= 0 and height >= 0 else 0.0
+
+
+def free_box(boxes: Sequence[Box], taken: Sequence[Box]) -> Box:
+    """The first of `boxes` that meets none of those `taken`, or the one that shares the least with them."""
+    shared: list[tuple[float, int]] = []
+    for index, box in enumerate(boxes):
+        total = sum(map(box.overlap, taken))
+        if not total:
+            return box
+        shared.append((total, index))
+    return boxes[min(shared)[1]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, product
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -27,7 +27,7 @@ from adapters.web.charts.frame import (
     open_frame,
     padded,
 )
-from adapters.web.charts.label_rows import spread
+from adapters.web.charts.label_rows import Box, free_box
 from adapters.web.charts.lines import step_path
 from adapters.web.charts.markup import (
     Html,
@@ -37,6 +37,7 @@ from adapters.web.charts.markup import (
     rect_element,
     shorten,
     text_element,
+    text_width,
     tooltip_element,
     with_tooltip,
 )
@@ -46,6 +47,15 @@ from scalecommerce_core.domain.product import PriceCause
 
 _LINE: Final = 14.0
 """Distance of the labels of levels."""
+_ASCENT: Final = 10.0
+_DESCENT: Final = 3.0
+"""Heights of a label above and below its baseline."""
+_ABOVE: Final = 4.0
+_BELOW: Final = 13.0
+"""Distances of the baseline of a label from the line above or below which it stands."""
+_MARKER: Final = 5.5
+"""Half of the height and of the width of a marker."""
+_MOST_LABEL_STEPS: Final = 6
 _STRIP: Final = 5.0
 """Height of the strip of a promotion."""
 _MARKER_DISTANCE: Final = 9.0
@@ -168,7 +178,7 @@ def render_price_path(chart: PricePathChart, formats: ChartFormats) -> Html:
             (
                 shades,
                 _path(chart, size, frame, moves),
-                _levels(formats, frame, near, far),
+                _levels(formats, frame, near, far, _path_boxes(chart, frame, moves)),
                 _columns(chart, size, frame, tooltips),
                 strips,
                 _markers(chart, formats, size, frame, moves),
@@ -210,27 +220,58 @@ def _promotions(chart: PricePathChart, formats: ChartFormats, frame: Frame) -> t
     return "".join(shades), "".join(strips)
 
 
-def _levels(formats: ChartFormats, frame: Frame, near: Sequence[PriceLevel], far: Sequence[PriceLevel]) -> str:
-    """Lines of the levels that are `near`, and labels of all, one below the other."""
+def _levels(
+    formats: ChartFormats, frame: Frame, near: Sequence[PriceLevel], far: Sequence[PriceLevel], path: Sequence[Box]
+) -> str:
+    """Lines of the levels that are `near`, and labels of all, where neither the `path` nor another line passes."""
     lines: list[str] = []
-    labels: list[tuple[float, str]] = []
-    for price, label in near:
-        y = frame.y(price)
+    heights = [frame.y(level.price) for level in near]
+    taken = [*path, *(Box(frame.left, y, frame.right, y) for y in heights)]
+    wanted: list[tuple[float, float, str]] = []
+    for y, (price, label) in zip(heights, near, strict=True):
         lines.append(line_element(frame.left, y, frame.right, y, "chart-level"))
-        labels.append((y - 4, f"{label} {formats.number(price, Unit.MONEY)}"))
+        wanted.append((y - _ABOVE, y + _BELOW, f"{label} {formats.number(price, Unit.MONEY)}"))
     for price, label in far:
         is_below = price < frame.y.low
-        baseline = frame.bottom if is_below else frame.top
-        labels.append((baseline, f"{'↓' if is_below else '↑'} {label} {formats.number(price, Unit.MONEY)}"))
-    labels.sort()
-    baselines = spread([baseline for baseline, _ in labels], _LINE, frame.top + _LINE + _STRIP, frame.bottom - 4)
-    texts = [
-        text_element(
-            frame.right, baseline, shorten(text, frame.right - frame.left), "end", "chart-text chart-level-text"
-        )
-        for baseline, (_, text) in zip(baselines, labels, strict=True)
-    ]
+        baseline = frame.bottom - _ABOVE if is_below else frame.top + _LINE + _STRIP
+        text = f"{'↓' if is_below else '↑'} {label} {formats.number(price, Unit.MONEY)}"
+        wanted.append((baseline, baseline, text))
+    texts: list[str] = []
+    for above, below, text in sorted(wanted):
+        shown = shorten(text, frame.right - frame.left)
+        box = _label_box(frame, above, below, text_width(shown), taken)
+        taken.append(box)
+        texts.append(text_element(box.right, box.bottom - _DESCENT, shown, "end", "chart-text chart-label"))
     return "".join(lines + texts)
+
+
+def _label_box(frame: Frame, above: float, below: float, width: float, taken: Sequence[Box]) -> Box:
+    """
+    The place of a label whose baseline is `above` or `below` its line: at the right end, in the middle or at the left
+    end, or nearby in the last resort.
+    """
+    top, bottom = frame.top + _LINE + _STRIP, frame.bottom - _ABOVE
+
+    def place(right: float, baseline: float) -> Box:
+        baseline = max(top, min(baseline, bottom))
+        return Box(right - width, baseline - _ASCENT, right, baseline + _DESCENT)
+
+    left = frame.left + width + _ABOVE
+    rights = [frame.right, *(right for right in ((frame.right + left) / 2, left) if right < frame.right)]
+    steps = [above + sign * _LINE * step for step in range(1, _MOST_LABEL_STEPS) for sign in (-1, 1)]
+    boxes = [place(right, baseline) for baseline, right in product((above, below), rights)]
+    boxes += [place(right, baseline) for baseline, right in product(steps, rights)]
+    return free_box(boxes, taken)
+
+
+def _path_boxes(chart: PricePathChart, frame: Frame, moves: Sequence[PriceMove]) -> list[Box]:
+    """What the path and its markers cover."""
+    positions = [_position(chart, frame, move) for move in moves]
+    boxes: list[Box] = []
+    for (begin, y), (end, other) in pairwise([*positions, (frame.right, positions[-1][1])]):
+        boxes.append(Box(begin - _MARKER, y - _MARKER, end, y + _MARKER))
+        boxes.append(Box(end - 1, min(y, other), end + 1, max(y, other)))
+    return boxes
 
 
 def _position(chart: PricePathChart, frame: Frame, move: PriceMove) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The price page of a product: its price over time, what the policy has learnt, and who sets the price."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import Any, Final
 
@@ -32,6 +32,12 @@ LISTED_MOVES: Final = 15
 """The newest moves, which are listed with their reasons."""
 MOST_OBSERVED: Final = 200
 """Prices with sales in a chart, those with the most views."""
+LEAST_VIEWS: Final = 30
+LEAST_SHARE: Final = 0.1
+"""
+A price is drawn with its rates from `LEAST_VIEWS` on, or from this share of the views of the price that has the most:
+one order more or less at fewer views changes a rate by several points. Products with few views are drawn all the same.
+"""
 DRAWN_FACTOR: Final = 1.25
 """Floor and ceiling are drawn if they are within this factor of the prices of the curve."""
 
@@ -233,11 +239,9 @@ class PriceWords:
             if each["profit_a_week"] is not None
         ]
         views = self._views_a_week()
-        observed = [
-            Observation(float(each["price"]), float(each["profit"]) / each["views"] * views, each["views"])
-            for each in self._sold()
-            if each["profit"] is not None and views
-        ]
+        observed = self._observed(
+            lambda each: None if each["profit"] is None or not views else float(each["profit"]) / each["views"] * views
+        )
         words = Words(
             "profit",
             _("Profit per week at each price"),
@@ -255,11 +259,7 @@ class PriceWords:
             for each in self._points()
         ]
         views = self._views_a_week()
-        observed = [
-            Observation(float(each["price"]), each["units"] / each["views"] * views, each["views"])
-            for each in self._sold()
-            if views
-        ]
+        observed = self._observed(lambda each: each["units"] / each["views"] * views if views else None)
         words = Words(
             "units",
             _("Demand per week at each price"),
@@ -272,20 +272,31 @@ class PriceWords:
 
     def _conversion(self) -> Figure:
         _ = self._call.gettext
-        observed = [Observation(float(each["price"]), each["conversion_rate"], each["views"]) for each in self._sold()]
+        observed = self._observed(lambda each: float(each["conversion_rate"]))
         words = Words(
             "conversion",
             _("Conversion at each price"),
-            _("Orders per view at the prices of the last 90 days. Small points had few views and tell little."),
-            _("Nobody viewed the product in the last 90 days."),
+            _(
+                "Orders per view at the prices of the last 90 days. Small points had few views and tell little; "
+                "prices with too few views are in the table only."
+            ),
+            _("The product had too few views in the last 90 days."),
             _("Price"),
             _("Orders per view"),
         )
         return self._curve(words, Unit.SHARE, [], observed)
 
-    def _curve(self, words: Words, unit: Unit, curve: Sequence[CurvePoint], observed: Sequence[Observation]) -> Figure:
+    def _curve(
+        self,
+        words: Words,
+        unit: Unit,
+        curve: Sequence[CurvePoint],
+        observed: tuple[Sequence[Observation], Sequence[Observation]],
+    ) -> Figure:
+        """A chart of `curve` and of the points that are `observed`: those to draw, and those for the table only."""
         _ = self._call.gettext
-        prices = [point.x for point in curve] or [point.x for point in observed]
+        drawn, listed = (tuple(sorted(points, key=lambda each: each.x)) for points in observed)
+        prices = [point.x for point in curve] or [point.x for point in drawn]
         chart = CurveChart(
             words,
             Unit.MONEY,
@@ -294,9 +305,10 @@ class PriceWords:
             _("Expected"),
             _("80 % probability"),
             lines=tuple(self._lines(prices)),
-            observed=tuple(sorted(observed, key=lambda each: each.x)),
+            observed=drawn,
             observed_label=_("Observed"),
             weight_label=_("Views"),
+            listed=listed,
         )
         return draw(chart, self._formats)
 
@@ -326,6 +338,21 @@ class PriceWords:
     def _views_a_week(self) -> float:
         curve = self._found["curve"]
         return 0.0 if curve is None else float(curve["views_a_week"])
+
+    def _observed(self, figure: Callable[[Any], float | None]) -> tuple[list[Observation], list[Observation]]:
+        """What `figure` says about each price, without None: points that tell something, and the others."""
+        drawn: list[Observation] = []
+        listed: list[Observation] = []
+        sold = self._sold()
+        least = min(LEAST_VIEWS, LEAST_SHARE * max((each["views"] for each in sold), default=0))
+        for each in sold:
+            y = figure(each)
+            if y is not None:
+                # More orders than views came from views at another price, just before a change.
+                is_reliable = each["views"] >= least and each["conversion_rate"] <= 1
+                points = drawn if is_reliable else listed
+                points.append(Observation(float(each["price"]), y, each["views"]))
+        return drawn, listed
 
     def _sold(self) -> list[Any]:
         """Figures at the prices that were viewed, those with the most views."""

@@ -3,15 +3,18 @@
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from adapters.web.framework.forms import Form
 from adapters.web.framework.languages import load
+from adapters.web.framework.page import PageCall
 from adapters.web.pages.admin.pricing import RUN_TONES, run_words
 from adapters.web.pages.seller.dashboard import change, intervals, net_revenue, points
 from adapters.web.pages.seller.fields import changed_fields, decimal_number, utc_field, utc_moment, with_initial_values
+from adapters.web.pages.seller.figures import Figure
 from adapters.web.pages.seller.policies import read_settings
 from adapters.web.pages.seller.price_messages import (
     HEADINGS,
@@ -22,7 +25,7 @@ from adapters.web.pages.seller.price_messages import (
     guardrail_sentences,
     to_sentence,
 )
-from adapters.web.pages.seller.prices import shortest_range
+from adapters.web.pages.seller.prices import PriceWords, shortest_range
 from adapters.web.pages.seller.promotions import promotion_body
 from adapters.web.pages.seller.runs import run_statuses
 from scalecommerce_core.pricing import decisions, explaining, price_explanation
@@ -30,6 +33,7 @@ from scalecommerce_core.pricing.runs import RunStatus
 from scalecommerce_core.services.price_explanation import CAUSE_MESSAGES
 from tests.unit.support.browser import Browser
 from tests.unit.support.http_marketplace import PASSWORD, Marketplace, Person, answer
+from tests.unit.support.svg_images import images, texts
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 GROUPS = (
@@ -102,6 +106,47 @@ def test_the_shortest_range_with_enough_changes_is_shown() -> None:
 def test_the_whole_path_of_a_new_product_is_shown() -> None:
     explanation = {"ends_at": NOW.isoformat(), "path": [{"valid_from": (NOW - timedelta(minutes=1)).isoformat()}]}
     assert shortest_range(explanation) == "hour"
+
+
+def conversion(*prices: tuple[str, int, int]) -> Figure:
+    """The chart of conversion for prices with their views and orders."""
+    language = load("en")
+    call = cast("PageCall", SimpleNamespace(gettext=language.gettext, language=language))
+    by_price = [
+        {
+            "price": price, "views": views, "orders": orders, "units": orders, "profit": None,
+            "conversion_rate": orders / views,
+        }
+        for price, views, orders in prices
+    ]  # fmt: skip
+    marks = dict.fromkeys(("price", "proposed_price", "best_price", "floor", "ceiling"), None)
+    explanation = {**marks, "price": prices[0][0], "currency": "USD", "curve": None, "by_price": by_price}
+    return PriceWords(call, explanation).figures()[-1]
+
+
+def drawn_points(figure: Figure) -> int:
+    image = images(figure.image)["wide"]
+    return len([circle for circle in image.iter("circle") if circle.get("cx") != "10"])
+
+
+def test_prices_with_too_few_views_are_in_the_table_only() -> None:
+    figure = conversion(("18.00", 5000, 1500), ("19.00", 30, 9), ("18.50", 29, 8), ("17.00", 1, 1))
+    assert drawn_points(figure) == 2
+    assert len(figure.table.rows) == 5
+
+
+def test_products_with_few_views_are_drawn_all_the_same() -> None:
+    assert drawn_points(conversion(("18.00", 40, 3), ("19.00", 4, 1), ("20.00", 3, 1))) == 2
+
+
+def test_more_orders_than_views_are_no_conversion() -> None:
+    figure = conversion(("18.00", 5000, 1500), ("19.00", 100, 600))
+    assert drawn_points(figure) == 1
+    assert "600.00%" in [cell for row in figure.table.rows for cell in row]
+    assert "600%" not in texts(images(figure.image)["wide"])
+    alone = conversion(("19.00", 1, 6))
+    assert "The product had too few views in the last 90 days." in alone.image
+    assert alone.table.rows
 
 
 # --- fields

@@ -27,6 +27,8 @@ from adapters.web.charts.curve import (
 )
 from adapters.web.charts.formats import Precision, Unit
 from adapters.web.charts.frame import Words
+from adapters.web.charts.label_rows import Box
+from adapters.web.charts.markup import text_width
 from adapters.web.charts.price_path import (
     MARKERS,
     PriceLevel,
@@ -48,7 +50,7 @@ from adapters.web.charts.time_series import (
     time_series_table,
 )
 from scalecommerce_core.domain.product import PriceCause
-from tests.unit.support.svg_images import images, mark_positions, plot_area, texts, tooltips, with_class
+from tests.unit.support.svg_images import images, mark_positions, path_positions, plot_area, texts, tooltips, with_class
 
 FORMATS: Final = BabelFormats(Locale.parse("en"), "EUR")
 START: Final = datetime(2026, 5, 11, tzinfo=UTC)
@@ -444,6 +446,60 @@ def test_vertical_lines_are_labelled_with_their_figures() -> None:
     lines = (VerticalLine(9, "Current", LineKind.CURRENT), VerticalLine(9.1, "Best", LineKind.BEST))
     image = images(render_curve(curve([1, 2, 3, 4], lines=lines), FORMATS))["narrow"]
     assert {"Current €9.00", "Best €9.10"} <= set(texts(image))
+
+
+def test_lines_of_one_figure_share_a_label() -> None:
+    lines = (
+        VerticalLine(9, "Current", LineKind.CURRENT),
+        VerticalLine(9.001, "Proposed", LineKind.PROPOSED),
+        VerticalLine(9.1, "Best", LineKind.BEST),
+    )
+    for image in images(render_curve(curve([1, 2, 3, 4], lines=lines), FORMATS)).values():
+        assert [text for text in texts(image) if "9." in text and " €" in text] == [
+            "Current, proposed €9.00", "Best €9.10",
+        ]  # fmt: skip
+        assert len(list(with_class(image, "chart-vertical"))) == 2
+
+
+def test_labels_of_lines_are_drawn_above_all_lines() -> None:
+    lines = tuple(VerticalLine(9 + index / 9, "Нижняя граница", kind) for index, kind in enumerate(LineKind))
+    for image in images(render_curve(curve([1, 2, 3, 4], lines=lines), FORMATS)).values():
+        names = [element.get("class", "").split() for element in image.iter()]
+        last_line = max(index for index, name in enumerate(names) if "chart-vertical" in name)
+        assert min(index for index, name in enumerate(names) if "chart-label" in name) > last_line
+
+
+def test_points_for_the_table_do_not_set_the_scale() -> None:
+    def chart(*listed: Observation) -> CurveChart:
+        shown = (Observation(9, 0.1, 500), Observation(10, 0.2, 400))
+        return CurveChart(words(), Unit.MONEY, Unit.SHARE, (), "", "", (), shown, "Rate", "Views", listed)
+
+    sudden = chart(Observation(9.5, 6, 1))
+    assert render_curve(sudden, FORMATS) == render_curve(chart(), FORMATS)
+    assert [row[0] for row in curve_table(sudden, FORMATS).rows] == ["€9.00", "€9.50", "€10.00"]
+    assert "600.00%" in [row[3] for row in curve_table(sudden, FORMATS).rows]
+
+
+def test_labels_of_levels_keep_clear_of_the_path() -> None:
+    # The price stays next to the level, which is where its label would be at the right end.
+    moves = tuple(
+        PriceMove(START + HOUR * hour, price, PriceCause.POLICY)
+        for hour, price in enumerate((36, 30, 24, 20, 18.3, 18.2, 18.4, 18.3, 18.2))
+    )
+    chart = PricePathChart(
+        words(), START, START + 24 * HOUR, moves, CAUSES, "Price", "Cause", levels=(PriceLevel(18.1, "Best"),)
+    )
+    for image in images(render_price_path(chart, FORMATS)).values():
+        label = next(element for element in image.iter("text") if element.text == "Best €18.10")
+        right, baseline = float(label.attrib["x"]), float(label.attrib["y"])
+        box = Box(right - text_width("Best €18.10"), baseline - 10, right, baseline + 3)
+        (path,) = [element for element in image if element.get("class") == "chart-line"]
+        positions = path_positions(path.attrib["d"])
+        segments = [
+            Box(min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y))
+            for (x, y), (other_x, other_y) in pairwise(positions)
+        ]
+        assert [segment for segment in segments if segment.overlap(box)] == []
 
 
 def test_long_names_are_shortened_in_images_but_not_in_tooltips() -> None:
