@@ -98,6 +98,14 @@ def test_no_index_or_constraint_depends_on_a_function_that_reads_a_table(engine:
         assert connection.scalars(text(READING_FUNCTIONS)).all() == ["is_sold_as"]
 
 
+def test_words_of_similar_spelling_are_found_by_the_index(engine: Engine) -> None:
+    """The operator in the body of the function must have the collation of the index."""
+    with engine.connect() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        found = connection.scalars(text("EXPLAIN SELECT FROM vocabulary WHERE is_spelled_like(word, 'kettle')")).all()
+    assert any("vocabulary_typos_idx" in row for row in found), found
+
+
 def test_concurrent_processes_migrate_once(empty_database: str) -> None:
     assert migrate.current(empty_database) is None
     with pytest.raises(SchemaMismatch, match="no tables yet: run `scalecommerce migrate`"):

@@ -102,6 +102,20 @@ def test_limits_apply_in_transactions_and_to_reads(pooler: Pooler, database: str
         each.dispose()
 
 
+def test_the_schema_of_the_url_is_the_only_one_in_the_search_path(pooler: Pooler, database: str) -> None:
+    """Of each client, although the connections of the pooler are the same."""
+    engines = [database_engine(pooler.url_of(database, schema=name), pool_size=1) for name in ("north", "south")]
+    for _ in range(2):
+        for engine, name in zip(engines, ("north", "south"), strict=True):
+            with engine.begin() as connection:
+                assert connection.scalar(text("SHOW search_path")) == name
+            engine.dispose()
+    default = database_engine(pooler.url_of(database))
+    with default.begin() as connection:
+        assert connection.scalar(text("SHOW search_path")) == '"$user", public'
+    default.dispose()
+
+
 def test_the_loss_of_all_connections_fails_one_transaction(pooler: Pooler, database: str) -> None:
     engine = database_engine(pooler.url_of(database), pool_size=2, max_overflow=0)
     with engine.begin() as first, engine.begin() as second:

@@ -16,7 +16,7 @@ down_revision: Final = "0053"
 branch_labels: Final = None
 depends_on: Final = None
 
-# The planner replaces the call by the operator, so that it uses the index.
+# The planner replaces the call by the operator, so that it uses the index, whose collation is "C".
 UPGRADE: Final = """
 CREATE TABLE installation (
     singleton boolean NOT NULL CONSTRAINT installation_one_row CHECK (singleton),
@@ -26,7 +26,7 @@ CREATE TABLE installation (
 INSERT INTO installation (singleton, id) VALUES (true, gen_random_uuid());
 CREATE FUNCTION is_spelled_like(first_word text, second_word text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN first_word % second_word;
+    RETURN first_word COLLATE "C" % second_word;
 """
 DOWNGRADE: Final = """
 DROP FUNCTION is_spelled_like;
