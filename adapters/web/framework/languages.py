@@ -113,9 +113,9 @@ class Language:
         """Date and time in UTC; scripts replace it by the reader's time zone."""
         return format_datetime(as_utc(at), "medium", tzinfo=UTC, locale=self.locale)
 
-    def clock(self, at: datetime | str) -> str:
-        """The time of day in UTC, without seconds."""
-        return format_time(as_utc(at), "short", tzinfo=UTC, locale=self.locale)
+    def clock(self, at: datetime | str, *, seconds: bool = False) -> str:
+        """The time of day in UTC."""
+        return format_time(as_utc(at), "medium" if seconds else "short", tzinfo=UTC, locale=self.locale)
 
     def day(self, at: datetime | str) -> str:
         """The date in UTC."""

@@ -10,9 +10,10 @@ from attrs import frozen
 from starlette.concurrency import run_in_threadpool
 
 from scalecommerce_core.domain.errors import MarketError
-from scalecommerce_core.domain.identifiers import OrderId, ProductId, SessionId
+from scalecommerce_core.domain.identifiers import OrderId, ProductId, RunId, SessionId
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.ports import AccessChange, CatalogChange, CatalogFeed, ChangeListener
+from scalecommerce_core.pricing.runs import UNFINISHED, RunStatus
 from scalecommerce_core.queries import Queries
 
 BATCH: Final = 500
@@ -23,6 +24,8 @@ READ_INTERVAL_SECONDS: Final = 0.5
 """Minimum time from the end of a read to the next one. Under load, orders change stock all the time; few reads of
 many products cost less than many reads of few.
 """
+RUN_SECONDS: Final = 1.0
+"""Pause between two reads of the watched pricing runs: no event reports that a run has ended."""
 RETRY_SECONDS: Final = 2.0
 """Pause after a failed read."""
 
@@ -47,7 +50,13 @@ class LiveOrder:
     status: OrderStatus
 
 
-Item = LiveProduct | LiveOrder
+@frozen
+class LiveRun:
+    id: RunId
+    status: RunStatus
+
+
+Item = LiveProduct | LiveOrder | LiveRun
 
 
 class Subscription:
@@ -60,6 +69,7 @@ class Subscription:
         self,
         products: Collection[ProductId],
         orders: Collection[OrderId],
+        runs: Collection[RunId] = (),
         *,
         figures: bool = False,
         session: SessionId | None = None,
@@ -68,6 +78,7 @@ class Subscription:
         self.session = session
         self.products = frozenset(products)
         self.orders = frozenset(orders)
+        self.runs = frozenset(runs)
         self.figures = figures
         self.pending: dict[tuple[type[Item], int], Item] = {}
         self.has_new_figures = False
@@ -105,6 +116,9 @@ class LiveHub:
         self._subscriptions: set[Subscription] = set()
         self._products: dict[ProductId, set[Subscription]] = {}
         self._orders: dict[OrderId, set[Subscription]] = {}
+        self._runs: dict[RunId, set[Subscription]] = {}
+        """The streams of runs that have not ended."""
+        self._following_runs: asyncio.Task[None] | None = None
         self._reported: dict[ProductId, Item] = {}
         """The item that was put to all streams of a product last. Most orders change neither price nor availability,
         and need not wake the streams.
@@ -147,6 +161,10 @@ class LiveHub:
             self._reported.pop(product, None)
         for order in subscription.orders:
             self._orders.setdefault(order, set()).add(subscription)
+        for run in subscription.runs:
+            self._runs.setdefault(run, set()).add(subscription)
+        if self._runs and self._following_runs is None:
+            self._following_runs = asyncio.get_running_loop().create_task(self._follow_runs())
 
     def discard(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
@@ -154,9 +172,15 @@ class LiveHub:
         for product in subscription.products - self._products.keys():
             self._reported.pop(product, None)
         _remove(self._orders, subscription.orders, subscription)
+        _remove(self._runs, subscription.runs, subscription)
+        if not self._runs and self._following_runs is not None:
+            self._following_runs.cancel()
+            self._following_runs = None
 
-    async def read(self, products: Iterable[ProductId], orders: Iterable[OrderId]) -> Sequence[Item]:
-        """The present state of products and orders; raise `MarketError`."""
+    async def read(
+        self, products: Iterable[ProductId], orders: Iterable[OrderId], runs: Iterable[RunId] = ()
+    ) -> Sequence[Item]:
+        """The present state of products, orders and pricing runs; raise `MarketError`."""
         items: list[Item] = []
         for ids in _batches(products):
             found = await run_in_threadpool(self._queries.products, ids)
@@ -172,6 +196,10 @@ class LiveHub:
         for numbers in _batches(orders):
             read = await run_in_threadpool(self._queries.orders, numbers)
             items += [LiveOrder(order.id, order.status) for order in read.values()]
+        for number in runs:
+            run = await run_in_threadpool(self._queries.repricing_run, number)
+            if run is not None:
+                items.append(LiveRun(run.id, run.status))
         return items
 
     def on_start(self, number: int) -> None:  # noqa: ARG002 - the port's signature
@@ -246,6 +274,29 @@ class LiveHub:
             if subscription.figures:
                 subscription.has_new_figures = True
                 subscription.changed.set()
+
+    async def _follow_runs(self) -> None:
+        """Report the states of watched runs until this task is cancelled. A run that has ended is not read again."""
+        reported: dict[int, Item] = {}
+        problem = ""
+        while True:
+            await asyncio.sleep(RUN_SECONDS)
+            try:
+                items = await self.read((), (), list(self._runs))
+                problem = ""
+            except MarketError as error:
+                if str(error) != problem:
+                    problem = str(error)
+                    logger.warning("states of pricing runs are late: %s", error)
+                continue
+            for item in items:
+                watchers = self._runs.get(RunId(item.id), set())
+                if reported.get(item.id) != item:
+                    reported[item.id] = item
+                    for subscription in watchers:
+                        subscription.put(item)
+                if isinstance(item, LiveRun) and item.status not in UNFINISHED:
+                    self._runs.pop(item.id, None)
 
     def _close_sessions(self, revoked: Collection[SessionId]) -> None:
         for subscription in self._subscriptions:
@@ -322,7 +373,9 @@ def _batches(ids: Iterable[Id]) -> Iterator[Sequence[Id]]:
 
 def _remove(index: dict[Id, set[Subscription]], ids: Iterable[Id], subscription: Subscription) -> None:
     for each in ids:
-        watchers = index[each]
+        watchers = index.get(each)
+        if watchers is None:
+            continue
         watchers.discard(subscription)
         if not watchers:
             del index[each]

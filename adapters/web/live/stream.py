@@ -1,12 +1,12 @@
 """`/live/`: one stream of Server-Sent Events per page.
 
-    GET /live/?product=1&product=2&order=3&figures=1
+    GET /live/?product=1&product=2&order=3&run=4&figures=1
 
 Events, of which the last one that is sent at a time has the state of all watched objects as its id:
 
 - `product`: `{"id", "available", "text", "amount", "currency"}`; `text` is the price in the reader's language. A
   product that buyers do not see has no price
-- `order`: `{"id", "status"}`
+- `order` and `run`: `{"id", "status"}` of an order or a pricing run
 - `figures`: statistics may have changed; at most one in `FIGURES_SECONDS`
 
 A stream begins with the present state. A browser that connects again sends the id of the last event that it got, and
@@ -33,15 +33,17 @@ from adapters.web.framework.browser_sessions import BrowserSessions
 from adapters.web.framework.endpoint import Api, create_call
 from adapters.web.framework.languages import load
 from adapters.web.framework.page import Features
-from adapters.web.live.hub import Item, LiveHub, LiveProduct, Subscription
+from adapters.web.live.hub import Item, LiveHub, LiveOrder, LiveProduct, Subscription
 from scalecommerce_core.domain.client_network import network_key
 from scalecommerce_core.domain.errors import MarketError
-from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.identifiers import OrderId, ProductId, RunId
 from scalecommerce_core.domain.money import decimal_text
 
 MAX_PRODUCTS: Final = 100
 """Products that one stream may watch."""
 MAX_ORDERS: Final = 20
+MAX_RUNS: Final = 1
+"""Pricing runs that one stream may watch: each is read once a second."""
 HEARTBEAT_SECONDS: Final = 15.0
 """A comment is sent when nothing else was, so that proxies and browsers notice a broken connection."""
 MAX_AGE_SECONDS: Final = 600.0
@@ -113,19 +115,23 @@ class LiveStreams:
         if request.method != "GET":
             return Response(status_code=405, headers={"Allow": "GET"})
         products, orders = _ids(request, "product", MAX_PRODUCTS), _ids(request, "order", MAX_ORDERS)
-        if products is None or orders is None:
+        runs = _ids(request, "run", MAX_RUNS)
+        if products is None or orders is None or runs is None:
             return Response("Too many or malformed ids.", 400, media_type="text/plain")
         call = await create_call(request, *self._context)
         try:
-            # The API decides who may see an order.
+            # The API decides who may see an order or a run.
             for order in orders:
                 await call.api.get(f"/orders/api/v1/{order}/")
+            for run in runs:
+                await call.api.get(f"/pricing/api/v1/runs/{run}/")
         except ApiProblem as problem:
             return Response(status_code=problem.status)
         figures = request.query_params.get("figures") == "1" and call.identity is not None
         subscription = Subscription(
             [*map(ProductId, products)],
             [*map(OrderId, orders)],
+            [*map(RunId, runs)],
             figures=figures,
             session=None if call.identity is None else call.identity.session_id,
         )
@@ -152,7 +158,7 @@ async def _write(hub: LiveHub, subscription: Subscription, language: str, last_i
     yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
     state = _State()
     try:
-        items = await hub.read(subscription.products, subscription.orders)
+        items = await hub.read(subscription.products, subscription.orders, subscription.runs)
     except MarketError:
         # The browser connects again after `RECONNECT_MILLISECONDS`.
         return
@@ -211,7 +217,8 @@ def _encode(item: Item, language: str) -> bytes:
             text = load(language).money(amount, item.currency)
             document |= {"text": text, "amount": amount, "currency": item.currency}
         return b"event: product\ndata: %s\n" % msgspec.json.encode(document)
-    return b"event: order\ndata: %s\n" % msgspec.json.encode({"id": item.id, "status": item.status.value})
+    name = b"order" if isinstance(item, LiveOrder) else b"run"
+    return b"event: %s\ndata: %s\n" % (name, msgspec.json.encode({"id": item.id, "status": item.status.value}))
 
 
 def _ids(request: Request, name: str, limit: int) -> Sequence[int] | None:

@@ -1,10 +1,11 @@
 // One stream of events per page, for the elements that name what they show:
 //   data-live-product="17"   the element shows the price of a product
 //   data-live-stock="17"     the element is hidden while the product cannot be bought; data-live-no-stock the reverse
-//   data-live-order="3"      the page shows an order; data-live-figures: it shows statistics
-// When an order or the statistics change, the page is loaded again in the background and elements with
-// `data-live-region="name"` are replaced by those of the new page. A region with `data-live-source="/path/"` is replaced
-// by that of another page instead, when a price of this page changes.
+//   data-live-held="17"      the element says that the price in data-amount is held, and is hidden below it
+//   data-live-order="3"      the page shows an order; data-live-run: a pricing run; data-live-figures: statistics
+// When one of these changes, the page is loaded again in the background and elements with `data-live-region="name"` are
+// replaced by those of the new page. A region with `data-live-source="/path/"` is replaced by that of another page
+// instead. A price within a region changes with its region, so that it never stands beside an explanation of another.
 
 const REFRESH_PAUSE = 300;
 // Milliseconds until a stream that was refused is tried again; each time twice as long.
@@ -14,29 +15,33 @@ const LAST_RETRY = 300_000;
 export function followChanges(prepare) {
   const products = ids("[data-live-product]", "liveProduct");
   const orders = ids("[data-live-order]", "liveOrder");
+  const runs = ids("[data-live-run]", "liveRun");
   const figures = document.querySelector("[data-live-figures]") !== null;
-  if (!products.size && !orders.size && !figures) return;
+  if (!products.size && !orders.size && !runs.size && !figures) return;
   const query = new URLSearchParams();
   for (const id of [...products].slice(0, 100)) query.append("product", id);
   for (const id of [...orders].slice(0, 20)) query.append("order", id);
+  for (const id of runs) query.append("run", id);
   if (figures) query.append("figures", "1");
-  const statuses = new Map([...document.querySelectorAll("[data-live-order]")].map((each) => [each.dataset.liveOrder, each.dataset.status]));
-  document.addEventListener("price", () => {
-    for (const { dataset } of document.querySelectorAll("[data-live-source]")) refresh(prepare, dataset.liveSource);
-  });
+  const statuses = new Map();
+  for (const { dataset } of document.querySelectorAll("[data-live-order]")) statuses.set(`order ${dataset.liveOrder}`, dataset.status);
+  for (const { dataset } of document.querySelectorAll("[data-live-run]")) statuses.set(`run ${dataset.liveRun}`, dataset.status);
+  const showStatus = (event) => {
+    const { id, status } = JSON.parse(event.data);
+    const key = `${event.type} ${id}`;
+    if (statuses.get(key) === status) return;
+    statuses.set(key, status);
+    refresh(prepare);
+  };
   let retryDelay = FIRST_RETRY;
   let stream = null;
 
   const open = () => {
     if (stream) return;
     stream = new EventSource(`/live/?${query}`);
-    stream.addEventListener("product", (event) => showProduct(JSON.parse(event.data)));
-    stream.addEventListener("order", (event) => {
-      const { id, status } = JSON.parse(event.data);
-      if (statuses.get(String(id)) === status) return;
-      statuses.set(String(id), status);
-      refresh(prepare);
-    });
+    stream.addEventListener("product", (event) => showProduct(JSON.parse(event.data), prepare));
+    stream.addEventListener("order", showStatus);
+    stream.addEventListener("run", showStatus);
     stream.addEventListener("figures", () => refresh(prepare));
     stream.addEventListener("open", () => { retryDelay = FIRST_RETRY; });
     // EventSource gives up after an error status: 503 while the server restarts, or 401 after a log-out elsewhere.
@@ -64,29 +69,54 @@ function ids(selector, name) {
   return new Set([...document.querySelectorAll(selector)].map((each) => each.dataset[name]));
 }
 
-function showProduct({ id, text, amount, available }) {
+function showProduct({ id, text, amount, available }, prepare) {
+  const former = new Map();
   for (const element of document.querySelectorAll(`[data-live-product="${id}"]`)) {
-    if (amount === undefined || element.value === amount || element.getAttribute("value") === amount) continue;
-    const rises = Number(amount) > Number(element.getAttribute("value"));
-    element.textContent = text;
-    element.setAttribute("value", amount);
-    element.classList.remove("rises", "falls");
-    // Reading a size restarts the animation.
-    void element.offsetWidth;
-    element.classList.add(rises ? "rises" : "falls");
-    element.dispatchEvent(new CustomEvent("price", { bubbles: true, detail: { id, text, amount, rises } }));
+    const value = element.getAttribute("value");
+    if (amount === undefined || value === amount) continue;
+    const region = element.closest("[data-live-region]");
+    if (region) former.set(region.dataset.liveSource ?? "", value);
+    else showPrice(element, value, { text, amount });
   }
+  for (const [source, value] of former) {
+    refresh(prepare, source).then(() => {
+      // The region has the focus, or could not be loaded.
+      for (const element of document.querySelectorAll(`[data-live-product="${id}"]`)) {
+        if (element.getAttribute("value") === value) showPrice(element, value, { text, amount });
+      }
+      hideFormerHolds(id);
+    });
+  }
+  hideFormerHolds(id);
   for (const element of document.querySelectorAll(`[data-live-stock="${id}"]`)) element.hidden = !available;
   for (const element of document.querySelectorAll(`[data-live-no-stock="${id}"]`)) element.hidden = available;
 }
 
-const refreshing = new Set();
+function showPrice(element, former, { text, amount } = {}) {
+  if (amount !== undefined) {
+    element.textContent = text;
+    element.setAttribute("value", amount);
+  }
+  element.classList.remove("rises", "falls");
+  // Reading a size restarts the animation.
+  void element.offsetWidth;
+  element.classList.add(Number(element.getAttribute("value")) > Number(former) ? "rises" : "falls");
+}
 
-// Replaces the live regions by those of a new copy of this page, or of the page that is their source.
+// A buyer pays the lower price, so a held price above it says nothing.
+function hideFormerHolds(id) {
+  const price = document.querySelector(`[data-live-product="${id}"]`)?.getAttribute("value");
+  for (const element of document.querySelectorAll(`[data-live-held="${id}"]`)) element.hidden = Number(price) < Number(element.dataset.amount);
+}
+
+const refreshing = new Map();
+
+// Replaces the live regions by those of a new copy of this page, or of the page that is their source. The promise is
+// also kept if that fails: the next change tries again.
 export function refresh(prepare, source = "") {
-  if (refreshing.has(source)) return;
-  refreshing.add(source);
-  new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE))
+  const waiting = refreshing.get(source);
+  if (waiting) return waiting;
+  const promise = new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE))
     .then(() => {
       refreshing.delete(source);
       return fetch(source || location.href, { headers: { Accept: "text/html" } });
@@ -102,15 +132,20 @@ export function refresh(prepare, source = "") {
         if (other && !region.contains(document.activeElement)) replaceRegion(region, other, prepare);
       }
     })
-    .catch(() => {
-      // The next change tries again.
-    });
+    .catch(() => {});
+  refreshing.set(source, promise);
+  return promise;
 }
 
 function replaceRegion(region, other, prepare) {
   if (region.dataset.liveSource) other.dataset.liveSource = region.dataset.liveSource;
   const unfolded = [...region.querySelectorAll("details")].map((each) => each.open);
   other.querySelectorAll("details").forEach((each, index) => (each.open = unfolded[index] ?? each.open));
+  const former = new Map([...region.querySelectorAll("[data-live-product]")].map((each) => [each.dataset.liveProduct, each.getAttribute("value")]));
   prepare(other);
   region.replaceWith(other);
+  for (const element of other.querySelectorAll("[data-live-product]")) {
+    const before = former.get(element.dataset.liveProduct);
+    if (before !== undefined && before !== element.getAttribute("value")) showPrice(element, before);
+  }
 }

@@ -4,6 +4,7 @@ import { followChanges } from "./live.js";
 const formats = {
   moment: { dateStyle: "medium", timeStyle: "medium" },
   clock: { timeStyle: "short" },
+  seconds: { timeStyle: "medium" },
   day: { dateStyle: "medium" },
 };
 

@@ -11,6 +11,7 @@ from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec,
 from adapters.web.pages.seller.fields import decimal_number, utc_field, utc_moment
 from adapters.web.pages.seller.prices import PRICING
 from adapters.web.pages.seller.products import categories_of, own_policies, product_names
+from adapters.web.pages.seller.runs import LIST as RUNS
 from adapters.web.pages.seller.runs import run_statuses, with_sentences
 
 LIST: Final = "/seller/policies/"
@@ -146,7 +147,11 @@ class PolicyPages:
 
     @PageSpec(method="POST", path=f"{POLICY}deactivate/", access=Access.ACCOUNT)
     async def deactivate_policy(self, call: PageCall) -> Response:
-        return await self._patch(call, {"is_active": False}, call.gettext("The policy is stopped. All prices stay."))
+        """Stop the policy. With `run`, the reader returns to the rollback of that run, which this prepares."""
+        run = call.form.text("run")
+        target = f"{RUNS}{run}/roll-back/" if run.isascii() and run.isdecimal() else policy_path(call.id)
+        text = call.gettext("The policy is stopped. All prices stay.")
+        return await self._patch(call, {"is_active": False}, text, target)
 
     @PageSpec(method="POST", path=f"{POLICY}delete/", access=Access.ACCOUNT)
     async def delete_policy(self, call: PageCall) -> Response:
@@ -174,12 +179,16 @@ class PolicyPages:
             return call.redirect(LIST, " ".join(failed), Tone.ERROR)
         return call.redirect(LIST, call.gettext("All your policies are stopped. All prices stay."))
 
-    async def _patch(self, call: PageCall, changes: dict[str, object], message: str) -> Response:
+    async def _patch(
+        self, call: PageCall, changes: dict[str, object], message: str, target: str | None = None
+    ) -> Response:
+        """Change the policy, then show `target`, by default the page of the policy."""
+        target = target or policy_path(call.id)
         try:
             await call.api.patch(f"{PRICING}policies/{call.id}/", changes)
         except ApiProblem as problem:
-            return call.refuse(policy_path(call.id), problem)
-        return call.redirect(policy_path(call.id), message)
+            return call.refuse(target, problem)
+        return call.redirect(target, message)
 
     async def _render_form(
         self,

@@ -77,6 +77,8 @@ class PricePages:
             figures=words.figures(),
             moves=words.moves(),
             decision_sentence=words.decision_sentence(),
+            decision_note=words.decision_note(),
+            newest=words.moves()[0] if explanation["path"] else None,
             decision=decision,
             decision_inputs=words.inputs(),
             guardrails=words.guardrails(),
@@ -155,6 +157,19 @@ class PriceWords:
         """The last decision in one sentence; None if there is none."""
         decision = self._found["decision"]
         return None if decision is None else f"{self.format(decision['change'])}: {self._reasons(decision['causes'])}."
+
+    def decision_note(self) -> str | None:
+        """Why the last decision is not the reason for the current price; None if it is, or if there is none."""
+        decision, path = self._found["decision"], self._found["path"]
+        if decision is None or not path:
+            return None
+        newest = path[-1]
+        changed_at, decided_at = moment_of(newest["valid_from"]), moment_of(decision["decided_at"])
+        if changed_at > decided_at and newest["run"] != decision["run"]:
+            return self._call.gettext("The last decision was for an earlier price:")
+        if decision["change"]["parameters"]["price"]["value"] != self._found["price"]:
+            return to_sentence(self.format(decision["outcome_message"]))
+        return None
 
     def guardrails(self) -> list[str]:
         decision = self._found["decision"]

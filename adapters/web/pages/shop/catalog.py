@@ -73,6 +73,7 @@ class CatalogPages:
         now = datetime.now(UTC)
         history = describe_prices(document, now, call.language, product["name"])
         promise = call.features.promise
+        held_from = history.in_force_since + promise.least_in_force
         return await call.render(
             "shop/product.html",
             basket=read_basket(call.request),
@@ -80,7 +81,8 @@ class CatalogPages:
             history=history,
             seen_at=int(now.timestamp()),
             # A price that was in force for a moment only is not promised.
-            held_until=now + promise.lasts if now - history.in_force_since >= promise.least_in_force else None,
+            held_from=held_from,
+            held_until=now + promise.lasts if now >= held_from else None,
             held_units=promise.units,
         )
 

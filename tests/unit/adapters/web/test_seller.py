@@ -28,6 +28,7 @@ from adapters.web.pages.seller.price_messages import (
 from adapters.web.pages.seller.prices import PriceWords, shortest_range
 from adapters.web.pages.seller.promotions import promotion_body
 from adapters.web.pages.seller.runs import run_statuses
+from scalecommerce_core.domain.identifiers import PolicyId
 from scalecommerce_core.pricing import decisions, explaining, price_explanation
 from scalecommerce_core.pricing.runs import RunStatus
 from scalecommerce_core.services.price_explanation import CAUSE_MESSAGES
@@ -314,6 +315,96 @@ def test_the_price_page_explains_the_price(site: Marketplace, seller: Person, br
         )
         == 1
     )
+
+
+@pytest.fixture
+def repriced(site: Marketplace, seller: Person) -> Any:
+    """A run of an active policy that changed the prices of two products, and its policy."""
+    for name in ("Pot", "Cup"):
+        seller.list(name=name, price="20.00", cost="19.00", stock=5)
+    eager = {"least_views": 0, "least_history_days": 0, "cooldown_days": 0, "breaker_share": 1, "breaker_mean": 1}
+    parameters = {"vary": False, "caution": 0}
+    made = answer(
+        seller.post("/pricing/api/v1/policies/", {"name": "Learn", "guardrails": eager, "parameters": parameters}), 201
+    )
+    site.clock.advance(minutes=1)
+    run = site.market.repricing.run(PolicyId(made["id"]))
+    assert run.written == 2
+    return run
+
+
+def _products_of(seller: Person) -> list[int]:
+    return [each["id"] for each in answer(seller.get("/products/api/v1/own/"))["results"]]
+
+
+def test_a_rollback_stops_the_active_policy_first(seller: Person, browser: Browser, repriced: Any) -> None:
+    path = f"/seller/runs/{repriced.id}/roll-back/"
+    preview = browser.get(path).text
+    assert "The policy Learn is active" in preview
+    stop = f"/seller/policies/{repriced.policy_id}/deactivate/"
+    assert f'action="{stop}"' in preview
+    back = browser.submit(stop, {"run": str(repriced.id)}, page=path)
+    assert "The policy is stopped." in back.text
+    assert "Stop the policy first" not in back.text
+    assert "Roll back now" in back.text
+    assert not answer(seller.get(f"/pricing/api/v1/policies/{repriced.policy_id}/"))["is_active"]
+
+
+def test_a_run_is_watched_only_by_those_who_may_read_it(site: Marketplace, anybody: Browser, repriced: Any) -> None:
+    other = Browser(site.client)
+    other.log_in(site.person().email, PASSWORD)
+    assert anybody.get(f"/live/?run={repriced.id}").status_code == 401
+    assert other.get(f"/live/?run={repriced.id}").status_code == 404
+
+
+def test_a_rollback_says_how_many_prices_return_and_how_many_stay(
+    site: Marketplace, seller: Person, browser: Browser, repriced: Any
+) -> None:
+    first, _second = _products_of(seller)
+    site.clock.advance(minutes=1)
+    answer(seller.patch(f"/products/api/v1/{first}/", {"price": "25.00"}))
+    path = f"/seller/runs/{repriced.id}/roll-back/"
+    assert "No: it has changed since" in browser.get(path).text
+    shown = browser.submit(path).text
+    assert "1 price returns. 1 price stays, because it has changed since." in shown
+    assert f'data-live-run="{repriced.id}" data-status="ROLLING_BACK"' in shown
+    site.market.repricing.finish(repriced.id)
+    ended = browser.get(f"/seller/runs/{repriced.id}/").text
+    assert "<dt>Rolled back at</dt>" in ended
+    assert "<dt>Finished</dt>" not in ended
+    assert "data-live-run" not in ended
+
+
+def test_a_rollback_that_restores_no_price_is_not_offered(
+    site: Marketplace, seller: Person, browser: Browser, repriced: Any
+) -> None:
+    site.clock.advance(minutes=1)
+    for product in _products_of(seller):
+        answer(seller.patch(f"/products/api/v1/{product}/", {"price": "25.00"}))
+    path = f"/seller/runs/{repriced.id}/roll-back/"
+    preview = browser.get(path).text
+    assert "No price would return" in preview
+    assert "Roll back now" not in preview
+    refused = browser.submit(path).text
+    assert 'class="notice error"' in refused
+    assert answer(seller.get(f"/pricing/api/v1/runs/{repriced.id}/"))["status"] == "DONE"
+
+
+def test_a_decision_of_an_earlier_price_does_not_explain_the_current_one(
+    site: Marketplace, seller: Person, browser: Browser, repriced: Any
+) -> None:
+    product, _ = _products_of(seller)
+    page = f"/seller/products/{product}/"
+    note = "The last decision was for an earlier price:"
+    assert note not in browser.get(page).text
+    site.clock.advance(minutes=1)
+    answer(seller.post(f"/pricing/api/v1/runs/{repriced.id}/rollback/"))
+    site.market.repricing.finish(repriced.id)
+    assert "$20.00: The pricing run that had changed the price was rolled back.</p>" in browser.get(page).text
+    assert note in browser.get(page).text
+    site.clock.advance(minutes=1)
+    answer(seller.patch(f"/products/api/v1/{product}/", {"price": "25.00"}))
+    assert "$25.00: The seller set this price.</p>" in browser.get(page).text
 
 
 def test_a_policy_is_a_draft_until_it_is_activated(seller: Person, browser: Browser) -> None:

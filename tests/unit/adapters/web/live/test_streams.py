@@ -5,7 +5,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from attrs import define, field
@@ -15,8 +16,11 @@ from adapters.web.framework.endpoint import Api, create_call
 from adapters.web.framework.page import Features
 from adapters.web.live import hub as hub_module
 from adapters.web.live import stream
-from adapters.web.live.hub import LiveHub, Subscription
+from adapters.web.live.hub import LiveHub, LiveRun, Subscription
 from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.identifiers import RunId
+from scalecommerce_core.pricing.runs import Run, RunStatus
+from scalecommerce_core.queries import Queries
 from scalecommerce_core.testing import MemoryCatalogFeed
 from tests.unit.support.shop import PASSWORD, Shop, line, usd
 
@@ -122,6 +126,7 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "COLLECT_SECONDS", 0.0)
     monkeypatch.setattr(hub_module, "READ_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(hub_module, "RUN_SECONDS", 0.0)
 
 
 def test_a_stream_begins_with_the_present_prices_and_reports_changes(shop: Shop) -> None:
@@ -138,6 +143,38 @@ def test_a_stream_begins_with_the_present_prices_and_reports_changes(shop: Shop)
             shop.edit(kettle, price=usd("30.00"))
             await until(lambda: len(reader.events) == 3)
             assert reader.events[2] == ("product", first | {"text": "$30.00", "amount": "30.00"})
+
+    asyncio.run(scenario())
+
+
+def test_the_states_of_a_run_are_reported_until_it_has_ended() -> None:
+    class Runs:
+        """Queries whose run is rolled back at its third read."""
+
+        def __init__(self) -> None:
+            self.reads: list[RunId] = []
+
+        def repricing_run(self, run_id: RunId) -> Run:
+            self.reads.append(run_id)
+            status = RunStatus.ROLLING_BACK if len(self.reads) < 3 else RunStatus.ROLLED_BACK
+            return cast("Run", SimpleNamespace(id=run_id, status=status))
+
+    async def scenario() -> None:
+        runs = Runs()
+        hub = LiveHub(cast("Queries", runs))
+        hub.start()
+        subscription = Subscription((), (), [RunId(4)])
+        first = await hub.read((), (), subscription.runs)
+        hub.open(subscription)
+        await until(lambda: LiveRun(RunId(4), RunStatus.ROLLED_BACK) in subscription.pending.values())
+        assert first == [LiveRun(RunId(4), RunStatus.ROLLING_BACK)]
+        assert subscription.take() == [LiveRun(RunId(4), RunStatus.ROLLED_BACK)]
+        assert stream._encode(LiveRun(RunId(4), RunStatus.ROLLED_BACK), "en") == (
+            b'event: run\ndata: {"id":4,"status":"ROLLED_BACK"}\n'
+        )
+        hub.discard(subscription)
+        assert runs.reads == [RunId(4)] * 3
+        assert len(hub) == 0
 
     asyncio.run(scenario())
 
@@ -378,7 +415,7 @@ def test_events_that_are_sent_at_once_share_one_id(shop: Shop) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("query", ["product=x", "product=-1", "order=1.5", "product=" + "9" * 30])
+@pytest.mark.parametrize("query", ["product=x", "product=-1", "order=1.5", "run=1&run=2", "product=" + "9" * 30])
 def test_malformed_ids_are_refused(shop: Shop, query: str) -> None:
     async def scenario() -> None:
         async with streams(shop) as opened:
