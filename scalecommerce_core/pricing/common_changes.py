@@ -5,6 +5,10 @@ A filter that considers each product alone attributes a part of a common change 
 part for every product, so that shrinkage confirms the error. The change of each category between two calls of `pool`
 is therefore estimated from all of its products as the bias of a Kalman filter (Friedland 1969): each product keeps the
 derivatives of its estimates with respect to the change, by which `pool` corrects them.
+
+Forecasts at prices far from those that a product has had contain the error of the demand curve. Products whose prices
+move in one direction share this error, which is no change of demand, so they tell the less about it, the farther their
+price is.
 """
 
 from typing import Final, NamedTuple
@@ -18,6 +22,9 @@ _CATEGORY_VARIANCE: Final = 0.005
 """Variance that the log demand of a category gains each week, around that of all categories."""
 _SELLER_VARIANCE: Final = 0.0025
 """Variance that the mean log demand of all categories of the policy gains each week."""
+_LEAST_VARIANCE: Final = 1e-9
+_FAR: Final = 0.05
+"""Distance from a product's earlier prices at which its errors have half of their weight."""
 
 
 class CommonChange(NamedTuple):
@@ -51,9 +58,11 @@ def observe_change(
 
     Errors of new products (`is_new`) concern the assumed conversion rate of their category.
     """
+    # At the distance -C01 / C11, the centre of earlier prices, the level does not depend on the elasticity.
+    apart = (x + before.c01 / np.maximum(before.c11, _LEAST_VARIANCE)) / _FAR
     derivative = change.common_a + x * change.common_b
     a, b = observe_derivatives(before, forecast, x=x, a=change.common_a, b=change.common_b, derivative=derivative)
-    told = np.where(is_new, 0.0, derivative * forecast.precision)
+    told = np.where(is_new, 0.0, derivative * forecast.precision / (1.0 + apart * apart))
     return CommonChange(
         a,
         b,

@@ -20,10 +20,14 @@ GROUP: Whole = np.repeat([0, 1], N // 2)
 NONE = np.zeros(N, dtype=np.bool_)
 
 
-def learn(factors: Floats, *, length: float = 1.0) -> tuple[Belief, CommonChange]:
-    """Learn from four epochs of `length` weeks with the demand before times `factors`, below the reference price."""
+def learn(factors: Floats, *, length: float = 1.0, centre: float = 0.0) -> tuple[Belief, CommonChange]:
+    """Learn from four epochs of `length` weeks with the demand before times `factors`, below the reference price.
+
+    Earlier prices were at the distance `centre` from the reference price, where the variance of the level is 0.02.
+    """
     rng, x = np.random.default_rng(20), np.full(N, -0.08)
-    now = Belief(*(np.full(N, value) for value in (-3.0, ELASTICITY, 0.02, 0.0, 0.5)))
+    beliefs = -3.0, ELASTICITY, 0.02 + 0.5 * centre**2, -0.5 * centre, 0.5
+    now = Belief(*(np.full(N, value) for value in beliefs))
     change = CommonChange.beginning(N)
     for _ in range(4):
         units = rng.poisson(VIEWS * factors * np.exp(-3.0 + ELASTICITY * x)).astype(float)
@@ -43,6 +47,15 @@ def test_a_change_of_a_category_is_no_effect_of_its_prices() -> None:
     assert both.b[GROUP == 0].mean() == pytest.approx(ELASTICITY, abs=0.06)
     assert both.b[GROUP == 1].mean() == pytest.approx(ELASTICITY, abs=0.06)
     assert both.a[GROUP == 0].mean() == pytest.approx(-3.0 + log(1.5), abs=0.03)
+
+
+def test_errors_at_prices_far_from_earlier_ones_are_less_of_a_change() -> None:
+    near, far = (learn(np.full(N, 0.9), centre=centre)[1] for centre in (-0.08, 0.32))
+    own = learn(np.full(N, 0.9), centre=-0.03)[1]
+    assert near.common_information.sum() > 1.5 * own.common_information.sum() > 30.0 * far.common_information.sum()
+    changes = [estimate_changes(change, GROUP, 2) for change in (near, far)]
+    assert changes[0] == pytest.approx([log(0.9)] * 2, abs=0.03)
+    assert np.abs(changes[1]).max() < 0.75 * abs(log(0.9))
 
 
 def test_a_change_of_all_categories_is_shared_by_a_category_without_sales() -> None:
