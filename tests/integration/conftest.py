@@ -22,6 +22,7 @@ from tests.integration.deployment import Deployment
 LONGEST: Final = (
     "test_bare_install",
     "test_repricing_processes",
+    "test_alerts",
     "test_up",
     "test_failover",
     "test_cli",

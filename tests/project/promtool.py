@@ -15,7 +15,7 @@ from tests.left_out import DIRECTORY, forget_left_out, note_left_out
 LEFT_OUT: Final = DIRECTORY / "promtool"
 HOW: Final = (
     "To get it, install Prometheus (Debian: apt-get install prometheus; elsewhere: https://prometheus.io/download/),"
-    " so that promtool is on PATH, then run: make project"
+    " so that promtool is on PATH, then run: make project integration"
 )
 
 
