@@ -125,6 +125,10 @@ bench-orders: .venv/.ready ## Orders over HTTP against pgbench, about 25 min; op
 bench-reads: .venv/.ready ## Reads of a million products over HTTP, about 20 min; options: make bench-reads ARGS="--quick"
 	@$(BIN)/python -m bench.reads $(ARGS)
 
+.PHONY: alerts-soak
+alerts-soak: .venv/.ready ## An hour of load, watched by Prometheus: no alert may fire; options: make alerts-soak ARGS="--minutes 10"
+	@$(BIN)/python -m bench.alerts_soak $(ARGS)
+
 .PHONY: lock
 lock: $(UV) ## Bring uv.lock up to date with pyproject.toml; options: make lock ARGS=--upgrade
 	@$(UV) lock --python "$$(cat .cache/python)" $(ARGS)
