@@ -168,7 +168,7 @@ class Facet(StrEnum):
 PRICE_BUCKETS: Final = (0, 10_00, 25_00, 50_00, 100_00, 250_00, 500_00, 1_000_00, 2_500_00)
 """Lower bounds of the buckets of the price facet, in minor units of the market's currency.
 
-The last bucket has no upper bound. Empty buckets are omitted."""
+The last bucket has no upper bound. Empty buckets are omitted. Prices in other currencies are in no bucket."""
 
 
 def bucket_label(lower: int, upper: int | None, currency: str) -> str:

@@ -91,6 +91,8 @@ class TimeSeriesChart:
     precision: Precision = Precision.MOMENT
     """How tooltips and the table write times: DATE for days, MOMENT for hours."""
     from_zero: bool = True
+    unfinished: datetime | None = None
+    """The start of an interval that is not over: lines to its figure, and those after it, are dotted."""
 
     def __attrs_post_init__(self) -> None:
         check_period(self.start, self.end)
@@ -203,7 +205,15 @@ def _legend(chart: TimeSeriesChart) -> list[Legend]:
 
 def _lines(chart: TimeSeriesChart, frame: Frame, content: _Content) -> str:
     before = _line(chart, frame, content.before, "chart-line chart-before")
-    return before + _line(chart, frame, content.line, "chart-line")
+    if chart.unfinished is None:
+        return before + _line(chart, frame, content.line, "chart-line")
+    begin = chart.unfinished.timestamp()
+    finished = [point for point in content.line if point[0] < begin]
+    # The dotted line begins at the last figure that is complete.
+    rest = finished[-1:] + content.line[len(finished) :]
+    return (
+        before + _line(chart, frame, finished, "chart-line") + _line(chart, frame, rest, "chart-line chart-unfinished")
+    )
 
 
 def _line(chart: TimeSeriesChart, frame: Frame, points: Sequence[_Timed], name: str) -> str:

@@ -1,6 +1,6 @@
 """Templates of the pages (Jinja2). Every value is escaped, unless it is marked as markup."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,7 @@ def environment(code: str, language: Language) -> Environment:
     # The extension provides the method at run time.
     env.install_gettext_callables(  # type: ignore[attr-defined]
         language.gettext,
-        language.ngettext,
+        _with_formatted_number(language),
         newstyle=True,
         pgettext=language.pgettext,
         npgettext=language.npgettext,
@@ -54,6 +54,16 @@ def environment(code: str, language: Language) -> Environment:
         qr_code=qr_code,
     )
     return env
+
+
+def _with_formatted_number(language: Language) -> Callable[[str, str, int], str]:
+    """`ngettext` of templates, with the number in the reader's format where the message has `%(num)d` or `%(num)s`."""
+
+    def ngettext(singular: str, plural: str, number: int) -> str:
+        text, shown = language.ngettext(singular, plural, number), language.number(number)
+        return text.replace("%(num)d", shown).replace("%(num)s", shown)
+
+    return ngettext
 
 
 def category_name(name: str) -> str:

@@ -614,6 +614,14 @@ class SearchContract:
             FacetValue(2_500_00, "2500.00 +", 2, None),
         ]
 
+    def test_prices_in_other_currencies_are_in_no_bucket(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        for currency, price in (("USD", 9_99), ("GBP", 9_99), ("GBP", 30_00), ("JPY", 5_00)):
+            stage.product(price=price, currency=currency, brand=currency)
+        facets = queries.facets(ProductFilter(search="tea"), [Facet.PRICE, Facet.BRAND]).values
+        assert list(facets[Facet.PRICE]) == [FacetValue(0, "0.00 - 10.00", 1, 10_00)]
+        assert [(value.value, value.count) for value in facets[Facet.BRAND]] == [("GBP", 2), ("JPY", 1), ("USD", 1)]
+
     def test_facets_use_the_filters_and_corrections_of_the_list(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         stage.product(name="Headphones", brand="A", price=5)

@@ -713,8 +713,9 @@ def _by_price(views: Sequence[ProductView], currency: str) -> list[FacetValue]:
     bounds: list[tuple[int, int | None]] = [*itertools.pairwise(PRICE_BUCKETS)]
     bounds.append((PRICE_BUCKETS[-1], None))
     found = []
+    prices = [view.price.minor for view in views if view.price.currency == currency]
     for lower, upper in bounds:
-        count = sum(lower <= view.price.minor and (upper is None or view.price.minor < upper) for view in views)
+        count = sum(lower <= price and (upper is None or price < upper) for price in prices)
         if count:
             found.append(FacetValue(lower, bucket_label(lower, upper, currency), count, upper))
     return found

@@ -114,7 +114,8 @@ class FacetCounter:
         parts = tuple((group.plan.selection, group.facets) for group in groups)
         # All groups use the typed text, or all the same corrected text, so that no parameter has two values.
         values = {name: value for group in groups for name, value in group.plan.values.items()}
-        rows = self._executor.fetch(_facets_statement(parts, groups[0].plan.size), values, plan_each_time=True)
+        statement = _facets_statement(parts, groups[0].plan.size, self._currency)
+        rows = self._executor.fetch(statement, values, plan_each_time=True)
         sizes = {row[1]: row[-1] for row in rows if row[0] == _SAMPLE_SIZE}
         samples = [_Sample(group, rows, sizes[number]) for number, group in enumerate(groups)]
         # New products, one seller's products or sold-out products may all be in the lowest tier.
@@ -157,11 +158,13 @@ def _replaced(
 
 @compiled_once
 def _facets_statement(
-    groups: tuple[tuple[ProductSelection, tuple[Facet, ...]], ...], size: int
+    groups: tuple[tuple[ProductSelection, tuple[Facet, ...]], ...], size: int, currency: str
 ) -> Select[*tuple[Any, ...]]:
     parts: list[Any] = []
     for number, (selection, facets) in enumerate(groups):
-        matching = selection.select(products.c.category_id, products.c.brand, products.c.price).limit(size)
+        matching = selection.select(
+            products.c.category_id, products.c.brand, products.c.price, products.c.currency
+        ).limit(size)
         counted = matching.cte(f"matching_{number}").prefix_with("MATERIALIZED", dialect="postgresql")
         whole = select(
             literal(_SAMPLE_SIZE, Text).label("facet"),
@@ -169,11 +172,11 @@ def _facets_statement(
             literal("", Text).label("label"),
             func.count().label("count"),
         ).select_from(counted)
-        parts += [whole, *(_FACETS[facet][0](counted) for facet in facets)]
+        parts += [whole, *(_FACETS[facet][0](counted, currency) for facet in facets)]
     return select(union_all(*parts).subquery())
 
 
-def _count_categories(matching: Any) -> Select[Any]:
+def _count_categories(matching: Any, _currency: str) -> Select[Any]:
     counts = select(matching.c.category_id, func.count().label("count")).group_by(matching.c.category_id).subquery()
     return select(
         literal(Facet.CATEGORY.value, Text).label("facet"),
@@ -183,7 +186,7 @@ def _count_categories(matching: Any) -> Select[Any]:
     ).select_from(counts.join(categories, categories.c.id == counts.c.category_id))
 
 
-def _count_brands(matching: Any) -> Select[Any]:
+def _count_brands(matching: Any, _currency: str) -> Select[Any]:
     return (
         select(literal(Facet.BRAND.value, Text), cast(literal(0), BigInteger), matching.c.brand, func.count())
         .where(matching.c.brand != "")
@@ -193,10 +196,17 @@ def _count_brands(matching: Any) -> Select[Any]:
     )
 
 
-def _count_prices(matching: Any) -> Select[Any]:
+def _count_prices(matching: Any, currency: str) -> Select[Any]:
+    """The buckets are in `currency`; prices in other currencies are in none of them."""
     bounds = cast(literal(list(PRICE_BUCKETS), ARRAY(BigInteger)), ARRAY(BigInteger))
     bucket = func.width_bucket(matching.c.price, bounds, type_=Integer).label("bucket")
-    inner = select(bucket, func.count().label("count")).select_from(matching).group_by(bucket).subquery()
+    inner = (
+        select(bucket, func.count().label("count"))
+        .select_from(matching)
+        .where(matching.c.currency == currency)
+        .group_by(bucket)
+        .subquery()
+    )
     return select(literal(Facet.PRICE.value, Text), cast(inner.c.bucket, BigInteger), literal("", Text), inner.c.count)
 
 
@@ -222,7 +232,9 @@ def _price_values(rows: Iterable[Sequence[Any]], currency: str) -> Sequence[Face
 
 
 _FACETS: Final[
-    Mapping[Facet, tuple[Callable[[Any], Select[Any]], Callable[[Iterable[Sequence[Any]], str], Sequence[FacetValue]]]]
+    Mapping[
+        Facet, tuple[Callable[[Any, str], Select[Any]], Callable[[Iterable[Sequence[Any]], str], Sequence[FacetValue]]]
+    ]
 ] = {
     Facet.CATEGORY: (_count_categories, _category_values),
     Facet.BRAND: (_count_brands, _brand_values),

@@ -11,6 +11,7 @@ from adapters.web.charts.babel_formats import BabelFormats
 from adapters.web.charts.formats import Precision, Unit
 from adapters.web.charts.frame import Words
 from adapters.web.charts.ranking import RankedBar, RankingChart
+from adapters.web.charts.table import NO_FIGURE
 from adapters.web.charts.time_series import Point, Series, Shape, TimeSeriesChart
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import Form, FormErrors
@@ -113,6 +114,9 @@ class SalesView:
         def count(name: str) -> Callable[[Mapping[str, Any]], str]:
             return lambda figures: language.number(figures[name])
 
+        def conversion(figures: Mapping[str, Any]) -> str:
+            return language.percent(figures["conversion_rate"], 2) if figures["views"] else NO_FIGURE
+
         return [
             Headline(_("Revenue after refunds"), money(now), money(before), change(net_revenue, now, before)),
             *(
@@ -121,8 +125,8 @@ class SalesView:
             ),
             Headline(
                 _("Conversion"),
-                language.percent(now["conversion_rate"], 2),
-                language.percent(before["conversion_rate"], 2),
+                conversion(now),
+                conversion(before),
                 change(_value("conversion_rate"), now, before),
             ),
         ]
@@ -130,6 +134,8 @@ class SalesView:
     def figures(self) -> list[Figure]:
         _ = self._call.gettext
         empty = _("Nothing was sold in this time.")
+        note = _("Dotted: up to the last point, whose time is not over yet.")
+        more = "" if self._unfinished() is None else f" {note}"
         charts = [
             ("revenue", _("Revenue"), _("Paid orders less refunds. Dashed: the time before."), Unit.MONEY, net_revenue),
             ("orders", _("Orders"), _("Orders that were paid. Dashed: the time before."), Unit.COUNT, _value("orders")),
@@ -143,7 +149,9 @@ class SalesView:
             ),
         ]
         return [
-            draw(self._chart(Words(name, title, text, empty, _("Time (UTC)"), title), unit, value), self._formats)
+            draw(
+                self._chart(Words(name, title, text + more, empty, _("Time (UTC)"), title), unit, value), self._formats
+            )
             for name, title, text, unit, value in charts
         ]
 
@@ -160,12 +168,21 @@ class SalesView:
         bars = tuple(RankedBar(each["name"], net_revenue(each)) for each in self._report["top_products"])
         return draw(RankingChart(words, Unit.MONEY, bars), self._formats)
 
+    def _step(self) -> timedelta:
+        return HOUR if self._report["interval"] == "hour" else timedelta(days=1)
+
+    def _unfinished(self) -> datetime | None:
+        """The start of the hour or day of the report that is not over yet."""
+        start, end = (moment_of(self._report[name]).astimezone(UTC) for name in ("starts_at", "ends_at"))
+        now, step = datetime.now(UTC), self._step()
+        return start + (now - start) // step * step if start <= now < end else None
+
     def _chart(self, words: Words, unit: Unit, value: Value) -> TimeSeriesChart:
         _, report = self._call.gettext, self._report
         start, end = (moment_of(report[name]).astimezone(UTC) for name in ("starts_at", "ends_at"))
         previous = moment_of(report["previous_starts_at"]).astimezone(UTC)
         by_hours = report["interval"] == "hour"
-        step = HOUR if by_hours else timedelta(days=1)
+        step = self._step()
         # Points without any event are left out of the series: nothing was sold then, and no view to convert.
         gap = None if unit is Unit.SHARE else 0.0
         return TimeSeriesChart(
@@ -183,6 +200,7 @@ class SalesView:
             shift=start - previous,
             shape=Shape.LINE,
             precision=Precision.MOMENT if by_hours else Precision.DATE,
+            unfinished=self._unfinished(),
         )
 
 

@@ -278,7 +278,7 @@ class PriceWords:
         words = Words(
             "units",
             _("Demand per week at each price"),
-            _("Units that the policy expects to sell. Within the band lies the true demand with 80 % probability."),
+            _("Units that the policy expects to sell. Within the band lies the true demand with 80% probability."),
             _("Nothing is learnt about the demand yet."),
             _("Price"),
             _("Units per week"),
@@ -318,7 +318,7 @@ class PriceWords:
             unit,
             tuple(curve),
             _("Expected"),
-            _("80 % probability"),
+            _("80% probability"),
             lines=tuple(self._lines(prices)),
             observed=drawn,
             observed_label=_("Observed"),

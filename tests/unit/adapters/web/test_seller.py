@@ -12,7 +12,7 @@ from adapters.web.framework.forms import Form
 from adapters.web.framework.languages import load
 from adapters.web.framework.page import PageCall
 from adapters.web.pages.admin.pricing import RUN_TONES, run_words
-from adapters.web.pages.seller.dashboard import change, intervals, net_revenue, points
+from adapters.web.pages.seller.dashboard import SalesView, change, intervals, net_revenue, points
 from adapters.web.pages.seller.fields import changed_fields, decimal_number, utc_field, utc_moment, with_initial_values
 from adapters.web.pages.seller.figures import Figure
 from adapters.web.pages.seller.policies import read_settings
@@ -34,7 +34,7 @@ from scalecommerce_core.pricing.runs import RunStatus
 from scalecommerce_core.services.price_explanation import CAUSE_MESSAGES
 from tests.unit.support.browser import Browser
 from tests.unit.support.http_marketplace import PASSWORD, Marketplace, Person, answer
-from tests.unit.support.svg_images import images, texts
+from tests.unit.support.svg_images import images, texts, with_class
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 GROUPS = (
@@ -148,6 +148,48 @@ def test_more_orders_than_views_are_no_conversion() -> None:
     alone = conversion(("19.00", 1, 6))
     assert "The product had too few views in the last 90 days." in alone.image
     assert alone.table.rows
+
+
+# --- the dashboard
+
+
+def sales_view(*, views: int, start: datetime, interval: str = "day") -> SalesView:
+    """A report of five days or hours from `start`, with one order and so many views."""
+    language = load("en")
+    call = cast("PageCall", SimpleNamespace(gettext=language.gettext, language=language))
+    step = timedelta(hours=1) if interval == "hour" else timedelta(days=1)
+    figures = {
+        "revenue": "9.00", "refunded_amount": "0.00", "orders": 1, "units": 1, "views": views,
+        "conversion_rate": 1 / views if views else 0.0,
+    }  # fmt: skip
+    report = {
+        "currency": "USD", "interval": interval, "total": figures, "previous": {**figures, "views": 0},
+        "starts_at": start.isoformat(), "ends_at": (start + 5 * step).isoformat(),
+        "previous_starts_at": (start - 5 * step).isoformat(),
+        "series": [{**figures, "start": (start + row * step).isoformat()} for row in range(5)],
+    }  # fmt: skip
+    return SalesView(call, report, {"series": []})
+
+
+def test_conversion_without_views_is_unknown() -> None:
+    conversion = sales_view(views=40, start=NOW).headlines()[-1]
+    assert (conversion.value, conversion.before) == ("2.5%", "–")
+
+
+@pytest.mark.parametrize("interval", ["day", "hour"])
+def test_the_line_to_a_time_that_is_not_over_is_dotted(interval: str) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    start = hour.replace(hour=0) - timedelta(days=4) if interval == "day" else hour - timedelta(hours=4)
+    for figure in sales_view(views=40, start=start, interval=interval).figures():
+        assert "Dotted: up to the last point, whose time is not over yet." in figure.description
+        for image in images(figure.image).values():
+            assert len(list(with_class(image, "chart-unfinished"))) == 1
+
+
+def test_lines_of_the_past_are_not_dotted() -> None:
+    for figure in sales_view(views=40, start=NOW - timedelta(days=400)).figures():
+        assert "Dotted" not in figure.description
+        assert "chart-unfinished" not in figure.image
 
 
 # --- fields

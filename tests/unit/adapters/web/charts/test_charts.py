@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import evolve
 from babel import Locale
 from hypothesis import given
 from hypothesis import strategies as st
@@ -266,6 +267,16 @@ def test_gaps_interrupt_lines_and_single_points_become_dots() -> None:
     image = images(render_time_series(time_series([1, 2, None, 3, None, 4, 5]), FORMATS))["wide"]
     assert len(list(with_class(image, "chart-line"))) == 2
     assert len([child for child in image if child.tag == "circle"]) == 1
+
+
+def test_an_unfinished_interval_ends_a_dotted_line() -> None:
+    chart = evolve(time_series([1, 2, 3, 1]), unfinished=START + 3 * HOUR)
+    for image in images(render_time_series(chart, FORMATS)).values():
+        whole, dotted = (path_positions(line.attrib["d"]) for line in with_class(image, "chart-line"))
+        assert (len(whole), len(dotted)) == (3, 2)
+        assert whole[-1] == dotted[0]
+    only = evolve(time_series([1]), unfinished=START)
+    assert "chart-line" not in render_time_series(only, FORMATS)
 
 
 def test_steps_last_until_the_next_point() -> None:

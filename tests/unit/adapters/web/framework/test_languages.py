@@ -9,6 +9,7 @@ from babel.messages.pofile import read_po
 
 from adapters.web.framework.catalogues import update
 from adapters.web.framework.languages import CATALOGUES, choose, load
+from adapters.web.framework.templates import environment
 
 PLACEHOLDER = re.compile(r"%\(\w+\)s|%%")
 
@@ -85,3 +86,9 @@ def test_amounts_and_times_have_the_formats_of_the_language() -> None:
 @pytest.mark.parametrize(("number", "form"), [(1, 0), (2, 1), (5, 2), (11, 2), (21, 0), (22, 1), (111, 2)])
 def test_russian_has_three_plural_forms(number: int, form: int) -> None:
     assert load("ru").plural_form(number) == form
+
+
+@pytest.mark.parametrize(("code", "text"), [("en", "2,600 views"), ("ru", "2\xa0600 просмотров")])
+def test_numbers_of_counted_things_are_grouped(code: str, text: str) -> None:
+    template = environment(code, load(code)).from_string('{{ ngettext("%(num)d view", "%(num)d views", 2600) }}')
+    assert template.render() == text
