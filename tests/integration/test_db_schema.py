@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from adapters.db import migrate
 from adapters.db.core.connection_parameters import database_url
@@ -96,6 +97,66 @@ def test_no_index_or_constraint_depends_on_a_function_that_reads_a_table(engine:
         assert connection.scalars(text(READING_FUNCTIONS)).all() == []
         connection.execute(text("ALTER TABLE vocabulary ADD CONSTRAINT sold CHECK (is_sold_as(word)) NOT VALID"))
         assert connection.scalars(text(READING_FUNCTIONS)).all() == ["is_sold_as"]
+
+
+def test_no_trigger_has_a_transition_table(engine: Engine) -> None:
+    with engine.connect() as connection:
+        found = text("SELECT tgname FROM pg_trigger WHERE tgoldtable IS NOT NULL OR tgnewtable IS NOT NULL")
+        assert connection.scalars(found).all() == []
+        connection.exec_driver_sql(
+            "CREATE TRIGGER added AFTER INSERT ON products REFERENCING NEW TABLE AS added"
+            " FOR EACH STATEMENT EXECUTE FUNCTION products_were_listed()"
+        )
+        assert connection.scalars(found).all() == ["added"]
+
+
+def test_triggers_on_products_maintain_the_other_tables_for_any_writer(engine: Engine) -> None:
+    """Statements of one transaction that insert and reprice few and many products, one of which is undone."""
+    products = (
+        "INSERT INTO products (id, seller_id, category_id, name, brand, description, price, currency, is_active,"
+        " created_at, updated_at, priced_at, version)"
+        " SELECT id, 1, 1, 'Kettle', '', '', 100, 'USD', mod(id, 2) = 1, now(), now(), now(), 1"
+        " FROM unnest(%s::bigint[]) AS given(id)"
+    )
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)"
+            " VALUES (1, 'a@example.com', '', '', '', false, true, now())"
+        )
+        connection.exec_driver_sql(products, ([5, 9, 7],))
+        with pytest.raises(IntegrityError), connection.begin_nested():
+            connection.exec_driver_sql(products, ([300, 5],))
+        # Ids between those of another statement, and many.
+        connection.exec_driver_sql(products, ([6],))
+        connection.exec_driver_sql(products, (list(range(1000, 1300)),))
+        assert _beside_products(connection) == (304, 304, 304, 153, 0)
+        connection.exec_driver_sql("UPDATE products SET price = price + 1 WHERE id < 1096")
+        assert _beside_products(connection)[4] == 0, "up to 100 prices are copied at once"
+        pending = "SELECT first_id, last_id FROM product_prices_pending"
+        assert connection.exec_driver_sql(pending).all() == []
+        with connection.begin_nested() as undone:
+            connection.exec_driver_sql("UPDATE products SET price = price + 1 WHERE id IN (6, 7)")
+            undone.rollback()
+        connection.exec_driver_sql("UPDATE products SET price = price + 1 WHERE id BETWEEN 7 AND 1297")
+        ((first, last),) = connection.exec_driver_sql(pending).all()
+        assert (first, _beside_products(connection)[4]) == (7, 300)
+        assert last >= 1297
+        connection.exec_driver_sql("UPDATE products SET price = price + 1, description = 'x' WHERE id = 6")
+        connection.exec_driver_sql("UPDATE products SET description = 'y'")
+        assert _beside_products(connection) == (304, 304, 304, 153, 300)
+
+
+def _beside_products(connection: Connection) -> tuple[int, ...]:
+    """Products, their prices, their views, words of active ones, and prices that differ."""
+    return tuple(
+        connection.exec_driver_sql(
+            "SELECT (SELECT count(*) FROM products), (SELECT count(*) FROM product_prices),"
+            " (SELECT count(*) FROM product_views),"
+            " (SELECT CAST(sum(products) AS bigint) FROM vocabulary_changes WHERE word = 'kettle'),"
+            " (SELECT count(*) FROM products JOIN product_prices ON id = product_id"
+            " WHERE products.price <> product_prices.price)"
+        ).one()
+    )
 
 
 def test_words_of_similar_spelling_are_found_by_the_index(engine: Engine) -> None:

@@ -77,7 +77,10 @@ def _without_comments(sql: str) -> str:
 
 
 def sql_of(module: Path) -> list[str]:
-    """The texts of a module, without docstrings; `?` stands for the expressions of an f-string."""
+    """The texts of a module, without docstrings and downgrades; `?` stands for the expressions of an f-string.
+
+    A downgrade restores what earlier releases had.
+    """
     tree = ast.parse(module.read_text(encoding="utf-8"))
     docstrings = {
         id(node.body[0].value)
@@ -90,6 +93,8 @@ def sql_of(module: Path) -> list[str]:
 
 def _texts(node: ast.AST) -> Iterator[tuple[int, str]]:
     match node:
+        case ast.AnnAssign(target=ast.Name(id="DOWNGRADE")) | ast.FunctionDef(name="downgrade"):
+            return
         case ast.Constant(value=str(text)):
             yield id(node), text
         case ast.JoinedStr(values=values):
