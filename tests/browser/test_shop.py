@@ -42,7 +42,7 @@ def test_a_buyer_buys(open_page: OpenPage, shot: TakeShot, *, javascript: bool) 
     pay.click()
     expect(page.get_by_role("alert")).to_contain_text("declined")
     pay.click()
-    expect(page.get_by_text("The order is paid. Thank you!")).to_be_visible()
+    expect(page.get_by_text("Thank you for your order!")).to_be_visible()
     page.get_by_role("link", name="My orders").first.click()
     expect(page.get_by_role("row").nth(1)).to_contain_text("Copper kettle")
 

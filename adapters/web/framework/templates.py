@@ -1,7 +1,7 @@
 """Templates of the pages (Jinja2). Every value is escaped, unless it is marked as markup."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from adapters.web.framework.qr_codes import qr_code
 from adapters.web.framework.static_files import static_url
 
 DIRECTORY: Final = Path(__file__).parent.parent / "templates"
+UNLIMITED: Final = "Circuit breaker not tripped: "
+"""Begins the sentence of a circuit breaker that limited nothing."""
 
 
 @cache
@@ -52,6 +54,7 @@ def environment(code: str, language: Language) -> Environment:
         category_name=category_name,
         translated=language.translated,
         qr_code=qr_code,
+        run_note=partial(run_note, language),
     )
     return env
 
@@ -69,6 +72,17 @@ def _with_formatted_number(language: Language) -> Callable[[str, str, int], str]
 def category_name(name: str) -> str:
     """The name of a category for readers: `home_appliances` becomes `Home appliances`."""
     return name.replace("_", " ").capitalize()
+
+
+def run_note(language: Language, note: str) -> str:
+    """The note of a pricing run, without the figures of a circuit breaker that limited nothing."""
+    before, _, rest = note.partition(UNLIMITED)
+    if not rest:
+        return language.translated(note)
+    # The sentence ends with a percentage; full stops within it are decimal points.
+    _, _, after = rest.partition("%. ")
+    within = language.gettext("Within the limits of the circuit breaker.")
+    return " ".join(filter(None, [language.translated(before.strip()), within, language.translated(after.strip())]))
 
 
 def link_to(path: str, /, **query: object) -> str:

@@ -1,7 +1,7 @@
 """The front page of the back office: what needs a person, and the actions that solve it."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -21,11 +21,13 @@ class AttentionPages:
     async def show_troubles(self, call: PageCall) -> Response:
         found = await call.api.get(f"{OPERATIONS}attention/", {"limit": ITEMS})
         backlogs = await call.api.get(f"{OPERATIONS}backlogs/")
+        is_stopped = any(trouble["kind"] == "pricing_stopped" for trouble in found["troubles"])
         return await call.render(
             "admin/attention.html",
             at=found["at"],
             troubles=found["troubles"],
             backlogs=backlogs,
+            stop=await last_stop(call) if is_stopped else None,
             kinds=kind_words(call.language),
             solution_of=SOLUTION_OF_KIND,
             words=solution_words(call.language),
@@ -48,7 +50,8 @@ class AttentionPages:
     @PageSpec(method="GET", path="/admin/pricing-stop/", access=Access.STAFF)
     async def confirm_stop(self, call: PageCall) -> Response:
         stop = await call.api.get("/pricing/api/v1/stop/")
-        return await call.render("admin/pricing_stop.html", is_stopped=stop["is_stopped"])
+        last = await last_stop(call) if stop["is_stopped"] else None
+        return await call.render("admin/pricing_stop.html", is_stopped=stop["is_stopped"], stop=last)
 
     @PageSpec(method="POST", path="/admin/pricing-stop/", access=Access.STAFF)
     async def stop_pricing(self, call: PageCall) -> Response:
@@ -57,6 +60,12 @@ class AttentionPages:
         except ApiProblem as problem:
             return call.refuse(FRONT, problem)
         return call.redirect(FRONT, call.gettext("Pricing is stopped: no policy changes a price."))
+
+
+async def last_stop(call: PageCall) -> Any:
+    """The entry of the audit log of the last stop of all pricing; None if it is not kept any more."""
+    document = await call.api.get("/audit/api/v1/", {"action": "pricing.stopped", "page_size": 1})
+    return next(iter(document["results"]), None)
 
 
 def kind_words(language: Language) -> Mapping[str, tuple[str, str]]:
@@ -93,7 +102,7 @@ def kind_words(language: Language) -> Mapping[str, tuple[str, str]]:
         ),
         "pricing_stopped": (
             _("All pricing is stopped"),
-            _("The kill switch is on, so no policy changes a price. Resume when the cause is removed."),
+            _("No policy of any seller changes a price. Resume when the cause is removed."),
         ),
         "run_awaiting_approval": (
             _("Pricing runs that wait for approval"),

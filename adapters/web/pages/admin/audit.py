@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, PageCall, PageSpec
-from adapters.web.pages.admin.lists import end_of, filter_form, read_list, start_of
+from adapters.web.pages.admin.lists import end_of, filter_form, read_account_list, start_of
 
 AUDIT: Final = "/audit/api/v1/"
 FILTERS: Final = ("search", "actor", "action", "kind", "target")
@@ -36,13 +36,13 @@ class AuditPages:
     @PageSpec(method="GET", path="/admin/audit/", access=Access.STAFF)
     async def list_entries(self, call: PageCall) -> Response:
         query = {
-            **call.query_values(*FILTERS),
+            **call.query_values(*(name for name in FILTERS if name != "actor")),
             "from": start_of(call.query.get("from", "")),
             "to": end_of(call.query.get("to", "")),
         }
         if call.query.get("operator"):
             query["operator"] = "true"
-        entries, errors = await read_list(call, AUDIT, query)
+        entries, errors = await read_account_list(call, AUDIT, query, "actor")
         return await call.render(
             "admin/audit.html",
             status=400 if errors else 200,
@@ -53,6 +53,8 @@ class AuditPages:
             actions=action_words(call.language),
             link_of=target_link,
             changes=changes,
+            names=field_words(call.language),
+            values=value_words(call.language),
             is_filtered=any(call.query.get(name) for name in (*FILTERS, "from", "to", "operator")),
         )
 
@@ -99,6 +101,73 @@ def target_words(language: Language) -> Mapping[str, str]:
         "pricing": _("All pricing"),
         "webhook": _("Webhook"),
         "delivery": _("Delivery"),
+    }
+
+
+def value_words(language: Language) -> Mapping[str, str]:
+    """The values of fields that are no text of a person."""
+    return {"true": language.gettext("yes"), "false": language.gettext("no")}
+
+
+def field_words(language: Language) -> Mapping[str, str]:
+    """The names of the fields that actions change."""
+    _ = language.gettext
+    return {
+        "account_id": _("Account"),
+        "all_events": _("Events of all accounts"),
+        "assigned_only": _("For assigned products only"),
+        "brand": _("Brand"),
+        "category_id": _("Category"),
+        "check_at": _("Gateway is asked at"),
+        "competitor_price": _("Price of the competitor"),
+        "competitor_price_at": _("Price of the competitor seen at"),
+        "correction": _("Correction"),
+        "cost": _("Cost"),
+        "description": _("Description"),
+        "email": _("E-mail"),
+        "ended_at": _("Ended at"),
+        "endpoint_id": _("Webhook"),
+        "ends_at": _("Ends at"),
+        "epoch_seconds": _("Seconds between runs"),
+        "fee": _("Fee"),
+        "guardrails": _("Guardrails"),
+        "is_active": _("Active"),
+        "is_excluded": _("Excluded from pricing"),
+        "is_shadow": _("Shadow"),
+        "is_staff": _("Staff"),
+        "is_stopped": _("Pricing stopped"),
+        "kind": _("Kind"),
+        "lines": _("Lines"),
+        "max_per_buyer": _("Most units per buyer"),
+        "max_price": _("Highest price"),
+        "min_hold_days": _("Minimum hold in days"),
+        "min_price": _("Lowest price"),
+        "name": _("Name"),
+        "parameters": _("Parameters"),
+        "percent": _("Percent"),
+        "policy": _("Strategy"),
+        "policy_id": _("Policy"),
+        "price": _("Price"),
+        "product_id": _("Product"),
+        "products": _("Products"),
+        "reserved": _("Reserved units"),
+        "restock": _("Units return to stock"),
+        "session": _("Session"),
+        "sessions": _("Sessions"),
+        "sku": _("SKU"),
+        "slug": _("Name in addresses"),
+        "starts_at": _("Starts at"),
+        "status": _("Status"),
+        "stock": _("Stock"),
+        "stock_days": _("Days that the stock should last"),
+        "stock_until": _("Stock should last until"),
+        "topic": _("Topic"),
+        "topics": _("Topics"),
+        "trouble": _("Cause"),
+        "try_at": _("Next try at"),
+        "url": _("Address"),
+        "weeks": _("Weeks"),
+        "withdrawn_at": _("Withdrawn at"),
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import NO_ERRORS, Form, FormErrors
@@ -22,6 +22,41 @@ async def read_list(call: PageCall, path: str, query: Mapping[str, object]) -> t
             raise
         return CursorLinks(NOTHING), FormErrors.of(problem)
     return CursorLinks(document), NO_ERRORS
+
+
+async def account_filters(call: PageCall, *names: str) -> tuple[dict[str, str], FormErrors]:
+    """The filters of these names as numbers of accounts, which readers may also give by their e-mail addresses."""
+    found: dict[str, str] = {}
+    errors: dict[str, list[str]] = {}
+    for name, text in call.query_values(*names).items():
+        if text.isascii() and text.isdecimal():
+            found[name] = text
+            continue
+        accounts = await _accounts_of(call, text) if "@" in text else ()
+        if accounts:
+            found[name] = str(accounts[0]["id"])
+        elif "@" in text:
+            errors[name] = [call.gettext("No account has this e-mail address.")]
+        else:
+            errors[name] = [call.gettext("Enter the e-mail address of an account, or its number.")]
+    return found, FormErrors((), errors) if errors else NO_ERRORS
+
+
+async def read_account_list(
+    call: PageCall, path: str, query: Mapping[str, object], *names: str
+) -> tuple[CursorLinks, FormErrors]:
+    """As `read_list`, with the filters of these names for accounts."""
+    accounts, errors = await account_filters(call, *names)
+    return (CursorLinks(NOTHING), errors) if errors else await read_list(call, path, {**query, **accounts})
+
+
+async def _accounts_of(call: PageCall, email: str) -> Any:
+    try:
+        return (await call.api.get("/users/api/v1/", {"email": email, "active": "any"}))["results"]
+    except ApiProblem as problem:
+        if problem.status != HTTPStatus.BAD_REQUEST:
+            raise
+        return ()
 
 
 def filter_form(call: PageCall) -> Form:

@@ -9,22 +9,23 @@ from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import NO_ERRORS, FormErrors, whole_number
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, PageCall, PageSpec
-from adapters.web.pages.admin.lists import end_of, filter_form, read_list, start_of
+from adapters.web.pages.admin.lists import end_of, filter_form, read_account_list, start_of
 
 ORDERS: Final = "/operations/api/v1/orders/"
 FILTERS: Final = ("search", "status", "buyer", "seller", "product", "total_min", "total_max")
+ACCOUNTS: Final = ("buyer", "seller")
 
 
 class AllOrderPages:
     @PageSpec(method="GET", path="/admin/orders/", access=Access.STAFF)
     async def list_orders(self, call: PageCall) -> Response:
         query = {
-            **call.query_values(*FILTERS),
+            **call.query_values(*(name for name in FILTERS if name not in ACCOUNTS)),
             "created_after": start_of(call.query.get("from", "")),
             "created_before": end_of(call.query.get("to", "")),
             "parked": bool(call.query.get("parked")) or None,
         }
-        orders, errors = await read_list(call, ORDERS, query)
+        orders, errors = await read_account_list(call, ORDERS, query, *ACCOUNTS)
         return await call.render(
             "admin/orders.html",
             status=400 if errors else 200,

@@ -11,6 +11,7 @@ from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, CursorLinks, PageCall, PageSpec
 from adapters.web.pages.admin.lists import filter_form, read_list
 from adapters.web.pages.seller.price_messages import decision_sentence, guardrail_sentences
+from adapters.web.pages.strategies import strategy_words
 
 PRICING: Final = "/pricing/api/v1/"
 POLICIES: Final = PRICING + "policies/"
@@ -29,6 +30,7 @@ class PricingPages:
             errors=errors,
             policies=policies,
             is_stopped=stop["is_stopped"],
+            strategies=strategy_words(call.language),
         )
 
     @PageSpec(method="GET", path="/admin/policies/{id:int}/", access=Access.STAFF)
@@ -36,7 +38,12 @@ class PricingPages:
         policy = await call.api.get(f"{POLICIES}{call.id}/")
         runs = CursorLinks(await call.api.get(RUNS, {"policy": call.id, "page_size": LATEST_RUNS}))
         return await call.render(
-            "admin/policy.html", policy=policy, runs=runs.results, statuses=run_words(call.language), tones=RUN_TONES
+            "admin/policy.html",
+            policy=policy,
+            runs=runs.results,
+            statuses=run_words(call.language),
+            tones=RUN_TONES,
+            strategies=strategy_words(call.language),
         )
 
     @PageSpec(method="POST", path="/admin/policies/{id:int}/switch/", access=Access.STAFF)

@@ -9,7 +9,7 @@ from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.forms import NO_ERRORS, Form, FormErrors
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, PageCall, PageSpec
-from adapters.web.pages.admin.lists import filter_form, read_list
+from adapters.web.pages.admin.lists import filter_form, read_account_list, read_list
 from adapters.web.pages.admin.orders import movement_words
 
 PRODUCTS: Final = "/products/api/v1/"
@@ -33,11 +33,12 @@ class ProductPages:
                 return call.redirect(f"/admin/products/{int(wanted)}/")
         state = call.query.get("state", "")
         if state in STATES:
-            query = {"on_sale": STATES[state], **call.query_values("seller")}
-            products, errors = await read_list(call, ALL_PRODUCTS, query)
+            products, errors = await read_account_list(call, ALL_PRODUCTS, {"on_sale": STATES[state]}, "seller")
             rows = products.results
         else:
-            products, errors = await read_list(call, PRODUCTS, call.query_values(*FILTERS))
+            products, errors = await read_account_list(
+                call, PRODUCTS, call.query_values(*(name for name in FILTERS if name != "seller")), "seller"
+            )
             rows = [{"product": each, "state": "on_sale"} for each in products.results]
         categories = await call.api.get(f"{PRODUCTS}categories/")
         return await call.render(

@@ -9,7 +9,7 @@ from adapters.web.framework.api_client import ApiProblem
 from adapters.web.framework.languages import Language
 from adapters.web.framework.page import Access, PageCall, PageSpec
 from adapters.web.pages.admin.attention import OPERATIONS
-from adapters.web.pages.admin.lists import filter_form, read_list
+from adapters.web.pages.admin.lists import filter_form, read_account_list, read_list
 
 WEBHOOKS: Final = "/webhooks/api/v1/"
 DELIVERY_TONES: Final = {"PENDING": "busy", "DELIVERED": "good", "FAILED": "bad"}
@@ -23,7 +23,9 @@ class WebhookPages:
         wanted = call.query.get("number", "").strip()
         if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19:
             return call.redirect(f"/admin/webhooks/{int(wanted)}/")
-        endpoints, errors = await read_list(call, f"{OPERATIONS}webhooks/", call.query_values("account", "active"))
+        endpoints, errors = await read_account_list(
+            call, f"{OPERATIONS}webhooks/", call.query_values("active"), "account"
+        )
         found = await call.api.get(f"{OPERATIONS}attention/", {"limit": DISABLED})
         disabled = [each for trouble in found["troubles"] if trouble["kind"] == "disabled_webhook"
                     for each in trouble["items"]]  # fmt: skip
@@ -38,7 +40,9 @@ class WebhookPages:
 
     @PageSpec(method="GET", path="/admin/deliveries/", access=Access.STAFF)
     async def list_deliveries(self, call: PageCall) -> Response:
-        deliveries, errors = await read_list(call, f"{OPERATIONS}deliveries/", call.query_values("account", "status"))
+        deliveries, errors = await read_account_list(
+            call, f"{OPERATIONS}deliveries/", call.query_values("status"), "account"
+        )
         return await call.render(
             "admin/deliveries.html",
             status=400 if errors else 200,

@@ -13,6 +13,7 @@ from adapters.web.pages.seller.prices import PRICING
 from adapters.web.pages.seller.products import categories_of, own_policies, product_names
 from adapters.web.pages.seller.runs import LIST as RUNS
 from adapters.web.pages.seller.runs import run_statuses, with_sentences
+from adapters.web.pages.strategies import strategy_words
 
 LIST: Final = "/seller/policies/"
 POLICY: Final = LIST + "{id:int}/"
@@ -38,6 +39,7 @@ class PolicyPages:
             policies=document["results"],
             cursors=CursorLinks(document),
             waiting=waiting["results"],
+            strategies=strategy_words(call.language),
         )
 
     @PageSpec(method="GET", path=f"{LIST}new/", access=Access.ACCOUNT)
@@ -45,7 +47,9 @@ class PolicyPages:
         kinds = await call.api.get(f"{PRICING}policy-kinds/")
         kind = _kind(kinds, call.query.get("kind", ""))
         if kind is None:
-            return await call.render("seller/policy_kinds.html", kinds=kinds["results"])
+            return await call.render(
+                "seller/policy_kinds.html", kinds=kinds["results"], strategies=strategy_words(call.language)
+            )
         form = Form.of(
             {"name": "", "kind": kind["name"], "scope": "assigned", "epoch_hours": 168, "fee_percent": 0}
             | _setting_fields(PARAMETER, kind["parameters"], {})
@@ -90,6 +94,7 @@ class PolicyPages:
             if preview is None
             else await product_names(call, (each["product"] for each in preview["decisions"])),
             failure=failure,
+            strategies=strategy_words(call.language),
             runs=runs["results"],
             statuses=run_statuses(call),
             experiments=experiments["results"],

@@ -154,6 +154,14 @@ HEADINGS: Final[Mapping[str, str]] = {
     "belief": N_("Learnt from sales"),
 }
 """Headings of the inputs of a decision, by the name that the API uses."""
+RENDERED: Final[Mapping[str, str]] = {
+    "{price}, the seller's starting price": N_("{price}, as you set it"),
+    "median {price} in the last {days}; last set by hand, rollback or withdrawal {since_edit} earlier": N_(
+        "median {price} in the last {days}; {since_edit} before the decision, the price was set by hand, rolled back or"
+        " withdrawn"
+    ),
+}
+"""Other texts for messages that read badly beside the heading of their input on a page."""
 _TIME_UNITS: Final = (("day", 1.0), ("hour", 1 / 24), ("minute", 1 / 1440))
 
 
@@ -162,7 +170,8 @@ def format_message(message: Mapping[str, Any], language: Language, currency: str
     parameters = {
         name: _format(each["kind"], each["value"], language, currency) for name, each in message["parameters"].items()
     }
-    return language.gettext(message["template"]).format_map(parameters)
+    template = RENDERED.get(message["template"], message["template"])
+    return language.gettext(template).format_map(parameters)
 
 
 def decision_sentence(document: Mapping[str, Any], language: Language) -> str:

@@ -172,8 +172,13 @@ class PriceWords:
         return None
 
     def guardrails(self) -> list[str]:
+        """What the guardrails did, without those whose message is a cause in the sentence of the decision."""
         decision = self._found["decision"]
-        return [] if decision is None else [to_sentence(self.format(each)) for each in decision["guardrail_messages"]]
+        if decision is None:
+            return []
+        said = {cause["template"] for cause in decision["causes"]}
+        messages = [each for each in decision["guardrail_messages"] if each["template"] not in said]
+        return [to_sentence(self.format(each)) for each in messages]
 
     def inputs(self) -> list[tuple[str, str]]:
         """Headings of the last decision's inputs with their sentences."""

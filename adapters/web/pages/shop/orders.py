@@ -49,7 +49,7 @@ class OrderPages:
             await call.api.post(f"{ORDERS}{call.id}/pay/", {"payment_method": method} if method else None)
         except ApiProblem as problem:
             return call.refuse(target, problem)
-        return call.redirect(target, call.gettext("The order is paid. Thank you!"))
+        return call.redirect(target, call.gettext("Thank you for your order!"))
 
     @PageSpec(method="POST", path="/shop/orders/{id:int}/cancel/", access=Access.ACCOUNT)
     async def cancel(self, call: PageCall) -> Response:

@@ -228,6 +228,45 @@ def test_staff_find_an_account_by_a_fragment_and_end_one_session(own: Marketplac
     assert other.get("/users/api/v1/me/").status_code == 200
 
 
+def test_orders_and_the_audit_log_are_filtered_by_the_email_of_an_account(own: Marketplace, boss: Browser) -> None:
+    seller, buyer = own.person(), own.person()
+    product = seller.list(name="Blue cup", stock=9)["id"]
+    order, other = own.sell(buyer, (product, 1))["id"], own.sell(own.person(), (product, 1))["id"]
+
+    found = boss.get(f"/admin/orders/?buyer={buyer.email.upper()}&status=PAID").text
+    assert f'href="/admin/orders/{order}/"' in found
+    assert f'href="/admin/orders/{other}/"' not in found
+    assert f'href="/admin/orders/{order}/"' in boss.get(f"/admin/orders/?seller={seller.id}").text
+    for path, field in (
+        ("orders", "buyer"), ("orders", "seller"), ("products", "seller"), ("audit", "actor"), ("webhooks", "account"),
+        ("deliveries", "account"),
+    ):  # fmt: skip
+        for value, message in (("x@example.com", "No account has this"), ("me", "Enter the e-mail address")):
+            refused = boss.get(f"/admin/{path}/?{field}={value}&from=2026-01-01")
+            assert f'id="{field}-errors"' in refused.text, path
+            assert message in refused.text
+            assert f'value="{value}"' in refused.text
+        assert boss.get(f"/admin/{path}/?{field}={buyer.email}").status_code == 200
+    kept = boss.get("/admin/audit/?actor=x@example.com&search=telephone").text
+    assert 'value="telephone"' in kept
+
+
+def test_a_stop_of_all_pricing_names_who_stopped_it_and_since_when(own: Marketplace) -> None:
+    account, boss = own.account(is_staff=True), Browser(own.client)
+    boss.log_in(account.email, PASSWORD)
+    front = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text
+    by = f'Stopped by <a href="/admin/users/{account.id}/">'
+    assert by in front
+    assert "Somebody" not in front
+    assert re.search(r'data-label="Since"><time datetime="', front)
+    assert by in boss.get("/admin/pricing-stop/").text
+    audit = boss.get("/admin/audit/?action=pricing.stopped").text
+    assert "Pricing stopped:</span> <del>no</del> → <ins>yes</ins>" in audit
+    assert "is_stopped" not in audit
+    boss.language = "ru"
+    assert "Ценообразование остановлено:</span>" in boss.get("/admin/audit/?action=pricing.stopped").text
+
+
 def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
     assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
     stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text

@@ -581,7 +581,7 @@ def _(case: Case) -> str:
     return case.me.fill("/shop/basket/", "/shop/orders/")
 
 
-@writes("/shop/orders/{id:int}/pay/", "The order is paid. Thank you!")
+@writes("/shop/orders/{id:int}/pay/", "Thank you for your order!")
 def _(case: Case) -> str:
     root = f"/shop/orders/{case.me.order()['id']}/"
     return case.me.fill(root, f"{root}pay/")

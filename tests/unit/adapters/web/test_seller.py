@@ -11,6 +11,7 @@ import pytest
 from adapters.web.framework.forms import Form
 from adapters.web.framework.languages import load
 from adapters.web.framework.page import PageCall
+from adapters.web.framework.templates import UNLIMITED, run_note
 from adapters.web.pages.admin.pricing import RUN_TONES, run_words
 from adapters.web.pages.seller.dashboard import SalesView, change, intervals, net_revenue, points
 from adapters.web.pages.seller.fields import changed_fields, decimal_number, utc_field, utc_moment, with_initial_values
@@ -18,6 +19,7 @@ from adapters.web.pages.seller.figures import Figure
 from adapters.web.pages.seller.policies import read_settings
 from adapters.web.pages.seller.price_messages import (
     HEADINGS,
+    RENDERED,
     TEMPLATES,
     decision_sentence,
     duration,
@@ -28,8 +30,11 @@ from adapters.web.pages.seller.price_messages import (
 from adapters.web.pages.seller.prices import PriceWords, shortest_range
 from adapters.web.pages.seller.promotions import promotion_body
 from adapters.web.pages.seller.runs import run_statuses
+from adapters.web.pages.strategies import strategy_words
 from scalecommerce_core.domain.identifiers import PolicyId
 from scalecommerce_core.pricing import decisions, explaining, price_explanation
+from scalecommerce_core.pricing.breaker import Breaker
+from scalecommerce_core.pricing.interface import registered_strategies
 from scalecommerce_core.pricing.runs import RunStatus
 from scalecommerce_core.services.price_explanation import CAUSE_MESSAGES
 from tests.unit.support.browser import Browser
@@ -553,6 +558,60 @@ def test_the_reason_of_a_decision_of_a_run_is_in_the_reader_s_words(
     } | changes  # fmt: skip
     assert decision_sentence(decision, load("en")) == english
     assert decision_sentence(decision, load("ru")) == russian
+
+
+def test_each_strategy_has_a_title_in_lists(seller: Person, browser: Browser) -> None:
+    words = strategy_words(load("ru"))
+    assert {name for name in registered_strategies() if name not in words} == set()
+    assert not [title for title in words.values() if re.search("[a-z]", title)]
+    answer(seller.post("/pricing/api/v1/policies/", {"name": "Mine"}), 201)
+    listed = browser.get("/seller/policies/").text
+    assert "Learning from sales" in listed
+    assert "elasticity_learning" not in listed
+
+
+@pytest.mark.parametrize(
+    ("note", "shown"),
+    [
+        ("", ""),
+        (
+            "Circuit breaker not tripped: mean change +4.7%, 67% of 3 prices changed by more than 4%.",
+            "Within the limits of the circuit breaker.",
+        ),
+        (
+            "Approved by account 1. Circuit breaker not tripped: mean 0.1%, 0% of 9 prices moved by more than 4%.",
+            "Approved by account 1. Within the limits of the circuit breaker.",
+        ),
+        ("The run was cancelled.", "The run was cancelled."),
+    ],
+)
+def test_the_note_of_a_run_omits_the_figures_of_a_breaker_that_limited_nothing(note: str, shown: str) -> None:
+    assert run_note(load("en"), note) == shown
+
+
+def test_the_note_of_the_core_has_the_sentence_that_the_pages_shorten() -> None:
+    assert Breaker(3, 0.67, 0.047, base_mean=0.047).sentence.startswith(UNLIMITED)
+
+
+def test_a_message_beside_its_heading_does_not_repeat_it() -> None:
+    message = {
+        "template": "{price}, the seller's starting price",
+        "parameters": {"price": {"kind": "amount", "value": "36.00"}},
+    }
+    assert format_message(message, load("en"), "USD") == "$36.00, as you set it"
+    assert set(RENDERED) <= set(TEMPLATES)
+    for template, other in RENDERED.items():
+        assert set(re.findall(r"{\w+}", template)) == set(re.findall(r"{\w+}", other))
+        assert set(re.findall(r"{\w+}", load("ru").gettext(other))) == set(re.findall(r"{\w+}", other))
+
+
+def test_a_guardrail_that_is_the_cause_of_a_decision_is_named_once() -> None:
+    held = {"template": "the change would be too small to matter", "parameters": {}}
+    step = {"template": "limited to the largest change in a day", "parameters": {}}
+    decision = {"causes": [held], "guardrail_messages": [held, step]}
+    call = cast("PageCall", SimpleNamespace(language=load("en")))
+    words = PriceWords(call, {"currency": "USD", "decision": decision})
+    assert words.guardrails() == ["Limited to the largest change in a day."]
 
 
 def test_each_guardrail_of_a_decision_has_a_sentence() -> None:

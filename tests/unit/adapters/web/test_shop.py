@@ -299,7 +299,9 @@ def test_an_order_is_paid_or_cancelled_by_its_page(site: Marketplace, anybody: B
     assert "Reserved, to be paid" in anybody.get(f"/shop/orders/{first}/").text
     declined = anybody.submit(f"/shop/orders/{first}/pay/", {"payment_method": "sandbox-declined"})
     assert 'role="alert"' in declined.text
-    assert "The order is paid. Thank you!" in anybody.submit(f"/shop/orders/{first}/pay/").text
+    paid = anybody.submit(f"/shop/orders/{first}/pay/").text
+    assert "Thank you for your order!" in paid
+    assert len(re.findall(r"\bpaid\b", re.sub(r"<[^>]*>", "", paid), re.IGNORECASE)) == 1
     assert "The order is cancelled." in anybody.submit(f"/shop/orders/{second}/cancel/").text
     answer(
         seller.send("POST", f"/orders/api/v1/{first}/refunds/", json={"lines": [{"product": product, "quantity": 1}]}),
@@ -336,5 +338,9 @@ def test_the_lowest_price_beside_the_button_follows_a_live_price(site: Marketpla
 
     assert beside is not None
     assert f'data-live-source="{source}"' in beside[1]
+    page = anybody.get(f"/shop/products/{product}/").text
+    assert f'data-live-region="current-price" data-live-source="{source}"' in page
+    assert 'data-live-region="current-price"' in anybody.get(source).text
+    assert f'data-live-held="{product}" data-amount="8.00"' in page
     assert fresh is not None
     assert "Lowest price of the 30 days before" in fresh[2]
