@@ -173,6 +173,7 @@ def decide_range(
         baseline=baseline,
         history=ViewHistory.of_columns(old.baseline, known),
         assumed_views=np.where(known, old.baseline_column(ASSUMED_VIEWS), np.nan),
+        effects=effects,
     )
     learner.begin(old, known, evidence, categories, own_parameters)
     learner.learn(evidence)
@@ -215,7 +216,8 @@ def decide_range(
 class _Learner:
     """The state of a strategy while it learns from the observations of one run.
 
-    `signals` are those of the current price, without its counts until the last observation.
+    `signals` are those of the current price, without its counts until the last observation; `effects` are those of
+    prices on views.
     """
 
     def __init__(
@@ -227,6 +229,7 @@ class _Learner:
         baseline: Baseline,
         history: ViewHistory,
         assumed_views: Floats,
+        effects: tuple[float, float],
     ) -> None:
         self._strategy = strategy
         self._policy = policy
@@ -234,7 +237,7 @@ class _Learner:
         self.baseline = baseline
         self.history = history
         self.assumed_views = assumed_views
-        self._effects = float(signals.view_side_effect[0]), float(signals.view_distance_effect[0])
+        self._effects = effects
         self.state = State()
 
     def begin(
