@@ -1,4 +1,4 @@
-"""An hour of load on a running engine, watched by a Prometheus with the shipped alert rules: none may fire."""
+"""An hour of load on a running engine, while a Prometheus evaluates the shipped alert rules: none may fire."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ from tests.integration.scraped_alerts import PROGRAMS, RULES, free_ports, rules
 
 BUYERS: Final = 8
 PAID: Final = 4
-"""One in so many orders is paid; the reservations of the others expire."""
+"""One order in this many is paid; the reservations of the others expire."""
 POLL_SECONDS: Final = 5.0
 WIDTH: Final = 120
 """Columns of the report in a file or pipe."""
@@ -112,7 +112,7 @@ class Load:
     product: int
     rate: float
     answers: Counter[str] = field(factory=Counter)
-    """Responses by what was sent and status; status 0 is none."""
+    """Number of responses by request and status; status 0: no response."""
     _lock: threading.Lock = field(factory=threading.Lock)
     _stopping: threading.Event = field(factory=threading.Event)
 
@@ -161,7 +161,7 @@ class Load:
 
 
 def wait(watched: Prometheus, load: Load, seconds: float, console: Console) -> None:
-    """Show progress for so long, and a line whenever other alerts are pending or firing; Ctrl-C ends it earlier."""
+    """Show progress for `seconds`, and a line when the pending or firing alerts change; Ctrl-C ends it earlier."""
     begun, shown = time.monotonic(), ""
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console) as progress:

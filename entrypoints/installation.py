@@ -1,6 +1,6 @@
 """Refuses a Redis database that serves another installation.
 
-An API process is not ready then, and a worker does not begin, so that no process uses the keys and queues of the other
+An API process is then not ready, and a worker does not start, so that no process uses the keys and queues of the other
 installation for its own accounts, products and orders.
 """
 
@@ -29,7 +29,7 @@ class Lease(Protocol):
     def seconds(self) -> int: ...
 
     def renew(self) -> str:
-        """Take or renew it; return the name of another installation that has it, or an empty string.
+        """Take or renew it; return the name of another installation that holds it, or an empty string.
 
         Raise `Unavailable` if Redis does not answer.
         """
@@ -50,7 +50,7 @@ class InstallationCheck:
     def check(self) -> None:
         """Raise `Unavailable` if Redis serves another installation.
 
-        A Redis or a database that does not answer is no reason to refuse: other checks report it, and this one is
+        If Redis or the database does not answer, nothing is refused: other checks report it, and this one is
         repeated.
         """
         try:
@@ -63,7 +63,7 @@ class InstallationCheck:
             raise Unavailable(_REFUSAL.format(holder=holder, seconds=self._lease.seconds))
 
     def start(self) -> None:
-        """Renew the lease in a thread, and log when another installation has it."""
+        """Renew the lease in a thread, and log when another installation holds it."""
         threading.Thread(target=self._run, name="installation lease", daemon=True).start()
 
     def stop(self) -> None:
@@ -76,7 +76,7 @@ class InstallationCheck:
             except Unavailable as error:
                 if str(error) != self._problem:
                     self._problem = str(error)
-                    logger.error("%s", error)  # noqa: TRY400 - the message says everything
+                    logger.error("%s", error)  # noqa: TRY400 - the message is complete
             except Exception:
                 # The thread must survive every error.
                 logger.exception("the lease of this installation was not renewed")

@@ -67,7 +67,7 @@ def tail(
 
 
 def _place(text: str) -> int:
-    """The number after which to read. A command reads one database, whose numbers are those that it prints."""
+    """The number of the event after which to read. Numbers are accepted because the command reads one database."""
     try:
         return parse_integer(text, least=0, most=MAX_NUMBER)
     except NotNumber as error:

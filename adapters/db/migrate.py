@@ -25,7 +25,7 @@ from scalecommerce_core.domain.errors import Unavailable
 __all__ = ["Migration", "check", "current", "describe_database", "migrate_to", "pending_migrations", "upgrade"]
 
 LOCK_TIMEOUT: Final = timedelta(minutes=10)
-# The second lock is one for all schemas of the database.
+# All schemas of the database share the second lock.
 _TRY_LOCKS: Final = text(
     f"SELECT pg_try_advisory_xact_lock({lock_key(AdvisoryLock.MIGRATION)}) AND"
     " (to_regclass('alembic_version') IS NOT NULL"
@@ -213,7 +213,7 @@ def _create(connection: Connection, statement: str) -> None:
 def _migration_lock(connection: Connection) -> Iterator[None]:
     """Run the block in one transaction with the locks for migrations, and commit it.
 
-    The locks end with the transaction: a pooler of transactions would keep a lock of the session. They are polled, so
+    The locks end with the transaction: a pooler in transaction mode would keep a session lock. They are polled, so
     that `LOCK_TIMEOUT` is that of the whole wait.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT.total_seconds()

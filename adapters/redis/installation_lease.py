@@ -1,4 +1,4 @@
-"""A lease by which one installation has a Redis database for itself.
+"""A lease that reserves a Redis database for one installation.
 
 The keys and queues in Redis contain ids of accounts and products. In another installation, these are other accounts and
 products.
@@ -37,7 +37,7 @@ class RedisInstallationLease:
         self._arguments: Sequence[str | int] = (str(installation), name, LEASE_SECONDS * 1000)
 
     def renew(self) -> str:
-        """Take or renew the lease; return the name of another installation that has it, or an empty string.
+        """Take or renew the lease; return the name of another installation that holds it, or an empty string.
 
         Raise `Unavailable` if Redis does not answer.
         """

@@ -56,7 +56,7 @@ def create_pricing_policies(settings: Settings, sellers: Sequence[int]) -> None:
 
 
 def stop_pricing_policies(settings: Settings) -> bool:
-    """Stop all pricing by the kill switch; return False if the database does not answer."""
+    """Stop all pricing; return False if the database does not answer."""
     engine = wire(evolve(settings, failpoints=""))
     try:
         engine.market.pricing.stop()

@@ -22,7 +22,7 @@ class NotCursor(ValueError):
 
 
 def encode_feed_cursor(number: int) -> str:
-    """The cursor of the place after the event with this number; 0 is the place before all events."""
+    """The cursor of the position after the event with this number; 0 is the position before all events."""
     return to_base64url(_VERSION + number.to_bytes(_NUMBER_BYTES, "big"))
 
 

@@ -16,7 +16,7 @@ from scalecommerce_core.pricing.runs import Assignment, Range, RangeStatus, Run,
 
 
 class PolicyRepository(Protocol):
-    """Pricing policies with their schedules, the assignments of products, and the kill switches."""
+    """Pricing policies and their schedules, assignments and exclusions of products, and the stop of all pricing."""
 
     def next_ids(self, count: int) -> Sequence[PolicyId]:
         """Draw `count` new ids."""
@@ -77,13 +77,13 @@ class PolicyRepository(Protocol):
         ...
 
     def exclude(self, choices: Mapping[ProductId, bool]) -> None:
-        """Set (True) or clear (False) the kill switch of products: policies do not change the price of an excluded
+        """Exclude (True) or include (False) products: policies do not change the price of an excluded
         product.
         """
         ...
 
     def assignments(self, product_ids: Collection[ProductId]) -> Mapping[ProductId, Assignment]:
-        """The assignments and kill switches of products that have one."""
+        """The assignments and exclusions of products that have one."""
         ...
 
     def is_stopped(self) -> bool:

@@ -6,9 +6,9 @@ part for every product, so that shrinkage confirms the error. The change of each
 is therefore estimated from all of its products as the bias of a Kalman filter (Friedland 1969): each product keeps the
 derivatives of its estimates with respect to the change, by which `pool` corrects them.
 
-Forecasts at prices far from those that a product has had contain the error of the demand curve. Products whose prices
-move in one direction share this error, which is no change of demand, so they tell the less about it, the farther their
-price is.
+Forecasts at prices far from a product's earlier prices contain the error of the demand curve. Products whose prices
+move in one direction share this error, which is no change of demand, so their information about it decreases with
+the distance.
 """
 
 from typing import Final, NamedTuple

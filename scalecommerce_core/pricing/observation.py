@@ -374,7 +374,7 @@ class _Learner:
             self.state.products[name][seen.row] = values
 
     def _observe_views(self, history: ViewHistory, signals: Signals) -> tuple[ViewHistory, Signals]:
-        """Add the views of an observation to the history of these products, and free them of the price's effect."""
+        """Add the views of an observation to the history of these products, and remove the price's effect from them."""
         counted = ~signals.views_assumed
         x = price_distance(signals.price, signals.reference)
         history = observe_views(
@@ -479,7 +479,7 @@ def pool_state(
 
 
 def _pool_views(policy_state: PolicyState, groups: CategoryParameters) -> tuple[PolicyState, CategoryParameters]:
-    """Add the views since the last call to the regression of each category, and begin the sums of products anew."""
+    """Add the views since the last call to the regression of each category, and reset the sums of products."""
     categories, before = _view_following(groups)
     numbered, group = _number_categories(policy_state.category, {category: {} for category in categories})
     longer = (np.append(values, np.zeros(len(numbered) - len(values))) for values in before)

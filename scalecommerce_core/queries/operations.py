@@ -70,9 +70,7 @@ MEANINGS: Final[Mapping[TroubleKind, TroubleMeaning]] = {
     TroubleKind.LATE_CONSUMER: TroubleMeaning(
         "These readers of events are late: statistics or webhooks show an earlier state. Check the logs of the workers."
     ),
-    TroubleKind.PRICING_STOPPED: TroubleMeaning(
-        "The kill switch of all pricing is on: no policy changes a price.", "resumePricing"
-    ),
+    TroubleKind.PRICING_STOPPED: TroubleMeaning("All pricing is stopped: no policy changes a price.", "resumePricing"),
     TroubleKind.RUN_AWAITING_APPROVAL: TroubleMeaning(
         "These pricing runs change so many prices that a second person must approve them before their epoch ends.",
         "approvePricingRun",

@@ -1,4 +1,4 @@
-"""Management of pricing policies and assignments, and the kill switches of products and of all pricing.
+"""Management of pricing policies and assignments, the exclusion of products, and the stop of all pricing.
 
 `services.repricing` runs the policies.
 """
@@ -98,7 +98,7 @@ class AssignProduct(StaffCommand):
 
 @frozen
 class ExcludeProduct(StaffCommand):
-    """The kill switch of one product: no policy changes its price while it is excluded. Its assignment is kept."""
+    """Exclude or include one product: no policy changes its price while it is excluded. Its assignment is kept."""
 
     product_id: ProductId
     owner: AccountId
@@ -311,7 +311,7 @@ class Pricing:
 
     @retry_on(TransactionAborted)
     def exclude(self, commands: Sequence[ExcludeProduct]) -> list[Assignment | MarketError]:
-        """Set or clear kill switches of products; of several commands for one product the last one applies.
+        """Exclude or include products; of several commands for one product the last one applies.
 
         Errors: `NotFound`, `Forbidden` (neither the seller nor staff).
         """
@@ -386,7 +386,7 @@ class Pricing:
             tx.audit.record(changed(entries))
         return outcomes
 
-    # --- the kill switch of all pricing
+    # --- the stop of all pricing
 
     def stop(self, by: Actor = OPERATOR) -> None:
         """Stop all pricing: no policy changes a price any more; runs in progress are cancelled at their next range."""

@@ -69,7 +69,9 @@ class Engine:
             until = time.monotonic() + PATIENCE
             while Client(url).ask("GET", "/readyz").status != 200:
                 if time.monotonic() > until:
-                    raise EngineFailed(f"{url}/readyz is no 200 after {PATIENCE:.0f} s; the logs are in {self._logs}.")
+                    raise EngineFailed(
+                        f"{url}/readyz did not answer with a 200 within {PATIENCE:.0f} s; the logs are in {self._logs}."
+                    )
                 time.sleep(0.2)
 
     def run(self, *arguments: str) -> str:

@@ -56,7 +56,7 @@ FAULTS: Final = (
     ),
     Fault(
         "zombie",
-        "SIGSTOP of Patroni alone: the former primary runs on as a second one",
+        "SIGSTOP of Patroni alone: the former primary continues beside the new one",
         Node.freeze_patroni,
         Node.thaw,
     ),
@@ -65,7 +65,7 @@ FAULTS: Final = (
 
 
 def choose_faults(seed: int, names: Sequence[str]) -> Iterator[Fault]:
-    """The faults with these names, all of them in each turn, in an order that depends on the seed alone."""
+    """The faults with these names, each once before any is repeated, in an order that depends on the seed alone."""
     generator = random.Random(seed)
     chosen = [fault for fault in FAULTS if fault.name in names]
     while True:

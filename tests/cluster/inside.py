@@ -117,12 +117,12 @@ def _run(chosen: Options, directory: Path, logs: Path, err: Console) -> Report:
         except KeyboardInterrupt:
             err.print("Interrupted after this fault; Ctrl-C again ends all processes at once.")
         except (NotHealthy, NoElection) as error:
-            # What clients were told is compared all the same; a report with too few faults fails.
+            # Responses are compared with the database nevertheless; a report with too few faults fails.
             err.print(f"{trial.label}{error}", markup=False)
         trial.label = ""
         say("waiting for the last orders")
         load.stop()
-        say("comparing the database with what clients were told")
+        say("comparing the database with the responses")
         return Report(chosen, trial.rounds, figures, _count(trial))
 
 

@@ -1,7 +1,7 @@
-"""The clients: buyers, a seller who raises one price, readers of this price, and those who ask for readiness.
+"""The clients: buyers, a seller who raises one price, readers of this price, and clients of `/readyz`.
 
 A buyer repeats each order with its Idempotency-Key until it is acknowledged. Half of the buyers and readers use each
-API process, and stay with it whatever it answers, so that the outage of each process is measured.
+API process, and never change it, whatever it answers, so that the outage of each process is measured.
 """
 
 import itertools
@@ -22,10 +22,10 @@ READ_PAUSE: Final = 0.1
 PRICE_PAUSE: Final = 0.3
 READY_PAUSE: Final = 0.4
 CLIENT_TIMEOUT: Final = 15.0
-"""Seconds after which a client gives a request up; longer than `COMMAND_DEADLINE_SECONDS`, so that none is given up on
-which the engine still works."""
+"""Timeout of a request in seconds; longer than `COMMAND_DEADLINE_SECONDS`, so that a client never gives up while the
+engine still works on the request."""
 GIVE_UP: Final = 180.0
-"""Seconds after which a buyer gives an order up, which counts as one that was never acknowledged."""
+"""Seconds after which a buyer gives up an order, which then counts as never acknowledged."""
 SCARCE_EVERY: Final = 5
 """One order of this many is for the product with few units."""
 FIRST_PRICE: Final = 1_000

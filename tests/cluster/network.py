@@ -18,7 +18,8 @@ TEST_ADDRESS: Final = "10.77.0.1"
 """The address of engine and clients in the network of clients."""
 FORWARDING: Final = 3
 DISABLED: Final = 0
-"""States of a port of a bridge. A disabled one drops all packets and stays connected, so that neither side notices."""
+"""States of a port of a bridge. A disabled port drops all packets, and its link stays up, so neither
+side detects it."""
 
 
 class Side(Enum):

@@ -126,7 +126,7 @@ class Node:
             self._signal(signal.SIGSTOP, chosen)
 
     def freeze_patroni(self) -> None:
-        """Stop Patroni alone: PostgreSQL remains a primary that takes writes, and nobody demotes it."""
+        """Stop Patroni alone: PostgreSQL remains a primary that takes writes, and Patroni does not demote it."""
         self.freeze(_is_patroni)
 
     def thaw(self) -> None:

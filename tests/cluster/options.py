@@ -25,8 +25,8 @@ def parse(arguments: Sequence[str]) -> Options:
     kinds = "\n".join(f"  {fault.name:<11} {fault.description}" for fault in FAULTS)
     parser = argparse.ArgumentParser(
         prog="tests.cluster",
-        description="Let the primary of the cluster that deploy/compose/ha.yml describes fail under load.",
-        epilog=f"Faults, each of them once in each turn:\n{kinds}",
+        description="Make the primary of the cluster that deploy/compose/ha.yml describes fail under load.",
+        epilog=f"Faults, each once before any is repeated:\n{kinds}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--faults", type=_positive, default=50, metavar="N", help="number of faults (default 50)")

@@ -16,7 +16,7 @@ from tests.project.compose_files import HA, environment
 TIMEOUT: Final = 2.0
 SWITCHOVER_TIMEOUT: Final = 60.0
 PAUSE: Final = 0.1
-# Nothing between the test and the nodes.
+# No proxy between the test and the nodes.
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

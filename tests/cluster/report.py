@@ -1,4 +1,4 @@
-"""The verdict: figures per kind of fault, what must not happen, and the file with everything that was measured."""
+"""The report: figures per kind of fault, the criteria, and the file with all measurements."""
 
 import json
 import statistics
@@ -16,7 +16,7 @@ from tests.cluster.verdict import COMMAND_DEADLINE, MARGIN, SAMPLING, RoundFigur
 
 @frozen
 class Bar:
-    """Something that must hold."""
+    """A criterion of the test, and what was found."""
 
     name: str
     found: str

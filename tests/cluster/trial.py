@@ -1,4 +1,4 @@
-"""Makes one fault after the other under load, and waits after each until the cluster is healthy again."""
+"""Runs one fault after the other under load, and waits after each until the cluster is healthy again."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ from tests.cluster.patroni_api import NotHealthy, await_healthy, fetch_members, 
 from tests.cluster.services import Supervisor
 
 CALM: Final = 2.0
-"""Seconds of load before a fault, for the product with few units that is listed then."""
+"""Seconds of load before a fault, in which buyers order the product with few units that was just listed."""
 HOLD: Final = 6.0
 """Seconds from the election to the end of the fault, in which the former primary is still away."""
 SETTLE: Final = 3.0
@@ -70,7 +70,7 @@ class Trial:
         self.load = load
         self._report = say
         self.label = ""
-        """What the description of the progress begins with."""
+        """The beginning of each line of progress."""
         self.rounds: list[Round] = []
 
     def run_round(self, number: int, fault: Fault) -> Round:

@@ -101,7 +101,7 @@ def measure(of: Round, log: ClientLog) -> RoundFigures:
 
 
 def ready_in_gaps(found: Sequence[Gap], answers: Sequence[ReadinessAnswer]) -> float:
-    """Seconds from the begin of a gap to the latest answer in it that said ready, though the gap went on."""
+    """Seconds from the beginning of a gap to the latest answer in it that said ready although the gap continued."""
     ready = [answer.ended for answer in answers if answer.is_ready]
     return max(
         (moment - gap.begun for gap in found for moment in ready if gap.begun < moment < gap.ended - SAMPLING),

@@ -1,7 +1,7 @@
 """The shipped alert rules, evaluated by promtool on what the programs of a running engine export.
 
 A scrape stands for `Stage.step` seconds, so that an hour of a fault takes a few seconds and the rules stay as they are.
-Ages are not stretched: 40 s in a gauge stay 40 s, and the last message of beat keeps its distance to the scrape.
+Ages are not stretched: 40 s in a gauge stay 40 s, and the time since the last message of beat is unchanged.
 """
 
 import json
@@ -33,7 +33,7 @@ LATENESS: Final = 2
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
 _TIMESTAMP: Final = "_timestamp_seconds"
 _TIMEOUT, _FROZEN_TIMEOUT = 10.0, 0.1
-"""Seconds that a program gets to answer. A frozen one will not."""
+"""Seconds to wait for the answer of a program. A frozen one does not answer."""
 
 
 def free_ports(count: int) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Each alert is raised by a fault that is made on purpose in a running engine, within its time, and by no other."""
+"""Each alert fires in time for a fault that is caused in a running engine, and for no other fault."""
 
 import os
 import signal
@@ -106,7 +106,7 @@ class AlertFaults(EngineFaults):
         self.scraper.fill(self.stages[-1], each or self.order, is_beat_silent=is_beat_silent)
 
     def watch_lasting(self, name: str, expected: str, trouble: str) -> None:
-        """As `watch`, for a fault that stays until a person acts, so that all later stages have its alert, too."""
+        """As `watch`, for a fault that lasts until a person acts, so that its alert fires in all later stages, too."""
         eventually(lambda: self.scraper.last("troubles", kind=trouble) > 0, f"the trouble {trouble}")
         self.await_calm()
         self.watch(name, expected)

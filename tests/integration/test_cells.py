@@ -1,4 +1,4 @@
-"""Two installations in two schemas of one database: neither sees, locks or wakes the other."""
+"""Two installations in two schemas of one database: neither uses the other's rows, locks or messages."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -59,7 +59,7 @@ _HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port
 
 
 class InvalidParameter(ValueError):
-    """A parameter of the engine's own in a URL is not valid. The message contains no part of the URL."""
+    """One of the engine's own parameters in a URL is not valid. The message contains no part of the URL."""
 
 
 class PoolMode(StrEnum):
@@ -106,7 +106,7 @@ def _check_schema(url: URL, parameters: Mapping[str, str]) -> None:
         return
     if not isinstance(schema, str) or not _SCHEMA_NAME.fullmatch(schema):
         raise InvalidParameter(
-            f"{_SCHEMA} must be the name of one schema: up to 63 lower-case letters of English, digits and underscores,"
+            f"{_SCHEMA} must be the name of one schema: up to 63 lower-case ASCII letters, digits and underscores,"
             " not beginning with a digit or pg_."
         )
     if "search_path" in split_options(parameters.get("options", ""))[0]:

@@ -1,4 +1,4 @@
-"""The id of the installation, by which processes find out that a Redis belongs to another one."""
+"""The id of the installation, by which processes find out that a Redis database belongs to another one."""
 
 from typing import Final
 

@@ -67,7 +67,7 @@ pricing_assignments: Final = Table(
     Column("is_excluded", Boolean, nullable=False, server_default=text("false")),
 )
 
-# The kill switch of all pricing: it is on while there is a row.
+# All pricing is stopped while there is a row.
 pricing_stops: Final = Table(
     "pricing_stops",
     metadata,

@@ -1,4 +1,4 @@
-"""Examples of `operations/api/v1/`, and of the kill switch of all pricing."""
+"""Examples of `operations/api/v1/`, and of the stop of all pricing."""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -41,7 +41,7 @@ class FeedQuery(msgspec.Struct, frozen=True):
     cursor: Annotated[
         str | None,
         msgspec.Meta(
-            description="The place from which to read: `next_cursor` of the previous page, or `last_cursor` for new"
+            description="The position from which to read: `next_cursor` of the previous page, or `last_cursor` for new"
             " events only. By default, the page begins with the oldest stored event.",
             examples=[EXAMPLE],
         ),
@@ -128,13 +128,13 @@ class EventResource:
         try:
             return self._feed(parse_feed_cursor("cursor", query.cursor), query.limit, account)
         except Invalid as error:
-            # The number in the cursor means nothing to the client.
+            # Clients do not know the number in the cursor, so the error does not state it.
             if "after" not in error.errors:
                 raise
             raise Invalid.field(
                 "cursor",
-                "No event has this cursor: it is from another market, or from before the restore of a backup. Read the"
-                " feed without `cursor`.",
+                "No event has this cursor: it is from another market, or was issued before a backup was"
+                " restored. Read the feed without `cursor`.",
             ) from None
 
 

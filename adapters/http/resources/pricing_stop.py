@@ -1,4 +1,4 @@
-"""`pricing/api/v1/stop/` and `resume/`: the kill switch of all pricing, for staff."""
+"""`pricing/api/v1/stop/` and `resume/`: stop and resume all pricing, for staff."""
 
 import msgspec
 from starlette.responses import Response
@@ -17,7 +17,7 @@ class PricingStopSchema(msgspec.Struct):
 
 
 class PricingStopResource:
-    """The kill switch of all pricing."""
+    """The stop of all pricing."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -28,7 +28,7 @@ class PricingStopResource:
         path=f"{ROOT}stop/",
         name="readPricingStop",
         summary="Read whether all pricing is stopped",
-        responses={200: ResponseSpec(PricingStopSchema, "The kill switch.")},
+        responses={200: ResponseSpec(PricingStopSchema, "Whether all pricing is stopped.")},
         tag=TAG,
         access=Access.STAFF,
     )
@@ -42,7 +42,7 @@ class PricingStopResource:
         summary="Stop the pricing of all sellers",
         description="No policy changes a price any more; runs in progress are cancelled at their next step. Repeating"
         " the request changes nothing.",
-        responses={200: ResponseSpec(PricingStopSchema, "The kill switch, which is on.")},
+        responses={200: ResponseSpec(PricingStopSchema, "All pricing is stopped.")},
         tag=TAG,
         access=Access.STAFF,
     )
@@ -56,7 +56,7 @@ class PricingStopResource:
         name="resumePricing",
         summary="Resume the pricing of all sellers",
         description="Policies that are due run at once. Repeating the request changes nothing.",
-        responses={200: ResponseSpec(PricingStopSchema, "The kill switch, which is off.")},
+        responses={200: ResponseSpec(PricingStopSchema, "Pricing is resumed.")},
         tag=TAG,
         access=Access.STAFF,
     )

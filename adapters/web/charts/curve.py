@@ -45,7 +45,7 @@ _LARGEST_RADIUS: Final = 11.0
 _SMALLEST_RADIUS: Final = 2.5
 _MOST_OBSERVATIONS: Final = 200
 _WIDEST_LABEL: Final = 0.75
-"""Share of the image that a label may cover; "Current, proposed $1,234.00" needs so much of the smaller one."""
+"""Share of the image that a label may cover; "Current, proposed $1,234.00" needs this share of the narrow image."""
 
 
 class CurvePoint(NamedTuple):

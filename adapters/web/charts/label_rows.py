@@ -95,7 +95,7 @@ class Box(NamedTuple):
 
 
 def free_box(boxes: Sequence[Box], taken: Sequence[Box]) -> Box:
-    """The first of `boxes` that meets none of those `taken`, or the one that shares the least with them."""
+    """The first of `boxes` that overlaps none of those `taken`, or the one that overlaps them least."""
     shared: list[tuple[float, int]] = []
     for index, box in enumerate(boxes):
         total = sum(map(box.overlap, taken))

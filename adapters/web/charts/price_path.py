@@ -248,7 +248,7 @@ def _levels(
 def _label_box(frame: Frame, above: float, below: float, width: float, taken: Sequence[Box]) -> Box:
     """
     The place of a label whose baseline is `above` or `below` its line: at the right end, in the middle or at the left
-    end, or nearby in the last resort.
+    end, otherwise above or below.
     """
     top, bottom = frame.top + _LINE + _STRIP, frame.bottom - _ABOVE
 

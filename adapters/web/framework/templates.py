@@ -15,7 +15,7 @@ from adapters.web.framework.static_files import static_url
 
 DIRECTORY: Final = Path(__file__).parent.parent / "templates"
 UNLIMITED: Final = "Circuit breaker not tripped: "
-"""Begins the sentence of a circuit breaker that limited nothing."""
+"""Start of the sentence of a circuit breaker that limited nothing."""
 
 
 @cache

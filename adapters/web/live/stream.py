@@ -2,7 +2,7 @@
 
     GET /live/?product=1&product=2&order=3&run=4&figures=1
 
-Events, of which the last one that is sent at a time has the state of all watched objects as its id:
+Events (the last of those that are sent together has the state of all watched objects as its id):
 
 - `product`: `{"id", "available", "text", "amount", "currency"}`; `text` is the price in the reader's language. A
   product that buyers do not see has no price

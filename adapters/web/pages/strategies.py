@@ -6,10 +6,10 @@ from adapters.web.framework.languages import Language
 
 
 def strategy_words(language: Language) -> Mapping[str, str]:
-    """The titles of the strategies of this package; those of plug-ins have their names only."""
+    """The titles of the strategies of this package; plug-ins are shown with their names only."""
     _ = language.gettext
     return {
-        "competitor": _("Price of the competitor"),
+        "competitor": _("Competitor's price"),
         "controlled_variance": _("Controlled variance"),
         "elasticity_learning": _("Learning from sales"),
         "hill_climb": _("Hill climbing"),

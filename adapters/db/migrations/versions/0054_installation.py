@@ -1,7 +1,7 @@
 """Give each installation an id; bind the operator of pg_trgm when the schema is made.
 
-The id tells the installations apart that use one Redis. The function makes statements independent of the schema of the
-extension, which is outside of the search path of an installation in a schema of its own.
+The id distinguishes installations that are given the same Redis database. The function makes statements independent of
+the schema of the extension, which is outside of the search path of an installation in a schema of its own.
 
 Revision ID: 0054
 Revises: 0053

@@ -105,7 +105,7 @@ def target_words(language: Language) -> Mapping[str, str]:
 
 
 def value_words(language: Language) -> Mapping[str, str]:
-    """The values of fields that are no text of a person."""
+    """The words for values of fields that nobody entered as text."""
     return {"true": language.gettext("yes"), "false": language.gettext("no")}
 
 
@@ -118,9 +118,9 @@ def field_words(language: Language) -> Mapping[str, str]:
         "assigned_only": _("For assigned products only"),
         "brand": _("Brand"),
         "category_id": _("Category"),
-        "check_at": _("Gateway is asked at"),
-        "competitor_price": _("Price of the competitor"),
-        "competitor_price_at": _("Price of the competitor seen at"),
+        "check_at": _("Next check at the gateway"),
+        "competitor_price": _("Competitor's price"),
+        "competitor_price_at": _("Competitor's price observed at"),
         "correction": _("Correction"),
         "cost": _("Cost"),
         "description": _("Description"),
@@ -155,7 +155,7 @@ def field_words(language: Language) -> Mapping[str, str]:
         "session": _("Session"),
         "sessions": _("Sessions"),
         "sku": _("SKU"),
-        "slug": _("Name in addresses"),
+        "slug": _("Name in URLs"),
         "starts_at": _("Starts at"),
         "status": _("Status"),
         "stock": _("Stock"),

@@ -25,7 +25,7 @@ async def read_list(call: PageCall, path: str, query: Mapping[str, object]) -> t
 
 
 async def account_filters(call: PageCall, *names: str) -> tuple[dict[str, str], FormErrors]:
-    """The filters of these names as numbers of accounts, which readers may also give by their e-mail addresses."""
+    """The filters with these names, as numbers of accounts; readers may enter e-mail addresses instead."""
     found: dict[str, str] = {}
     errors: dict[str, list[str]] = {}
     for name, text in call.query_values(*names).items():
@@ -45,7 +45,7 @@ async def account_filters(call: PageCall, *names: str) -> tuple[dict[str, str], 
 async def read_account_list(
     call: PageCall, path: str, query: Mapping[str, object], *names: str
 ) -> tuple[CursorLinks, FormErrors]:
-    """As `read_list`, with the filters of these names for accounts."""
+    """As `read_list`, with filters of accounts that have these names."""
     accounts, errors = await account_filters(call, *names)
     return (CursorLinks(NOTHING), errors) if errors else await read_list(call, path, {**query, **accounts})
 

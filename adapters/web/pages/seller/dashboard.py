@@ -134,7 +134,7 @@ class SalesView:
     def figures(self) -> list[Figure]:
         _ = self._call.gettext
         empty = _("Nothing was sold in this time.")
-        note = _("Dotted: up to the last point, whose time is not over yet.")
+        note = _("The dotted line leads to the last point, whose period is not over yet.")
         more = "" if self._unfinished() is None else f" {note}"
         charts = [
             ("revenue", _("Revenue"), _("Paid orders less refunds. Dashed: the time before."), Unit.MONEY, net_revenue),

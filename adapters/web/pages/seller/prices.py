@@ -35,8 +35,9 @@ MOST_OBSERVED: Final = 200
 LEAST_VIEWS: Final = 30
 LEAST_SHARE: Final = 0.1
 """
-A price is drawn with its rates from `LEAST_VIEWS` on, or from this share of the views of the price that has the most:
-one order more or less at fewer views changes a rate by several points. Products with few views are drawn all the same.
+A price is drawn if it has at least `LEAST_VIEWS` views, or at least this share of the views of the most viewed price:
+with fewer views, one order more or less changes a rate by several points. By the share, products with few views are
+drawn as well.
 """
 DRAWN_FACTOR: Final = 1.25
 """Floor and ceiling are drawn if they are within this factor of the prices of the curve."""
@@ -360,7 +361,7 @@ class PriceWords:
         return 0.0 if curve is None else float(curve["views_a_week"])
 
     def _observed(self, figure: Callable[[Any], float | None]) -> tuple[list[Observation], list[Observation]]:
-        """What `figure` says about each price, without None: points that tell something, and the others."""
+        """The `figure` of each price, without None: reliable points, and the others."""
         drawn: list[Observation] = []
         listed: list[Observation] = []
         sold = self._sold()

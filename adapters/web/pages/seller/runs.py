@@ -130,7 +130,7 @@ class RunPages:
 
 
 async def preview_rollback(call: PageCall, run: Any) -> RollbackPreview:
-    """Count what a rollback of a run would restore now. That of a run in progress is not known."""
+    """Count what a rollback of a run would restore now, which is unknown while the run is in progress."""
     if run["status"] in IN_PROGRESS:
         return RollbackPreview(0, 0, is_whole=False)
     returning = staying = 0
@@ -151,7 +151,7 @@ def rollback_message(call: PageCall, preview: RollbackPreview) -> str:
     """What the rollback that has begun restores, and what stays and why."""
     if not preview.is_whole:
         return call.gettext(
-            "The run is being rolled back. Prices that have changed since stay; this page counts those that returned."
+            "The run is being rolled back. Prices that have changed since stay; this page shows how many returned."
         )
     ngettext = call.language.ngettext
     text = call.gettext("The run is being rolled back:") + " "

@@ -186,7 +186,7 @@ def test_the_line_to_a_time_that_is_not_over_is_dotted(interval: str) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     start = hour.replace(hour=0) - timedelta(days=4) if interval == "day" else hour - timedelta(hours=4)
     for figure in sales_view(views=40, start=start, interval=interval).figures():
-        assert "Dotted: up to the last point, whose time is not over yet." in figure.description
+        assert "The dotted line leads to the last point, whose period is not over yet." in figure.description
         for image in images(figure.image).values():
             assert len(list(with_class(image, "chart-unfinished"))) == 1
 

@@ -1,4 +1,4 @@
-"""`operations/api/v1/` and the kill switch of all pricing: what staff see and do."""
+"""`operations/api/v1/` and the stop of all pricing: what staff see and do."""
 
 import logging
 from collections.abc import Collection, Iterator
