@@ -267,7 +267,7 @@ def test_a_stop_of_all_pricing_names_who_stopped_it_and_since_when(own: Marketpl
     assert "Ценообразование остановлено:</span>" in boss.get("/admin/audit/?action=pricing.stopped").text
 
 
-def test_the_kill_switch_is_thrown_after_a_question_and_shown_as_a_trouble(boss: Browser) -> None:
+def test_all_pricing_is_stopped_after_a_confirmation_and_shown_as_a_trouble(boss: Browser) -> None:
     assert "Stop all pricing" in boss.get("/admin/pricing-stop/").text
     stopped = boss.submit("/admin/pricing-stop/", page="/admin/pricing-stop/").text
     assert "All pricing is stopped" in stopped

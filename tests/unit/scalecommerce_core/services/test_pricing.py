@@ -180,7 +180,7 @@ def test_products_are_assigned_and_excluded_by_their_seller(
     assert shop.market.repricing.preview(mine.id).looked_at == 2
 
 
-def test_kill_switches(shop: Shop, seller: Account, make: Make) -> None:
+def test_deactivated_policies_and_stopped_pricing_end_runs(shop: Shop, seller: Account, make: Make) -> None:
     shop.list(seller)
     policy, other = make(), make(assigned_only=True)
     run = shop.market.repricing.begin(policy.id)
