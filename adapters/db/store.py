@@ -96,16 +96,15 @@ class PostgresStore:
     def _analyze(self, copied: Mapping[str, int]) -> None:
         """Update the planner's statistics of tables that have grown much.
 
-        Autovacuum would do it only after about a minute; until then, plans would be made for the former sizes.
+        Autovacuum would do it only after about a minute; until then, plans would be made for the former sizes. A
+        pooler of transactions keeps the search path only in transactions, so each table is analyzed in one.
         """
-        with (
-            translate_errors(self._engine),
-            self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
-        ):
+        with translate_errors(self._engine), self._engine.connect() as connection:
             for table, rows in connection.execute(_ESTIMATED_ROWS, {"tables": list(copied)}).all():
                 if copied[table] > ANALYZE_GROWTH * rows:
                     # A session that has the table locked (autovacuum, a migration) analyzes it itself.
                     connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {table}")
+                    connection.commit()
 
 
 class PostgresTransaction:

@@ -16,11 +16,13 @@ from sqlalchemy import URL, Connection, text
 from adapters.db.core.change_notifications import LogReader, PostgresCatalogFeed
 from adapters.db.core.engine import database_engine
 from adapters.db.core.errors import translate_errors
+from adapters.db.core.session import COPY_MIN_ROWS
 from adapters.db.migrate import check, upgrade
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.statement_cache import CachedStatement
 from adapters.db.store import PostgresStore
 from adapters.embedded.postgres import EmbeddedPostgres
+from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.testing import SettableClock
@@ -167,6 +169,49 @@ def test_the_feed_reports_changes(pooler: Pooler, database: str) -> None:
     engine.dispose()
     assert len(listener.starts) == 1
     assert len(listener.changes) == 11
+
+
+def test_the_feed_and_bulk_transactions_use_the_tables_of_the_schema_of_the_url(pooler: Pooler, database: str) -> None:
+    """Also in statements outside of transactions, although `public` has tables of the same names."""
+    url = pooler.url_of(database, schema="order")
+    upgrade(url)
+    engine, neighbour, listener = database_engine(url), database_engine(database), RecordingListener()
+    feed = PostgresCatalogFeed(engine, heartbeat_seconds=0.02)
+    feed.follow(listener)
+    eventually(lambda: listener.starts, "the feed's begin")
+    own, other = Stage(PostgresStore(engine)), Stage(PostgresStore(neighbour))
+    others = {other.product() for _ in range(3)}
+    product = own.product()
+    own.reprice(product, 7_00, NOW + SECOND)
+    listener.wait_until_complete(time.monotonic(), feed)
+    feed.close()
+    assert len(listener.starts) == 1
+    assert [change.products for change in listener.changes] == [{product}, {product}]
+
+    with own.store.bulk() as tx:
+        ids = list(tx.accounts.next_ids(COPY_MIN_ROWS))
+        tx.accounts.add([Account(id_, f"person-{id_}@example.com", None, NOW) for id_ in ids])
+    counts = text("SELECT reltuples FROM pg_class WHERE oid = CAST(:name AS regclass)")
+    states = text(
+        'SELECT (SELECT count(*) FROM public.change_log), (SELECT count(*) FROM "order".change_log),'
+        ' (SELECT next_below FROM public.change_log_state), (SELECT next_below > 0 FROM "order".change_log_state)'
+    )
+    with neighbour.begin() as connection:
+        assert connection.scalar(counts, {"name": '"order".accounts'}) == COPY_MIN_ROWS + 1
+        assert connection.scalar(counts, {"name": "public.accounts"}) < COPY_MIN_ROWS
+        assert tuple(connection.execute(states).one()) == (len(others), 2, 0, False)
+    make_due = b"UPDATE public.change_log_state SET next_at = now() - interval '1 hour'"
+    with psycopg.connect(pooler.undeclared_url_of(database), autocommit=True, prepare_threshold=None) as connection:
+        log = LogReader(connection, "order")
+        for _ in range(2):
+            connection.execute(make_due)
+            connection.execute(make_due.replace(b"public", b'"order"'))
+            assert log.advance_purge()
+        assert not log.purge()
+    with neighbour.begin() as connection:
+        assert tuple(connection.execute(states).one()) == (len(others), 0, 0, True)
+    engine.dispose()
+    neighbour.dispose()
 
 
 def test_migrations_run_once_although_several_processes_try(pooler: Pooler, empty_database: str) -> None:

@@ -22,8 +22,10 @@ from typing import Any, Final, cast
 
 import psycopg
 from attrs import field, frozen
-from sqlalchemy import BigInteger, Engine, literal_column, select
+from psycopg import sql
+from sqlalchemy import BigInteger, Engine, literal_column, select, text
 
+from adapters.db.core.engine import has_transaction_pooler
 from adapters.db.core.errors import translate_errors
 from adapters.db.core.primary_monitor import INSTANCE, TIMELINE
 from adapters.db.core.timed_results import await_results
@@ -71,34 +73,39 @@ VISIBILITY_HORIZON: Final = select(
 # The parameters are in subqueries, so that PostgreSQL's estimates do not depend on them: otherwise PostgreSQL would
 # plan each read, which costs more than the read. Visible rows with ids from `xmax` on are of another cluster, from
 # which the database was restored.
-_READ: Final = f"""
-    SELECT {TIMELINE}, {INSTANCE}, pg_current_snapshot(), (SELECT purged_below FROM change_log_state), (
+_READ: Final = sql.SQL(f"""
+    SELECT {TIMELINE}, {INSTANCE}, pg_current_snapshot(), (SELECT purged_below FROM {{state}}), (
         SELECT json_agg(found ORDER BY xid) FROM (
-            SELECT * FROM change_log WHERE xid >= (SELECT $1::bigint) AND xid < {_XMAX}
-            UNION ALL SELECT * FROM change_log WHERE xid = ANY ((SELECT $2::bigint[])::bigint[])
+            SELECT * FROM {{log}} WHERE xid >= (SELECT $1::bigint) AND xid < {_XMAX}
+            UNION ALL SELECT * FROM {{log}} WHERE xid = ANY ((SELECT $2::bigint[])::bigint[])
         ) AS found
     )
-""".encode()  # noqa: S608 - constants
+""")  # noqa: S608 - constants
 _READ_NAME: Final = b"read_change_log"
 
 # A purge must not wait for a synchronous standby, because the feed would not read meanwhile.
 _BEGIN_PURGE: Final = "BEGIN; SET LOCAL synchronous_commit = off; "
 # `next_below` is the horizon at the time `next_at`: rows below it have been visible since then. Values above the
 # transaction ids of this cluster were restored from a dump of another one.
-_ADVANCE_PURGE: Final = f"""{_BEGIN_PURGE}
-    UPDATE change_log_state SET
+_ADVANCE_PURGE: Final = sql.SQL(f"""{_BEGIN_PURGE}
+    UPDATE {{state}} SET
         purged_below = CASE WHEN next_below <= {_XMAX} THEN next_below ELSE 0 END,
         next_below = {_XMIN},
         next_at = now()
     WHERE abs(extract(epoch FROM now() - next_at)) > {RETENTION_MINUTES * 60} OR next_below > {_XMAX};
-    COMMIT""".encode()  # noqa: S608 - constants
-_PURGE: Final = f"""{_BEGIN_PURGE}
-    DELETE FROM change_log WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM change_log
-        WHERE xid < (SELECT purged_below FROM change_log_state) OR xid >= {_XMAX}
-        LIMIT {PURGE_ROWS}
+    COMMIT""")  # noqa: S608 - constants
+_PURGE: Final = sql.SQL(f"""{_BEGIN_PURGE}
+    DELETE FROM {{log}} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {{log}}
+        WHERE xid < (SELECT purged_below FROM {{state}}) OR xid >= {_XMAX}
+        LIMIT {{rows}}
     ));
-    COMMIT""".encode()  # noqa: S608 - constants
+    COMMIT""")  # noqa: S608 - constants
+
+_SCHEMA: Final = text(
+    "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    " WHERE pg_class.oid = CAST('change_log' AS regclass)"
+)
 
 _XID_BITS: Final = 64
 
@@ -216,12 +223,18 @@ class LogReader:
     Reads and purges are sent without psycopg's cursors, which would wait for the results without a limit.
     """
 
-    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
-        """Take the first snapshot; what it does not see will be read. Raise `psycopg.Error`."""
+    def __init__(self, connection: "psycopg.Connection[Any]", schema: str | None = None) -> None:
+        """Take the first snapshot; what it does not see will be read. Raise `psycopg.Error`.
+
+        `schema` is that of the log; None: the search path of the connection finds it.
+        """
         self._pgconn = connection.pgconn
+        self._read_statement = _in_schema(_READ, schema)
+        self._advance_statement = _in_schema(_ADVANCE_PURGE, schema)
+        self._purge_statement = _in_schema(_PURGE, schema)
         self._is_prepared = connection.prepare_threshold is not None
         if self._is_prepared:
-            self._pgconn.send_prepare(_READ_NAME, _READ)
+            self._pgconn.send_prepare(_READ_NAME, self._read_statement)
             self._await()
         self._latest = self._execute(_END_OF_LOG)
 
@@ -247,17 +260,17 @@ class LogReader:
 
     def advance_purge(self) -> bool:
         """Whether the caller is to call `purge`: no other feed has done so for `RETENTION_MINUTES`."""
-        return self._affected_rows(_ADVANCE_PURGE) > 0
+        return self._affected_rows(self._advance_statement) > 0
 
     def purge(self) -> bool:
         """Delete up to `PURGE_ROWS` old rows; return whether more may be left."""
-        return self._affected_rows(_PURGE) >= PURGE_ROWS
+        return self._affected_rows(self._purge_statement) >= PURGE_ROWS
 
     def _execute(self, after: Snapshot) -> _Read:
         if self._is_prepared:
             self._pgconn.send_query_prepared(_READ_NAME, after.read_parameters)
         else:
-            self._pgconn.send_query_params(_READ, after.read_parameters)
+            self._pgconn.send_query_params(self._read_statement, after.read_parameters)
         (result,) = self._await()
         timeline, instance, snapshot, purged_below, changes = (result.get_value(0, column) for column in range(5))
         return _Read(
@@ -274,6 +287,16 @@ class LogReader:
 
     def _await(self) -> "list[psycopg.pq.abc.PGresult]":
         return await_results(self._pgconn, READ_TIMEOUT_SECONDS)
+
+
+def _in_schema(statement: sql.SQL, schema: str | None) -> bytes:
+    """The statement with the names of its tables, and the number of rows of a purge."""
+    place = () if schema is None else (schema,)
+    return statement.format(
+        log=sql.Identifier(*place, "change_log"),
+        state=sql.Identifier(*place, "change_log_state"),
+        rows=sql.Literal(PURGE_ROWS),
+    ).as_bytes()
 
 
 def report_changes(rows: Iterable[Mapping[str, Any]], timeline: int, listener: ChangeListener) -> None:
@@ -366,8 +389,16 @@ class PostgresCatalogFeed:
         connection.autocommit = True
         return connection
 
+    def _fetch_schema(self) -> str:
+        """The schema of the log in the search path of the engine.
+
+        A pooler of transactions does not keep the path for statements outside of a transaction.
+        """
+        with translate_errors(self._engine), self._engine.connect() as connection:
+            return str(connection.scalar(_SCHEMA))
+
     def _read_log(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
-        log = LogReader(connection)
+        log = LogReader(connection, self._fetch_schema() if has_transaction_pooler(self._engine) else None)
         listener.on_start(log.start_number)
         self._last_error = ""
         used_at = time.monotonic()
