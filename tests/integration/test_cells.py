@@ -12,6 +12,7 @@ import httpx2
 import psycopg
 import pytest
 from attrs import evolve, frozen
+from psycopg import sql
 from redis import Redis
 from sqlalchemy import Engine, make_url, text
 
@@ -139,6 +140,24 @@ def test_an_installation_uses_no_table_outside_of_its_schema(empty_database: str
     migrate.check(empty_database)
     with pytest.raises(Unavailable, match="No schema of the search path exists: name the schema"):
         migrate.upgrade(with_parameter(empty_database, options="-csearch_path=nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"), [("order", {"schema": "order"}), ("shop-app", {"options": '-csearch_path="shop-app"'})]
+)
+def test_a_schema_may_have_a_name_that_needs_quotes(empty_database: str, name: str, parameter: dict[str, str]) -> None:
+    url = with_parameter(empty_database, **parameter)
+    with open_connection(empty_database) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        connection.commit()
+    migrate.upgrade(url)
+    migrate.check(url)
+    places = (
+        "SELECT DISTINCT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE relname = %s"
+    )
+    with open_connection(empty_database) as connection:
+        assert connection.execute(places, ["alembic_version"]).fetchall() == [(name,)]
+    migrate.upgrade(url)
 
 
 # --- the order path

@@ -9,13 +9,16 @@ from adapters.db.core.engine import database_engine
 from adapters.db.schema import metadata
 from adapters.db.schema_version import compatibility_comment, read_revision
 
-# The search path may also have the schema of another installation, so this schema is named. Extensions that are outside
-# of the search path are added to its end: only migrations need them there.
+# The search path may also have the schema of another installation, so this schema is named, without quotes: SQLAlchemy
+# adds them. Extensions that are outside of the search path are added to its end: only migrations need them there.
 VERSION_SCHEMA = text(
     """
     SELECT coalesce(
-        (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('alembic_version')),
-        quote_ident(current_schema())
+        (
+            SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE pg_class.oid = to_regclass('alembic_version')
+        ),
+        current_schema()
     )
     """
 )
