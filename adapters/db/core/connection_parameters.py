@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import psycopg
 from attrs import frozen
@@ -48,6 +49,7 @@ _SCHEMA: Final = "schema"
 _SCHEMA_NAME: Final = re.compile(r"(?!pg_|information_schema$)[a-z_][a-z0-9_]{0,62}")
 _POOL_MODE: Final = "pool_mode"
 _PREPARE_THRESHOLD: Final = "prepare_threshold"
+_OWN: Final = (_POOL_MODE, _PREPARE_THRESHOLD, _SCHEMA)
 # `-c name=value` and `--name=value`, as in PostgreSQL's command line; a backslash escapes a space in a value.
 _OPTION: Final = re.compile(r"(?:-c\s*|--)(?P<name>[\w.-]+)=(?P<value>(?:\\.|[^\s\\])*)(?:\s+|$)")
 
@@ -55,6 +57,8 @@ _OPTION: Final = re.compile(r"(?:-c\s*|--)(?P<name>[\w.-]+)=(?P<value>(?:\\.|[^\
 _HOST_LIST: Final = re.compile(
     r"(?P<begin>[\w+]+://(?:[^:/]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<end>(?:[/?].*)?)", re.DOTALL
 )
+# The query of a URL; a "?" of the user name or password does not begin it.
+_QUERY: Final = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?+[^?]*\?(?P<query>.*)", re.DOTALL)
 _HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>\d*))?")
 
 
@@ -91,13 +95,26 @@ def pooler_parameters(url: URL) -> PoolerParameters:
 
 def driver_url(url: URL) -> URL:
     """The URL without the engine's own parameters, which the driver does not know."""
-    return url.difference_update_query([_POOL_MODE, _PREPARE_THRESHOLD, _SCHEMA])
+    return url.difference_update_query(_OWN)
 
 
 def schema_of(text: str) -> str | None:
     """The `schema` of a URL; None without this parameter. Raise `ValueError` as `database_url` does."""
     found = database_url(text).query.get(_SCHEMA)
     return None if found is None else str(found)
+
+
+def _check_spelling(text: str) -> None:
+    """Refuse the engine's own parameters without a value, which SQLAlchemy drops, and in upper case."""
+    found = _QUERY.fullmatch(text)
+    for given, value in parse_qsl(found["query"] if found else "", keep_blank_values=True):
+        name = given.lower()
+        if name not in _OWN:
+            continue
+        if given != name:
+            raise InvalidParameter(f"Write its parameter {name} in lower case.")
+        if not value:
+            raise InvalidParameter(f"Its parameter {name} has no value: give it one, or remove the parameter.")
 
 
 def _check_schema(url: URL, parameters: Mapping[str, str]) -> None:
@@ -160,6 +177,7 @@ def database_url(text: str) -> URL:
     if url.drivername not in {"postgres", "postgresql", DRIVER}:
         raise ValueError(f"The database must be PostgreSQL (postgresql://user@host:5432/name), not {url.drivername}.")
     url = url.set(drivername=DRIVER)
+    _check_spelling(text)
     _check_pooler_parameters(url)
     _check_schema(url, parameters)
     if "," in str(parameters.get("host", "")) and "target_session_attrs" not in url.query:
@@ -247,9 +265,16 @@ def open_connection(text: str, *, autocommit: bool = False, **parameters: str) -
     """A connection to the database of a URL, without a pool; `parameters` of libpq take precedence.
 
     Settings in its options are set by a statement, because a pooler may refuse them as parameters. Raise
-    `psycopg.Error` if it fails.
+    `psycopg.Error` if it fails, and `InvalidParameter` for a search path through a pooler of transactions, which would
+    apply it to transactions of other clients.
     """
-    given, set_settings = separate_settings({**connection_parameters(database_url(text)), **parameters})
+    url = database_url(text)
+    given, set_settings = separate_settings({**connection_parameters(url), **parameters})
+    if b"'search_path'" in set_settings and pooler_parameters(url).pool_mode is PoolMode.TRANSACTION:
+        raise InvalidParameter(
+            f"A connection without a pool cannot have a {_SCHEMA} with {_POOL_MODE}=transaction: connect to PostgreSQL"
+            f" itself, or to a pooler with {_POOL_MODE}=session."
+        )
     connection = psycopg.connect(make_conninfo("", **given), autocommit=True)
     try:
         if set_settings:

@@ -143,6 +143,8 @@ def test_a_wrong_value_is_reported_without_secrets(variable: str, text: str) -> 
     ("parameters", "message"),
     [
         ("?schema=EU", "DATABASE_URL: schema must be the name of one schema"),
+        ("?schema=", "DATABASE_URL: Its parameter schema has no value"),
+        ("?Schema=eu", "DATABASE_URL: Write its parameter schema in lower case"),
         ("?pool_mode=statement", "DATABASE_URL: pool_mode must be session or transaction"),
         ("?schema=eu&options=-csearch_path%3Dus", "DATABASE_URL: Remove search_path from its options"),
     ],

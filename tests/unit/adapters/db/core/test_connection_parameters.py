@@ -8,6 +8,7 @@ from adapters.db.core.connection_parameters import (
     database_url,
     describe_database,
     driver_url,
+    open_connection,
     pooler_parameters,
     schema_of,
     separate_settings,
@@ -175,6 +176,30 @@ def test_settings_are_separated_from_parameters_that_a_pooler_refuses() -> None:
 def test_the_name_of_a_schema_needs_no_quotes(schema: str) -> None:
     with pytest.raises(InvalidParameter, match="schema must be the name of one schema"):
         database_url(f"postgresql://db1/shop?schema={schema}")
+
+
+@pytest.mark.parametrize("name", ["schema", "pool_mode", "prepare_threshold"])
+@pytest.mark.parametrize("place", ["db1/shop", "ada:why?@db1/shop", "ada:why?@db1,db2/shop", "ada:p@db1:5432", "/shop"])
+def test_a_parameter_without_a_value_or_in_upper_case_is_refused(name: str, place: str) -> None:
+    """SQLAlchemy drops a parameter without a value, so that the default would be used."""
+    for query in (f"{name}=", name, f"connect_timeout=3&{name}=", f"{name}=session&{name}="):
+        with pytest.raises(InvalidParameter, match=f"^Its parameter {name} has no value: give it one, or remove"):
+            database_url(f"postgresql://{place}?{query}")
+    for written in (name.capitalize(), name.upper()):
+        for value in ("", "session"):
+            with pytest.raises(InvalidParameter, match=f"^Write its parameter {name} in lower case"):
+                database_url(f"postgresql://{place}?{written}={value}")
+
+
+def test_a_password_may_look_like_a_parameter() -> None:
+    for place in ("db1", "db1,db2"):
+        assert database_url(f"postgresql://ada:?schema=@{place}/shop?schema=eu").password == "?schema="
+
+
+@pytest.mark.parametrize("query", ["schema=eu", "options=-csearch_path%3Deu"])
+def test_a_connection_without_a_pool_sets_no_search_path_through_a_pooler_of_transactions(query: str) -> None:
+    with pytest.raises(InvalidParameter, match="connect to PostgreSQL itself, or to a pooler with pool_mode=session"):
+        open_connection(f"postgresql://127.0.0.1:1/shop?pool_mode=transaction&{query}")
 
 
 def test_a_schema_and_a_search_path_exclude_each_other() -> None:
