@@ -89,14 +89,17 @@ class PolicyState:
 
     @classmethod
     def concatenate(cls, parts: Sequence["PolicyState"]) -> Self:
-        """Merge states that have no product in common and the same columns."""
+        """Merge states that have no product in common and the same columns of the strategy.
+
+        Columns of `baseline` that only some of them have are unknown in the others.
+        """
+        baseline = dict.fromkeys(name for part in parts for name in part.baseline)
         order = np.argsort(np.concatenate([part.product for part in parts]), kind="stable")
         return cls(
             *(np.concatenate([getattr(part, name) for part in parts])[order] for name in STATE_FACTS),
             state={name: np.concatenate([part.state[name] for part in parts])[order] for name in parts[-1].state},
             baseline={
-                name: np.concatenate([part.baseline_column(name) for part in parts])[order]
-                for name in parts[-1].baseline
+                name: np.concatenate([part.baseline_column(name) for part in parts])[order] for name in baseline
             },
         )
 

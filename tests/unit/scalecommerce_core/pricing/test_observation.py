@@ -461,6 +461,13 @@ def test_every_strategy_gets_views_without_the_effect_of_the_price(name: str) ->
     # A second call of `pool` without new views keeps most of the evidence.
     _, later = pool_state(strategy, state, parameters)
     assert later[CategoryId(1)]["following_ff"] == pytest.approx(0.97 * parameters[CategoryId(1)]["following_ff"])
+    # A last block of products without views leaves the histories of the others as they are.
+    new = evolve(stored, product=stored.product + 10_000, baseline={})
+    pooled, same = pool_state(strategy, PolicyState.concatenate([stored, new]), first.category_parameters)
+    kept = pooled.for_products(stored.product).baseline["view_mean"]
+    assert kept.tolist() == stored.baseline["view_mean"].tolist()
+    assert same[CategoryId(1)]["following_ff"] == pytest.approx(parameters[CategoryId(1)]["following_ff"])
+    assert np.isnan(pooled.for_products(new.product).baseline["view_mean"]).all()
 
 
 def test_assumed_views_do_not_depend_on_the_price() -> None:

@@ -113,3 +113,14 @@ def test_baselines_survive_storage_and_are_unknown_in_states_of_earlier_releases
     assert np.isnan(earlier.baseline_column("traffic")).all()
     merged = earlier.updated_with(stored.rows(ids == 0))
     assert merged.baseline["traffic"].tolist() == pytest.approx([1.5, np.nan, np.nan], nan_ok=True)
+
+
+def test_a_column_that_is_unknown_in_one_block_is_kept_in_the_others() -> None:
+    known = evolve(memory(3, 7), baseline={"view_mean": np.array([1.5, 2.5])})
+    new = evolve(memory(8, 9), baseline={"view_mean": np.full(2, np.nan), "waiting_price": np.array([4.0, 5.0])})
+    blocks = [PolicyState.from_bytes(block.to_bytes()) for block in (known, new)]
+    for parts in (blocks, blocks[::-1]):
+        whole = PolicyState.concatenate(parts)
+        assert whole.product.tolist() == [3, 7, 8, 9]
+        assert whole.baseline["view_mean"].tolist() == pytest.approx([1.5, 2.5, np.nan, np.nan], nan_ok=True)
+        assert whole.baseline["waiting_price"].tolist() == pytest.approx([np.nan, np.nan, 4.0, 5.0], nan_ok=True)
