@@ -50,7 +50,7 @@ class FeedQuery(msgspec.Struct, frozen=True):
         EventNumber | None,
         msgspec.Meta(
             description="The number of the last event that you have read. Use `cursor` instead: the next release"
-            " ignores `after`.",
+            " refuses `after`.",
             examples=[0],
             extra_json_schema=DEPRECATED,
         ),
