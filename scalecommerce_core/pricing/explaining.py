@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from math import isfinite, sqrt
 from typing import Any, Final
 
-import numpy as np
 from attrs import frozen
 
-from scalecommerce_core.pricing.demand_curve import price_distance
 from scalecommerce_core.pricing.guardrails import USUAL_EPOCH_DAYS
 from scalecommerce_core.pricing.messages import (
     Amount,
@@ -25,7 +23,6 @@ from scalecommerce_core.pricing.replay import Inputs, input_values
 from scalecommerce_core.pricing.runs import DecisionOutcome, StoredDecision
 from scalecommerce_core.pricing.shrinkage import ROOT_MEAN
 from scalecommerce_core.pricing.signals import COLUMNS
-from scalecommerce_core.pricing.view_following import NO_EFFECTS, view_factors
 
 GUARDRAIL_MESSAGES: Final = Templates(
     "guardrail",
@@ -235,12 +232,10 @@ class _Seen:
             return _phrase("demand.without_views", units=Number(units), days=days)
         if not views and not units:
             return _phrase("demand.nothing", days=days)
-        effects = seen["view_side_effect"], seen["view_distance_effect"]
-        if effects == NO_EFFECTS:
+        counted = seen["uncorrected_views"]
+        if counted < 0:
             sold = _phrase("demand.sold", views=Number(views), units=Number(units), days=days)
         else:
-            x = price_distance(np.array([seen["price"]]), np.array([seen["reference"]]))
-            counted = views * float(view_factors(effects, x)[0])
             sold = _phrase("demand.sold", views=Number(counted), units=Number(units), days=days)
             sold += _phrase("demand.followed", used_views=Number(views))
         return (*sold, *_phrase("demand.conversion", conversion=Share(units / views))) if views else sold

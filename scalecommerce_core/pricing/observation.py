@@ -384,7 +384,9 @@ class _Learner:
             return history, signals
         views = signals.views / np.where(counted, view_factors(self._effects, x), 1.0)
         # Each purchase came with a view.
-        return history, signals.with_columns(views=np.maximum(views, np.minimum(signals.views, signals.units)))
+        views = np.maximum(views, np.minimum(signals.views, signals.units))
+        before = np.where(views == signals.views, UNKNOWN, signals.views)
+        return history, signals.with_columns(views=views, uncorrected_views=before)
 
     def _observed(self, signals: Signals, seen: Observed) -> Signals:
         """The signals with these counts. Sales without counted views are compared with a constant number of views per

@@ -98,9 +98,7 @@ class PolicyState:
         return cls(
             *(np.concatenate([getattr(part, name) for part in parts])[order] for name in STATE_FACTS),
             state={name: np.concatenate([part.state[name] for part in parts])[order] for name in parts[-1].state},
-            baseline={
-                name: np.concatenate([part.baseline_column(name) for part in parts])[order] for name in baseline
-            },
+            baseline={name: np.concatenate([part.baseline_column(name) for part in parts])[order] for name in baseline},
         )
 
     def updated_with(self, other: "PolicyState") -> "PolicyState":

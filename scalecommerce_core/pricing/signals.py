@@ -81,6 +81,8 @@ class Signals:
 
     `views` are those that the product would have had at its reference price (`view_following`). In `pool`, they are the
     effects from then on."""
+    uncorrected_views: Floats = field(metadata=_column(np.float64, UNKNOWN))
+    """`views` before they were corrected by these effects; -1 if they were not."""
     days: Floats = field(metadata=_column(np.float64, 7.0))
     """Days on sale and in stock in this epoch."""
     epoch_days: Floats = field(metadata=_column(np.float64, 7.0))

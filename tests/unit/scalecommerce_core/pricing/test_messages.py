@@ -98,7 +98,7 @@ INPUTS: list[tuple[dict[str, Any], set[str]]] = [
     ({}, {"price.start", "reference", "demand.nothing", "cost.unknown"}),
     ({"since_change": 3.0, "views": 9.0}, {"price.since", "demand.sold", "demand.conversion"}),
     ({"units": 3.0}, {"demand.sold"}),
-    ({"views": 9.0, "view_side_effect": 0.7}, {"demand.sold", "demand.followed", "demand.conversion"}),
+    ({"views": 9.0, "uncorrected_views": 18.0}, {"demand.sold", "demand.followed", "demand.conversion"}),
     ({"weight": 0.0, "promoted": True}, {"demand.promotion"}),
     ({"weight": 0.0}, {"demand.not_comparable"}),
     ({"days": 0.0}, {"demand.none"}),

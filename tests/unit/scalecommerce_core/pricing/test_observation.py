@@ -493,3 +493,37 @@ def test_assumed_views_do_not_depend_on_the_price() -> None:
     assert second.signals.view_side_effect[0] < -0.5
     assert len(set(second.signals.views.tolist())) == 1
     assert np.isnan(second.policy_state.baseline["view_mean"]).all()
+
+
+@pytest.mark.parametrize(
+    ("views", "units", "used", "told"),
+    [
+        (40, 2, 20, "40 views and 2 units sold in 7 days on sale, used as 20 views"),
+        # Never fewer than the units sold, so the counted views cannot be derived from the used ones.
+        (12, 10, 10, "12 views and 10 units sold in 7 days on sale, used as 10 views"),
+        (10, 10, 10, "10 views and 10 units sold in 7 days on sale, a conversion"),
+    ],
+)
+def test_the_counted_views_are_explained_where_views_follow_the_price(
+    views: int, units: int, used: float, told: str
+) -> None:
+    """Views are doubled below the reference price of 1,000."""
+    strategy = POLICY.strategy()
+    nothing = past((NOW - 100 * DAY, 1_000, False)).rows(slice(0, 0))
+    effects = {"following_ff": 1e6, "following_fe": 1e6 * 2.0 * np.log(2.0)}
+
+    def run(epoch: int, facts: Facts, before: RangeResult | None) -> RangeResult:
+        known = {} if before is None else before.category_parameters
+        parameters = {category: {**values, **effects} for category, values in known.items()}
+        state = PolicyState.empty(strategy.columns) if before is None else before.policy_state
+        return decide_range(
+            POLICY, strategy, policy_state=state, category_parameters=parameters, facts=facts, past=nothing,
+            epoch=epoch, now=NOW + (epoch - 1) * 7 * DAY,
+        )  # fmt: skip
+
+    first = run(1, shop(1_000, 20), None)
+    sold = {"orders": units, "units": units, "net_units": 40 + units, "net_amount": 40_000 + 999 * units}
+    second = run(2, shop(999, views, priced_at=NOW, **sold), first)
+    assert second.signals.views[0] == pytest.approx(used, rel=1e-3)
+    assert second.signals.uncorrected_views[0] == (-1.0 if used == views else views)
+    assert explain_inputs(second.inputs)["demand"].startswith(told)
