@@ -6,13 +6,23 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
+from adapters.db.schema import metadata
+
 _FLAGS: Final = re.IGNORECASE | re.DOTALL
+_TABLES: Final = "|".join(sorted(metadata.tables))
+# A table with a schema where SQL expects a table; elsewhere, `log.products` may be a column of this name.
+_IN_SCHEMA: Final = (
+    r"(?<!DISTINCT )\b(?:FROM|JOIN|INTO|UPDATE|TABLE|ON|REFERENCES|ONLY|EXISTS|USING)\s+"
+    rf'(?:[a-z_]\w*|"[^"]+")\s*\.\s*"?(?:{_TABLES})\b'
+)
 _REFUSED: Final = {
     r"\bREFERENCING\s+(?:OLD|NEW)\s+TABLE\b": (
         "a trigger with a transition table, which neither Citus nor logical replication executes: use FOR EACH ROW"
     ),
     r"\bsearch_path\b": "a search path: names without a schema are those of the installation",
-    r"\bpublic\s*\.|'public'": "the name of a schema: names without a schema are those of the installation",
+    rf"\bpublic\s*\.|'public'|{_IN_SCHEMA}": (
+        "the name of a schema: names without a schema are those of the installation"
+    ),
     r"\bpg_(?:try_)?advisory\w*": "an advisory lock: its key must be one of adapters/db/core/advisory_locks.py",
     r"\bpg_notify\b|\b(?:UN)?LISTEN\s+\w|\bNOTIFY\s+\w": "NOTIFY or LISTEN: use the change log",
     r"\bCREATE\s+EXTENSION\b": (

@@ -81,6 +81,10 @@ CREATE FUNCTION is_known(word text) RETURNS boolean LANGUAGE sql IMMUTABLE
         (READER + "ALTER TABLE a ADD b boolean GENERATED ALWAYS AS (is_known(name)) STORED", "is_known reads"),
         ("CREATE INDEX a_idx ON a (is_sold_as(name))", "is_sold_as reads a table"),
         ("CREATE TABLE public.a (id bigint)", "the name of a schema"),
+        ("SELECT id FROM eu.orders", "the name of a schema"),
+        ('CREATE INDEX a_idx ON "shop-app"."orders" (id)', "the name of a schema"),
+        ("ALTER TABLE IF EXISTS eu . stock ADD a int", "the name of a schema"),
+        ("CREATE TABLE a (b bigint REFERENCES eu.orders)", "the name of a schema"),
         ("SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace", "the name of a schema"),
         ("CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = a RETURN 1", "a search path"),
         ("SELECT pg_advisory_xact_lock(7)", "an advisory lock"),
@@ -112,6 +116,8 @@ def test_each_construct_is_refused(sql: str, reason: str) -> None:
             " CREATE INDEX a_idx ON a USING gin (letters(name))"
         ),
         READER + "CREATE INDEX a_idx ON a (name)",
+        "SELECT log.products FROM change_log AS log WHERE log.products IS DISTINCT FROM log.events",
+        "SELECT oid FROM pg_catalog.pg_class",
     ],
 )
 def test_what_citus_distributes_is_allowed(sql: str) -> None:
