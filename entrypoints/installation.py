@@ -1,16 +1,20 @@
 """Refuses a Redis database that serves another installation.
 
 An API process is then not ready, and a worker does not start, so that no process uses the keys and queues of the other
-installation for its own accounts, products and orders.
+installation for its own accounts, products and orders. A worker that runs takes no views from Redis
+unless it is sure of the lease.
 """
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.sharedctypes import RawValue
 from typing import Final, Protocol
-from uuid import UUID
 
-from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.domain.errors import SchemaMismatch, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +22,7 @@ RENEWAL_SECONDS: Final = 10.0
 """Interval at which each process renews the lease."""
 _REFUSAL: Final = (
     "Redis at REDIS_URL serves another installation ({holder}): give each installation a Redis database of its own, as"
-    " in redis://host:6379/1. If the other installation has ended, its lease ends within {seconds} seconds."
+    " in redis://host:6379/1. If the other installation has ended, this one begins within {seconds:.0f} seconds."
 )
 
 
@@ -39,28 +43,61 @@ class Lease(Protocol):
 class InstallationCheck:
     """Renews the lease of this installation in Redis."""
 
-    def __init__(self, read_installation: Callable[[], UUID], make_lease: Callable[[UUID], Lease]) -> None:
-        """`read_installation` reads the id from the database, and raises `Unavailable`."""
+    def __init__(
+        self,
+        read_installation: Callable[[], str],
+        make_lease: Callable[[str], Lease],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`read_installation` reads the identity from the database, and raises `Unavailable`. `clock` is in seconds,
+        and the same in all processes.
+        """
         self._read_installation = read_installation
         self._make_lease = make_lease
+        self._clock = clock
+        self._installation = ""
         self._lease: Lease | None = None
+        # Shared with processes that are forked later. One aligned double: reading and writing need no lock.
+        self._leased_until = RawValue("d", -math.inf)
         self._stopped = threading.Event()
         self._problem = ""
 
     def check(self) -> None:
-        """Raise `Unavailable` if Redis serves another installation.
+        """Raise `Unavailable` if Redis serves another installation, or if the database has no id.
 
         If Redis or the database does not answer, nothing is refused: other checks report it, and this one is
         repeated.
         """
+        begun = self._clock()
         try:
-            if self._lease is None:
-                self._lease = self._make_lease(self._read_installation())
-            holder = self._lease.renew()
+            lease = self._lease or self._create_lease()
+            holder = lease.renew()
+        except SchemaMismatch:
+            raise
         except Unavailable:
             return
         if holder:
-            raise Unavailable(_REFUSAL.format(holder=holder, seconds=self._lease.seconds))
+            self._leased_until.value = -math.inf
+            # The former lease ends, and then nobody may have it for as long; each end is noticed at a renewal.
+            seconds = 2 * (lease.seconds + RENEWAL_SECONDS)
+            raise Unavailable(_REFUSAL.format(holder=holder, seconds=seconds))
+        self._leased_until.value = begun + lease.seconds
+
+    def is_leased(self) -> bool:
+        """Whether this installation has the lease, as far as renewals show, also in a process that was forked."""
+        return self._clock() < float(self._leased_until.value)
+
+    def _create_lease(self) -> Lease:
+        self._installation = self._read_installation()
+        self._lease = self._make_lease(self._installation)
+        return self._lease
+
+    def _read_again(self) -> None:
+        """Use another lease if the database was replaced by a copy, as by the restore of a backup."""
+        # Later is early enough if the database does not answer.
+        with suppress(Unavailable):
+            if self._lease is not None and self._read_installation() != self._installation:
+                self._create_lease()
 
     def start(self) -> None:
         """Renew the lease in a thread, and log when another installation holds it."""
@@ -73,6 +110,7 @@ class InstallationCheck:
         while not self._stopped.is_set():
             try:
                 self.check()
+                self._read_again()
             except Unavailable as error:
                 if str(error) != self._problem:
                     self._problem = str(error)

@@ -453,11 +453,14 @@ def database_figures(settings: Settings) -> DatabaseCollector:
 
 
 def worker_application(
-    settings: Settings, session: str, open_metrics: Callable[[], ProcessMetrics | None] = lambda: None
+    settings: Settings,
+    session: str,
+    open_metrics: Callable[[], ProcessMetrics | None] = lambda: None,
+    has_redis: Callable[[], bool] = lambda: True,
 ) -> Celery:
     """Celery's application. Each worker process builds its own engine at its first task, after the fork.
 
-    `open_metrics` is called then, too.
+    `open_metrics` is called then, too. `has_redis` returns whether Redis serves this installation.
     """
     opened: list[ProcessMetrics] = []
     traced: list[ProcessTracing] = []
@@ -510,6 +513,7 @@ def worker_application(
             delivery_runner=deliveries[-1],
             repricing_lock=lambda: worker_lock(engine.redis, "reprice"),
             email_lock=lambda: worker_lock(engine.redis, "send e-mails"),
+            has_redis=has_redis,
             tracing=None if traces is None else traces.tracing,
         )
 

@@ -59,7 +59,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     bind_forks_to_parent(signal.SIGKILL)
     celery_logging.redirect_celery_logs()
     start_exporter(settings, Program.WORKER, database_figures)
-    app = worker_application(settings, session, open_process_metrics)
+    app = worker_application(settings, session, open_process_metrics, installation.is_leased)
     worker = app.Worker(
         hostname=worker_name(host),
         # Two more processes: one delivers webhooks, one reprices. See `worker_lock`.

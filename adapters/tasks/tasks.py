@@ -96,7 +96,8 @@ class BackgroundTasks:
     `acknowledge_notification` lets the next order send a message to the workers again. The locks yield
     whether this process acquired them. At most one process of a worker holds each lock, so that slow webhook receivers,
     slow mail servers and repricing leave other processes free to decide orders. `delivery_runner` sends webhooks.
-    `sleep` takes seconds.
+    `sleep` takes seconds. `has_redis` returns whether Redis serves this installation; views in a Redis of another one
+    belong to other products.
     """
 
     market: Market
@@ -110,6 +111,7 @@ class BackgroundTasks:
     tracing: Tracing | None = None
     unknown_policies: UnknownPolicies = field(factory=UnknownPolicies)
     repricing_turn: RepricingTurn = field(factory=RepricingTurn)
+    has_redis: Callable[[], bool] = lambda: True
 
     def decide_orders(self) -> None:
         # Before the query for orders: an order that commits after the query sends a message of its own.
@@ -143,6 +145,8 @@ class BackgroundTasks:
         _repeat(self._flush_batch, max_batches=2)
 
     def _flush_batch(self) -> int:
+        if not self.has_redis():
+            return 0
         batch = self.views.next_batch()
         if batch is None:
             return 0

@@ -310,7 +310,11 @@ def test_processes_refuse_the_redis_of_another_installation(cells: Cells, tmp_pa
         assert refused.status_code == 503
         assert "serves another installation (shop, schema north)" in refused.json()["detail"]
         assert "ready." not in deployment.commands["worker"].text()
+        # As if the other installation had ended long ago, and a process of this one had taken the lease.
         redis.delete(KEY)
+        with engine_of(cells.south) as own:
+            own_name = describe(cells.south)
+            assert RedisInstallationLease(redis, read_installation(own), own_name).renew() == ""
         deployment.commands["worker"].says(r"ready\.")
         eventually(lambda: httpx2.get(f"{deployment.url}/readyz").is_success, "an API that is ready")
         assert redis.hget(KEY, "name") == describe(cells.south).encode()
@@ -320,6 +324,38 @@ def test_processes_refuse_the_redis_of_another_installation(cells: Cells, tmp_pa
         await_resource(buyer, f"/orders/api/v1/{order['id']}/", lambda shown: shown["status"] == "PENDING")
     with real_market(cells.north) as market:
         assert market.queries.search(ProductFilter(search="cup"), PageRequest(10)).rows == ()
+
+
+def test_a_copy_of_a_database_is_another_installation(
+    database: str, postgres: EmbeddedPostgres, administrator: psycopg.Connection
+) -> None:
+    name = make_url(database).database
+    copy = f"copy_{secrets.token_hex(4)}"
+    administrator.execute(f"CREATE DATABASE {copy} OWNER {ROLE} TEMPLATE {name}".encode())
+    try:
+        with engine_of(database) as first, engine_of(postgres.url_of(copy)) as second:
+            identities = [read_installation(each) for each in (first, second)]
+            assert read_installation(first) == identities[0]
+            assert identities[0].partition(" ")[0] == identities[1].partition(" ")[0], "the id was copied"
+            assert identities[0] != identities[1]
+    finally:
+        administrator.execute(f"DROP DATABASE {copy} WITH (FORCE)".encode())
+
+
+def test_an_identity_needs_no_privilege_on_the_server(database: str, administrator_url: Callable[[str], str]) -> None:
+    with open_connection(administrator_url(database), autocommit=True) as superuser, engine_of(database) as engine:
+        with_system = read_installation(engine)
+        superuser.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        assert with_system.rpartition(" ")[0] == read_installation(engine)
+
+
+def test_a_database_without_an_id_is_reported_with_the_remedy(database: str) -> None:
+    with open_connection(database, autocommit=True) as connection, engine_of(database) as engine:
+        connection.execute("DELETE FROM installation")
+        with pytest.raises(SchemaMismatch, match="has no row") as refused:
+            read_installation(engine)
+        connection.execute(str(refused.value).split("`")[3].encode())
+        assert read_installation(engine)
 
 
 def describe(url: str) -> str:

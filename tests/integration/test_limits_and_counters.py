@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from redis import Redis
@@ -76,7 +75,7 @@ def test_counts_are_dropped_while_redis_is_away(away: Redis, caplog: pytest.LogC
 
 
 def test_a_redis_database_is_leased_to_one_installation(redis: Redis) -> None:
-    first, second, renamed = uuid4(), uuid4(), "shop on db2"
+    first, second, renamed = "1", "2", "shop on db2"
     north, south = RedisInstallationLease(redis, first, "shop on db1"), RedisInstallationLease(redis, second, "other")
     assert (north.renew(), south.renew()) == ("", "shop on db1")
     ends_in = redis.pttl(KEY)
@@ -87,9 +86,40 @@ def test_a_redis_database_is_leased_to_one_installation(redis: Redis) -> None:
     assert redis.pttl(KEY) > 1_000
     assert south.renew() == renamed
     redis.delete(KEY)
-    assert (south.renew(), north.renew()) == ("", "other")
+    assert (RedisInstallationLease(redis, second, "other").renew(), north.renew()) == ("", "other")
+
+
+def test_a_refused_installation_lets_the_holder_renew_its_lease_first(
+    redis: Redis, away: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    north = RedisInstallationLease(redis, "1", "north")
+    south = RedisInstallationLease(redis, "2", "south", clock=lambda: now[0])
+    assert (north.renew(), south.renew()) == ("", "north")
+    redis.flushdb()
+    for _second in range(10):
+        now[0] += 1
+        assert south.renew() == "north"
+    assert (north.renew(), south.renew()) == ("", "north")
+    # Redis is away, then empty: the time begins again whenever it does not answer.
+    redis.flushdb()
+    assert south.renew() == "north"
+    now[0] += LEASE_SECONDS
+    with monkeypatch.context() as patched:
+        patched.setattr(south, "_renew", RedisInstallationLease(away, "2", "south")._renew)
+        with pytest.raises(Unavailable):
+            south.renew()
+    now[0] += 1
+    assert south.renew() == "north"
+    now[0] += LEASE_SECONDS
+    assert south.renew() == "north"
+    now[0] += 0.1
+    assert (south.renew(), north.renew()) == ("", "south")
+    # The lease that it has now is renewed without waiting.
+    redis.delete(KEY)
+    assert south.renew() == ""
 
 
 def test_a_lease_is_not_decided_without_redis(away: Redis) -> None:
     with pytest.raises(Unavailable):
-        RedisInstallationLease(away, uuid4(), "shop").renew()
+        RedisInstallationLease(away, "1", "shop").renew()

@@ -1,6 +1,7 @@
 """The task that flushes views, when the store fails or the process dies."""
 
 import pytest
+from attrs import evolve
 
 from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import ConnectionLost, Unavailable
@@ -44,6 +45,18 @@ def test_views_wait_while_the_store_is_away(memory: MemoryStore, product: Produc
     tasks(memory, views).flush_views()
     assert counted(memory, product) == 2
     assert views.next_batch() is None
+
+
+def test_views_in_the_redis_of_another_installation_stay_there(memory: MemoryStore, product: ProductId) -> None:
+    views = MemoryViewCounter()
+    views.record_view(product)
+    is_ours = [False]
+    flushing = evolve(tasks(memory, views), has_redis=lambda: is_ours[0])
+    flushing.flush_views()
+    assert counted(memory, product) == 0
+    is_ours[0] = True
+    flushing.flush_views()
+    assert counted(memory, product) == 1
 
 
 def test_a_batch_counts_once_when_the_reply_to_its_commit_is_lost(memory: MemoryStore, product: ProductId) -> None:
