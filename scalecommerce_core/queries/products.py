@@ -194,9 +194,9 @@ class ProductFilter:
     matches, a word that no product has is replaced: the last word by words that begin with it, any other word by the
     most frequent word with a similar spelling (`domain.spelling`).
 
-    `categories` holds ids or slugs; slugs and `brands` are compared in their normal form. Prices are in minor units,
-    both bounds included; `created_after` and `created_before` are excluded bounds. Raises `Invalid` for a range whose
-    upper bound is less than its lower bound.
+    `categories` holds ids or slugs; slugs and `brands` are compared in their normal form. Prices are in minor units
+    of the market's currency, both bounds included, and leave out products in other currencies; `created_after` and
+    `created_before` are excluded bounds. Raises `Invalid` for a range whose upper bound is less than its lower bound.
     """
 
     search: str | None = None

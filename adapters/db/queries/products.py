@@ -252,7 +252,7 @@ class ProductQueries:
         counts = ProductCounts(executor, limits)
         planner = SearchPlanner(counts, limits)
         self._executor = executor
-        self._interpreter = SearchInterpreter(executor, planner, PageFetcher(executor, counts))
+        self._interpreter = SearchInterpreter(executor, planner, PageFetcher(executor, counts), currency)
         self._facets = FacetCounter(executor, self._interpreter, planner, limits, currency)
 
     def search(self, criteria: ProductFilter, page: PageRequest) -> ProductSearchPage:

@@ -52,8 +52,18 @@ class SearchQuery(PageQuery, kw_only=True, frozen=True):
         msgspec.field(default_factory=list)
     )
     seller: SellerChoice | None = None
-    price_min: Annotated[Amount | None, msgspec.Meta(description="The lowest price, inclusive.")] = None
-    price_max: Annotated[Amount | None, msgspec.Meta(description="The highest price, inclusive.")] = None
+    price_min: Annotated[
+        Amount | None,
+        msgspec.Meta(
+            description="The lowest price, inclusive, in the market's currency; products in others are left out."
+        ),
+    ] = None
+    price_max: Annotated[
+        Amount | None,
+        msgspec.Meta(
+            description="The highest price, inclusive, in the market's currency; products in others are left out."
+        ),
+    ] = None
     in_stock: Annotated[
         bool | None, msgspec.Meta(description="true: only products with available stock; false: only products without.")
     ] = None

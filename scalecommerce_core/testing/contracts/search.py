@@ -622,6 +622,21 @@ class SearchContract:
         assert list(facets[Facet.PRICE]) == [FacetValue(0, "0.00 - 10.00", 1, 10_00)]
         assert [(value.value, value.count) for value in facets[Facet.BRAND]] == [("GBP", 2), ("JPY", 1), ("USD", 1)]
 
+    def test_filters_by_price_are_in_the_currency_of_the_market(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        dollars = stage.product(price=9_99, currency="USD")
+        for currency in ("GBP", "JPY"):
+            stage.product(price=9_99, currency=currency)
+        for text in (None, "tea"):
+            assert len(found(queries, text)) == 3
+            (bucket,) = queries.facets(ProductFilter(search=text), [Facet.PRICE]).values[Facet.PRICE]
+            assert bucket.upper is not None
+            criteria = ProductFilter(search=text, price_min=int(bucket.value), price_max=bucket.upper - 1)
+            assert queries.search(criteria, PageRequest()).total == bucket.count == 1
+            for order in SortOrder:
+                assert found(queries, text, price_max=bucket.upper - 1, sort_order=order) == {dollars}
+            assert found(queries, text, price_min=0) == found(queries, text, price_max=10**9) == {dollars}
+
     def test_facets_use_the_filters_and_corrections_of_the_list(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         stage.product(name="Headphones", brand="A", price=5)

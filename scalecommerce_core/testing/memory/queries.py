@@ -457,7 +457,7 @@ class MemoryQueries(
         return [
             view
             for view in self._active()
-            if _matches(view, criteria, slugs[view.category.id]) and (text is None or _has(view, text))
+            if _matches(view, criteria, slugs[view.category.id], self._currency) and (text is None or _has(view, text))
         ]
 
     def _active(self) -> list[ProductView]:
@@ -681,12 +681,15 @@ SORT_KEYS: Final[Mapping[SortOrder, Callable[[ProductView], Key]]] = {
 }
 
 
-def _matches(view: ProductView, criteria: ProductFilter, slug: str) -> bool:
+def _matches(view: ProductView, criteria: ProductFilter, slug: str, currency: str) -> bool:
+    """Whether a product passes the filter; prices are in `currency`."""
+    by_price = criteria.price_min is not None or criteria.price_max is not None
     categories = {str(category) for category in criteria.categories}
     return (
         (not categories or str(view.category.id) in categories or slug in categories)
         and (not criteria.brands or view.brand in criteria.brands)
         and (criteria.seller is None or view.seller.id == criteria.seller)
+        and (not by_price or view.price.currency == currency)
         and (criteria.price_min is None or view.price.minor >= criteria.price_min)
         and (criteria.price_max is None or view.price.minor <= criteria.price_max)
         and (criteria.in_stock is None or (view.stock > 0) == criteria.in_stock)

@@ -97,6 +97,7 @@ def _source_and_conditions(shape: QueryShape, *, plan_each_time: bool) -> tuple[
     filters = {
         "price_min": price >= bindparam("price_min", type_=BigInteger),
         "price_max": price <= bindparam("price_max", type_=BigInteger),
+        "price_currency": product.currency == bindparam("price_currency", type_=product.currency.type),
         "categories": category.in_(bindparam("categories", expanding=True)),
         "brands": product.brand.in_(bindparam("brands", expanding=True)),
         "seller": product.seller_id == bindparam("seller", type_=BigInteger),

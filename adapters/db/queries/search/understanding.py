@@ -43,13 +43,17 @@ _CATEGORY_IDS: Final = select(categories.c.id).where(
 
 
 class SearchInterpreter:
-    """Binds filters to queries, corrects their texts, and passes the queries on to planning and fetching."""
+    """Binds filters to queries, corrects their texts, and passes the queries on to planning and fetching.
 
-    def __init__(self, executor: QueryExecutor, planner: SearchPlanner, fetcher: PageFetcher) -> None:
+    `currency` is the market's, in which filters by price are.
+    """
+
+    def __init__(self, executor: QueryExecutor, planner: SearchPlanner, fetcher: PageFetcher, currency: str) -> None:
         self._executor = executor
         self._vocabulary = StoredVocabulary(executor)
         self._planner = planner
         self._fetcher = fetcher
+        self._currency = currency
 
     def find_page(self, criteria: ProductFilter, request: PageRequest) -> SearchPage:
         """Return a page of ids; raise `Invalid` for a text that is too long and for a cursor of another list."""
@@ -61,7 +65,7 @@ class SearchInterpreter:
                 parsed, request = _resume(parsed, request)
             elif not parsed.terms:
                 return SearchPage(())
-        page = self._find(_bind(criteria, parsed, category_ids), request)
+        page = self._find(self.bind(criteria, parsed, category_ids), request)
         if parsed is None or not is_first or len(page.ids) >= FEW_MATCHES or page.next is not None:
             return page
         if page.ids:
@@ -69,11 +73,36 @@ class SearchInterpreter:
         corrected, did_you_mean = self.correct(parsed)
         if corrected is None:
             return page
-        return evolve(self._find(_bind(criteria, corrected, category_ids), request), did_you_mean=did_you_mean)
+        return evolve(self._find(self.bind(criteria, corrected, category_ids), request), did_you_mean=did_you_mean)
 
     def binder(self, criteria: ProductFilter) -> "FilterBinder":
         """Return the binder for this filter and for those that leave some of its conditions out."""
         return FilterBinder(self, criteria)
+
+    def bind(
+        self, criteria: ProductFilter, parsed: SearchText | None, category_ids: Collection[int] | None
+    ) -> BoundQuery:
+        """Return the query of a filter; raise `Invalid` for values that are too long."""
+        has_price = criteria.price_min is not None or criteria.price_max is not None
+        conditions = {
+            "price_min": _clamp(criteria.price_min),
+            "price_max": _clamp(criteria.price_max),
+            "price_currency": self._currency if has_price else None,
+            "categories": None if category_ids is None else tuple(sorted(category_ids)),
+            "brands": tuple(sorted({_check_length("brand", brand) for brand in criteria.brands})) or None,
+            "seller": _clamp(criteria.seller),
+            "created_after": criteria.created_after,
+            "created_before": criteria.created_before,
+        }
+        values: dict[str, object] = {name: value for name, value in conditions.items() if value is not None}
+        shape = QueryShape(criteria.sort_order, frozenset(values), criteria.in_stock)
+        if parsed is None:
+            return BoundQuery(shape, values)
+        required, required_texts = _name_texts("required", parsed.required)
+        excluded, excluded_texts = _name_texts("excluded", parsed.excluded)
+        forms = tuple(names[: len(term.forms)] for names, term in zip(required, parsed.required, strict=True))
+        shape = evolve(shape, required=required, excluded=excluded, phrase_forms=forms)
+        return BoundQuery(shape, {**values, **required_texts, **excluded_texts}, parsed.corrections)
 
     def find_category_ids(self, criteria: ProductFilter) -> Sequence[int] | None:
         """Resolve ids and slugs: the planner has statistics about a category's id, and none about a subquery."""
@@ -110,13 +139,13 @@ class FilterBinder:
 
     def bind(self, criteria: ProductFilter) -> BoundQuery:
         """Return the query of the words as they were typed."""
-        return _bind(criteria, self._parsed, self._category_ids if criteria.categories else None)
+        return self._interpreter.bind(criteria, self._parsed, self._category_ids if criteria.categories else None)
 
     def bind_corrected(self, criteria: ProductFilter) -> BoundQuery | None:
         """Return the query of the corrected words; None if no unknown word can be corrected."""
         if self._corrected is None:
             return None
-        return _bind(criteria, self._corrected, self._category_ids if criteria.categories else None)
+        return self._interpreter.bind(criteria, self._corrected, self._category_ids if criteria.categories else None)
 
     @cached_property
     def _category_ids(self) -> Sequence[int] | None:
@@ -145,28 +174,6 @@ def _resume(parsed: SearchText, request: PageRequest) -> tuple[SearchText, PageR
     except ValueError:
         raise cursor_mismatch() from None
     return parsed, evolve(request, before=rest) if request.before is not None else evolve(request, after=rest)
-
-
-def _bind(criteria: ProductFilter, parsed: SearchText | None, category_ids: Collection[int] | None) -> BoundQuery:
-    """Return the query of a filter; raise `Invalid` for values that are too long."""
-    conditions = {
-        "price_min": _clamp(criteria.price_min),
-        "price_max": _clamp(criteria.price_max),
-        "categories": None if category_ids is None else tuple(sorted(category_ids)),
-        "brands": tuple(sorted({_check_length("brand", brand) for brand in criteria.brands})) or None,
-        "seller": _clamp(criteria.seller),
-        "created_after": criteria.created_after,
-        "created_before": criteria.created_before,
-    }
-    values: dict[str, object] = {name: value for name, value in conditions.items() if value is not None}
-    shape = QueryShape(criteria.sort_order, frozenset(values), criteria.in_stock)
-    if parsed is None:
-        return BoundQuery(shape, values)
-    required, required_texts = _name_texts("required", parsed.required)
-    excluded, excluded_texts = _name_texts("excluded", parsed.excluded)
-    forms = tuple(names[: len(term.forms)] for names, term in zip(required, parsed.required, strict=True))
-    shape = evolve(shape, required=required, excluded=excluded, phrase_forms=forms)
-    return BoundQuery(shape, {**values, **required_texts, **excluded_texts}, parsed.corrections)
 
 
 def _name_texts(kind: str, terms: Iterable[Term]) -> tuple[ParameterNames, dict[str, str]]:
