@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import OpenPage, TakeShot, Theme
 
@@ -69,6 +69,34 @@ def test_the_price_moves_while_the_page_is_open(open_page: OpenPage) -> None:
     price = page.locator(".big-price .live-price")
     shown = price.inner_text()
     expect(price).not_to_have_text(shown, timeout=90_000)
+
+
+def test_an_older_answer_does_not_replace_a_newer_price(open_page: OpenPage) -> None:
+    page = open_page("/")
+    held: list[Route] = []
+    body = (
+        '<!doctype html><html lang="en"><title>X</title><link rel="icon" href="data:,"><p data-live-region="price">{}'
+    )
+
+    def show(route: Route, price: str) -> None:
+        route.fulfill(content_type="text/html; charset=utf-8", body=body.format(price))
+
+    page.route("**/made-up-page", lambda route: show(route, "first"))
+    page.goto("/made-up-page")
+    page.unroute("**/made-up-page")
+    page.route("**/made-up-page", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks its handlers
+    for name in ("older", "newer"):
+        begun = len(held)
+        page.evaluate(f"import('/static/-/live.js').then(live => {{ window.{name} = live.refresh(() => {{}}); }})")
+        while len(held) == begun:  # The request follows a pause.
+            page.wait_for_timeout(20)
+    price = page.locator("[data-live-region=price]")
+    show(held[1], "newer")
+    page.evaluate("window.newer")
+    expect(price).to_have_text("newer")
+    show(held[0], "older")
+    page.evaluate("window.older")
+    expect(price).to_have_text("newer")
 
 
 def test_the_link_of_an_email_fills_in_its_token(open_page: OpenPage) -> None:

@@ -69,20 +69,27 @@ function ids(selector, name) {
   return new Set([...document.querySelectorAll(selector)].map((each) => each.dataset[name]));
 }
 
+// The last price of each product that the stream has sent: events that wait for the same region show this one.
+const prices = new Map();
+
 function showProduct({ id, text, amount, available }, prepare) {
+  if (amount !== undefined) prices.set(id, { text, amount });
   const former = new Map();
   for (const element of document.querySelectorAll(`[data-live-product="${id}"]`)) {
     const value = element.getAttribute("value");
-    if (amount === undefined || value === amount) continue;
     const region = element.closest("[data-live-region]");
-    if (region) former.set(region.dataset.liveSource ?? "", value);
+    const source = region?.dataset.liveSource ?? "";
+    // A copy that is being fetched may hold another price, even if the shown one is right.
+    if (amount === undefined || (value === amount && !(region && fetches.get(source)?.running))) continue;
+    if (region) former.set(source, value);
     else showPrice(element, value, { text, amount });
   }
   for (const [source, value] of former) {
     refresh(prepare, source).then(() => {
       // The region has the focus, or could not be loaded.
+      const last = prices.get(id);
       for (const element of document.querySelectorAll(`[data-live-product="${id}"]`)) {
-        if (element.getAttribute("value") === value) showPrice(element, value, { text, amount });
+        if (element.getAttribute("value") === value && value !== last.amount) showPrice(element, value, last);
       }
       hideFormerHolds(id);
     });
@@ -109,21 +116,29 @@ function hideFormerHolds(id) {
   for (const element of document.querySelectorAll(`[data-live-held="${id}"]`)) element.hidden = Number(price) < Number(element.dataset.amount);
 }
 
-const refreshing = new Map();
+// By source: the fetch that has not begun, the number of fetches that have, of those without an answer, and the number of
+// the fetch that is shown.
+const fetches = new Map();
 
 // Replaces the live regions by those of a new copy of this page, or of the page that is their source. The promise is
-// also kept if that fails: the next change tries again.
+// also kept if that fails: the next change tries again. Answers may come in another order than their requests; one that
+// is older than what is shown is discarded.
 export function refresh(prepare, source = "") {
-  const waiting = refreshing.get(source);
-  if (waiting) return waiting;
-  const promise = new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE))
+  const fetched = fetches.get(source) ?? { waiting: null, begun: 0, running: 0, shown: 0 };
+  fetches.set(source, fetched);
+  if (fetched.waiting) return fetched.waiting;
+  let number = 0;
+  fetched.waiting = new Promise((resolve) => setTimeout(resolve, REFRESH_PAUSE))
     .then(() => {
-      refreshing.delete(source);
+      fetched.waiting = null;
+      number = ++fetched.begun;
+      fetched.running++;
       return fetch(source || location.href, { headers: { Accept: "text/html" } });
     })
     .then((response) => (response.ok && !response.redirected ? response.text() : null))
     .then((text) => {
-      if (text === null) return;
+      if (text === null || number < fetched.shown) return;
+      fetched.shown = number;
       const fresh = new DOMParser().parseFromString(text, "text/html");
       for (const region of document.querySelectorAll("[data-live-region]")) {
         if ((region.dataset.liveSource ?? "") !== source) continue;
@@ -132,9 +147,9 @@ export function refresh(prepare, source = "") {
         if (other && !region.contains(document.activeElement)) replaceRegion(region, other, prepare);
       }
     })
-    .catch(() => {});
-  refreshing.set(source, promise);
-  return promise;
+    .catch(() => {})
+    .then(() => { fetched.running--; });
+  return fetched.waiting;
 }
 
 function replaceRegion(region, other, prepare) {
