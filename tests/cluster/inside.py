@@ -19,6 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import THIS
 from tests.cluster import network, options
+from tests.cluster.cluster_run import HEALTHY_SECONDS, ClusterRun, NoElection, cluster
 from tests.cluster.engine import Engine, EngineFailed
 from tests.cluster.faults import choose_faults
 from tests.cluster.load import Load
@@ -28,7 +29,6 @@ from tests.cluster.options import Options
 from tests.cluster.patroni_api import NotHealthy, await_healthy
 from tests.cluster.report import Report, describe
 from tests.cluster.sandbox import ROOT, is_inside
-from tests.cluster.trial import HEALTHY_SECONDS, NoElection, Trial, cluster
 from tests.cluster.verdict import (
     SAMPLE,
     RoundFigures,
@@ -77,7 +77,7 @@ def main() -> int:
         shutil.rmtree(directory, ignore_errors=True)
     report.write(results / "report.json", versions=versions)
     out.print(report.faults_table())
-    out.print(report.bars_table())
+    out.print(report.criteria_table())
     out.print(f"{report.totals.price_changes:,} price changes, {report.totals.reads:,} reads of the price.")
     out.print(f"{report.totals.sold_out} products with few units sold out.")
     for difference in report.totals.audits:
@@ -105,30 +105,30 @@ def _run(chosen: Options, directory: Path, logs: Path, err: Console) -> Report:
         say("starting the engine")
         stack.enter_context(engine.running())
         load = Load(engine)
-        trial = Trial(nodes, engine, load, say)
+        cluster_run = ClusterRun(nodes, engine, load, say)
         load.start()
         figures: list[RoundFigures] = []
         try:
             for number, fault in enumerate(islice(choose_faults(chosen.seed, chosen.kinds), chosen.faults), 1):
-                trial.label = f"{number} of {chosen.faults}: "
-                found = trial.run_round(number, fault)
+                cluster_run.label = f"{number} of {chosen.faults}: "
+                found = cluster_run.run_round(number, fault)
                 figures.append(measure(found, load.log))
                 err.print(f"{number} of {chosen.faults}: {describe(found, figures[-1])}", markup=False)
         except KeyboardInterrupt:
             err.print("Interrupted after this fault; Ctrl-C again ends all processes at once.")
         except (NotHealthy, NoElection) as error:
             # Responses are compared with the database nevertheless; a report with too few faults fails.
-            err.print(f"{trial.label}{error}", markup=False)
-        trial.label = ""
+            err.print(f"{cluster_run.label}{error}", markup=False)
+        cluster_run.label = ""
         say("waiting for the last orders")
         load.stop()
         say("comparing the database with the responses")
-        return Report(chosen, trial.rounds, figures, _count(trial))
+        return Report(chosen, cluster_run.rounds, figures, _count(cluster_run))
 
 
-def _count(trial: Trial) -> Totals:
-    load, log, totals = trial.load, trial.load.log, Totals()
-    leader = await_healthy(trial.nodes, HEALTHY_SECONDS)
+def _count(cluster_run: ClusterRun) -> Totals:
+    load, log, totals = cluster_run.load, cluster_run.load.log, Totals()
+    leader = await_healthy(cluster_run.nodes, HEALTHY_SECONDS)
     totals.answered_otherwise = load.repeat(log.orders[:: max(1, len(log.orders) // SAMPLE)])
     with psycopg.connect(leader.superuser_url, autocommit=True) as connection:
         market = StoredMarket(connection)
@@ -141,7 +141,7 @@ def _count(trial: Trial) -> Totals:
     totals.reads, totals.stale_reads = len(log.reads), count_stale_reads(log.price_changes, log.reads)
     for audit in AUDITS:
         try:
-            trial.engine.run(*audit)
+            cluster_run.engine.run(*audit)
         except EngineFailed as failed:
             totals.audits.append(str(failed))
     return totals

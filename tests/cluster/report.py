@@ -9,13 +9,13 @@ from typing import Any
 from attrs import asdict, frozen
 from rich.table import Table
 
+from tests.cluster.cluster_run import Round
 from tests.cluster.options import Options
-from tests.cluster.trial import Round
 from tests.cluster.verdict import COMMAND_DEADLINE, MARGIN, SAMPLING, RoundFigures, Totals, percentile_95
 
 
 @frozen
-class Bar:
+class Criterion:
     """A criterion of the test, and what was found."""
 
     name: str
@@ -30,32 +30,34 @@ class Report:
     figures: Sequence[RoundFigures]
     totals: Totals
 
-    def bars(self) -> list[Bar]:
-        bars = [Bar(f"{name}: 0", f"{count:,}", count == 0) for name, count in self.totals.violations().items()]
+    def criteria(self) -> list[Criterion]:
+        criteria = [
+            Criterion(f"{name}: 0", f"{count:,}", count == 0) for name, count in self.totals.violations().items()
+        ]
         ready = max((each.ready_in_outage for each in self.figures), default=0.0)
         hanging = sum(each.is_ready_while_intake_hangs for each in self.figures)
         return [
-            Bar(f"faults: {self.options.faults}", str(len(self.rounds)), len(self.rounds) == self.options.faults),
-            Bar("orders acknowledged", f"{self.totals.acknowledged:,}", self.totals.acknowledged > 0),
-            *bars,
+            Criterion(f"faults: {self.options.faults}", str(len(self.rounds)), len(self.rounds) == self.options.faults),
+            Criterion("orders acknowledged", f"{self.totals.acknowledged:,}", self.totals.acknowledged > 0),
+            *criteria,
             self._outage(),
-            Bar(
+            Criterion(
                 f"faults with /readyz 200 for more than {COMMAND_DEADLINE + SAMPLING:.0f} s without intake: 0",
                 f"{hanging} (longest {ready:.1f} s)",
                 hanging == 0,
             ),
         ]
 
-    def _outage(self) -> Bar:
+    def _outage(self) -> Criterion:
         name = f"outage minus election, p95: at most {MARGIN:.0f} s"
         if not self.figures:
-            return Bar(name, "no fault", holds=False)
+            return Criterion(name, "no fault", holds=False)
         excess = percentile_95(each.excess for each in self.figures)
-        return Bar(name, f"{excess:.1f} s", excess <= MARGIN)
+        return Criterion(name, f"{excess:.1f} s", excess <= MARGIN)
 
     @property
     def is_passed(self) -> bool:
-        return all(bar.holds for bar in self.bars())
+        return all(criterion.holds for criterion in self.criteria())
 
     def faults_table(self) -> Table:
         table = Table(
@@ -73,18 +75,18 @@ class Report:
             table.add_row("all", *_cells(self.figures))
         return table
 
-    def bars_table(self) -> Table:
+    def criteria_table(self) -> Table:
         table = Table("what must hold", "found", "", show_edge=False)
         table.columns[1].justify = "right"
-        for bar in self.bars():
-            table.add_row(bar.name, bar.found, "yes" if bar.holds else "[bold red]NO[/]")
+        for criterion in self.criteria():
+            table.add_row(criterion.name, criterion.found, "yes" if criterion.holds else "[bold red]NO[/]")
         return table
 
     def write(self, file: Path, **more: Any) -> None:
         document = {
             "options": asdict(self.options),
             "is_passed": self.is_passed,
-            "bars": [asdict(bar) for bar in self.bars()],
+            "criteria": [asdict(criterion) for criterion in self.criteria()],
             "totals": asdict(self.totals),
             "faults": [
                 {**asdict(each), "excess": each.excess, **_names(round_)}

@@ -11,8 +11,8 @@ import psycopg
 from attrs import define, field, frozen
 
 from bench.failover import PROMISED_FRESHNESS
+from tests.cluster.cluster_run import Round
 from tests.cluster.load import AcknowledgedOrder, ClientLog, PriceChange, PriceRead, ReadinessAnswer
-from tests.cluster.trial import Round
 
 MARGIN: Final = 3.0
 """Seconds by which the outage of intake may exceed the election of a leader."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.cluster.cluster_run import Round
 from tests.cluster.load import AcknowledgedOrder, ClientLog, PriceChange, PriceRead, ReadinessAnswer
 from tests.cluster.options import parse
 from tests.cluster.report import Report, describe
-from tests.cluster.trial import Round
 from tests.cluster.verdict import (
     RoundFigures,
     Totals,
@@ -49,7 +49,7 @@ def report(rounds: Sequence[RoundFigures], totals: Totals) -> Report:
 
 
 def failing(of: Report) -> list[str]:
-    return [bar.name for bar in of.bars() if not bar.holds]
+    return [criterion.name for criterion in of.criteria() if not criterion.holds]
 
 
 def test_gaps_include_the_edges_of_the_interval() -> None:
@@ -120,7 +120,7 @@ def test_a_report_without_violations_is_passed() -> None:
     assert failing(passed) == []
     assert passed.is_passed
     assert passed.faults_table().row_count == 2
-    assert passed.bars_table().row_count == len(passed.bars())
+    assert passed.criteria_table().row_count == len(passed.criteria())
 
 
 @pytest.mark.parametrize("name", sorted(set(Totals().violations()) - {"audits with differences"}))

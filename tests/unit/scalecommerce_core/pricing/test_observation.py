@@ -1,6 +1,7 @@
 """Observation: what counts as evidence, and how readings are kept between runs."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -470,21 +471,23 @@ def test_every_strategy_gets_views_without_the_effect_of_the_price(name: str) ->
     assert np.isnan(pooled.for_products(new.product).baseline["view_mean"]).all()
 
 
-def test_assumed_views_do_not_depend_on_the_price() -> None:
+def run_with_effects(effects: dict[str, float], epoch: int, facts: Facts, before: RangeResult | None) -> RangeResult:
+    """Run a weekly epoch after the run `before`, with `effects` as sums `following_*` of all categories."""
     strategy = POLICY.strategy()
-    price = np.where(np.arange(400) % 2, 1_030, 970)
-    nothing = past((NOW - 100 * DAY, 1_000, False)).rows(slice(0, 0))
-    begun = {"orders": 20, "units": 20, "views_ever": 0}
-    effects = {"following_ff": 50.0, "following_fe": -40.0}
+    known = {} if before is None else before.category_parameters
+    return decide_range(
+        POLICY, strategy,
+        policy_state=PolicyState.empty(strategy.columns) if before is None else before.policy_state,
+        category_parameters={category: {**values, **effects} for category, values in known.items()},
+        facts=facts, past=past((NOW - 100 * DAY, 1_000, False)).rows(slice(0, 0)),
+        epoch=epoch, now=NOW + (epoch - 1) * 7 * DAY,
+    )  # fmt: skip
 
-    def run(epoch: int, facts: Facts, before: RangeResult | None) -> RangeResult:
-        known = {} if before is None else before.category_parameters
-        parameters = {category: {**values, **effects} for category, values in known.items()}
-        state = PolicyState.empty(strategy.columns) if before is None else before.policy_state
-        return decide_range(
-            POLICY, strategy, policy_state=state, category_parameters=parameters, facts=facts, past=nothing,
-            epoch=epoch, now=NOW + (epoch - 1) * 7 * DAY,
-        )  # fmt: skip
+
+def test_assumed_views_do_not_depend_on_the_price() -> None:
+    price = np.where(np.arange(400) % 2, 1_030, 970)
+    begun = {"orders": 20, "units": 20, "views_ever": 0}
+    run = partial(run_with_effects, {"following_ff": 50.0, "following_fe": -40.0})
 
     first = run(1, shop(1_000, 0, net_units=20, net_amount=20_000, **begun), None)
     twice = {name: 2 * value for name, value in begun.items()}
@@ -508,18 +511,7 @@ def test_the_counted_views_are_explained_where_views_follow_the_price(
     views: int, units: int, used: float, told: str
 ) -> None:
     """Views are doubled below the reference price of 1,000."""
-    strategy = POLICY.strategy()
-    nothing = past((NOW - 100 * DAY, 1_000, False)).rows(slice(0, 0))
-    effects = {"following_ff": 1e6, "following_fe": 1e6 * 2.0 * np.log(2.0)}
-
-    def run(epoch: int, facts: Facts, before: RangeResult | None) -> RangeResult:
-        known = {} if before is None else before.category_parameters
-        parameters = {category: {**values, **effects} for category, values in known.items()}
-        state = PolicyState.empty(strategy.columns) if before is None else before.policy_state
-        return decide_range(
-            POLICY, strategy, policy_state=state, category_parameters=parameters, facts=facts, past=nothing,
-            epoch=epoch, now=NOW + (epoch - 1) * 7 * DAY,
-        )  # fmt: skip
+    run = partial(run_with_effects, {"following_ff": 1e6, "following_fe": 1e6 * 2.0 * np.log(2.0)})
 
     first = run(1, shop(1_000, 20), None)
     sold = {"orders": units, "units": units, "net_units": 40 + units, "net_amount": 40_000 + 999 * units}

@@ -61,7 +61,7 @@ class Round:
         return self.elected_at - self.begun
 
 
-class Trial:
+class ClusterRun:
     """A cluster, an engine and its clients; `rounds` are the faults that are over."""
 
     def __init__(self, nodes: Sequence[Node], engine: Engine, load: Load, say: Callable[[str], None]) -> None:
