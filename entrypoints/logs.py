@@ -10,13 +10,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from entrypoints.redaction import Redactor, error_text, is_database_error, traceback_text
-from entrypoints.settings import SECRETS, Settings, secret_texts
+from entrypoints.redaction import SECRETS, Redactor, error_text, is_database_error, traceback_text
 from scalecommerce_core.domain.text import printable, printable_line
+
+if TYPE_CHECKING:
+    # Every command imports this module; `--help` needs no settings.
+    from entrypoints.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +31,9 @@ _redactor: Final = Redactor()
 _trace_ids: list[Callable[[], tuple[str, str] | None]] = []
 
 
-def configure(settings: Settings, process: str) -> None:
+def configure(settings: "Settings", process: str) -> None:
     """Configure logging by the settings; `process` is the name in each record (api, worker, beat, traffic)."""
-    _redactor.add(secret_texts(settings))
+    _redactor.add(settings.secret_texts())
     _install(process, settings.log_level, as_json=settings.log_format == "json")
 
 

@@ -11,6 +11,18 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+SECRETS: Final = (
+    "DATABASE_URL",
+    "DATABASE_READ_URL",
+    "REDIS_URL",
+    "JWT_SECRET",
+    "JWT_PREVIOUS_SECRETS",
+    "ENCRYPTION_SECRET",
+    "ENCRYPTION_PREVIOUS_SECRETS",
+    "SMTP_URL",
+)
+"""The variables that contain passwords or keys."""
+
 HIDDEN: Final = "***"
 MIN_SECRET_LENGTH: Final = 6
 """Characters. Shorter secrets are not replaced: their text occurs by chance, and logs would become unreadable."""

@@ -8,17 +8,16 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from adapters.cli.failures import CommandFailed, ExitCode, Failure
 from adapters.cli.runtime import DEFAULT_DATA, MigrationProgress, OpenMarket, Setting
-from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
-from adapters.embedded.supervision import EmbeddedServerError
-from entrypoints import settings
-from entrypoints.processes.data_directory import DataDirectory
-from entrypoints.processes.errors import CannotRun, NotReachable
-from entrypoints.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
+    from entrypoints.settings import Settings
 
 
 class CommandRuntime:
@@ -28,24 +27,30 @@ class CommandRuntime:
         up(UpOptions(host, port, data, demo, traffic))
 
     def serve(self, *, host: str, port: int, workers: int) -> None:
+        from entrypoints import settings
+
         chosen = settings.load()
         from entrypoints.serve import serve
 
         serve(chosen, host, port, workers)
 
     def work(self) -> None:
+        from entrypoints import settings
+
         chosen = settings.load()
         from entrypoints.worker import run_worker
 
         run_worker(chosen)
 
     def beat(self) -> None:
+        from entrypoints import settings
+
         chosen = settings.load()
         from entrypoints.beat import run_beat
 
         run_beat(chosen)
 
-    def torture(self, options: TortureOptions, tell: Callable[[TortureProgress], None]) -> TortureReport:
+    def torture(self, options: "TortureOptions", tell: "Callable[[TortureProgress], None]") -> "TortureReport":
         from entrypoints.torture.run import torture
 
         return torture(options, tell)
@@ -65,10 +70,13 @@ class CommandRuntime:
         return current(url) or ""
 
     def settings(self) -> Iterable[Setting]:
+        from entrypoints import settings
+
         return [Setting(variable, default, meaning) for variable, default, meaning in settings.describe_settings()]
 
     def load_policies(self, sources: Sequence[str]) -> None:
         from entrypoints.policies import PolicyNotLoaded, load, load_all
+        from entrypoints.settings import SettingsError
 
         try:
             load_all(os.environ.get("PRICING_POLICIES", ""))
@@ -96,6 +104,10 @@ class CommandRuntime:
             engine.close()
 
     def explain(self, error: Exception) -> Failure | None:
+        from adapters.embedded.supervision import EmbeddedServerError
+        from entrypoints.processes.errors import CannotRun, NotReachable
+        from entrypoints.settings import SettingsError
+
         match error:
             case NotReachable():
                 return Failure(str(error), ExitCode.NOT_REACHABLE)
@@ -111,7 +123,7 @@ class CommandRuntime:
 class _Target:
     """The database that a command works on, and its description for messages."""
 
-    settings: Settings
+    settings: "Settings"
     place: str
     embedded: bool
 
@@ -121,6 +133,10 @@ def _find_target(data: Path | None) -> _Target:
 
     Raises NotReachable if no engine runs in the directory.
     """
+    from entrypoints import settings
+    from entrypoints.processes.data_directory import DataDirectory
+    from entrypoints.processes.errors import NotReachable
+
     if data is None and os.environ.get("DATABASE_URL"):
         return _target_of_environment()
     directory = DataDirectory(data or DEFAULT_DATA)
@@ -141,6 +157,8 @@ def _find_target(data: Path | None) -> _Target:
 
 def _target_of_environment() -> _Target:
     """Use the settings of the environment; commands need the database only, so other settings may be missing."""
+    from entrypoints import settings
+
     unused = {"REDIS_URL": "redis://127.0.0.1:6379/0", "JWT_SECRET": secrets.token_urlsafe(48)}
     chosen = settings.load({**unused, **{name: text for name, text in os.environ.items() if text}})
     from adapters.db.migrate import describe_database

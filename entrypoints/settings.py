@@ -53,19 +53,6 @@ class SettingsError(ValueError):
     """Settings are missing or wrong; the message has one line per setting, with the remedy."""
 
 
-SECRETS: Final = (
-    "DATABASE_URL",
-    "DATABASE_READ_URL",
-    "REDIS_URL",
-    "JWT_SECRET",
-    "JWT_PREVIOUS_SECRETS",
-    "ENCRYPTION_SECRET",
-    "ENCRYPTION_PREVIOUS_SECRETS",
-    "SMTP_URL",
-)
-"""The variables that contain passwords or keys."""
-
-
 NO_SECRET: Final = Secret("")
 
 
@@ -782,6 +769,11 @@ class Settings:
         former = map(Secret, _split(self.encryption_previous_secrets.reveal()))
         return [*current, *former, self.jwt_secret, *self.previous_secrets]
 
+    def secret_texts(self) -> list[str]:
+        """The texts of all settings that are secret."""
+        values = [getattr(self, attribute.name) for attribute in fields(Settings)]
+        return [value.reveal() for value in values if isinstance(value, Secret) and value]
+
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read and check all settings, from `os.environ` unless a mapping is given.
@@ -854,12 +846,6 @@ def _describe_problem(name: str, text: str | None, error: ValueError) -> str:
 def to_environment(settings: Settings) -> dict[str, str]:
     """Return the environment variables from which `load` builds these settings."""
     return {attribute.name.upper(): _text(getattr(settings, attribute.name)) for attribute in fields(Settings)}
-
-
-def secret_texts(settings: Settings) -> list[str]:
-    """Return the texts of all settings that are secret."""
-    values = [getattr(settings, attribute.name) for attribute in fields(Settings)]
-    return [value.reveal() for value in values if isinstance(value, Secret) and value]
 
 
 def _text(value: object) -> str:

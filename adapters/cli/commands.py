@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from adapters.cli.failures import ExitCode, Failure, Interrupted, end_at_broken_pipe, end_command, failure_of
+from adapters.cli.lazy_command import LazyCommand
 from scalecommerce_core.domain.numbers import NotNumber, parse_float, parse_integer
 
 logger = logging.getLogger(__name__)
@@ -38,15 +39,26 @@ class Commands(TyperGroup):
         _describe_values(self)
         return super().parse_args(ctx, args)
 
+    def load(self, name: str) -> Any:
+        """The command or group with this name, which is imported if it was not used before; None: there is none."""
+        command = self.commands.get(name)
+        if isinstance(command, LazyCommand):
+            self.commands[name] = command = command.load()
+            _describe_values(command)
+        return command
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if (replacement := REPLACED_COMMANDS.get(args[0])) is not None:
             _end_usage(f"`{args[0]}` was a command of the first release. Now: {replacement}", args)
+        self.load(args[0])
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         as_json = "--json" in ctx.args
         try:
             return super().invoke(ctx)
+        except typer.Exit:
+            raise
         except (KeyboardInterrupt, typer.Abort):
             end_command(Failure("Interrupted.", ExitCode.INTERRUPTED), as_json=as_json)
         except Interrupted as error:

@@ -4,22 +4,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 from adapters.cli.failures import Failure
-from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
-from scalecommerce_core.ports import Passwords
-from scalecommerce_core.services.market import Market
+
+if TYPE_CHECKING:
+    # Every command imports this module, and these import numpy.
+    from adapters.cli.torture_report import TortureOptions, TortureProgress, TortureReport
+    from scalecommerce_core.ports import Passwords
+    from scalecommerce_core.services.market import Market
 
 
 @frozen
 class OpenMarket:
     """The engine on the database that a command uses."""
 
-    market: Market
-    passwords: Passwords
+    market: "Market"
+    passwords: "Passwords"
     place: str
     """Location of the database for messages, without its password."""
     embedded: bool
@@ -72,7 +75,7 @@ class Runtime(Protocol):
         """Send scheduled messages until a signal."""
         ...
 
-    def torture(self, options: TortureOptions, tell: Callable[[TortureProgress], None]) -> TortureReport:
+    def torture(self, options: "TortureOptions", tell: "Callable[[TortureProgress], None]") -> "TortureReport":
         """Run the self-test on its own processes and data; `tell` is called with its progress."""
         ...
 

@@ -1,9 +1,12 @@
-"""The command if only the library is installed."""
+"""The command if only the library is installed, and the modules that printing a text imports."""
 
 import importlib.util
+import json
+import os
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import pytest
 
@@ -35,3 +38,47 @@ def test_the_command_starts_with_the_standard_library_alone() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("The command line requires the server extra")
     assert done.stderr.count("\n") == 1
+
+
+HEAVY: Final = frozenset({
+    "alembic", "celery", "faker", "granian", "kombu", "matplotlib", "numpy", "opentelemetry", "psycopg", "redis",
+    "sqlalchemy", "starlette", "typed_settings", "adapters.db", "adapters.http", "adapters.tasks", "adapters.web",
+    "entrypoints.settings", "entrypoints.wiring", "scalecommerce_core.ports", "scalecommerce_core.queries",
+    "scalecommerce_core.services.market",
+})  # fmt: skip
+"""Modules that together take most of the time to import everything."""
+ALL_MODULES: Final = """
+import json, sys
+from entrypoints import cli
+sys.argv[0] = "scalecommerce"
+try:
+    cli.main()
+finally:
+    sys.stderr.write(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["--help"], {}, "scalecommerce up --demo"),
+        (["--version"], {}, "scalecommerce "),
+        (["up", "--help"], {}, "Run the whole engine"),
+        (["worker", "--help"], {}, "Run a background worker"),
+        ([], {"_SCALECOMMERCE_COMPLETE": "complete_bash", "COMP_WORDS": "scalecommerce w", "COMP_CWORD": "1"}, "webh"),
+    ],
+)
+def test_help_version_and_completion_import_no_heavy_module(
+    arguments: list[str], environment: Mapping[str, str], said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALL_MODULES, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "120", **environment},
+    )
+    assert said in done.stdout
+    imported = set(json.loads(done.stderr))
+    assert "typer" in imported
+    assert imported & HEAVY == set()

@@ -5,10 +5,13 @@ from typing import Any
 
 import typer
 
-from adapters.cli.app import app
+from adapters.cli.app import COMMANDS, app
 
 
 @cache
 def command_tree() -> Any:
     """The group `scalecommerce` with all its commands. Click's commands keep no state between two runs."""
-    return typer.main.get_command(app)
+    tree: Any = typer.main.get_command(app)
+    for command in COMMANDS:
+        tree.load(command.name)
+    return tree

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from adapters.cli.app import COMMANDS
+from adapters.cli.lazy_command import LazyCommand
 from tests.unit.adapters.cli.conftest import Cli
 from tests.unit.support.command_tree import command_tree
 
@@ -46,6 +48,13 @@ ALL = dict(commands(command_tree()))
 
 def test_the_command_tree_is_complete() -> None:
     assert set(ALL) == WANTED
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_summary_of_all_commands_is_that_of_the_command(command: LazyCommand) -> None:
+    loaded = command.load()
+    assert loaded.name == command.name
+    assert command.help == " ".join(loaded.help.partition("\n\n")[0].split())
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
