@@ -1,4 +1,4 @@
-"""Edits of products while reads are measured: each edit invalidates cached lists, facets and searches."""
+"""Edits of products while reads are measured: they invalidate cached lists, facets and searches that they concern."""
 
 import http.client
 import json

@@ -40,7 +40,7 @@ KINDS: Final = ("detail_hot", "detail_cold", "list", "search", "facets", "seller
 OPEN_KINDS: Final = ("search", "typo", "search_facets")
 """Reads that are measured in an open loop too, since their clients do not wait for each other."""
 EDITED_KINDS: Final = frozenset({"list", "facets", "search", "typo", "search_facets"})
-"""Reads that are measured with edits too: each edit invalidates cached answers of these kinds."""
+"""Reads that are measured with edits too: an edit invalidates the cached answers that it concerns."""
 YARDSTICKS: Final = (GRANIAN, STARLETTE)
 HOT: Final = 1_000
 """Products in the hot set."""

@@ -15,7 +15,14 @@ from scalecommerce_core.ports.accounts import (
 from scalecommerce_core.ports.api_keys import ApiKeyRepository
 from scalecommerce_core.ports.audit import AuditRepository
 from scalecommerce_core.ports.catalog import CategoryRepository, ProductRepository, StockRepository
-from scalecommerce_core.ports.change_feed import AccessChange, CatalogChange, CatalogFeed, ChangeListener
+from scalecommerce_core.ports.change_feed import (
+    AccessChange,
+    CatalogChange,
+    CatalogFeed,
+    ChangeListener,
+    ProductAspect,
+    ProductScope,
+)
 from scalecommerce_core.ports.command_deadline import CommandDeadline, commit_in_time, use_deadline
 from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
 from scalecommerce_core.ports.errors import Duplicate
@@ -106,8 +113,10 @@ __all__ = [
     "PendingFacts",
     "PendingOrderFacts",
     "PolicyRepository",
+    "ProductAspect",
     "ProductCounters",
     "ProductRepository",
+    "ProductScope",
     "PromotionRepository",
     "QuoteSigner",
     "Randomness",

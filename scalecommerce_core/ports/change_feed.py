@@ -1,10 +1,35 @@
 """Notifications of committed changes: of the catalog, for caches, of access, for authentication, and of new events."""
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Protocol
 
 from attrs import frozen
 
-from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId, SessionId
+
+
+class ProductAspect(StrEnum):
+    """What decides which products a list has and in which order, in contrast to what it shows of them."""
+
+    MEMBERSHIP = "membership"
+    """Products were created, taken off sale, put back on sale, withdrawn or moved to another category."""
+    TEXT = "text"
+    """The name, the brand or the description."""
+    PRICE = "price"
+    """The price, also where the store copies it for sorted lists."""
+    SOLD_OUT = "sold_out"
+    """The last available unit was taken."""
+    RESTOCKED = "restocked"
+    """Units became available of a product that had none, or a product got its first stock."""
+
+
+@frozen
+class ProductScope:
+    """The products of any of these categories and any of these sellers."""
+
+    categories: frozenset[CategoryId]
+    sellers: frozenset[AccountId]
 
 
 @frozen
@@ -12,14 +37,19 @@ class CatalogChange:
     """What one commit changed for readers of the catalog; `number` is the store's id of the commit.
 
     `products`: their price, texts or availability changed, or they were created or withdrawn. `sellers`: their names
-    changed on all of their products. `everything`: any product may have changed. If all three are empty, only lists
-    changed, such as that of the categories.
+    changed on all of their products. `everything`: any product may have changed.
+
+    `aspects`: each changed aspect, with a scope that has the changed products before and after the change, or None if
+    they may be any. Other aspects are unchanged, so that the change concerns a list only if it shows one of the
+    `products` or depends on one of the `aspects`. None: any list may have changed. If all else is empty, only
+    lists changed, such as that of the categories.
     """
 
     number: int
     products: frozenset[ProductId] = frozenset()
     sellers: frozenset[AccountId] = frozenset()
     everything: bool = False
+    aspects: Mapping[ProductAspect, ProductScope | None] | None = None
 
 
 @frozen

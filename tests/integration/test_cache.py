@@ -1,6 +1,7 @@
 """The change feed, the shared cache and two API processes on real servers."""
 
 import contextlib
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,12 +28,14 @@ from scalecommerce_core.domain.session import Session
 from scalecommerce_core.ports import AccessChange, CatalogChange
 from scalecommerce_core.services.catalog import AdjustStock, WithdrawProduct
 from scalecommerce_core.services.ordering import CancelOrder
+from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.testing import SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
 from tests.integration.test_repricing import PricedMarket
+from tests.unit.support.kept_lists import KeptLists
 from tests.unit.support.shared_cache import SharedCacheContract, SharedCaches
 from tests.unit.support.shop import line, usd
 
@@ -409,6 +412,21 @@ def test_every_use_case_notifies_the_products_that_it_changes(engine: Engine, da
     }
 
 
+def test_a_list_that_no_change_concerns_equals_one_that_is_read_anew(engine: Engine) -> None:
+    reported: list[CatalogChange] = []
+
+    def update_indexes(stage: Stage) -> None:
+        index = SearchIndex(stage.store)
+        while index.update_vocabulary() or index.sync_price_index():
+            pass
+
+    lists = KeptLists(
+        PostgresStore(engine, reported.append), PostgresQueries(engine), reported, random.Random(1), update_indexes
+    )
+    lists.run(60)
+    assert lists.compared > lists.dropped > 50
+
+
 # --- Redis
 
 
@@ -545,3 +563,47 @@ def test_a_change_is_visible_at_once_in_its_process_and_soon_in_the_other(
             shows(there, path, lambda shown, wanted=number: f'"price":"{30 + wanted}.00"' in shown.text)  # type: ignore[misc]
         for client in (here, there):
             assert {client.get(path).status_code for path in (page, *lists) for _ in range(3)} == {200}
+
+
+def test_a_list_that_an_edit_does_not_concern_stays_cached_in_all_processes(
+    pair: tuple[Deployment, Deployment, EmbeddedRedis], engine: Engine
+) -> None:
+    one, other, _ = pair
+    seller, here, there = one.person("seller"), one.visitor(), other.visitor()
+    ids = {
+        category: seller.post(
+            PRODUCTS, json={"name": "Tea pot", "category_id": category, "price": "10.00", "stock": 10}
+        ).json()["id"]
+        for category in (5, 6)
+    }
+    concerned = [f"{PRODUCTS}?category=6", f"{PRODUCTS}?category=6&ordering=price", f"{PRODUCTS}?search=pot"]
+    others = [f"{PRODUCTS}?category=5", f"{PRODUCTS}?category=5&ordering=price&facets=price"]
+    for client in (here, there):
+        for path in (*concerned, *others) * 2:
+            assert client.get(path).status_code == 200
+    # A change without a notification shows which lists are read again.
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE products SET description = 'unnoticed'")
+    edits: Sequence[dict[str, object]] = (
+        {"price": "11.00"},
+        {"stock": 0},
+        {"stock": 7, "price": "12.00"},
+        {"name": "Coffee pot"},
+        {"is_active": False},
+    )
+    for number, edit in enumerate(edits):
+        assert seller.patch(f"{PRODUCTS}{ids[6]}/", json=edit).status_code == 200
+        for path in concerned:
+            if "price" in edit:
+                assert f'"price":"{edit["price"]}"' in here.get(path).text
+                shows(there, path, lambda shown, wanted=edit["price"]: f'"price":"{wanted}"' in shown.text)  # type: ignore[misc]
+        if edit == edits[-1]:
+            assert here.get(concerned[0]).json()["results"] == []
+            shows(there, concerned[0], lambda shown: shown.json()["results"] == [])
+        for client in (here, there):
+            for path in others:
+                assert "unnoticed" not in client.get(path).text, (number, path)
+    assert seller.patch(f"{PRODUCTS}{ids[5]}/", json={"price": "13.00"}).status_code == 200
+    for path in others:
+        assert "unnoticed" in here.get(path).text
+        shows(there, path, lambda shown: "unnoticed" in shown.text)

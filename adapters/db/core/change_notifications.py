@@ -30,13 +30,15 @@ from adapters.db.core.errors import translate_errors
 from adapters.db.core.primary_monitor import INSTANCE, TIMELINE
 from adapters.db.core.timed_results import await_results
 from scalecommerce_core.domain.errors import MarketError
-from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
-from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId, SessionId
+from scalecommerce_core.ports import AccessChange, CatalogChange, ChangeListener, ProductAspect, ProductScope
 
 logger = logging.getLogger(__name__)
 
 MAX_LISTED_IDS: Final = 20_000
 """A transaction that changes more products and sellers is logged as a change of everything."""
+MAX_SCOPE_IDS: Final = 200
+"""Scopes with more categories or more sellers are logged as any product."""
 HEARTBEAT_SECONDS: Final = 0.08
 """Interval of the reads while the feed is in use. A change is reported half of it later on average."""
 IDLE_AFTER_SECONDS: Final = 5.0
@@ -58,10 +60,11 @@ _XMAX: Final = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bi
 _XMIN: Final = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
 
 INSERT_CHANGES: Final = f"""
-    INSERT INTO change_log (xid, products, sellers, revoked_sessions, key_owners, lists, everything, events)
+    INSERT INTO change_log (xid, products, sellers, revoked_sessions, key_owners, lists, everything, events,
+        aspects)
     VALUES (CAST(CAST(pg_current_xact_id() AS text) AS bigint), %(products)s::bigint[], %(sellers)s::bigint[],
         %(revoked_sessions)s::text[], %(key_owners)s::bigint[], %(lists)s::boolean, %(everything)s::boolean,
-        %(events)s::boolean)
+        %(events)s::boolean, %(aspects)s::jsonb)
     RETURNING {TIMELINE}, xid
 """  # noqa: S608 - constants
 """The columns of its row are the arguments of `change_number`."""
@@ -108,6 +111,7 @@ _SCHEMA: Final = text(
 )
 
 _XID_BITS: Final = 64
+ASPECTS: Final = frozenset(ProductAspect)
 
 
 def change_number(timeline: int, xid: int) -> int:
@@ -115,13 +119,36 @@ def change_number(timeline: int, xid: int) -> int:
     return timeline << _XID_BITS | xid
 
 
+class _ScopeOfChanges:
+    """The categories and sellers of the changed products so far."""
+
+    __slots__ = ("categories", "is_any", "sellers")
+
+    def __init__(self) -> None:
+        self.categories: set[CategoryId] = set()
+        self.sellers: set[AccountId] = set()
+        self.is_any = False
+
+    @property
+    def scope(self) -> ProductScope | None:
+        """None: any product."""
+        if self.is_any or max(len(self.categories), len(self.sellers)) > MAX_SCOPE_IDS:
+            return None
+        return ProductScope(frozenset(self.categories), frozenset(self.sellers))
+
+
 class PendingChanges:
     """The changes of a transaction so far: products, sellers, `lists` such as categories, `everything` in the catalog,
     access, and `events` that got numbers.
+
+    Whoever adds to `products` also calls `add_aspect` for each aspect that changed. The membership of
+    `created_products`, which are among the products, stands for all of their aspects.
     """
 
     def __init__(self) -> None:
         self.products: set[ProductId] = set()
+        self.created_products: set[ProductId] = set()
+        self._aspects: dict[ProductAspect, _ScopeOfChanges] = {}
         self.sellers: set[AccountId] = set()
         self.lists = False
         self.everything = False
@@ -132,9 +159,26 @@ class PendingChanges:
     def __bool__(self) -> bool:
         return bool(self.changes_catalog or self.revoked_sessions or self.key_owners or self.events)
 
+    def add_aspect(self, aspect: ProductAspect, categories: Iterable[CategoryId], seller: AccountId) -> None:
+        """Record an aspect that changed of a product of the seller, which is and was in one of the categories."""
+        found = self._aspects.get(aspect) or self._aspects.setdefault(aspect, _ScopeOfChanges())
+        found.categories.update(categories)
+        found.sellers.add(seller)
+
+    def add_aspect_of_any(self, aspect: ProductAspect) -> None:
+        """Record an aspect that changed of products whose categories and sellers are unknown."""
+        self._aspects.setdefault(aspect, _ScopeOfChanges()).is_any = True
+
+    @property
+    def aspects(self) -> Mapping[ProductAspect, ProductScope | None] | None:
+        """As in `CatalogChange`."""
+        if self.sellers or self.lists or self.changes_everything:
+            return None
+        return {aspect: found.scope for aspect, found in self._aspects.items()}
+
     @property
     def changes_catalog(self) -> bool:
-        return bool(self.products or self.sellers or self.lists or self.everything)
+        return bool(self.products or self._aspects or self.sellers or self.lists or self.everything)
 
     @property
     def changes_everything(self) -> bool:
@@ -151,14 +195,15 @@ class PendingChanges:
             "lists": str(self.lists),
             "everything": str(everything),
             "events": str(self.events),
+            "aspects": _encode_aspects(self.aspects),
         }
 
     def to_change(self, number: int) -> CatalogChange | None:
         if self.changes_everything:
             return CatalogChange(number, everything=True)
-        return (
-            CatalogChange(number, frozenset(self.products), frozenset(self.sellers)) if self.changes_catalog else None
-        )
+        if not self.changes_catalog:
+            return None
+        return CatalogChange(number, frozenset(self.products), frozenset(self.sellers), aspects=self.aspects)
 
     def to_access_change(self) -> AccessChange | None:
         if not self.revoked_sessions and not self.key_owners:
@@ -169,6 +214,31 @@ class PendingChanges:
 def _array_literal(ids: Collection[int | str]) -> str:
     """PostgreSQL's notation of an array; session ids consist of letters and digits, and need no quotes."""
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+def _encode_aspects(aspects: Mapping[ProductAspect, ProductScope | None] | None) -> str:
+    """JSON for the column `aspects` of the log."""
+    if aspects is None:
+        return "null"
+    scopes = {
+        aspect: None if scope is None else {"categories": list(scope.categories), "sellers": list(scope.sellers)}
+        for aspect, scope in aspects.items()
+    }
+    return json.dumps(scopes)
+
+
+def _decode_aspects(found: Mapping[str, Any] | None) -> Mapping[ProductAspect, ProductScope | None] | None:
+    """None, which means that any list may have changed, also for rows of an earlier release and of a later one that
+    knows more aspects.
+    """
+    if found is None or not ASPECTS.issuperset(found):
+        return None
+    return {
+        ProductAspect(name): None
+        if scope is None
+        else ProductScope(frozenset(map(CategoryId, scope["categories"])), frozenset(map(AccountId, scope["sellers"])))
+        for name, scope in found.items()
+    }
 
 
 @frozen
@@ -308,9 +378,10 @@ def report_changes(rows: Iterable[Mapping[str, Any]], timeline: int, listener: C
         key_owners = frozenset(map(AccountId, row["key_owners"]))
         if sessions or key_owners:
             listener.on_access_change(AccessChange(sessions, key_owners))
-        if products or sellers or row["lists"] or row["everything"]:
+        aspects = _decode_aspects(row["aspects"])
+        if products or sellers or aspects or row["lists"] or row["everything"]:
             number = change_number(timeline, row["xid"])
-            listener.on_change(CatalogChange(number, products, sellers, everything=row["everything"]))
+            listener.on_change(CatalogChange(number, products, sellers, everything=row["everything"], aspects=aspects))
         if row["events"]:
             listener.on_events()
 

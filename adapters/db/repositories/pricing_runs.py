@@ -22,7 +22,7 @@ from adapters.db.schema import (
     run_ids,
 )
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId, RunId
-from scalecommerce_core.ports import Duplicate
+from scalecommerce_core.ports import Duplicate, ProductAspect
 from scalecommerce_core.pricing.arrays import Whole
 from scalecommerce_core.pricing.breaker import MoveLimit, Moves
 from scalecommerce_core.pricing.facts import (
@@ -602,6 +602,8 @@ class PostgresRunRepository:
         within = {"run": part.run_id, "first": part.first, "last": part.last}
         (moved,) = self._columns(statement, {**within, **parameters})
         self._sql.pending_changes.products.update(moved.tolist())
+        if len(moved):
+            self._sql.pending_changes.add_aspect_of_any(ProductAspect.PRICE)
         return np.sort(moved)
 
     def _set_outcome(self, part: Range, outcome: int, ids: Whole, *, among_them: bool) -> None:

@@ -1,7 +1,8 @@
 """Products with price history and views, and categories."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import bindparam, func, select, text
@@ -19,6 +20,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.product import REVERSALS, Offer, PriceChange, PriceWithdrawal, Product
 from scalecommerce_core.domain.product_views import DEDUP_RETENTION, NO_VIEWS, ViewCounts
+from scalecommerce_core.ports import ProductAspect
 
 # --- categories
 
@@ -159,6 +161,17 @@ _PURGE_BATCHES: Final = text(
 ).bindparams(bindparam("before", type_=Moment))
 
 
+_CATEGORY: Final = _DETAILS.index("category_id")
+_STATE: Final = itemgetter(*map(_DETAILS.index, ("category_id", "is_active", "withdrawn_at")))
+_TEXTS: Final = itemgetter(*map(_DETAILS.index, ("name", "brand", "description")))
+# The values of `_PRICE` and `_DETAILS` that belong to each aspect; a price at another time is the same for lists.
+_ASPECTS: Final[Mapping[ProductAspect, Callable[[Row, Row], object]]] = {
+    ProductAspect.MEMBERSHIP: lambda _price, details: _STATE(details),
+    ProductAspect.TEXT: lambda _price, details: _TEXTS(details),
+    ProductAspect.PRICE: lambda price, _details: price[:2],
+}
+
+
 class PostgresProductRepository:
     def __init__(self, sql: SqlSession) -> None:
         self._sql = sql
@@ -175,6 +188,9 @@ class PostgresProductRepository:
         ]
         self._sql.insert(_INSERT, rows)
         self._sql.pending_changes.products.update(product.id for product in new)
+        self._sql.pending_changes.created_products.update(product.id for product in new)
+        for product in new:
+            self._sql.pending_changes.add_aspect(ProductAspect.MEMBERSHIP, [product.category_id], product.seller_id)
         self._append(new)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Product]:
@@ -192,11 +208,23 @@ class PostgresProductRepository:
                 edited.append((product.id, *price, *details))
             elif loaded[0] != price:
                 repriced.append((product.id, *price))
+            self._record_aspects(product, loaded, (price, details))
             self._loaded[product.id] = price, details
         self._sql.update(_UPDATE, edited)
         self._sql.update(_UPDATE_PRICE, repriced)
         self._sql.pending_changes.products.update(row[0] for row in (*edited, *repriced))
         self._append(changed)
+
+    def _record_aspects(self, product: Product, before: tuple[Row, Row] | None, after: tuple[Row, Row]) -> None:
+        pending = self._sql.pending_changes
+        if before is None:
+            for aspect in _ASPECTS:
+                pending.add_aspect_of_any(aspect)
+        elif before != after:
+            categories = [CategoryId(before[1][_CATEGORY]), product.category_id]
+            for aspect, values in _ASPECTS.items():
+                if values(*before) != values(*after):
+                    pending.add_aspect(aspect, categories, product.seller_id)
 
     def _append(self, written: Collection[Product]) -> None:
         self.append_history([change for product in written for change in product.price_changes])

@@ -10,6 +10,7 @@ from adapters.db.core.bulk_statements import int_array
 from adapters.db.core.session import SqlSession
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.popularity import TOP_TIER, TOP_TIER_SIZE, VIEWS_PER_ORDER
+from scalecommerce_core.ports import ProductAspect
 
 _TRY_VOCABULARY_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.VOCABULARY_UPDATE)))
 _TRY_PRICE_INDEX_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.PRICE_INDEX_SYNC)))
@@ -113,6 +114,8 @@ class PostgresSearchRepository:
         if ids:
             self._sql.fetch_all(_LOCK_PRICES, {"ids": int_array(ids)})
             self._sql.execute(_SYNC_PRICES, {"ids": int_array(ids)})
+            # Lists that were cached since the change of the products have them in their former order.
+            self._sql.pending_changes.add_aspect_of_any(ProductAspect.PRICE)
         left = [(reached + 1, last), *pending[1:]] if count == limit and reached < last else pending[1:]
         for first, last in left:
             self._sql.execute(_ADD_PENDING_RANGE, {"first": first, "last": last})

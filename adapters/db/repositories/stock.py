@@ -15,6 +15,7 @@ from adapters.db.schema import products, stock, stock_movements
 from scalecommerce_core.domain.events import StockRanOut, StockReturned
 from scalecommerce_core.domain.identifiers import ProductId
 from scalecommerce_core.domain.stock import Stock
+from scalecommerce_core.ports import ProductAspect
 
 _INSERT: Final = Insert(stock, "product_id", "on_hand", "reserved")
 _INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "occurred_at", "order_id")
@@ -61,7 +62,10 @@ class PostgresStockRepository:
 
     def add(self, new: Collection[Stock], at: datetime | None = None) -> None:
         self._sql.insert(_INSERT, [(s.product_id, s.on_hand, s.reserved) for s in new])
-        self._sql.pending_changes.products.update(s.product_id for s in new)
+        pending = self._sql.pending_changes
+        pending.products.update(s.product_id for s in new)
+        if any(s.available for s in new if s.product_id not in pending.created_products):
+            pending.add_aspect_of_any(ProductAspect.RESTOCKED)
         self._append_movements(new)
         self._append_availability_events([(s.product_id, True) for s in new if s.available == 0], at)
 
@@ -77,12 +81,22 @@ class PostgresStockRepository:
         moved = [s for s in changed if self._loaded.get(s.product_id) != (s.on_hand, s.reserved)]
         self._sql.update(_UPDATE, [(s.product_id, s.on_hand, s.reserved) for s in moved])
         # Readers see available units, which the sale of a reserved unit does not change.
-        self._sql.pending_changes.products.update(s.product_id for s in moved if self._was_available(s) != s.available)
+        for s in moved:
+            if (was_available := self._was_available(s)) != s.available:
+                self._sql.pending_changes.products.add(s.product_id)
+                self._record_aspects(was_available, s.available)
         if at is not None:
             turned = [(s.product_id, s.available == 0) for s in moved if self._was_out(s) != (s.available == 0)]
             self._append_availability_events(turned, at)
         self._loaded.update((s.product_id, (s.on_hand, s.reserved)) for s in moved)
         self._append_movements(changed)
+
+    def _record_aspects(self, was_available: int | None, is_available: int) -> None:
+        # Categories and sellers are unknown here, and reading them would slow down every order that sells out.
+        if not was_available and is_available:
+            self._sql.pending_changes.add_aspect_of_any(ProductAspect.RESTOCKED)
+        if was_available != 0 and not is_available:
+            self._sql.pending_changes.add_aspect_of_any(ProductAspect.SOLD_OUT)
 
     def ledger_differences(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         self._sql.fetch_all(_LOCK_REPAIR)

@@ -85,6 +85,7 @@ change_log: Final = Table(
     Column("lists", Boolean, nullable=False),
     Column("everything", Boolean, nullable=False),
     Column("events", Boolean, nullable=False),
+    Column("aspects", JSONB),
     Index("change_log_xid_idx", "xid"),
     postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
 )

@@ -3,7 +3,7 @@
 Each entry carries a `snapshot_number`: the visibility horizon, read before the entry's content. The content includes
 every change with a smaller number. An entry is valid if its `snapshot_number` exceeds the number of every known change
 of its product and seller. This holds in whatever order change notifications and loaded entries arrive.
-ADR 0025 has the proof.
+ADR 0025 has the proof. Lists depend on many products; `list_dependencies` decides which changes concern them.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from adapters.http.cache.list_dependencies import ListChanges, ListDependencies
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
 
@@ -45,8 +46,8 @@ class CacheValidity:
         self._floor_number = _NOT_STARTED
         self._product_numbers: dict[ProductId, int] = {}
         self.seller_numbers: dict[AccountId, int] = {}
-        self._list_number = _NOT_STARTED
-        self._pending_list_changes: deque[tuple[float, int]] = deque()
+        self._list_changes = ListChanges(_NOT_STARTED)
+        self._pending_list_changes: deque[tuple[float, CatalogChange]] = deque()
 
     def has_heartbeat(self, now: float) -> bool:
         """Whether the cache may serve entries; if not, requests a heartbeat."""
@@ -64,15 +65,18 @@ class CacheValidity:
             and (seller is None or snapshot_number > self.seller_numbers.get(seller, -1))
         )
 
-    def are_lists_valid(self, snapshot_number: int) -> bool:
-        """Whether the snapshot includes every known change, except those of the last `LIST_STALENESS` seconds."""
+    def is_list_valid(self, snapshot_number: int, dependencies: ListDependencies) -> bool:
+        """Whether the snapshot includes every known change that concerns a list with these dependencies, except those
+        of the last `LIST_STALENESS` seconds.
+        """
         self._apply_list_changes()
-        return snapshot_number > self._list_number
+        return self._list_changes.includes_all(snapshot_number, dependencies)
 
     # --- called for each message of the feed
 
     def on_start(self, number: int) -> None:
-        self._floor_number = self._list_number = number - 1
+        self._floor_number = number - 1
+        self._list_changes = ListChanges(number - 1)
         self._product_numbers.clear()
         self.seller_numbers.clear()
         self._pending_list_changes.clear()
@@ -88,11 +92,11 @@ class CacheValidity:
             self.seller_numbers[seller] = max(self.seller_numbers.get(seller, -1), change.number)
         self._apply_list_changes()
         if is_local:
-            self._list_number = max(self._list_number, change.number)
+            self._list_changes.record(change)
         else:
             # A notification may be as old as the last heartbeat; a late one must not extend the staleness.
             until = min(self._clock(), self.heartbeat_deadline) + LIST_STALENESS
-            self._pending_list_changes.append((until, change.number))
+            self._pending_list_changes.append((until, change))
         if change.everything:
             self._floor_number = max(self._floor_number, change.number)
         if len(self._product_numbers) > MAX_TRACKED:
@@ -114,7 +118,7 @@ class CacheValidity:
     def _apply_list_changes(self) -> None:
         now = self._clock()
         while self._pending_list_changes and self._pending_list_changes[0][0] <= now:
-            self._list_number = max(self._list_number, self._pending_list_changes.popleft()[1])
+            self._list_changes.record(self._pending_list_changes.popleft()[1])
 
 
 class CacheListener(Protocol):

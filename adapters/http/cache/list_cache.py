@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.http.cache.invalidation import CacheValidity
+from adapters.http.cache.list_dependencies import ANY_CHANGE, ListDependencies
 from adapters.http.cache.lru import AdmissionFilter, LruCache
-from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, decode_entry, encode_entry
+from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, SharedCache, decode_list, encode_list
 from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.framework.etags import content_etag, is_current
-from adapters.http.framework.operation import Call
+from adapters.http.framework.operation import Call, encode_json
 from adapters.http.framework.request_client import RequestClient, current_client, shared_work
 from scalecommerce_core.domain.errors import MarketError
 
@@ -26,24 +27,40 @@ Promote = Callable[[RequestClient, RequestClient], None]
 
 REVALIDATE_HEADERS: Final = {"Cache-Control": "public, no-cache"}
 ADMISSION_KEYS: Final = 10_000
+PRODUCT_BYTES: Final = 40
+"""Memory of the id of a product in the dependencies of an entry."""
 SNAPSHOT_REUSE_SECONDS: Final = 0.05
 """Loads within this time share one read of the visibility horizon. An older horizon is safe: it includes fewer
 changes."""
 
 
-class ListCacheEntry:
-    __slots__ = ("body", "etag", "expires", "snapshot_number")
+class ListResponse(Response):
+    """A response with JSON that `ListCache` keeps until a change concerns its `dependencies`."""
 
-    def __init__(self, body: bytes, snapshot_number: int, expires: float) -> None:
+    def __init__(self, content: object, dependencies: ListDependencies) -> None:
+        super().__init__(encode_json(content), media_type="application/json")
+        self.dependencies = dependencies
+
+
+class ListCacheEntry:
+    __slots__ = ("body", "dependencies", "etag", "expires", "snapshot_number")
+
+    def __init__(self, body: bytes, dependencies: ListDependencies, snapshot_number: int, expires: float) -> None:
         self.body = body
+        self.dependencies = dependencies
         self.etag = content_etag(body)
         self.snapshot_number = snapshot_number
         self.expires = expires
 
+    @property
+    def size(self) -> int:
+        """Bytes, without those that each entry takes."""
+        return len(self.body) + PRODUCT_BYTES * len(self.dependencies.products)
+
 
 class ListCache:
-    """Any change of the catalog may change any list, so every change invalidates all lists: at once for a change of
-    this process, after `LIST_STALENESS` seconds for a change elsewhere.
+    """A change of the catalog invalidates the lists that it concerns (`ListDependencies`): at once if this process made
+    it, after `LIST_STALENESS` seconds otherwise.
 
     `run_in_thread` calls a function in a thread; `limit` is in bytes; `ttl_seconds` bounds the age of an entry.
     """
@@ -78,7 +95,10 @@ class ListCache:
         self.misses = 0
 
     def cached(self, handler: Handler) -> Handler:
-        """Return `handler` with its responses cached. Its responses must not depend on the caller."""
+        """Return `handler` with its responses cached. Its responses must not depend on the caller.
+
+        One that is no `ListResponse` is kept until the next change of the catalog.
+        """
 
         async def respond(call: Call[Any, Any]) -> Response:
             found = await self._get(_url_digest(call.request), partial(handler, call))
@@ -135,12 +155,14 @@ class ListCache:
         return (
             self._validity.has_heartbeat(now)
             and now < entry.expires
-            and self._validity.are_lists_valid(entry.snapshot_number)
+            and self._validity.is_list_valid(entry.snapshot_number, entry.dependencies)
         )
 
     def _store(self, digest: str, found: ListCacheEntry | Response) -> None:
-        if isinstance(found, ListCacheEntry) and self._validity.are_lists_valid(found.snapshot_number):
-            self._entries.put(digest, found, len(found.body))
+        if isinstance(found, ListCacheEntry) and self._validity.is_list_valid(
+            found.snapshot_number, found.dependencies
+        ):
+            self._entries.put(digest, found, found.size)
 
     async def _load(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
         expires = self._clock() + self._ttl_seconds
@@ -149,10 +171,13 @@ class ListCache:
         shared = self._shared if self._shared is not None and self._admission.seen_before(digest) else None
         if shared is not None:
             (content,) = await self._run_in_thread(shared.get, [key])
-            found = decode_entry(content)
-            if found is not None and found.body is not None:
+            found = decode_list(content)
+            if found is not None:
                 entry = ListCacheEntry(
-                    found.body, found.snapshot_number, expires - SHARED_TTL_FRACTION * self._ttl_seconds
+                    found.body,
+                    found.dependencies,
+                    found.snapshot_number,
+                    expires - SHARED_TTL_FRACTION * self._ttl_seconds,
                 )
                 if self._is_valid(entry):
                     return entry
@@ -161,9 +186,10 @@ class ListCache:
         response = await load()
         if response.status_code != 200:
             return response
-        entry = ListCacheEntry(bytes(response.body), snapshot_number, expires)
+        dependencies = response.dependencies if isinstance(response, ListResponse) else ANY_CHANGE
+        entry = ListCacheEntry(bytes(response.body), dependencies, snapshot_number, expires)
         if shared is not None:
-            await self._run_in_thread(shared.put, {key: encode_entry(snapshot_number, 0, "", entry.body)})
+            await self._run_in_thread(shared.put, {key: encode_list(snapshot_number, dependencies, entry.body)})
         return entry
 
     async def _current_snapshot_number(self) -> int:

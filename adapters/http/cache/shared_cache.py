@@ -5,6 +5,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from adapters.http.cache.list_dependencies import ListDependencies
+
 
 class SharedCache(Protocol):
     """Maps text keys to bytes. It may lose any entry at any time.
@@ -21,7 +23,7 @@ class SharedCache(Protocol):
 
 
 class SharedCacheEntry(msgspec.Struct, array_like=True, frozen=True):
-    """The stored form of an entry. `seller` 0: no seller; `body` None: the response is 404. Lists have no `etag`."""
+    """The stored form of a product. `seller` 0: no seller; `body` None: the response is 404."""
 
     snapshot: bytes
     """`snapshot_number`, big-endian: MessagePack has no integers of more than 64 bits."""
@@ -34,12 +36,25 @@ class SharedCacheEntry(msgspec.Struct, array_like=True, frozen=True):
         return int.from_bytes(self.snapshot, "big")
 
 
+class SharedList(msgspec.Struct, array_like=True, frozen=True):
+    """The stored form of a list."""
+
+    snapshot: bytes
+    dependencies: ListDependencies
+    body: bytes
+
+    @property
+    def snapshot_number(self) -> int:
+        return int.from_bytes(self.snapshot, "big")
+
+
 SHARED_TTL_FRACTION: Final = 0.5
 """The share of an entry's TTL that it spends in the shared cache at most; the process that reads it serves it for the
 rest of the TTL."""
 _NUMBER_BYTES: Final = 16
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(SharedCacheEntry)
+_LIST_DECODER = msgspec.msgpack.Decoder(SharedList)
 
 
 def encode_entry(snapshot_number: int, seller: int, etag: str, body: bytes | None) -> bytes:
@@ -52,5 +67,19 @@ def decode_entry(content: bytes | None) -> SharedCacheEntry | None:
         return None
     try:
         return _DECODER.decode(content)
+    except msgspec.MsgspecError:
+        return None
+
+
+def encode_list(snapshot_number: int, dependencies: ListDependencies, body: bytes) -> bytes:
+    return _ENCODER.encode(SharedList(snapshot_number.to_bytes(_NUMBER_BYTES, "big"), dependencies, body))
+
+
+def decode_list(content: bytes | None) -> SharedList | None:
+    """As `decode_entry`."""
+    if content is None:
+        return None
+    try:
+        return _LIST_DECODER.decode(content)
     except msgspec.MsgspecError:
         return None

@@ -243,9 +243,13 @@ def _omits_defaults(struct: msgspec.inspect.StructType) -> bool:
 _ENCODER: Final = msgspec.json.Encoder()
 
 
+def encode_json(content: Any) -> bytes:
+    return _ENCODER.encode(content)
+
+
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response; `content` is a Struct or any other value that msgspec encodes."""
-    return Response(_ENCODER.encode(content), status, headers, "application/json")
+    return Response(encode_json(content), status, headers, "application/json")
 
 
 def no_content() -> Response:

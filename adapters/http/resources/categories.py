@@ -5,6 +5,8 @@ from typing import Annotated, Final
 import msgspec
 from starlette.responses import Response
 
+from adapters.http.cache.list_cache import ListResponse
+from adapters.http.cache.list_dependencies import NO_PRODUCTS
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.idempotency_key import build_idempotency_key, response_body
@@ -74,7 +76,8 @@ class CategoryResource:
     )
     async def list_categories(self, _call: Call[None, None]) -> Response:
         categories = await self._dependencies.run_in_thread(self._dependencies.catalog_queries.categories)
-        return json_response(CategoryList(None, None, [to_category_schema(category) for category in categories]))
+        content = CategoryList(None, None, [to_category_schema(category) for category in categories])
+        return ListResponse(content, NO_PRODUCTS)
 
     @OperationSpec(
         method="POST",

@@ -1,6 +1,7 @@
 """`GET products/api/v1/`: search the catalog, with filters, facets, sorting and pages."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Final
@@ -9,17 +10,19 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
+from adapters.http.cache.list_cache import ListResponse
+from adapters.http.cache.list_dependencies import search_dependencies
 from adapters.http.dependencies import Dependencies
 from adapters.http.framework.auth import Access
 from adapters.http.framework.money_fields import Amount, convert_amounts
 from adapters.http.framework.openapi import CONTENT_ETAG
-from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec, json_response
+from adapters.http.framework.operation import Call, OperationSpec, ResponseSpec
 from adapters.http.framework.pagination import PageQuery
 from adapters.http.framework.problems import invalid_fields
 from adapters.http.framework.text_fields import Words
 from adapters.http.resources.products import ROOT, TAG
 from adapters.http.schemas.products import ProductSchema, to_product_schema
-from scalecommerce_core.domain.identifiers import AccountId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId
 from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.domain.text import BRAND_LENGTH, NAME_LENGTH, normal_line
@@ -135,12 +138,10 @@ class SearchResource:
     )
     async def search_products(self, call: Call[None, SearchQuery]) -> Response:
         query = call.query
-        if query.category:
-            await self._check_categories(query.category)
+        category_ids = await self._category_ids(query.category) if query.category else {}
         product_filter = _build_filter(query, self._market.currency)
-        reading = self._dependencies.run_in_thread(
-            self._queries.search, product_filter, self._dependencies.paginator.parse_request(call.request, query)
-        )
+        page_request = self._dependencies.paginator.parse_request(call.request, query)
+        reading = self._dependencies.run_in_thread(self._queries.search, product_filter, page_request)
         if query.facets:
             page, facet_counts = await asyncio.gather(
                 reading, self._dependencies.run_in_thread(self._queries.facets, product_filter, query.facets)
@@ -158,16 +159,20 @@ class SearchResource:
                 for facet, values in facet_counts.values.items()
             }
             answer.facets_are_exact = facet_counts.is_exact
-        return json_response(answer)
+        has_cursor = page_request.before is not None or page_request.after is not None
+        dependencies = search_dependencies(product_filter, category_ids, page, query.facets, has_cursor=has_cursor)
+        return ListResponse(answer, dependencies)
 
-    async def _check_categories(self, choices: list[str]) -> None:
+    async def _category_ids(self, choices: list[str]) -> Mapping[str, CategoryId]:
+        """The ids of categories by id and by slug; refuse unknown `choices`."""
         known = {
-            name
+            name: each.id
             for each in await self._dependencies.run_in_thread(self._queries.categories)
             for name in (str(each.id), each.slug)
         }
         if unknown := [choice for choice in choices if normal_line(choice) not in known]:
             raise invalid_fields({"category": [f"There is no category {unknown[0]!r}."]})
+        return known
 
 
 def _build_filter(query: SearchQuery, currency: str) -> ProductFilter:

@@ -1,17 +1,18 @@
 """Tests of the catalog changes that a store reports, on which caches depend."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import pytest
 
 from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.api_key import ApiKey
-from scalecommerce_core.domain.identifiers import AccountId, ProductId, SessionId
+from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId, SessionId
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.second_factor import SecondFactor
 from scalecommerce_core.domain.session import Session
 from scalecommerce_core.domain.stock import Stock
-from scalecommerce_core.ports import AccessChange, CatalogChange, Store, Transaction
+from scalecommerce_core.ports import AccessChange, CatalogChange, ProductAspect, ProductScope, Store, Transaction
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.testing.contracts.stage import CATEGORY, DAY, NOW, SECOND, Stage, usd
 
@@ -59,6 +60,75 @@ class CatalogChangesContract:
         _edit(store, product, lambda _: None)
         _edit(store, product, lambda found: found.edit(NOW + SECOND, name=found.name, price=found.price))
         assert reported == []
+
+    def test_the_changed_aspects_are_reported_with_the_scope_before_and_after(
+        self, store: Store, stage: Stage, product: ProductId, reported: list[CatalogChange]
+    ) -> None:
+        with store.begin() as tx:
+            seller = tx.products.lock([product])[product].seller_id
+        scope = ProductScope(frozenset({CATEGORY}), frozenset({seller}))
+        stage.product(seller, category_id=OTHER_CATEGORY)
+        assert _aspects(reported) == [{MEMBERSHIP: ProductScope(frozenset({OTHER_CATEGORY}), frozenset({seller}))}]
+        stage.reprice(product, 9_00, NOW + SECOND)
+        assert _aspects(reported) == [{ProductAspect.PRICE: scope}]
+        for facts in ({"name": "Coffee pot"}, {"brand": "Alder"}, {"description": "Holds a litre."}):
+            stage.edit(product, **facts)
+            assert _aspects(reported) == [{ProductAspect.TEXT: scope}]
+        stage.edit(product, max_per_buyer=3)
+        assert _aspects(reported) == [{}]
+        stage.edit(product, category_id=OTHER_CATEGORY, price=usd(8_00))
+        both = ProductScope(frozenset({CATEGORY, OTHER_CATEGORY}), frozenset({seller}))
+        assert _aspects(reported) == [{MEMBERSHIP: both, ProductAspect.PRICE: both}]
+        for change in (lambda: stage.edit(product, is_active=False), lambda: stage.withdraw(product)):
+            change()
+            (aspects,) = _aspects(reported)
+            assert aspects is not None
+            assert aspects.keys() == {MEMBERSHIP}
+
+    def test_aspects_of_stock_are_reported_when_it_runs_out_and_returns(
+        self, store: Store, product: ProductId, reported: list[CatalogChange]
+    ) -> None:
+        for available, aspects in (
+            (9, {}),
+            (0, {ProductAspect.SOLD_OUT: None}),
+            (4, {ProductAspect.RESTOCKED: None}),
+            (0, {ProductAspect.SOLD_OUT: None}),
+        ):
+            _stock(store, product, lambda stock, units=available: stock.set_available(units, NOW))  # type: ignore[misc]
+            assert _aspects(reported) == [aspects]
+
+    def test_aspects_of_all_products_of_a_transaction_are_reported_together(
+        self, store: Store, stage: Stage, reported: list[CatalogChange]
+    ) -> None:
+        sellers = [stage.account(), stage.account()]
+        ids = [stage.product(seller) for seller in sellers]
+        reported.clear()
+        with store.begin() as tx:
+            found = tx.products.lock(ids)
+            found[ids[0]].edit(NOW, name="Coffee pot")
+            found[ids[1]].edit(NOW, category_id=OTHER_CATEGORY)
+            tx.products.save(list(found.values()))
+        assert _aspects(reported) == [
+            {
+                ProductAspect.TEXT: ProductScope(frozenset({CATEGORY}), frozenset({sellers[0]})),
+                MEMBERSHIP: ProductScope(frozenset({CATEGORY, OTHER_CATEGORY}), frozenset({sellers[1]})),
+            }
+        ]
+
+    def test_changes_of_sellers_and_categories_have_no_aspects(
+        self, store: Store, stage: Stage, product: ProductId, reported: list[CatalogChange]
+    ) -> None:
+        person = stage.account()
+        with store.begin() as tx:
+            account = tx.accounts.lock([person])[person]
+            account.edit(first_name="Grace")
+            tx.accounts.save([account])
+            found = tx.products.lock([product])[product]
+            found.edit(NOW, name="Coffee pot")
+            tx.products.save([found])
+        with store.begin() as tx:
+            tx.categories.add([("Tea pots", "tea-pots")])
+        assert _aspects(reported) == [None, None]
 
     def test_a_rolled_back_change_is_not_reported(
         self, store: Store, product: ProductId, reported: list[CatalogChange]
@@ -199,6 +269,17 @@ class CatalogChangesContract:
         horizon, views = queries.snapshot([ProductId(product + 1000)])
         assert views == {}
         assert reported[-1].number < horizon <= queries.visibility_horizon()
+
+
+MEMBERSHIP: Final = ProductAspect.MEMBERSHIP
+OTHER_CATEGORY: Final = CategoryId(2)
+
+
+def _aspects(reported: list[CatalogChange]) -> list[Mapping[ProductAspect, ProductScope | None] | None]:
+    """The aspects of the reported changes, which are forgotten."""
+    aspects = [change.aspects for change in reported]
+    reported.clear()
+    return aspects
 
 
 def _edit(store: Store, product: ProductId, act: Callable[[Product], None]) -> None:

@@ -1,10 +1,14 @@
 """The changes of a transaction in memory that are reported to the change feed."""
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from attrs import evolve
 
 from scalecommerce_core.domain.account import Account
+from scalecommerce_core.domain.product import Product
 from scalecommerce_core.domain.promotion import PromotedProduct, PromotionStatus
-from scalecommerce_core.ports import AccessChange, CatalogChange
+from scalecommerce_core.ports import AccessChange, CatalogChange, ProductAspect, ProductScope
 from scalecommerce_core.testing.memory.tables import NUMBERED, Tables
 
 
@@ -24,7 +28,39 @@ def catalog_change(tables: Tables, number: int) -> CatalogChange | None:
         return CatalogChange(number, everything=True)
     if not products and not sellers and not tables.categories.changed_rows():
         return None
-    return CatalogChange(number, frozenset(products), frozenset(sellers))
+    aspects = None if sellers or tables.categories.changed_rows() else _changed_aspects(tables)
+    return CatalogChange(number, frozenset(products), frozenset(sellers), aspects=aspects)
+
+
+def _changed_aspects(tables: Tables) -> Mapping[ProductAspect, ProductScope | None]:
+    scopes: dict[ProductAspect, ProductScope | None] = {}
+    created = set()
+    for key, was, is_ in tables.products.changed_rows():
+        if was is None:
+            created.add(key)
+        found = [product for product in (was, is_) if product is not None]
+        scope = ProductScope(
+            frozenset(product.category_id for product in found), frozenset(product.seller_id for product in found)
+        )
+        for aspect, values in _ASPECTS.items():
+            if (was is None and aspect is ProductAspect.MEMBERSHIP) or (was and is_ and values(was) != values(is_)):
+                scopes[aspect] = _united(scopes.get(aspect, scope), scope)
+    for key, had, has in tables.stock.changed_rows():
+        before, after = had.available if had else 0, has.available if has else 0
+        if key not in created and bool(before) != bool(after):
+            scopes[ProductAspect.RESTOCKED if after else ProductAspect.SOLD_OUT] = None
+    return scopes
+
+
+def _united(one: ProductScope | None, other: ProductScope) -> ProductScope | None:
+    return one and ProductScope(one.categories | other.categories, one.sellers | other.sellers)
+
+
+_ASPECTS: Final[Mapping[ProductAspect, Callable[[Product], object]]] = {
+    ProductAspect.MEMBERSHIP: lambda product: (product.category_id, product.is_active, product.withdrawn_at),
+    ProductAspect.TEXT: lambda product: (product.name, product.brand, product.description),
+    ProductAspect.PRICE: lambda product: product.price,
+}
 
 
 def access_change(tables: Tables) -> AccessChange | None:

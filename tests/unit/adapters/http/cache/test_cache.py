@@ -22,6 +22,7 @@ from adapters.http.cache.invalidation import (
     EventLoopListener,
 )
 from adapters.http.cache.list_cache import SNAPSHOT_REUSE_SECONDS, ListCache
+from adapters.http.cache.list_dependencies import ANY_CHANGE
 from adapters.http.cache.lru import ENTRY_OVERHEAD, AdmissionFilter, LruCache
 from adapters.http.cache.product_cache import STALE_WHILE_REVALIDATE_SECONDS, ProductCache, ProductCacheEntry
 from adapters.http.cache.shared_cache import SHARED_TTL_FRACTION, decode_entry, encode_entry
@@ -207,12 +208,12 @@ def test_lists_stay_valid_shortly_after_a_remote_change_and_not_after_a_local_on
     validity.on_start(5)
     validity.on_heartbeat(time.now)
     validity.on_change(CatalogChange(8), is_local=False)
-    assert validity.are_lists_valid(8)
+    assert validity.is_list_valid(8, ANY_CHANGE)
     time.now += LIST_STALENESS
-    assert not validity.are_lists_valid(8)
-    assert validity.are_lists_valid(9)
+    assert not validity.is_list_valid(8, ANY_CHANGE)
+    assert validity.is_list_valid(9, ANY_CHANGE)
     validity.on_change(CatalogChange(10), is_local=True)
-    assert not validity.are_lists_valid(10)
+    assert not validity.is_list_valid(10, ANY_CHANGE)
 
 
 def test_a_late_notification_invalidates_lists_at_once() -> None:
@@ -225,9 +226,9 @@ def test_a_late_notification_invalidates_lists_at_once() -> None:
     validity.on_change(CatalogChange(8), is_local=False)
     validity.on_heartbeat(time.now - 0.1)
     assert validity.has_heartbeat(time.now)
-    assert not validity.are_lists_valid(8)
+    assert not validity.is_list_valid(8, ANY_CHANGE)
     validity.on_change(CatalogChange(9), is_local=False)
-    assert validity.are_lists_valid(9)
+    assert validity.is_list_valid(9, ANY_CHANGE)
 
 
 def test_changes_beyond_the_tracking_limit_invalidate_everything_up_to_the_newest() -> None:
