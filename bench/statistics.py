@@ -47,9 +47,8 @@ FROM generate_series(1, :orders) AS n, generate_series(1, 2) AS position
 """
 PAY: Final = text(
     """
-    INSERT INTO outbox (topic, occurred_at, audience, payload)
-    SELECT 'order.paid', now(), ARRAY[1, 2], jsonb_build_object('order_id', n, 'buyer_id', 2, 'seller_ids', ARRAY[1],
-        'status', 'PAID')
+    INSERT INTO outbox (topic, occurred_at, audience, order_id)
+    SELECT 'order.paid', now(), ARRAY[2, 1], n
     FROM generate_series(1, :events) AS n
     """
 )

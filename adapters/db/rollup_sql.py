@@ -26,11 +26,13 @@ A moment before the first interval, possible since clocks differ, belongs to the
 
 FACTS_CTES: Final = f"""
     waiting AS MATERIALIZED (
-        SELECT topic, occurred_at, payload FROM events
+        SELECT topic, occurred_at, order_id, payload FROM events
         WHERE seq > coalesce((SELECT seq FROM event_consumers WHERE name = '{STATISTICS_CONSUMER}'), 0)
-        UNION ALL SELECT topic, occurred_at, payload FROM outbox
+        UNION ALL SELECT topic, occurred_at, order_id, payload FROM outbox
     ), unfolded AS MATERIALIZED (
-        SELECT CAST(payload ->> 'order_id' AS bigint) AS order_id FROM waiting WHERE topic = 'order.paid'
+        -- Events of earlier releases have the number of the order in the payload.
+        SELECT coalesce(order_id, CAST(payload ->> 'order_id' AS bigint)) AS order_id
+        FROM waiting WHERE topic = 'order.paid'
         UNION SELECT order_id FROM statistics_pending WHERE order_id IS NOT NULL
     ), parts AS (
         SELECT orders.id AS order_id, product_id, seller_id, quantity AS units,

@@ -397,7 +397,7 @@ class Invariants:
                 SELECT coalesce(array_agg(replace(t.topic, 'order.', '') ORDER BY t.topic), '{}') AS topics
                 FROM events t
                 WHERE t.topic LIKE 'order.%%' AND t.topic <> 'order.refunded'
-                  AND (t.payload->>'order_id')::bigint = o.id
+                  AND t.order_id = o.id
             ) transitions ON true
             WHERE NOT CASE o.status
                 WHEN 'CREATED' THEN transitions.topics = '{placed}'

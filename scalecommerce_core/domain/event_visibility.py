@@ -1,8 +1,8 @@
 """Which fields of an event a reader may see, as JSON.
 
 Staff see all fields. The buyer sees the whole order, without its sellers. A seller sees the order's lines of their own
-products and their refunds, neither the buyer nor other lines. Events are stored without the order's lines, which never
-change, and completed with them here.
+products and their refunds, neither the buyer nor other lines. Events are stored without the facts of the order that
+never change, and completed with them here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +10,28 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from scalecommerce_core.domain.events import (
+    OrderCancelled,
+    OrderExpired,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderRejected,
+    OrderReserved,
+)
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.money import decimal_text
+from scalecommerce_core.domain.order import OrderStatus
+
+STATUSES: Final[Mapping[str, OrderStatus]] = {
+    OrderPlaced.topic: OrderStatus.CREATED,
+    OrderReserved.topic: OrderStatus.PENDING,
+    OrderRejected.topic: OrderStatus.REJECTED,
+    OrderPaid.topic: OrderStatus.PAID,
+    OrderCancelled.topic: OrderStatus.CANCELLED,
+    OrderExpired.topic: OrderStatus.CANCELLED,
+}
+"""The status of an order after an event, by topic. After a refund there are two, so its events store the status."""
 
 
 @frozen
@@ -26,13 +46,16 @@ class EventOrderLine:
 
 @frozen
 class EventOrder:
-    """The facts of an order that never change."""
+    """The facts of an order that never change; `lines` are at least those that the reader may see."""
 
+    buyer_id: AccountId
     currency: str
     lines: Sequence[EventOrderLine]
 
 
-def visible_payload(payload: Mapping[str, Any], order: EventOrder | None, reader: AccountId | None) -> dict[str, Any]:
+def visible_payload(
+    topic: str, payload: Mapping[str, Any], order: EventOrder | None, reader: AccountId | None
+) -> dict[str, Any]:
     """The `data` of an event as `reader`, an account of its audience, may see it; `reader` None stands for staff.
 
     `order` is required for the events of orders.
@@ -41,9 +64,10 @@ def visible_payload(payload: Mapping[str, Any], order: EventOrder | None, reader
         return _of_promotion(payload, reader)
     if order is None:
         return _of_product(payload, reader)
-    if reader is None or reader == payload["buyer_id"]:
-        return _of_order(payload, order, reader, lambda _seller: True)
-    return _of_order(payload, order, reader, lambda seller: seller == reader)
+    status = str(payload["status"] if topic == OrderRefunded.topic else STATUSES[topic])
+    if reader is None or reader == order.buyer_id:
+        return _of_order(status, payload, order, reader, lambda _seller: True)
+    return _of_order(status, payload, order, reader, lambda seller: seller == reader)
 
 
 def _of_product(payload: Mapping[str, Any], reader: AccountId | None) -> dict[str, Any]:
@@ -66,11 +90,16 @@ def _of_promotion(payload: Mapping[str, Any], reader: AccountId | None) -> dict[
 
 
 def _of_order(
-    payload: Mapping[str, Any], order: EventOrder, reader: AccountId | None, concerns: Callable[[AccountId], bool]
+    status: str,
+    payload: Mapping[str, Any],
+    order: EventOrder,
+    reader: AccountId | None,
+    concerns: Callable[[AccountId], bool],
 ) -> dict[str, Any]:
-    data: dict[str, Any] = {"order": payload["order_id"], "status": payload["status"]}
+    data: dict[str, Any] = {"order": payload["order_id"], "status": status}
     if reader is None:
-        data |= {"buyer": payload["buyer_id"], "sellers": list(payload["seller_ids"])}
+        sellers = payload.get("seller_ids") or sorted({line.seller_id for line in order.lines})
+        data |= {"buyer": order.buyer_id, "sellers": list(sellers)}
     data["currency"] = order.currency
     data["lines"] = [
         {"product": line.product_id, "quantity": line.quantity, "price": decimal_text(line.price, order.currency)}

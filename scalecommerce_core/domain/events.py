@@ -21,11 +21,12 @@ class Event:
         return ()
 
     def payload(self) -> dict[str, Any]:
-        """All fields except `at`, as JSON types."""
+        """The fields to store besides `at`, as JSON types: all that cannot be read elsewhere."""
         return {name: _plain(getattr(self, name)) for name in _facts(type(self))}
 
 
-# Each order records at least two events, so field names are cached; `attrs.asdict` inspects every value and is slower.
+# Bulk loads record an event for each product, so field names are cached; `attrs.asdict` inspects every value and is
+# slower.
 _FACTS: dict[str, tuple[str, ...]] = {}
 
 
@@ -104,7 +105,11 @@ class StockReturned(ProductEvent):
 
 @frozen(kw_only=True)
 class OrderEvent(Event):
-    """An event of an order; its audience is the buyer and the sellers."""
+    """An event of an order; its audience is the buyer and the sellers.
+
+    Only the id is stored: buyer and sellers never change, and the topic implies the status. `event_visibility` adds
+    them.
+    """
 
     order_id: OrderId
     buyer_id: AccountId
@@ -114,6 +119,9 @@ class OrderEvent(Event):
     @property
     def audience(self) -> tuple[AccountId, ...]:
         return tuple(dict.fromkeys((self.buyer_id, *self.seller_ids)))
+
+    def payload(self) -> dict[str, Any]:
+        return {"order_id": self.order_id}
 
 
 @frozen(kw_only=True)
@@ -178,6 +186,9 @@ class OrderRefunded(OrderEvent):
 
     topic = "order.refunded"
     refunds: tuple[RefundedUnits, ...]
+
+    def payload(self) -> dict[str, Any]:
+        return Event.payload(self)
 
 
 @frozen(kw_only=True)

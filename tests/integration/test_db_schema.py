@@ -1,7 +1,8 @@
 """Migrations create the tables of `adapters.db.schema`, also when several processes run them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import psycopg
 import pytest
@@ -33,7 +34,8 @@ def engine(database: str) -> Iterator[Engine]:
 def test_migrations_create_the_tables_of_the_metadata(engine: Engine) -> None:
     with engine.connect() as connection:
         # Alembic compares the texts of expressions; their definitions are compared below.
-        opts = {"compare_server_default": True, "include_object": lambda _, name, *__: name != "accounts_search_idx"}
+        by_expression = {"accounts_search_idx", *(f"events_reader_{number}_idx" for number in (1, 2, 3))}
+        opts = {"compare_server_default": True, "include_object": lambda _, name, *__: name not in by_expression}
         context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
 
@@ -273,12 +275,13 @@ def test_renaming_tables_keeps_their_rows_and_rewrites_none(empty_database: str)
         connection.exec_driver_sql(ROWS_OF_0022)
         storage = set(map(tuple, connection.execute(text(STORAGE)).all()))
     with engine.begin() as connection:
-        migrate.migrate_to(connection, "head")
 
         def rows(statement: str) -> list[tuple[object, ...]]:
             return [tuple(row) for row in connection.execute(text(statement)).all()]
 
+        migrate.migrate_to(connection, "0023")
         assert storage <= set(rows(STORAGE))
+        migrate.migrate_to(connection, "head")
         assert rows("SELECT * FROM seller_product_counts") == [(1, 2, 1, 7)]
         assert rows("SELECT word, products FROM vocabulary_changes") == [("mug", 1)]
         assert rows("SELECT first_id, last_id FROM product_prices_pending") == [(1, 2)]
@@ -299,6 +302,57 @@ def test_renaming_tables_keeps_their_rows_and_rewrites_none(empty_database: str)
             ("mug", 1),
         ]
         assert rows(OLD_NAMES) == []
+    engine.dispose()
+
+
+ORDER_OF_0055 = """
+INSERT INTO accounts (id, email, first_name, last_name, bio, is_staff, is_active, created_at)
+SELECT n, n || '@example.com', '', '', '', false, true, now() FROM generate_series(1, 6) AS n;
+INSERT INTO products (id, seller_id, category_id, name, brand, price, currency, description, is_active, created_at,
+    updated_at, priced_at, version)
+SELECT n, n, 1, 'Cup', '', 500, 'USD', '', true, now(), now(), now(), 1 FROM generate_series(2, 5) AS n;
+INSERT INTO orders (id, command_id, buyer_id, currency, status, created_at, updated_at, expires_at, origin,
+    decide_attempts)
+VALUES (9, gen_random_uuid(), 1, 'USD', 'PENDING', now(), now(), now(), 'api', 0);
+INSERT INTO order_lines (order_id, position, product_id, seller_id, quantity, price, refunded)
+SELECT 9, n, n, n, 1, 500, 0 FROM generate_series(2, 5) AS n;
+INSERT INTO events (seq, topic, occurred_at, audience, payload) VALUES
+    (1, 'order.placed', now(), '{1}',
+        '{"order_id": 9, "buyer_id": 1, "seller_ids": [2, 3, 4, 5], "status": "CREATED"}'),
+    (2, 'order.reserved', now(), '{1, 2, 3, 4, 5}',
+        '{"order_id": 9, "buyer_id": 1, "seller_ids": [2, 3, 4, 5], "status": "PENDING"}');
+INSERT INTO event_audience (account_id, seq) SELECT account_id, seq FROM events, unnest(audience) AS account_id;
+INSERT INTO event_counter (singleton, last) VALUES (true, 2);
+"""
+COMPACT_EVENTS = "UPDATE events SET order_id = 9, payload = NULL"
+
+
+def test_feeds_are_the_same_before_and_after_the_compact_form_of_events(empty_database: str) -> None:
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0055")
+        connection.exec_driver_sql(ORDER_OF_0055)
+        stored = connection.execute(text("SELECT seq, audience, payload FROM events ORDER BY seq")).all()
+        audience = connection.execute(text("SELECT * FROM event_audience ORDER BY 1, 2")).all()
+        migrate.migrate_to(connection, "head")
+
+    def feeds() -> dict[int, list[tuple[str, Mapping[str, Any]]]]:
+        queries = PostgresQueries(engine)
+        return {
+            account: [(event.topic, event.data) for event in queries.feed(0, 10, AccountId(account) or None).events]
+            for account in range(7)
+        }
+
+    before = feeds()
+    assert [len(before[account]) for account in range(7)] == [2, 2, 1, 1, 1, 1, 0]
+    assert before[0][1][1]["sellers"] == [2, 3, 4, 5]
+    with engine.begin() as connection:
+        connection.execute(text(COMPACT_EVENTS))
+    assert feeds() == before
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0055")
+        assert connection.execute(text("SELECT seq, audience, payload FROM events ORDER BY seq")).all() == stored
+        assert connection.execute(text("SELECT * FROM event_audience ORDER BY 1, 2")).all() == audience
     engine.dispose()
 
 

@@ -219,9 +219,12 @@ EVENTS = 100_000
 BUSY, OLD, NEW, NOBODY = (AccountId(number) for number in (1, 2, 3, 4))
 
 
-@pytest.fixture(scope="module")
-def crowded(make_database: Callable[[], str]) -> Iterator[Engine]:
-    """One account has two fifths of all events, a second the first three events, a third the last event."""
+@pytest.fixture(scope="module", params=[1, 3, 4])
+def crowded(make_database: Callable[[], str], request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """One account has two fifths of all events, a second the first three events, a third the last event.
+
+    They have the same position in the audience of each event: one with an index, or the first of `event_audience`.
+    """
     engine = database_engine(make_database())
     with engine.begin() as connection:
         connection.execute(
@@ -229,14 +232,18 @@ def crowded(make_database: Callable[[], str]) -> Iterator[Engine]:
                 """
                 INSERT INTO events (seq, topic, occurred_at, audience, payload)
                 SELECT n, 'product.edited', now(),
-                    ARRAY[CASE WHEN n <= 3 THEN 2 WHEN n = :events THEN 3 WHEN n % 5 < 2 THEN 1 ELSE 100 + n % 500 END],
+                    array_fill(10, ARRAY[CAST(:others AS int)])
+                    || CASE WHEN n <= 3 THEN 2 WHEN n = :events THEN 3 WHEN n % 5 < 2 THEN 1 ELSE 100 + n % 500 END
+                    || ARRAY[10, 10, 10, 10],
                     '{"product_id": 1, "seller_id": 1}'
                 FROM generate_series(1, CAST(:events AS bigint)) AS n
                 """
             ),
-            {"events": EVENTS},
+            {"events": EVENTS, "others": request.param - 1},
         )
-        connection.execute(text("INSERT INTO event_audience SELECT account, seq FROM events, unnest(audience) account"))
+        connection.execute(
+            text("INSERT INTO event_audience SELECT DISTINCT account, seq FROM events, unnest(audience[4:]) AS account")
+        )
         connection.execute(text("INSERT INTO event_counter (singleton, last) VALUES (true, :last)"), {"last": EVENTS})
     yield engine
     engine.dispose()

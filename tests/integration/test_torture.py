@@ -146,7 +146,7 @@ def test_a_consistent_history_satisfies_all_invariants(history: History) -> None
         ("DELETE FROM price_history WHERE price = 1000", "the price history is complete"),
         ("DELETE FROM events WHERE topic = 'order.paid'", "each transition of an order has one event"),
         (
-            "INSERT INTO events SELECT seq + 100, topic, occurred_at, audience, payload FROM events WHERE seq = 3",
+            "INSERT INTO events SELECT seq + 100, topic, now(), audience, payload, order_id FROM events WHERE seq = 3",
             "each transition of an order has one event",
         ),
         ("DELETE FROM events WHERE seq = 3", "events are numbered without a gap"),
@@ -168,8 +168,8 @@ def test_a_consistent_history_satisfies_all_invariants(history: History) -> None
         ("UPDATE payment_refunds SET status = 'OPEN', done_at = NULL", "no work is left"),
         (
             (
-                "INSERT INTO outbox (topic, occurred_at, audience, payload)"
-                " SELECT topic, occurred_at, audience, payload FROM events"
+                "INSERT INTO outbox (topic, occurred_at, audience, order_id, payload)"
+                " SELECT topic, occurred_at, audience, order_id, payload FROM events"
             ),
             "no work is left",
         ),

@@ -1,4 +1,4 @@
-"""Event feed queries: for every reader, a page costs a range of one index and the events in this range.
+"""Event feed queries: for every reader, a page costs ranges of a few indexes, which together have its events.
 
 A GIN index on an array of accounts would not achieve this. The planner would choose between a walk along the numbers,
 which reads millions of rows for an account with few events, and a sort of all events of the account, which reads
@@ -6,6 +6,7 @@ millions of rows for an account with many.
 """
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Select, and_, bindparam, or_, select, text
@@ -13,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
-from adapters.db.schema import Moment, events, order_lines, orders
+from adapters.db.schema import INDEXED_READERS, Moment, events, order_lines, orders
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.queries import FeedEvent, FeedPage, check_feed_position
@@ -24,22 +25,35 @@ _COUNTER: Final = """
     SELECT coalesce(max(last), 0) AS last, coalesce(max(forgotten), 0) AS forgotten FROM event_counter
 """
 _ALL: Final = """
-    SELECT seq, topic, occurred_at, payload FROM events
+    SELECT seq, topic, occurred_at, order_id, payload FROM events
     WHERE seq > greatest(CAST(:after AS bigint), counter.forgotten)
     ORDER BY seq LIMIT :limit
 """
+# The negative number is that of the index. With the number, the planner would sometimes walk along the primary key.
+_OF_READER: Final = """(
+    SELECT seq, topic, occurred_at, order_id, payload FROM events
+    WHERE audience[{position}] = :account AND -seq < -greatest(CAST(:after AS bigint), counter.forgotten)
+    ORDER BY -seq DESC LIMIT :limit
+)"""
 # OFFSET 0 forces a join event by event: the planner does not know the limit, expects a large part of the table, and
 # would otherwise read all of it.
-_OF_ACCOUNT: Final = """
-    SELECT found.seq, topic, occurred_at, payload
+_OF_FURTHER_READER: Final = """(
+    SELECT found.seq, topic, occurred_at, order_id, payload
     FROM (
         SELECT seq FROM event_audience
         WHERE account_id = :account AND seq > greatest(CAST(:after AS bigint), counter.forgotten)
         ORDER BY seq LIMIT :limit
     ) AS found
-    CROSS JOIN LATERAL (SELECT topic, occurred_at, payload FROM events WHERE events.seq = found.seq OFFSET 0) AS event
-    ORDER BY found.seq
-"""
+    CROSS JOIN LATERAL (
+        SELECT topic, occurred_at, order_id, payload FROM events WHERE events.seq = found.seq OFFSET 0
+    ) AS event
+)"""
+_OF_ACCOUNT: Final = f"""
+    SELECT * FROM (
+        {" UNION ALL ".join([*(_OF_READER.format(position=n + 1) for n in range(INDEXED_READERS)), _OF_FURTHER_READER])}
+    ) AS found
+    ORDER BY seq LIMIT :limit
+"""  # noqa: S608 - no values in it
 
 
 def _page(chosen: str) -> Any:
@@ -54,6 +68,7 @@ def _page(chosen: str) -> Any:
         seq=BigInteger,
         topic=events.c.topic.type,
         occurred_at=Moment,
+        order_id=BigInteger,
         payload=JSONB,
     )
 
@@ -63,7 +78,7 @@ _FEED_OF_ACCOUNT: Final = _page(_OF_ACCOUNT)
 
 _ACCOUNT: Final = bindparam("account", type_=BigInteger)
 _VISIBLE: Final = (
-    select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.payload)
+    select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.order_id, events.c.payload)
     .where(equals_any(events.c.seq), or_(_ACCOUNT.is_(None), events.c.audience.any_() == _ACCOUNT))
     .order_by(events.c.seq)
 )
@@ -71,6 +86,7 @@ _VISIBLE: Final = (
 _LINES: Final[Select[Any]] = (
     select(
         orders.c.id,
+        orders.c.buyer_id,
         orders.c.currency,
         order_lines.c.product_id,
         order_lines.c.seller_id,
@@ -106,10 +122,14 @@ class EventQueries:
         return {event.seq: event for event in self._events(rows, account)}
 
     def _events(self, rows: Collection[Any], account: AccountId | None) -> list[FeedEvent]:
-        known = self._orders({payload["order_id"] for *_, payload in rows if "order_id" in payload}, account)
+        stored: list[tuple[int, str, datetime, Mapping[str, Any]]] = [
+            (seq, topic, at, {"order_id": order_id} if payload is None else payload)
+            for seq, topic, at, order_id, payload in rows
+        ]
+        known = self._orders({payload["order_id"] for *_, payload in stored if "order_id" in payload}, account)
         return [
-            FeedEvent(seq, topic, at, visible_payload(payload, known.get(payload.get("order_id")), account))
-            for seq, topic, at, payload in rows
+            FeedEvent(seq, topic, at, visible_payload(topic, payload, known.get(payload.get("order_id", 0)), account))
+            for seq, topic, at, payload in stored
         ]
 
     def _orders(self, ids: Collection[OrderId], account: AccountId | None) -> Mapping[OrderId, EventOrder]:
@@ -117,10 +137,10 @@ class EventQueries:
             return {}
         rows: Rows = self._executor.fetch(_LINES, {"ids": id_array(ids), "account": account})
         lines: dict[OrderId, list[EventOrderLine]] = {}
-        currencies: dict[OrderId, str] = {}
-        for order_id, currency, *line in rows:
-            currencies[order_id] = currency
+        found: dict[OrderId, EventOrder] = {}
+        for order_id, buyer_id, currency, *line in rows:
             of_order = lines.setdefault(order_id, [])
             if line[0] is not None:
                 of_order.append(EventOrderLine(*line))
-        return {order_id: EventOrder(currencies[order_id], of_order) for order_id, of_order in lines.items()}
+            found.setdefault(order_id, EventOrder(buyer_id, currency, of_order))
+        return found

@@ -23,7 +23,7 @@ _MOVE_AND_NUMBER: Final = text(
     """
     WITH moved AS (
         DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM outbox ORDER BY id LIMIT :limit))
-        RETURNING id, topic, occurred_at, audience, payload
+        RETURNING id, topic, occurred_at, audience, order_id, payload
     ), counted AS (
         SELECT count(*) AS events FROM moved
     ), counter AS (
@@ -31,13 +31,13 @@ _MOVE_AND_NUMBER: Final = text(
         ON CONFLICT (singleton) DO UPDATE SET last = event_counter.last + excluded.last
         RETURNING last
     ), numbered AS (
-        INSERT INTO events (seq, topic, occurred_at, audience, payload)
-        SELECT last - events + row_number() OVER (ORDER BY id), topic, occurred_at, audience, payload
+        INSERT INTO events (seq, topic, occurred_at, audience, order_id, payload)
+        SELECT last - events + row_number() OVER (ORDER BY id), topic, occurred_at, audience, order_id, payload
         FROM moved, counted, counter
         RETURNING seq, audience
     ), shown AS (
         INSERT INTO event_audience (account_id, seq)
-        SELECT DISTINCT account_id, seq FROM numbered, unnest(audience) AS account_id
+        SELECT DISTINCT account_id, seq FROM numbered, unnest(audience[4:]) AS account_id
         ORDER BY account_id, seq
     )
     SELECT events FROM counted
@@ -45,7 +45,7 @@ _MOVE_AND_NUMBER: Final = text(
 ).bindparams(bindparam("limit", type_=BigInteger))
 _LAST_SEQ: Final = select(func.coalesce(func.max(event_counter.c.last), 0))
 _READ_AFTER: Final = (
-    select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.audience, events.c.payload)
+    select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.audience, events.c.order_id, events.c.payload)
     .where(events.c.seq > bindparam("after", type_=BigInteger))
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
@@ -87,7 +87,7 @@ _PURGE: Final = text(
         -- Delete each row by its key: for an overestimated number of rows, the planner would scan the table.
         DELETE FROM event_audience WHERE ctid = ANY (ARRAY(
             SELECT place
-            FROM gone, unnest(audience) AS account, LATERAL (
+            FROM gone, unnest(audience[4:]) AS account, LATERAL (
                 SELECT ctid AS place FROM event_audience AS was
                 WHERE was.account_id = account AND was.seq = gone.seq OFFSET 0
             ) AS found
@@ -120,7 +120,8 @@ class PostgresEventRepository:
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         rows = self._sql.fetch_all(_READ_AFTER, {"after": seq, "limit": limit})
         return [
-            NumberedEvent(number, topic, at, tuple(audience), payload) for number, topic, at, audience, payload in rows
+            NumberedEvent(number, topic, at, tuple(audience), {"order_id": order_id} if payload is None else payload)
+            for number, topic, at, audience, order_id, payload in rows
         ]
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:

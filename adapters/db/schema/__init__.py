@@ -23,6 +23,7 @@ from adapters.db.schema.accounts import (
 from adapters.db.schema.audit import audit_log
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
 from adapters.db.schema.events import (
+    INDEXED_READERS,
     change_log,
     change_log_state,
     event_audience,
@@ -79,6 +80,7 @@ from adapters.db.schema.webhooks import (
 )
 
 __all__ = [
+    "INDEXED_READERS",
     "Moment",
     "Total",
     "account_ids",

@@ -246,7 +246,9 @@ class MemoryQueries(
         for event in numbered(self._tables.events.all(), self._tables.event_marks, after):
             if account is None or account in event.audience:
                 order = self._tables.orders.get(event.payload["order_id"]) if "order_id" in event.payload else None
-                data = visible_payload(event.payload, None if order is None else _event_order(order), account)
+                data = visible_payload(
+                    event.topic, event.payload, None if order is None else _event_order(order), account
+                )
                 yield FeedEvent(event.seq, event.topic, event.at, data)
 
     # --- webhooks
@@ -783,7 +785,7 @@ def _account_view(account: Account) -> AccountView:
 
 def _event_order(order: Order) -> EventOrder:
     lines = [EventOrderLine(line.product_id, line.seller_id, line.quantity, line.price) for line in order.lines]
-    return EventOrder(order.currency, lines)
+    return EventOrder(order.buyer_id, order.currency, lines)
 
 
 def _line_id(order: Order, line: OrderLine) -> int:
