@@ -245,7 +245,8 @@ class ReadinessCheck:
             self._log_change(str(error))
             raise
         self._log_change(problem)
-        return Readiness(redis, None if oldest is None else self._age(oldest))
+        accepts_orders = self._engine.market.ordering.refusal() is None
+        return Readiness(redis, None if oldest is None else self._age(oldest), accepts_orders)
 
     def _check_progress(self) -> None:
         longest = self.longest_running()

@@ -366,6 +366,12 @@ class Settings:
     intake_queue: int = _setting(
         2_000, "Orders that may wait in one API process; further ones are answered by 503.", validator=_positive
     )
+    max_decision_wait_seconds: int = _setting(
+        30,
+        "How long orders may wait for their decision. If a new one would wait for longer, or none has been decided for"
+        " so long, or orders have waited for more than 1 s for 10 s on end, new ones are answered by 503. 0: none are.",
+        validator=_from_zero,
+    )
     reads_per_client: int = _setting(
         500,
         "Lists, searches and other reads of one account or network that may wait in one API process; further ones are"
@@ -695,6 +701,10 @@ class Settings:
             unpaid_units=self.unpaid_units,
             buyer_limit_window=timedelta(days=self.buyer_limit_days),
         )
+
+    @property
+    def max_decision_wait(self) -> timedelta | None:
+        return timedelta(seconds=self.max_decision_wait_seconds) if self.max_decision_wait_seconds else None
 
     @property
     def reservation(self) -> timedelta:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache, partial
@@ -108,6 +109,7 @@ class Engine:
     rate_limiter: RedisRateLimiter
     security_counters: RedisSecurityCounters
     security_log: LoggingSecurityLog
+    background: ThreadPoolExecutor
 
     @property
     def cursor_key(self) -> bytes:
@@ -131,6 +133,7 @@ class Engine:
         return RedisSharedCache.at(redis_servers(self.settings), release, seconds)
 
     def close(self) -> None:
+        self.background.shutdown()
         self.feed.close()
         self.security_log.close()
         self.notifier.close()
@@ -194,6 +197,7 @@ def wire(
         audience=settings.jwt_issuer,
         access_lifetime=settings.access_lifetime,
     )
+    background = ThreadPoolExecutor(1, "background")
     market = build_market(
         MarketPorts(
             store=store,
@@ -213,6 +217,7 @@ def wire(
             gateway=gateway,
             quote_signer=HmacQuoteSigner(_derive_key(settings, b"price quotes")),
             measurements=measurements,
+            in_background=background.submit,
         ),
         _market_rules(settings),
     )
@@ -229,6 +234,7 @@ def wire(
         rate_limiter=rate_limiter,
         security_counters=security_counters,
         security_log=security_log,
+        background=background,
     )
 
 
@@ -277,7 +283,9 @@ def _market_rules(settings: Settings) -> MarketRules:
         require_staff_second_factor=settings.require_staff_second_factor,
         api_key_rotation_grace=settings.api_key_rotation_grace,
         emails=_email_rules(settings),
-        orders=OrderRules(settings.price_promise, settings.reservation, settings.order_quotas),
+        orders=OrderRules(
+            settings.price_promise, settings.reservation, settings.order_quotas, settings.max_decision_wait
+        ),
         payments=PaymentRules(settings.payment_deadline),
         pricing=PricingRules(
             settings.policies_per_account,

@@ -60,10 +60,12 @@ class Readiness:
     """The state of the services that the process depends on.
 
     `oldest_undecided_seconds` is the age of the oldest order without a decision; None without such an order.
+    `accepts_orders` is false while new orders are refused because too many are undecided.
     """
 
     redis: Literal["ok", "away", "wrong_password"]
     oldest_undecided_seconds: float | None
+    accepts_orders: bool = True
 
 
 class Dependencies:

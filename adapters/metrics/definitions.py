@@ -18,7 +18,7 @@ ACCEPTED: Final = "accepted"
 REPLAYED: Final = "replayed"
 ANSWERS: Final = (
     ACCEPTED, REPLAYED, "invalid", "not_found", "price_moved", "too_many_open_orders", "email_not_verified",
-    "idempotency_key_reused", "idempotency_key_in_flight", "unavailable", OTHER,
+    "idempotency_key_reused", "idempotency_key_in_flight", "order_backlog_full", "unavailable", OTHER,
 )  # fmt: skip
 """Answers of the intake to an order: accepted, replayed for an idempotency key, or the code of the refusal."""
 TASKS: Final = tuple(

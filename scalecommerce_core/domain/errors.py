@@ -58,6 +58,7 @@ MarketError
     ├── TransactionAborted    deadlock, serialization failure or lock timeout: nothing was written, try again at once
     ├── ConnectionLost        the connection broke: the transaction may have been committed or not
     ├── Overloaded            a bounded queue is full: try again after `retry_after`
+    │   └── OrderBacklogFull  too many orders wait for their decision: order again after `retry_after`
     ├── DeadlineExceeded      the command was not complete in time: `effect` says whether it may have been committed
     ├── SchemaMismatch        the store has the tables of another release: migrate it or upgrade the code
     └── GatewayUnavailable    the payment gateway gave no answer: whether money moved is not known yet
@@ -340,6 +341,19 @@ class Overloaded(Unavailable):
 
     def __init__(self, message: str = "The server is overloaded: retry the request in a few seconds.") -> None:
         super().__init__(message)
+
+
+class OrderBacklogFull(Overloaded):
+    """A new order would wait too long for its decision; `retry_after` is when the present backlog should be decided."""
+
+    code = "order_backlog_full"
+
+    def __init__(self, retry_after: timedelta) -> None:
+        seconds = max(1, ceil(retry_after.total_seconds()))
+        super().__init__(
+            f"Too many orders are waiting for their decision. Nothing was ordered: order again in {seconds} s."
+        )
+        self.retry_after = timedelta(seconds=seconds)
 
 
 class Effect(StrEnum):

@@ -30,6 +30,14 @@ class IdempotencyRepository(Protocol):
         """
         ...
 
+    def find(
+        self, keys: Collection[tuple[AccountId, str]], now: datetime
+    ) -> Mapping[tuple[AccountId, str], StoredOutcome]:
+        """What is stored under these keys; none is claimed. A key that a transaction in progress has claimed is not
+        found.
+        """
+        ...
+
     def store(self, bodies: Mapping[tuple[AccountId, str], bytes]) -> None:
         """Store the responses of claimed keys."""
         ...

@@ -14,7 +14,7 @@ class Measurements(Protocol):
 
     def orders_received(self, answers: Mapping[str, int], duration: timedelta) -> None:
         """One batch of the intake: orders by answer, which is `accepted`, `replayed` (an idempotency key was used
-        again), `unavailable` for each `Unavailable`, or the code of the refusal.
+        again), `order_backlog_full`, `unavailable` for each other `Unavailable`, or the code of the refusal.
         """
         ...
 

@@ -37,6 +37,8 @@ from scalecommerce_core.queries.operations import (
 )
 from scalecommerce_core.queries.orders import (
     ALL_SALES,
+    MAX_UNDECIDED,
+    DecisionBacklog,
     OrderLineView,
     OrderQueries,
     OrderView,
@@ -117,6 +119,7 @@ __all__ = [
     "MAX_SCANNED",
     "MAX_SESSIONS",
     "MAX_STEPS",
+    "MAX_UNDECIDED",
     "MINUTES_A_DAY",
     "OWN_PRODUCTS",
     "PRICE_BUCKETS",
@@ -135,6 +138,7 @@ __all__ = [
     "Backlogs",
     "CategoryRef",
     "ConsumerLag",
+    "DecisionBacklog",
     "DeliveryView",
     "EndpointView",
     "EventQueries",

@@ -73,6 +73,25 @@ class SaleFilter:
 ALL_SALES: Final = SaleFilter()
 
 
+MAX_UNDECIDED: Final = 100_000
+"""Orders that wait for their first decision are counted up to this number, so that counting takes a bounded time."""
+
+
+@frozen
+class DecisionBacklog:
+    """Orders without any attempt at their decision. Orders that are parked or deferred after an error do not count."""
+
+    undecided: int = 0
+    """At most `MAX_UNDECIDED`, in the order of ids."""
+    remaining: int = 0
+    """Those of them with an id up to the requested one."""
+    first: OrderId | None = None
+    last: OrderId | None = None
+    """The smallest and the largest id of those counted; None without any."""
+    oldest: datetime | None = None
+    """When the oldest of those counted was placed."""
+
+
 class OrderQueries(Protocol):
     def orders_of_buyer(self, buyer_id: AccountId, page: PageRequest) -> Page[OrderView]:
         """Return the orders of a buyer, newest first."""
@@ -91,4 +110,8 @@ class OrderQueries(Protocol):
 
         The age of this order measures the liveness of background validation.
         """
+        ...
+
+    def decision_backlog(self, upto: OrderId | None = None) -> DecisionBacklog:
+        """Return the orders that wait for their first decision; `remaining` counts those with an id up to `upto`."""
         ...

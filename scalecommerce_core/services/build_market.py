@@ -37,6 +37,7 @@ from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
 from scalecommerce_core.services.emails import EmailRules, Emails
 from scalecommerce_core.services.experiments import Experiments
+from scalecommerce_core.services.intake_throttle import IntakeThrottle
 from scalecommerce_core.services.login_throttle import LoginLimits
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.ordering import Ordering, OrderRules
@@ -57,6 +58,10 @@ from scalecommerce_core.services.sessions import Sessions
 from scalecommerce_core.services.statistics import Statistics
 from scalecommerce_core.services.verified_accounts import VerifiedAccounts
 from scalecommerce_core.services.webhooks import WebhookRules, Webhooks
+
+
+def _at_once(call: Callable[[], None]) -> None:
+    call()
 
 
 @frozen(kw_only=True)
@@ -82,6 +87,8 @@ class MarketPorts:
     measurements: Measurements = NO_MEASUREMENTS
     pause: Callable[[float], None] = time.sleep
     """Waits for some seconds."""
+    in_background: Callable[[Callable[[], None]], object] = _at_once
+    """Calls a function, whose errors are its own, without waiting for it; by default, the caller waits."""
 
 
 @frozen(kw_only=True)
@@ -203,6 +210,9 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
             verified=verified,
             quote_signer=ports.quote_signer,
             measurements=ports.measurements,
+            throttle=None
+            if rules.orders.max_decision_wait is None
+            else IntakeThrottle(queries, clock, rules.orders.max_decision_wait, ports.in_background),
         ),
         password_reset=PasswordReset(
             store,

@@ -97,25 +97,44 @@ def run_idempotent(
             return done[position]
         key = _key(command)
         if key in known:
-            earlier = known[key]
-        elif key in bodies:
-            earlier = StoredOutcome(claims[key], bodies[key])
-        else:
+            return _replay(command, known[key])
+        if key not in bodies:
             # The first command with this key failed. The same request fails in the same way; another request must wait,
             # because this transaction still holds the key.
             first_result = done[first[key]]
             if _matches_request(command, claims[key]) and isinstance(first_result, MarketError):
                 return first_result
             return IdempotencyKeyInFlight(_IN_FLIGHT)
-        if earlier is None:
-            return IdempotencyKeyInFlight(_IN_FLIGHT)
-        if not _matches_request(command, earlier.fingerprint):
-            return IdempotencyKeyReused(
-                "This idempotency key was used for another request: send a new key with a new request."
-            )
-        return IdempotencyKeyInFlight(_IN_FLIGHT) if earlier.body is None else Replayed(earlier.body)
+        return _replay(command, StoredOutcome(claims[key], bodies[key]))
 
     return [outcome_of(position, command) for position, command in enumerate(commands)]
+
+
+def replay_only(
+    tx: Transaction, commands: Sequence[C], now: datetime, otherwise: Callable[[C], T | MarketError]
+) -> list[T | Replayed | MarketError]:
+    """Return the stored responses of commands whose keys were used, as `run_idempotent` does; claim no key, and return
+    `otherwise` of the other commands.
+    """
+    known = tx.idempotency.find({_key(command) for command in commands if command.idempotency is not None}, now)
+
+    def outcome_of(command: C) -> T | Replayed | MarketError:
+        if command.idempotency is None or (key := _key(command)) not in known:
+            return otherwise(command)
+        return _replay(command, known[key])
+
+    return [outcome_of(command) for command in commands]
+
+
+def _replay(command: IdempotentCommand, earlier: StoredOutcome | None) -> Replayed | MarketError:
+    """The answer to a command whose key is used; `earlier` is None while a transaction in progress holds the key."""
+    if earlier is None:
+        return IdempotencyKeyInFlight(_IN_FLIGHT)
+    if not _matches_request(command, earlier.fingerprint):
+        return IdempotencyKeyReused(
+            "This idempotency key was used for another request: send a new key with a new request."
+        )
+    return IdempotencyKeyInFlight(_IN_FLIGHT) if earlier.body is None else Replayed(earlier.body)
 
 
 def _key(command: IdempotentCommand) -> tuple[AccountId, str]:

@@ -16,6 +16,7 @@ from scalecommerce_core.domain.errors import (
     Invalid,
     MarketError,
     NotFound,
+    OrderBacklogFull,
     PaymentInProgress,
     PriceMoved,
     TooManyOpenOrders,
@@ -48,7 +49,8 @@ from scalecommerce_core.ports import (
     Store,
     Transaction,
 )
-from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, run_idempotent
+from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey, replay_only, run_idempotent
+from scalecommerce_core.services.intake_throttle import IntakeThrottle
 from scalecommerce_core.services.order_lines import (
     NO_PROMISE,
     OrderLineRequest,
@@ -178,6 +180,8 @@ class OrderRules:
     """How long stock is reserved for an unpaid order; afterwards the order expires."""
     quotas: OrderQuotas = field(factory=OrderQuotas)
     """What one account may hold without paying, and the period of sellers' limits per buyer."""
+    max_decision_wait: timedelta | None = None
+    """How long orders may wait for their decision before intake refuses new ones; None: it refuses none."""
 
 
 class Ordering:
@@ -192,8 +196,10 @@ class Ordering:
         verified: VerifiedAccounts = ALL_ACCOUNTS,
         quote_signer: QuoteSigner | None = None,
         measurements: Measurements = NO_MEASUREMENTS,
+        throttle: IntakeThrottle | None = None,
     ) -> None:
-        """Without a `quote_signer`, prices are not quoted."""
+        """Without a `quote_signer`, prices are not quoted. Without a `throttle`, any number of orders may wait."""
+        self._throttle = throttle
         self._measurements = measurements
         self._store = store
         self._clock = clock
@@ -220,12 +226,14 @@ class Ordering:
         A line costs the lower of the current price and the price that the buyer saw (`OrderLineRequest.price`), if that
         one is still promised (`OrderRules.price_promise`). Errors: `Invalid`, which names lines as
         `order_item[0].product`; `PriceMoved` for a price that is no longer promised, or not for so many units;
-        `TooManyOpenOrders`; `EmailNotVerified`; `IdempotencyKeyReused`; `IdempotencyKeyInFlight`.
+        `TooManyOpenOrders`; `EmailNotVerified`; `IdempotencyKeyReused`; `IdempotencyKeyInFlight`; `OrderBacklogFull`
+        while too many orders are undecided, but not for orders that were accepted before.
         """
         begun = self._clock.now()
         answers: Counter[str] = Counter()
         try:
-            results = self._place_or_retry(commands)
+            refusal = self.refusal()
+            results = self._place_or_retry(commands) if refusal is None else self._refuse(commands, refusal)
             answers.update(map(_answer, results))
         except MarketError as error:
             answers[_code(error)] = len(commands)
@@ -233,6 +241,19 @@ class Ordering:
         finally:
             self._measurements.orders_received(answers, self._clock.now() - begun)
         return results
+
+    def refusal(self) -> OrderBacklogFull | None:
+        """Why new orders are refused now; None if they are accepted."""
+        return None if self._throttle is None else self._throttle.refusal()
+
+    @retry_on(TransactionAborted, ConnectionLost)
+    def _refuse(
+        self, commands: Sequence[PlaceOrder], refusal: OrderBacklogFull
+    ) -> list[Order | Replayed | MarketError]:
+        """Answer the commands whose orders were placed before; refuse the others."""
+        with self._store.begin() as tx:
+            placed = tx.orders.by_command([command.id for command in commands])
+            return replay_only(tx, commands, self._clock.now(), lambda command: placed.get(command.id, refusal))
 
     def _place_or_retry(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
         # Command ids are nearly always new, and the store rejects an id that is not: look ids up only after a failure.
@@ -646,7 +667,8 @@ def _answer(result: Order | Replayed | MarketError) -> str:
 
 
 def _code(error: MarketError) -> str:
-    return Unavailable.code if isinstance(error, Unavailable) else error.code
+    is_outage = isinstance(error, Unavailable) and not isinstance(error, OrderBacklogFull)
+    return Unavailable.code if is_outage else error.code
 
 
 def _historical_order(

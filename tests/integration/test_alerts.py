@@ -256,8 +256,11 @@ def watch_programs(faults: AlertFaults) -> None:
             faults.order_in(market)
         eventually(lambda: faults.scraper.last(UNNUMBERED) > 30, "late events")
         faults.fill_the_queue()
-        down = ("InstanceDown", "WorkerDown", "OrdersUndecided", "EventsUnnumbered")
+        # Orders are refused, because none is decided.
+        eventually(lambda: faults.order() == 503, "refused orders")
+        down = ("InstanceDown", "WorkerDown", "OrdersUndecided", "OrdersUnavailable", "EventsUnnumbered", "Errors")
         faults.watch("the worker is frozen", *down, is_beat_silent=True)
+    eventually(lambda: faults.order() == 202, "accepted orders")
     faults.await_calm()
     with faults.frozen("api"):
         faults.watch("the API is frozen", "InstanceDown", "ApiDown", each=faults.idle)

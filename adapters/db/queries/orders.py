@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from attrs import asdict, frozen
-from sqlalchemy import BigInteger, Select, Text, bindparam, func, select
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, text
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
@@ -17,6 +17,8 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
 from scalecommerce_core.queries import (
     ALL_SALES,
+    MAX_UNDECIDED,
+    DecisionBacklog,
     Key,
     OrderLineView,
     OrderView,
@@ -81,6 +83,15 @@ _UNDECIDED: Final = (
     .offset(0)
     .subquery()
 )
+# Literals, so that the plan uses the partial index whatever the parameters are.
+_DECISION_BACKLOG: Final = text(
+    f"""
+    SELECT count(*), count(*) FILTER (WHERE id <= :upto), min(id), max(id), min(created_at) FROM (
+        SELECT id, created_at FROM orders WHERE status = 'CREATED' AND decide_attempts = 0
+        ORDER BY id LIMIT {MAX_UNDECIDED}
+    ) AS undecided
+    """  # noqa: S608 - constants
+).bindparams(bindparam("upto", type_=BigInteger))
 _OLDEST_UNDECIDED: Final = select(func.min(_UNDECIDED.c.created_at))
 
 # --- sales
@@ -155,6 +166,10 @@ class OrderQueries:
         ((oldest,),) = self._executor.fetch(_OLDEST_UNDECIDED)
         moment: datetime | None = oldest
         return moment
+
+    def decision_backlog(self, upto: OrderId | None = None) -> DecisionBacklog:
+        ((undecided, remaining, first, last, oldest),) = self._executor.fetch(_DECISION_BACKLOG, {"upto": upto or 0})
+        return DecisionBacklog(undecided, remaining, first, last, oldest)
 
 
 def _views(rows: Rows) -> list[OrderView]:

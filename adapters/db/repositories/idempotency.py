@@ -73,13 +73,18 @@ class PostgresIdempotencyRepository:
         taken = {
             (owner, key) for owner, key in self._sql.fetch_returning(_CLAIM_STATEMENT, _CLAIM.array_literals(rows))
         }
-        known: dict[Key, StoredOutcome | None] = dict.fromkeys(keys.keys() - taken)
-        if known:
-            for owner, key, fingerprint, body, taken_at in self._sql.fetch_all(_STORED, _key_arrays(known)):
-                # An expired key still has its row while another transaction replaces it.
-                if taken_at > now - KEY_LIFETIME:
-                    known[owner, key] = StoredOutcome(fingerprint, body)
-        return known
+        others = keys.keys() - taken
+        return {**dict.fromkeys(others), **self.find(others, now)}
+
+    def find(self, keys: Collection[Key], now: datetime) -> Mapping[Key, StoredOutcome]:
+        if not keys:
+            return {}
+        return {
+            (owner, key): StoredOutcome(fingerprint, body)
+            for owner, key, fingerprint, body, taken_at in self._sql.fetch_all(_STORED, _key_arrays(keys))
+            # An expired key still has its row while another transaction replaces it.
+            if taken_at > now - KEY_LIFETIME
+        }
 
     def store(self, bodies: Mapping[Key, bytes]) -> None:
         self._sql.update(_STORE, [(owner, key, body) for (owner, key), body in sorted(bodies.items())])

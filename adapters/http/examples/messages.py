@@ -108,6 +108,8 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "listAllDeliveries": Example(responses={200: PageSchema(None, None, [_DELIVERED])}),
     "isAlive": Example(responses={200: Health("ok")}),
     "isReady": Example(
-        responses={200: Ready(status="ok", postgresql="ok", redis="ok", oldest_undecided_seconds=None)},
+        responses={
+            200: Ready(status="ok", postgresql="ok", redis="ok", oldest_undecided_seconds=None, accepts_orders=True)
+        },
     ),
 }

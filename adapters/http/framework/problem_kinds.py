@@ -163,6 +163,7 @@ SAMPLES: Final[Sequence[Problem | errors.MarketError]] = (
     errors.TransactionAborted("The transaction conflicted with another one."),
     errors.ConnectionLost("The connection to the database was lost."),
     errors.Overloaded(),
+    errors.OrderBacklogFull(timedelta(seconds=8)),
     errors.DeadlineExceeded.before_begin(),
     errors.GatewayUnavailable("The payment gateway has not responded yet: read the order later for the result."),
 )

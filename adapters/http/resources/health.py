@@ -17,7 +17,8 @@ class Health(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """`degraded` means that Redis is unreachable or rejects the password; orders are accepted all the same.
+    """`degraded` means that Redis is unreachable or rejects the password, while orders are accepted all the same, or
+    that new orders are refused because too many are undecided (`accepts_orders` is false).
 
     `oldest_undecided_seconds` is the age of the oldest order without a decision, or null.
     """
@@ -26,6 +27,7 @@ class Ready(msgspec.Struct):
     postgresql: Literal["ok"]
     redis: Literal["ok", "away", "wrong_password"]
     oldest_undecided_seconds: float | None
+    accepts_orders: bool
 
 
 class HealthResource:
@@ -60,9 +62,10 @@ class HealthResource:
     async def is_ready(self, _call: Call[None, None]) -> Response:
         readiness = await self._dependencies.readiness.run()
         ready = Ready(
-            status="ok" if readiness.redis == "ok" else "degraded",
+            status="ok" if readiness.redis == "ok" and readiness.accepts_orders else "degraded",
             postgresql="ok",
             redis=readiness.redis,
             oldest_undecided_seconds=readiness.oldest_undecided_seconds,
+            accepts_orders=readiness.accepts_orders,
         )
         return json_response(ready, headers=NO_STORE)

@@ -24,6 +24,7 @@ from scalecommerce_core.domain.errors import (
     Forbidden,
     GatewayUnavailable,
     NotFound,
+    OrderBacklogFull,
     PaymentDeclined,
     PaymentInProgress,
     PaymentTooLate,
@@ -249,7 +250,10 @@ class OrderResource:
         name="placeOrder",
         summary="Place an order",
         description="The order is stored before the response is sent. A background process then reserves the stock of"
-        " all lines or rejects the order. Quantities of the same product are added up.",
+        " all lines or rejects the order. Quantities of the same product are added up. While more orders wait for"
+        " their decision than can be decided in time, new ones are answered with a 503 `order_backlog_full`, whose"
+        " `Retry-After` is the time in which those that wait should be decided; a repeated request with the"
+        " `Idempotency-Key` of an accepted order gets its response.",
         responses={
             201: ResponseSpec(
                 OrderSchema, "With `Prefer: wait`: the decided order.", [LOCATION, PREFERENCE_APPLIED], LINKS
@@ -262,7 +266,7 @@ class OrderResource:
         scope=Scope.ORDERS_WRITE,
         headers=[PREFER],
         idempotent=True,
-        errors=(PriceMoved, TooManyOpenOrders, EmailNotVerified),
+        errors=(PriceMoved, TooManyOpenOrders, EmailNotVerified, OrderBacklogFull),
     )
     async def place_order(self, call: Call[NewOrder, None]) -> Response:
         command = PlaceOrder(

@@ -25,6 +25,20 @@ class IdempotencyContract:
             assert tx.idempotency.claim({(one, "l"): PRINT}, NOW) == {(one, "l"): StoredOutcome(PRINT, b"")}
             assert tx.idempotency.claim({}, NOW) == {}
 
+    def test_stored_outcomes_are_found_without_a_claim(self, store: Store) -> None:
+        one, other = Stage(store).account(), Stage(store).account()
+        with store.begin() as tx:
+            tx.idempotency.claim({(one, "k"): PRINT, (one, "old"): PRINT}, NOW)
+            tx.idempotency.store({(one, "k"): b"answer"})
+        with store.begin() as tx:
+            wanted = [(one, "k"), (one, "old"), (one, "new"), (other, "k")]
+            found = {(one, "k"): StoredOutcome(PRINT, b"answer"), (one, "old"): StoredOutcome(PRINT, None)}
+            assert tx.idempotency.find(wanted, NOW) == found
+            assert tx.idempotency.find(wanted, NOW + KEY_LIFETIME) == {}
+            assert tx.idempotency.find([], NOW) == {}
+        with store.begin() as tx:
+            assert tx.idempotency.claim({(one, "new"): PRINT, (other, "k"): PRINT}, NOW) == {}
+
     def test_a_claimed_key_without_an_outcome_has_no_body(self, store: Store) -> None:
         owner = Stage(store).account()
         with store.begin() as tx:

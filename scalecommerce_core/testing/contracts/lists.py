@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
+from attrs import evolve
 
 from scalecommerce_core.domain.audit import Actor, AuditAction
 from scalecommerce_core.domain.errors import Invalid
@@ -21,6 +22,7 @@ from scalecommerce_core.queries import (
     AccountFilter,
     AccountView,
     AllProductsFilter,
+    DecisionBacklog,
     Key,
     OrderLineView,
     OrderMoment,
@@ -546,6 +548,23 @@ class ListsContract:
         assert queries.oldest_undecided() == NOW + SECOND
         stage.decide([decided])
         assert queries.oldest_undecided() == NOW + 2 * SECOND
+
+    def test_orders_that_wait_for_their_first_decision_are_counted(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        assert queries.decision_backlog() == DecisionBacklog()
+        ids = [stage.order(buyer, {product: 1}, at=NOW + second * SECOND) for second in range(5)]
+        assert queries.decision_backlog() == DecisionBacklog(5, 0, ids[0], ids[4], NOW)
+        with store.begin() as tx:
+            parked, deferred = tx.orders.lock(ids[:2]).values()
+            for _ in range(DECIDE_ATTEMPTS):
+                parked.record_decision_failure(NOW, NOW, "KeyError: 7")
+            deferred.record_decision_failure(NOW, NOW, "KeyError: 7")
+            tx.orders.save([parked, deferred])
+        stage.decide([ids[2]])
+        expected = DecisionBacklog(2, 1, ids[3], ids[4], NOW + 3 * SECOND)
+        assert queries.decision_backlog(ids[3]) == expected
+        assert queries.decision_backlog(ids[4]) == evolve(expected, remaining=2)
 
     def test_unknown_products_are_not_found(self, queries: Queries) -> None:
         assert queries.products([ProductId(10**30), ProductId(-1)]) == {}

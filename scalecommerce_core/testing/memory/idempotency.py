@@ -18,14 +18,21 @@ class MemoryIdempotencyKeys:
     def claim(
         self, keys: Mapping[tuple[AccountId, str], bytes], now: datetime
     ) -> Mapping[tuple[AccountId, str], StoredOutcome | None]:
-        known: dict[tuple[AccountId, str], StoredOutcome | None] = {}
+        known = self.find(keys, now)
         for key, fingerprint in sorted(keys.items()):
-            stored = self._keys.get(key)
-            if stored is not None and stored.taken_at > now - KEY_LIFETIME:
-                known[key] = StoredOutcome(stored.fingerprint, stored.body)
-            else:
+            if key not in known:
                 self._keys.put(key, StoredKey(fingerprint, now))
         return known
+
+    def find(
+        self, keys: Collection[tuple[AccountId, str]], now: datetime
+    ) -> Mapping[tuple[AccountId, str], StoredOutcome]:
+        found = {key: self._keys.get(key) for key in sorted(keys)}
+        return {
+            key: StoredOutcome(stored.fingerprint, stored.body)
+            for key, stored in found.items()
+            if stored is not None and stored.taken_at > now - KEY_LIFETIME
+        }
 
     def store(self, bodies: Mapping[tuple[AccountId, str], bytes]) -> None:
         for key, body in bodies.items():

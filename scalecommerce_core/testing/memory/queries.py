@@ -46,6 +46,7 @@ from scalecommerce_core.queries import (
     ALL_SALES,
     MAX_FACET_VALUES,
     MAX_SESSIONS,
+    MAX_UNDECIDED,
     OWN_PRODUCTS,
     PRICE_BUCKETS,
     AccountDetails,
@@ -55,6 +56,7 @@ from scalecommerce_core.queries import (
     ApiKeyState,
     AuditFilter,
     CategoryRef,
+    DecisionBacklog,
     DeliveryView,
     EndpointView,
     Facet,
@@ -586,6 +588,18 @@ class MemoryQueries(
             if order.status is OrderStatus.CREATED and not order.is_parked
         )
         return min(waiting, default=None)
+
+    def decision_backlog(self, upto: OrderId | None = None) -> DecisionBacklog:
+        waiting = sorted(
+            (order.id, order.created_at)
+            for order in self._tables.orders.all()
+            if order.status is OrderStatus.CREATED and not order.decide_attempts
+        )[:MAX_UNDECIDED]
+        if not waiting:
+            return DecisionBacklog()
+        remaining = sum(id_ <= (upto or 0) for id_, _ in waiting)
+        oldest = min(placed_at for _, placed_at in waiting)
+        return DecisionBacklog(len(waiting), remaining, waiting[0][0], waiting[-1][0], oldest)
 
     # --- exports
 

@@ -85,7 +85,7 @@ COMPONENTS = """
     MisdirectedRequestProblem Motive MovementDocument MovementKind NewApiKey NewApiKeyDocument NewCategory
     NewEndpoint NewEndpointDocument NewExperiment NewOrder NewOrderItem NewPolicy NewProduct
     NewPromotedProduct NewPromotion NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing
-    NothingToRetryProblem OrderDocument OrderItem OrderMoment OrderOrigin OrderStatus Ordering
+    NothingToRetryProblem OrderBacklogFullProblem OrderDocument OrderItem OrderMoment OrderOrigin OrderStatus Ordering
     OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem PageAnswer_AuditEntryDocument_
     PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_ExperimentDocument_
     PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_Product_

@@ -374,6 +374,7 @@ def test_healthz_and_readyz_respond(anybody: Visitor) -> None:
     assert response.headers["cache-control"] == "no-store"
     assert answer(anybody.get("/readyz")) == {
         "status": "ok", "postgresql": "ok", "redis": "ok", "oldest_undecided_seconds": None,
+        "accepts_orders": True,
     }  # fmt: skip
 
 
@@ -381,6 +382,7 @@ def test_an_unreachable_redis_is_reported_as_degraded() -> None:
     with marketplace(readiness=lambda: Readiness(redis="away", oldest_undecided_seconds=12.5)) as place:
         assert answer(place.anybody.get("/readyz")) == {
             "status": "degraded", "postgresql": "ok", "redis": "away", "oldest_undecided_seconds": 12.5,
+            "accepts_orders": True,
         }  # fmt: skip
 
 

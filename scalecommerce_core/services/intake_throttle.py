@@ -1,0 +1,188 @@
+"""When intake refuses orders because too many wait for their decision.
+
+The rule follows CoDel (RFC 8289): a burst is accepted, but not a queue that does not go away. Such a queue delays all
+buyers, and no more orders are decided. Decision record 0076 gives the reasons for the numbers.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Final
+
+from attrs import frozen
+
+from scalecommerce_core.domain.errors import OrderBacklogFull, Unavailable
+from scalecommerce_core.ports import Clock
+from scalecommerce_core.queries import DecisionBacklog, OrderQueries
+
+logger = logging.getLogger(__name__)
+
+TARGET_WAIT: Final = timedelta(seconds=1)
+"""The wait for a decision that is aimed at under more orders than can be decided."""
+STANDING_AFTER: Final = timedelta(seconds=10)
+"""A wait above the target for this long is not a burst, and ends as late after the last excess."""
+RESUME_SHARE: Final = 0.1
+"""Refused orders are accepted again when the wait has fallen to this share of the target."""
+PROGRESS_MEMORY: Final = timedelta(seconds=2)
+"""Decisions come in batches: without one for this long, nothing is decided."""
+SAMPLE_INTERVAL: Final = timedelta(milliseconds=250)
+REFUSING_INTERVAL: Final = timedelta(milliseconds=100)
+"""The interval of samples while orders are refused, so that intake resumes before the decider has nothing to do."""
+SAMPLE_SHARE: Final = 0.05
+"""The largest share of time that is spent on samples."""
+STALE_AFTER: Final = timedelta(seconds=2)
+"""An older sample says nothing: the next order waits for a new one."""
+RATE_WEIGHT: Final = 0.3
+"""The weight of the last sample in the measured rate of decisions."""
+
+
+@frozen
+class BacklogSample:
+    """What was undecided at a time."""
+
+    at: datetime
+    backlog: DecisionBacklog
+
+
+class BacklogRule:
+    """Decides from successive samples whether orders are refused. It reads nothing and has no clock."""
+
+    def __init__(self, limit: timedelta) -> None:
+        """`limit`: orders are refused at once if the expected wait is longer, or if nothing has been decided for so
+        long.
+        """
+        self._limit = limit
+        self._target = min(TARGET_WAIT, limit / 2)
+        self._standing_after = min(STANDING_AFTER, limit)
+        self._last: BacklogSample | None = None
+        self._rate: float | None = None
+        """Decisions per second while there was always something to decide; at least this many if there was not."""
+        self._progress_at: datetime | None = None
+        self._above_since: datetime | None = None
+        self._calm_since: datetime | None = None
+        self._is_congested = False
+        self.retry_after: timedelta | None = None
+        """None while orders are accepted; otherwise the time in which the present backlog should be decided."""
+
+    @property
+    def decisions_per_second(self) -> float | None:
+        """The measured rate of decisions; None if there was nothing to decide yet."""
+        return self._rate
+
+    def observe(self, sample: BacklogSample) -> None:
+        """Take a sample. `remaining` must count the orders with an id up to `last` of the sample before."""
+        previous, self._last = self._last, sample
+        now, backlog = sample.at, sample.backlog
+        has_remaining = previous is not None and backlog.remaining > 0
+        decided = 0
+        if previous is not None and previous.at < now:
+            decided = max(0, previous.backlog.undecided - backlog.remaining)
+            self._learn_rate(decided / (now - previous.at).total_seconds(), is_exact=has_remaining)
+        if decided or not has_remaining:
+            self._progress_at = now
+        is_deciding = self._progress_at is not None and now - self._progress_at < PROGRESS_MEMORY
+        # An order that was requeued is old, and is decided at once. One that is first in two samples is not decided.
+        is_stuck = has_remaining and previous is not None and previous.backlog.first == backlog.first
+        stuck_for = now - backlog.oldest if is_stuck and backlog.oldest is not None else timedelta()
+        wait = self._expected_wait(backlog) if has_remaining else timedelta()
+        self._judge(now, wait, stuck_for, is_deciding=is_deciding)
+
+    def _learn_rate(self, rate: float, *, is_exact: bool) -> None:
+        """Without remaining orders, the decider had time left: it can decide at least so many."""
+        if not rate:
+            return
+        if self._rate is None:
+            self._rate = rate
+        elif is_exact:
+            self._rate += RATE_WEIGHT * (rate - self._rate)
+        else:
+            self._rate = max(self._rate, rate)
+
+    def _expected_wait(self, backlog: DecisionBacklog) -> timedelta:
+        return timedelta(seconds=backlog.undecided / self._rate) if self._rate else timedelta()
+
+    def _judge(self, now: datetime, wait: timedelta, stuck_for: timedelta, *, is_deciding: bool) -> None:
+        is_above = wait > self._target and is_deciding
+        self._above_since = (self._above_since or now) if is_above else None
+        self._calm_since = None if wait > self._target else (self._calm_since or now)
+        is_over = wait > self._limit or stuck_for > self._limit
+        is_standing = self._above_since is not None and now - self._above_since >= self._standing_after
+        is_refusing = self.retry_after is not None
+        if is_over or is_standing:
+            self._is_congested = is_refusing = True
+        elif is_refusing:
+            is_refusing = wait > self._target * RESUME_SHARE or stuck_for > self._target
+        elif self._is_congested:
+            is_refusing = is_above
+            if self._calm_since is not None and now - self._calm_since >= self._standing_after:
+                self._is_congested = False
+        # While nothing is decided, nobody knows when the next decision will be.
+        self.retry_after = (wait if is_deciding else max(wait, self._limit)) if is_refusing else None
+
+
+class IntakeThrottle:
+    """Samples the backlog while orders arrive, and says whether they are refused.
+
+    A sample is one statement, a few times per second, started by an order and run by `in_background`. Only an order
+    after a pause of `STALE_AFTER` waits for it. Without samples, because the store does not answer, nothing is refused.
+    """
+
+    def __init__(
+        self,
+        queries: OrderQueries,
+        clock: Clock,
+        limit: timedelta,
+        in_background: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._queries = queries
+        self._clock = clock
+        self._in_background = in_background
+        self._limit = limit
+        self._rule = BacklogRule(limit)
+        self._sampling = Lock()
+        self._sampled_at: datetime | None = None
+        self._due_at: datetime | None = None
+        self._last: DecisionBacklog = DecisionBacklog()
+
+    def refusal(self) -> OrderBacklogFull | None:
+        """The error of an order that arrives now; None if it is accepted."""
+        now = self._clock.now()
+        if self._sampled_at is None or now - self._sampled_at > STALE_AFTER:
+            self._sample_unless_sampling()
+        elif self._due_at is None or now >= self._due_at:
+            self._due_at = now + SAMPLE_INTERVAL
+            self._in_background(self._sample_unless_sampling)
+        wait = self._rule.retry_after
+        return None if wait is None else OrderBacklogFull(wait)
+
+    def _sample_unless_sampling(self) -> None:
+        if self._sampling.acquire(blocking=False):
+            try:
+                self._sample()
+            except Unavailable as error:
+                logger.debug("the undecided orders could not be counted: %s", error)
+                self._rule, self._last = BacklogRule(self._limit), DecisionBacklog()
+                # The next orders do not wait for a store that does not answer.
+                self._sampled_at = self._clock.now()
+            finally:
+                self._sampling.release()
+
+    def _sample(self) -> None:
+        begun = self._clock.now()
+        backlog = self._queries.decision_backlog(self._last.last)
+        ended = self._clock.now()
+        was_refusing = self._rule.retry_after is not None
+        self._rule.observe(BacklogSample(begun, backlog))
+        self._last, self._sampled_at = backlog, ended
+        is_refusing = self._rule.retry_after is not None
+        interval = REFUSING_INTERVAL if is_refusing else SAMPLE_INTERVAL
+        self._due_at = ended + max(interval, (ended - begun) * (1 / SAMPLE_SHARE))
+        if is_refusing and not was_refusing:
+            logger.warning(
+                "orders are refused: %d are undecided, %.0f are decided per second",
+                backlog.undecided,
+                self._rule.decisions_per_second or 0,
+            )
+        elif was_refusing and not is_refusing:
+            logger.warning("orders are accepted again: %d are undecided", backlog.undecided)
