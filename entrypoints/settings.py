@@ -181,6 +181,11 @@ def _days(_settings: object, _attribute: "Attribute[Any]", value: int) -> None:
         raise ValueError(f"it must be a whole number from 1 to {MAX_DAYS}")
 
 
+def _days_or_zero(settings: object, attribute: "Attribute[Any]", value: int) -> None:
+    if value:
+        _days(settings, attribute, value)
+
+
 def _choice(*words: str) -> Any:
     def check(_settings: object, _attribute: "Attribute[Any]", value: str) -> None:
         if value not in words:
@@ -358,6 +363,12 @@ class Settings:
     )
     buyer_limit_days: int = _setting(
         30, "Age of the paid orders that count against a seller's limit per buyer (`max_per_buyer`).", validator=_days
+    )
+    orders_hot_days: int = _setting(
+        0,
+        "How long settled orders stay in the hot tables after their last change; older ones move to the archive, where"
+        " lists still find them. More than `BUYER_LIMIT_DAYS`; 0: for ever.",
+        validator=_days_or_zero,
     )
     payment_gateway: str = _setting("sandbox", "Payment gateway; `sandbox` moves no money.", validator=_gateway)
     payment_seconds: int = _setting(
@@ -723,6 +734,10 @@ class Settings:
         return timedelta(days=self.audit_retention_days)
 
     @property
+    def orders_hot_time(self) -> timedelta | None:
+        return timedelta(days=self.orders_hot_days) if self.orders_hot_days else None
+
+    @property
     def event_retention(self) -> timedelta:
         return timedelta(days=self.event_retention_days)
 
@@ -817,6 +832,11 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(
             "API_STALL_TIMEOUT_SECONDS: must be more than COMMAND_DEADLINE_SECONDS"
             f" ({settings.command_deadline_seconds}), as slow commands would otherwise restart the API."
+        )
+    if 0 < settings.orders_hot_days <= settings.buyer_limit_days:
+        raise SettingsError(
+            f"ORDERS_HOT_DAYS: must be 0 or more than BUYER_LIMIT_DAYS ({settings.buyer_limit_days}), as limits per"
+            " buyer count hot orders only."
         )
     if settings.database_read_url and _schema(settings.database_read_url) != _schema(settings.database_url):
         raise SettingsError("DATABASE_READ_URL: its `schema` must be that of DATABASE_URL.")

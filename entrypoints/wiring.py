@@ -297,6 +297,7 @@ def _market_rules(settings: Settings) -> MarketRules:
         event_retention=settings.event_retention,
         decision_retention=settings.decision_retention,
         audit_retention=settings.audit_retention,
+        orders_hot_time=settings.orders_hot_time,
     )
 
 

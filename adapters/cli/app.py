@@ -92,7 +92,7 @@ COMMANDS: Final = (
         "orders",
         "adapters.cli.orders:app",
         OPERATE_PANEL,
-        "Find orders of all accounts, requeue parked ones and cancel unpaid ones.",
+        "Find orders of all accounts, requeue parked, cancel unpaid and archive settled ones.",
     ),
     LazyCommand("products", "adapters.cli.products:app", OPERATE_PANEL, "List the products of all sellers."),
     LazyCommand(

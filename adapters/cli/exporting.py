@@ -1,20 +1,31 @@
 """`export`: products and orders as files."""
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Annotated, Protocol, TypeAlias
 
 import typer
 
-from adapters.cli.failures import CommandFailed
-from adapters.cli.options import DataOption
+from adapters.cli.failures import CommandFailed, ExitCode
+from adapters.cli.options import DataOption, moment
 from adapters.cli.options import seller as seller_option
-from adapters.cli.product_files import ExportFormat, export_orders, export_products
+from adapters.cli.product_files import (
+    ArchivedOrders,
+    ExportFormat,
+    OrderFormat,
+    export_orders,
+    export_orders_to_parquet,
+    export_products,
+)
 from adapters.cli.runtime import Runtime
 from adapters.cli.screen import progress_bars, stderr_console
 from adapters.cli.sellers import find_account
+from scalecommerce_core.domain.errors import Invalid
+from scalecommerce_core.domain.ranges import check_ranges
 from scalecommerce_core.services.market import Market
 from scalecommerce_core.services.progress import Progress
 
@@ -56,18 +67,68 @@ def products(
 
 
 @app.command()
-def orders(
+def orders(  # noqa: PLR0917 - Typer's options have names
     ctx: typer.Context,
-    written_as: FormatOption = ExportFormat.CSV,
+    written_as: Annotated[
+        OrderFormat,
+        typer.Option(
+            "--format",
+            help="CSV with a header, JSON lines (one object per line), or Parquet with the columns of the CSV, which"
+            " needs --output and pip install 'scalecommerce[parquet]'.",
+        ),
+    ] = OrderFormat.CSV,
     file: OutputOption = None,
+    archived: Annotated[
+        bool,
+        typer.Option(
+            "--archived", help="Export only the archived orders, by the time they were placed at.", show_default=False
+        ),
+    ] = False,
+    since: Annotated[
+        datetime | None, moment("--since", "Only archived orders that were placed at this time or later.")
+    ] = None,
+    until: Annotated[
+        datetime | None, moment("--until", "Only archived orders that were placed before this time.")
+    ] = None,
     data: DataOption = None,
 ) -> None:
-    """Export all orders: one CSV line per order line, or one JSON object per order with its lines.
+    """Export all orders: one line per order line, or one JSON object per order with its lines.
 
     `quantity` is the number of units ordered, `units` the number sold: 0 unless the order was paid.
-    `pricing evaluate FILE --period created_at` reads the CSV.
+    `pricing evaluate FILE --period created_at` reads the CSV and the Parquet file.
     """
-    _export(ctx.obj, export_orders, written_as, file, data)
+    if not archived and (since or until):
+        raise CommandFailed("--since and --until need --archived.", ExitCode.USAGE)
+    try:
+        check_ranges(("--since", since, "--until", until))
+    except Invalid as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from None
+    chosen = ArchivedOrders(since, until) if archived else None
+    if written_as is OrderFormat.PARQUET:
+        _export_parquet(ctx.obj, chosen, file, data)
+        return
+
+    def export(market: Market, file: IO[str], written_as: ExportFormat, *, progress: Progress) -> int:
+        return export_orders(market, file, written_as, archived=chosen, progress=progress)
+
+    _export(ctx.obj, export, ExportFormat(written_as), file, data)
+
+
+def _export_parquet(runtime: Runtime, archived: ArchivedOrders | None, file: Path | None, data: Path | None) -> None:
+    if file is None:
+        raise CommandFailed("A Parquet file is not text: name it with --output.", ExitCode.USAGE)
+    if importlib.util.find_spec("pyarrow") is None:
+        raise CommandFailed(
+            "To write Parquet files, run pip install 'scalecommerce[parquet]', or use --format csv.", ExitCode.USAGE
+        )
+    with (
+        runtime.open(data) as opened,
+        _draft(file) as draft,
+        progress_bars(ON_INTERRUPT_FILE) as progress,
+        draft.open("wb") as binary,
+    ):
+        count = export_orders_to_parquet(opened.market, binary, archived=archived, progress=progress)
+    stderr_console().print(f"{count:,} written to {file}.")
 
 
 class Export(Protocol):
@@ -94,15 +155,21 @@ def _destination(file: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
         sys.stdout.flush()  # raises BrokenPipeError here, where it is handled
         return
+    with _draft(file) as draft, draft.open("w", encoding="utf-8", newline="") as text:
+        yield text
+
+
+@contextmanager
+def _draft(file: Path) -> Iterator[Path]:
+    """Yield an empty file that replaces `file` at the end, unless there is an error."""
     draft = file.with_name(f".{file.name}.part")
     try:
-        text = draft.open("w", encoding="utf-8", newline="")
+        draft.touch()
     except OSError as error:
         # Report the named file, not the draft.
         raise CommandFailed(f"{file}: {error.strerror}.") from error
     try:
-        with text:
-            yield text
+        yield draft
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""`orders`: list and show the orders of all accounts, and requeue parked ones."""
+"""`orders`: list and show the orders of all accounts, requeue parked ones, and archive and verify settled ones."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from attrs import asdict
@@ -12,7 +13,7 @@ from adapters.cli.options import buyer as buyer_option
 from adapters.cli.options import limit as limit_option
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
-from adapters.cli.screen import print_json, print_line
+from adapters.cli.screen import print_json, print_line, progress_bars
 from adapters.cli.sellers import find_account
 from adapters.cli.tables import columns, print_facts, print_table
 from scalecommerce_core.domain.audit import OPERATOR
@@ -21,11 +22,16 @@ from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.ranges import check_ranges
-from scalecommerce_core.queries import OrderDetails, OrderFilter, PageRequest, StaffOrderView
+from scalecommerce_core.queries import ArchivedMonth, OrderDetails, OrderFilter, PageRequest, StaffOrderView
 from scalecommerce_core.services.ordering import CancelOrder
 from scalecommerce_core.services.results import unwrap_single
 
-app = typer.Typer(no_args_is_help=True, help="Find orders of all accounts, requeue parked ones and cancel unpaid ones.")
+app = typer.Typer(
+    no_args_is_help=True, help="Find orders of all accounts, requeue parked, cancel unpaid and archive settled ones."
+)
+
+BATCH: Final = 500
+"""Orders that are archived in one transaction."""
 
 OrderArgument = Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the order.", show_default=False)]
 
@@ -170,6 +176,79 @@ def cancel(
         print_json({"id": cancelled.id, "status": cancelled.status})
         return
     print_line(f"Order {cancelled.id} is cancelled.")
+
+
+@app.command()
+def archive(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Move the orders that have been settled for ORDERS_HOT_DAYS to the archive.
+
+    A task of the workers does so every minute; this command archives all such orders at once, for example after the
+    setting was introduced. Reads find archived orders as before, and a refund moves one back. Each batch is a
+    transaction of its own, so Ctrl-C keeps what was archived, and the command can be repeated.
+    """
+    runtime: Runtime = ctx.obj
+    done = 0
+    with runtime.open(data) as opened:
+        archiving = opened.market.archiving
+        with progress_bars("The orders that were archived stay archived.", quiet=as_json) as progress:
+            while archived := archiving.archive(BATCH):
+                done += archived
+                progress("orders", done, None)
+    if as_json:
+        print_json({"archived": done})
+    elif archiving.is_on:
+        print_line(f"{done:,} orders archived.")
+    else:
+        print_line("Orders stay hot for ever: set ORDERS_HOT_DAYS, for this command and for the workers.")
+    if not archiving.is_on:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+@app.command()
+def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Compare the archive with its checksums and sums; list its months.
+
+    Each order has a checksum of all its rows, each month the number of orders, the units and the money of its orders,
+    and each product the units that its archived orders moved. Exits with 1 if something differs. `stock verify` checks
+    the orders that are not archived.
+    """
+    runtime: Runtime = ctx.obj
+    with runtime.open(data) as opened:
+        queries = opened.market.queries
+        differing = queries.archive_discrepancies()
+        months = queries.archived_months()
+    if as_json:
+        document = {"clean": not differing, "discrepancies": [asdict(each) for each in differing]}
+        print_json(document | {"months": [asdict(each) for each in months]})
+    elif differing:
+        print_table(
+            columns("figure", "of", "stored", "expected", numbers=("stored", "expected")),
+            [[each.figure, each.key, each.stored, each.expected] for each in differing],
+        )
+    else:
+        _print_months(months)
+        print_line("Clean: all archived orders have their checksums, and the sums of the archive are theirs.")
+    if differing:
+        raise typer.Exit(ExitCode.PROBLEM)
+
+
+def _print_months(months: Sequence[ArchivedMonth]) -> None:
+    numbers = "orders", "units", "amount", "refunded units", "refunded"
+    print_table(
+        columns("month", *numbers, numbers=numbers),
+        [
+            [
+                f"{each.month:%Y-%m}",
+                each.orders,
+                each.units,
+                str(Money(each.amount, each.currency)),
+                each.refunded_units,
+                str(Money(each.refunded_amount, each.currency)),
+            ]
+            for each in months
+        ],
+        nothing="The archive is empty.",
+    )
 
 
 def _lines(view: StaffOrderView) -> str:

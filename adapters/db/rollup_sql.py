@@ -1,4 +1,4 @@
-"""SQL that computes rollups from their sources, the orders and refunds.
+"""SQL that computes rollups from their sources, the hot and archived orders and refunds.
 
 An event is written in the transaction of the sale or refund that it reports. In one snapshot the sources therefore
 equal the rollups plus the events that are not yet added to them: events after the consumer's position, events in the
@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import BigInteger, TextClause, bindparam, text
 
 from adapters.db.sales import is_sale_in
-from adapters.db.schema import Moment
+from adapters.db.schema import Moment, all_rows_of, order_lines, orders, refunds
 from scalecommerce_core.domain.order import OrderOrigin
 from scalecommerce_core.ports import STATISTICS_CONSUMER
 
@@ -38,11 +38,11 @@ FACTS_CTES: Final = f"""
         SELECT orders.id AS order_id, product_id, seller_id, quantity AS units,
                CAST(quantity AS numeric) * price AS revenue,
                0 AS refunded_units, CAST(0 AS numeric) AS refunded_amount, paid_at AS occurred_at
-        FROM orders JOIN order_lines ON order_lines.order_id = orders.id
+        FROM {all_rows_of(orders)} JOIN {all_rows_of(order_lines)} ON order_lines.order_id = orders.id
         WHERE status IN ('PAID', 'REFUNDED') AND NOT EXISTS (SELECT FROM unfolded WHERE unfolded.order_id = orders.id)
         UNION ALL
         SELECT refunds.order_id, product_id, seller_id, 0, 0, refunds.quantity, refunds.amount, refunds.occurred_at
-        FROM refunds JOIN order_lines USING (order_id, position)
+        FROM {all_rows_of(refunds)} JOIN {all_rows_of(order_lines)} USING (order_id, position)
         UNION ALL
         SELECT CAST(payload ->> 'order_id' AS bigint), product_id, seller_id, 0, 0, -quantity, -amount, occurred_at
         FROM waiting, jsonb_to_recordset(payload -> 'refunds')
@@ -56,7 +56,8 @@ FACTS_CTES: Final = f"""
         SELECT parts.*, orders.currency, orders.currency = products.currency AS is_own,
                orders.origin <> '{OrderOrigin.API}' AS is_past, date_trunc('hour', occurred_at, 'UTC') AS hour,
                {PRICE_INTERVAL_START.format(product="parts.product_id", at="orders.created_at")} AS valid_from
-        FROM parts JOIN orders ON orders.id = parts.order_id JOIN products ON products.id = parts.product_id
+        FROM parts JOIN {all_rows_of(orders)} ON orders.id = parts.order_id
+        JOIN products ON products.id = parts.product_id
         WHERE {is_sale_in("parts")}
           AND (parts.seller_id = CAST(:seller AS bigint) OR CAST(:seller AS bigint) IS NULL)
     )

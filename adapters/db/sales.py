@@ -1,12 +1,11 @@
 """The condition for an order line to be a sale, in SQL; see `domain.order.is_sale`."""
 
-from typing import Final
+from sqlalchemy import ColumnElement, FromClause
 
-from sqlalchemy import ColumnElement
 
-from adapters.db.schema import order_lines, orders
-
-IS_SALE: Final[ColumnElement[bool]] = orders.c.buyer_id != order_lines.c.seller_id
+def is_sale(orders: FromClause, order_lines: FromClause) -> ColumnElement[bool]:
+    """Return the condition for these orders and their lines."""
+    return orders.c.buyer_id != order_lines.c.seller_id
 
 
 def is_sale_in(lines: str) -> str:

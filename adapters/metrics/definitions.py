@@ -27,7 +27,7 @@ TASKS: Final = tuple(
         "decide_orders", "expire_reservations", "reconcile_payments", "send_refunds", "flush_views",
         "forget_idempotency_keys", "purge_sessions", "number_events", "deliver_webhooks", "forget_webhooks",
         "send_emails", "fold_statistics", "reprice", "measure_experiments", "forget_decisions", "sweep_promotions",
-        "move_prices", "learn_words", "place_products", "purge_audit_log", "forget_events",
+        "move_prices", "learn_words", "place_products", "archive_orders", "purge_audit_log", "forget_events",
     )
 )  # fmt: skip
 """Names of Celery tasks; a test compares them with the schedule."""

@@ -49,6 +49,7 @@ TASKS: Final = (
     ScheduledTask("scalecommerce.learn_words", BackgroundTasks.update_vocabulary, timedelta(seconds=2)),
     # It reads all products to find those whose popularity tier has changed.
     ScheduledTask("scalecommerce.place_products", BackgroundTasks.refresh_popularity, timedelta(minutes=10)),
+    ScheduledTask("scalecommerce.archive_orders", BackgroundTasks.archive_orders, timedelta(minutes=1)),
     ScheduledTask("scalecommerce.purge_audit_log", BackgroundTasks.purge_audit_log, timedelta(minutes=10)),
     ScheduledTask("scalecommerce.forget_events", BackgroundTasks.purge_events, timedelta(minutes=1)),
 )

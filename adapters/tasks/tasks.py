@@ -48,6 +48,11 @@ SELLERS_PER_ROUND: Final = 1_000
 GATEWAY_BATCH_SIZE: Final = 10
 GATEWAY_TIME_LIMIT: Final = timedelta(seconds=5)
 """After this time a task starts no further batch of gateway requests: a slow gateway must not occupy the workers."""
+ARCHIVE_BATCH_SIZE: Final = 200
+"""Orders per transaction. Each has several rows in six tables."""
+ARCHIVING_TIME_LIMIT: Final = timedelta(seconds=5)
+"""After this time the task, which runs once in a minute, archives no further batch: the worker process shall decide
+orders."""
 EMAIL_BATCH_SIZE: Final = 10
 EMAIL_TIME_LIMIT: Final = timedelta(seconds=5)
 """After this time the task starts no further batch of e-mails."""
@@ -292,6 +297,12 @@ class BackgroundTasks:
 
     def purge_webhooks(self) -> None:
         _repeat(lambda: self.market.webhooks.purge(BATCH_SIZE))
+
+    def archive_orders(self) -> None:
+        """Archive settled orders for about `ARCHIVING_TIME_LIMIT`."""
+        clock = self.market.clock
+        ends = clock.now() + ARCHIVING_TIME_LIMIT
+        _repeat(lambda: self.market.archiving.archive(ARCHIVE_BATCH_SIZE) if clock.now() < ends else 0)
 
     def purge_audit_log(self) -> None:
         _repeat(lambda: self.market.audit_log.purge(EVENT_BATCH_SIZE))

@@ -45,6 +45,10 @@ class OrderStatus(StrEnum):
     REFUNDED = "REFUNDED"
 
 
+SETTLED: Final = frozenset({OrderStatus.REJECTED, OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.REFUNDED})
+"""Statuses of orders that hold no reservation and await no decision; only such orders are archived."""
+
+
 class Action(StrEnum):
     """Actions on an order, worded for error messages."""
 

@@ -65,15 +65,29 @@ class OrderRepository(Protocol):
         ...
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
-        """Lock and read orders, in id order."""
+        """Lock and read orders, in id order. Archived ones are moved back to the hot tables first."""
         ...
 
     def save(self, orders: Collection[Order]) -> None:
         """Update orders that this transaction has locked."""
         ...
 
+    def archive(self, limit: int, settled_before: datetime) -> int:
+        """Move up to `limit` orders to the archive, the oldest first; return how many.
+
+        They are settled (`domain.order.SETTLED`), were placed and changed last before `settled_before`, and have no
+        payment attempt that is open or still looked up, and no open refund. Locked orders are skipped. An order moves
+        with its lines, refunds, payments and stock movements; reads find it as before, except that the ledger of a
+        product ends with its oldest movement that is not archived.
+        """
+        ...
+
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
-        """Read without a lock the orders that were placed with these command ids."""
+        """Read without a lock the orders that were placed with these command ids.
+
+        Archived orders are found only if they were imported or seeded: requests are repeated within minutes, imports at
+        any time.
+        """
         ...
 
     def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:

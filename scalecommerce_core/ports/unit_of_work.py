@@ -143,6 +143,7 @@ LOCKS: Final[Mapping[Callable[..., object], LockRank]] = {
     OrderRepository.lock: LockRank.ORDER,
     OrderRepository.claim_undecided: LockRank.ORDER,
     OrderRepository.claim_expired: LockRank.ORDER,
+    OrderRepository.archive: LockRank.ORDER,
     PaymentRepository.lock: LockRank.PAYMENT,
     PaymentRepository.lock_captured: LockRank.PAYMENT,
     PaymentRepository.claim_due: LockRank.PAYMENT,

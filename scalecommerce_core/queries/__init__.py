@@ -8,6 +8,7 @@ from scalecommerce_core.queries.accounts import (
     AccountView,
 )
 from scalecommerce_core.queries.all import Queries
+from scalecommerce_core.queries.archive import ArchiveDiscrepancy, ArchivedMonth, ArchiveQueries
 from scalecommerce_core.queries.audit import ALL_ENTRIES, AuditFilter, AuditQueries
 from scalecommerce_core.queries.events import EventQueries, FeedEvent, FeedPage, check_feed_position, parse_feed_cursor
 from scalecommerce_core.queries.experiments import ExperimentQueries
@@ -132,6 +133,9 @@ __all__ = [
     "AccountView",
     "AllProductsFilter",
     "ApiKeyState",
+    "ArchiveDiscrepancy",
+    "ArchiveQueries",
+    "ArchivedMonth",
     "AttemptView",
     "AuditFilter",
     "AuditQueries",

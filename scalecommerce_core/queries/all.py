@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from scalecommerce_core.queries.accounts import AccountQueries
+from scalecommerce_core.queries.archive import ArchiveQueries
 from scalecommerce_core.queries.audit import AuditQueries
 from scalecommerce_core.queries.events import EventQueries
 from scalecommerce_core.queries.experiments import ExperimentQueries
@@ -33,6 +34,7 @@ class Queries(
     ExperimentQueries,
     ExportQueries,
     AuditQueries,
+    ArchiveQueries,
     Protocol,
 ):
     """The whole read side; an adapter implements it in one class."""

@@ -31,6 +31,7 @@ from scalecommerce_core.services.account_administration import AccountAdministra
 from scalecommerce_core.services.account_limits import TokenLimits
 from scalecommerce_core.services.accounts import Accounts, SignUpLimits
 from scalecommerce_core.services.api_keys import ApiKeys
+from scalecommerce_core.services.archiving import Archiving
 from scalecommerce_core.services.audit_log import RETENTION as AUDIT_RETENTION
 from scalecommerce_core.services.audit_log import AuditLog
 from scalecommerce_core.services.catalog import Catalog
@@ -114,6 +115,8 @@ class MarketRules:
     event_retention: timedelta = EVENT_RETENTION
     decision_retention: timedelta = DECISION_RETENTION
     audit_retention: timedelta = AUDIT_RETENTION
+    orders_hot_time: timedelta | None = None
+    """How long settled orders stay in the hot tables; None: for ever."""
 
 
 def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
@@ -191,6 +194,7 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
             rotation_grace=rules.api_key_rotation_grace,
             staff_need_second_factor=rules.require_staff_second_factor,
         ),
+        archiving=Archiving(store, clock, rules.orders_hot_time),
         audit_log=AuditLog(store, clock, rules.audit_retention),
         catalog=catalog,
         emails=emails,

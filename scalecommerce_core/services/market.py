@@ -8,6 +8,7 @@ from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.account_administration import AccountAdministration
 from scalecommerce_core.services.accounts import Accounts
 from scalecommerce_core.services.api_keys import ApiKeys
+from scalecommerce_core.services.archiving import Archiving
 from scalecommerce_core.services.audit_log import AuditLog
 from scalecommerce_core.services.catalog import Catalog
 from scalecommerce_core.services.email_verification import EmailVerification
@@ -40,6 +41,7 @@ class Market:
     account_administration: AccountAdministration
     accounts: Accounts
     api_keys: ApiKeys
+    archiving: Archiving
     audit_log: AuditLog
     catalog: Catalog
     emails: Emails

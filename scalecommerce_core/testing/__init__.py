@@ -4,6 +4,8 @@
 that every adapter must pass.
 """
 
+from datetime import timedelta
+
 from scalecommerce_core.ports import (
     NO_MEASUREMENTS,
     Clock,
@@ -91,6 +93,7 @@ def in_memory_market(
     email_rules: EmailRules = EMAILS_ON,
     security_log: SecurityLog | None = None,
     order_rules: OrderRules | None = None,
+    orders_hot_time: timedelta | None = None,
     quote_signer: QuoteSigner | None = None,
     require_verified_email: bool = False,
     require_staff_second_factor: bool = False,
@@ -133,5 +136,6 @@ def in_memory_market(
         require_staff_second_factor=require_staff_second_factor,
         emails=email_rules,
         orders=order_rules or OrderRules(),
+        orders_hot_time=orders_hot_time,
     )
     return build_market(ports, rules)

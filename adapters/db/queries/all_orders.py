@@ -14,7 +14,16 @@ from sqlalchemy.types import TypeEngine
 
 from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.queries.keyset import decode_key, encode_key
-from adapters.db.schema import Moment
+from adapters.db.schema import (
+    Moment,
+    all_rows_of,
+    order_lines,
+    orders,
+    payment_refunds,
+    payments,
+    refunds,
+    stock_movements,
+)
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderOrigin, OrderStatus, Shortfall
 from scalecommerce_core.domain.payment import PaymentStatus, RefundStatus
@@ -38,6 +47,10 @@ from scalecommerce_core.queries import (
     StaffOrderView,
 )
 from scalecommerce_core.queries.operations import MAX_FOUND_PRODUCTS, scanned_page
+
+# Hot and archived rows. The CHECK on the status of archived orders leaves them out of a list of open orders.
+_ORDERS: Final = all_rows_of(orders)
+_LINES: Final = all_rows_of(order_lines)
 
 # The columns that `_staff_view` and `_staff_views` read.
 _ORDER: Final = (
@@ -103,7 +116,7 @@ class _PageStatement:
         last_first = ", ".join(f"{column} {'ASC' if self.page.before is None else 'DESC'}" for column in columns)
         return f"""
             WITH scanned AS MATERIALIZED ({self._scanned()}), examined AS MATERIALIZED (
-                SELECT {", ".join(_ORDER)} FROM scanned JOIN orders ON orders.id = scanned.id
+                SELECT {", ".join(_ORDER)} FROM scanned JOIN {_ORDERS} ON orders.id = scanned.id
             ), last AS (
                 SELECT id, created_at FROM examined ORDER BY {last_first} LIMIT 1
             ), page AS MATERIALIZED (
@@ -112,7 +125,7 @@ class _PageStatement:
             )
             SELECT (SELECT count(*) FROM scanned), last.id, last.created_at, page.*, {", ".join(_LINE)}
             FROM last LEFT JOIN page ON true
-            LEFT JOIN order_lines ON order_id = page.id LEFT JOIN products ON products.id = product_id
+            LEFT JOIN {_LINES} ON order_id = page.id LEFT JOIN products ON products.id = product_id
             ORDER BY {onward}, position
         """  # noqa: S608 - constants and names of parameters
 
@@ -154,18 +167,18 @@ class _PageStatement:
         """  # noqa: S608 - constants
         if self.criteria.number is not None:
             self.values["number"] = self.criteria.number
-            found += f" UNION SELECT id FROM orders WHERE id = :number{self._beyond('id')}"  # noqa: S608 - constants
+            found += f" UNION SELECT id FROM {_ORDERS} WHERE id = :number{self._beyond('id')}"  # noqa: S608 - constants
         return f"SELECT DISTINCT id FROM ({found}) AS found ORDER BY id {self.direction} LIMIT :scan"  # noqa: S608 - constants
 
     def _of_lines(self, condition: str) -> str:
         return (
-            f"SELECT DISTINCT order_id AS id FROM order_lines WHERE {condition}{self._beyond('order_id')}"  # noqa: S608 - constants
+            f"SELECT DISTINCT order_id AS id FROM {_LINES} WHERE {condition}{self._beyond('order_id')}"  # noqa: S608 - constants
             f" ORDER BY order_id {self.direction} LIMIT :scan"
         )
 
     def _of_orders(self, condition: str) -> str:
         return (
-            f"SELECT id FROM orders WHERE {condition}{self._beyond('id')}"  # noqa: S608 - constants
+            f"SELECT id FROM {_ORDERS} WHERE {condition}{self._beyond('id')}"  # noqa: S608 - constants
             f" ORDER BY id {self.direction} LIMIT :scan"
         )
 
@@ -174,7 +187,7 @@ class _PageStatement:
         if "key_time" in self.values:
             conditions.append(f"(created_at, id) {self.compared} (:key_time, :key_id)")
         return (
-            f"SELECT id FROM orders WHERE {' AND '.join(conditions)}"  # noqa: S608 - constants
+            f"SELECT id FROM {_ORDERS} WHERE {' AND '.join(conditions)}"  # noqa: S608 - constants
             f" ORDER BY created_at {self.direction}, id {self.direction} LIMIT :scan"
         )
 
@@ -216,9 +229,9 @@ class _PageStatement:
         return conditions
 
 
-_HAS_SELLER: Final = "EXISTS (SELECT FROM order_lines WHERE order_id = page.id AND seller_id = :seller)"
-_HAS_PRODUCT: Final = "EXISTS (SELECT FROM order_lines WHERE order_id = page.id AND product_id = :product)"
-_TOTAL: Final = "(SELECT sum(quantity * price) FROM order_lines WHERE order_id = page.id)"
+_HAS_SELLER: Final = f"EXISTS (SELECT FROM {_LINES} WHERE order_id = page.id AND seller_id = :seller)"
+_HAS_PRODUCT: Final = f"EXISTS (SELECT FROM {_LINES} WHERE order_id = page.id AND product_id = :product)"
+_TOTAL: Final = f"(SELECT sum(quantity * price) FROM {_LINES} WHERE order_id = page.id)"  # noqa: S608 - constants
 
 
 def _status(criteria: OrderFilter) -> str:
@@ -230,30 +243,32 @@ def _status(criteria: OrderFilter) -> str:
 
 _ONE_ORDER: Final = text(
     f"""
-    SELECT {", ".join((*_ORDER, *_LINE))} FROM orders LEFT JOIN order_lines ON order_id = orders.id
+    SELECT {", ".join((*_ORDER, *_LINE))} FROM {_ORDERS} LEFT JOIN {_LINES} ON order_id = orders.id
     LEFT JOIN products ON products.id = product_id WHERE orders.id = :id ORDER BY position
     """  # noqa: S608 - constants
 ).bindparams(bindparam("id", type_=BigInteger))
 _PAYMENTS: Final = text(
-    """
+    f"""
     SELECT paid.id, paid.amount, paid.currency, paid.method, paid.status, paid.checks, paid.reference, paid.reason,
         paid.trouble, paid.created_at, paid.updated_at, paid.deadline, paid.check_at,
         back.id, back.amount, back.status, back.tries, back.trouble, back.created_at, back.try_at, back.done_at
-    FROM (SELECT * FROM payments WHERE order_id = :id ORDER BY created_at, id LIMIT :most) AS paid
-    LEFT JOIN payment_refunds AS back ON payment_id = paid.id
+    FROM (SELECT * FROM {all_rows_of(payments)} WHERE order_id = :id ORDER BY created_at, id LIMIT :most) AS paid
+    LEFT JOIN (SELECT * FROM {all_rows_of(payment_refunds)}) AS back ON payment_id = paid.id
     ORDER BY paid.created_at, paid.id, back.created_at, back.id LIMIT :most
-    """
+    """  # noqa: S608 - constants
 ).bindparams(bindparam("id", type_=BigInteger), bindparam("most", type_=Integer))
 _REFUNDS: Final = text(
-    """
+    f"""
     SELECT product_id, refunds.quantity, amount, restocked, occurred_at, actor_id
-    FROM refunds JOIN order_lines USING (order_id, position) WHERE order_id = :id ORDER BY refunds.id LIMIT :most
-    """
+    FROM {all_rows_of(refunds)} JOIN {_LINES} USING (order_id, position)
+    WHERE order_id = :id ORDER BY refunds.id LIMIT :most
+    """  # noqa: S608 - constants
 ).bindparams(bindparam("id", type_=BigInteger), bindparam("most", type_=Integer))
 _MOVEMENTS: Final = text(
-    """
-    SELECT product_id, quantity, kind, occurred_at FROM stock_movements WHERE order_id = :id ORDER BY id LIMIT :most
-    """
+    f"""
+    SELECT product_id, quantity, kind, occurred_at FROM {all_rows_of(stock_movements)}
+    WHERE order_id = :id ORDER BY id LIMIT :most
+    """  # noqa: S608 - constants
 ).bindparams(bindparam("id", type_=BigInteger), bindparam("most", type_=Integer))
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
-from adapters.db.schema import INDEXED_READERS, Moment, events, order_lines, orders
+from adapters.db.schema import INDEXED_READERS, Moment, all_order_lines, all_orders, events
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.queries import FeedEvent, FeedPage, check_feed_position
@@ -85,23 +85,23 @@ _VISIBLE: Final = (
 # Order lines that the account may not see are not read.
 _LINES: Final[Select[Any]] = (
     select(
-        orders.c.id,
-        orders.c.buyer_id,
-        orders.c.currency,
-        order_lines.c.product_id,
-        order_lines.c.seller_id,
-        order_lines.c.quantity,
-        order_lines.c.price,
+        all_orders.c.id,
+        all_orders.c.buyer_id,
+        all_orders.c.currency,
+        all_order_lines.c.product_id,
+        all_order_lines.c.seller_id,
+        all_order_lines.c.quantity,
+        all_order_lines.c.price,
     )
     .outerjoin(
-        order_lines,
+        all_order_lines,
         and_(
-            order_lines.c.order_id == orders.c.id,
-            or_(_ACCOUNT.is_(None), orders.c.buyer_id == _ACCOUNT, order_lines.c.seller_id == _ACCOUNT),
+            all_order_lines.c.order_id == all_orders.c.id,
+            or_(_ACCOUNT.is_(None), all_orders.c.buyer_id == _ACCOUNT, all_order_lines.c.seller_id == _ACCOUNT),
         ),
     )
-    .where(equals_any(orders.c.id))
-    .order_by(orders.c.id, order_lines.c.position)
+    .where(equals_any(all_orders.c.id))
+    .order_by(all_orders.c.id, all_order_lines.c.position)
 )
 
 

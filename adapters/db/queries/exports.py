@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Select, bindparam, or_, select
 
 from adapters.db.queries.orders import OrderQueries
 from adapters.db.queries.products import ProductQueries
-from adapters.db.schema import orders, products
+from adapters.db.schema import all_orders, products
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import OrderView, ProductView
 
@@ -24,7 +24,7 @@ _PRODUCT_IDS: Final = (
     .order_by(products.c.id)
     .limit(PAGE_SIZE)
 )
-_ORDER_IDS: Final = select(orders.c.id).where(orders.c.id > _AFTER).order_by(orders.c.id).limit(PAGE_SIZE)
+_ORDER_IDS: Final = select(all_orders.c.id).where(all_orders.c.id > _AFTER).order_by(all_orders.c.id).limit(PAGE_SIZE)
 
 
 class ExportQueries(ProductQueries, OrderQueries):

@@ -11,8 +11,8 @@ from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, text
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.queries.keyset import Keyset, build_page, decode_key, page_direction, page_statements
-from adapters.db.sales import IS_SALE
-from adapters.db.schema import Moment, order_lines, orders, products
+from adapters.db.sales import is_sale
+from adapters.db.schema import Moment, all_order_lines, all_orders, orders, products
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
 from scalecommerce_core.queries import (
@@ -31,15 +31,15 @@ from scalecommerce_core.queries import (
 # --- orders
 
 _ORDER: Final = (
-    orders.c.id,
-    orders.c.buyer_id,
-    orders.c.currency,
-    orders.c.status,
-    orders.c.shortfalls,
-    orders.c.created_at,
-    orders.c.updated_at,
-    orders.c.expires_at,
-    orders.c.is_cancelled_by_staff,
+    all_orders.c.id,
+    all_orders.c.buyer_id,
+    all_orders.c.currency,
+    all_orders.c.status,
+    all_orders.c.shortfalls,
+    all_orders.c.created_at,
+    all_orders.c.updated_at,
+    all_orders.c.expires_at,
+    all_orders.c.is_cancelled_by_staff,
 )
 
 
@@ -50,31 +50,31 @@ def _with_lines(chosen: Select[*tuple[Any, ...]], *, newest_first: bool) -> Sele
     return (
         select(
             *page.c,
-            order_lines.c.position,
-            order_lines.c.product_id,
-            order_lines.c.seller_id,
+            all_order_lines.c.position,
+            all_order_lines.c.product_id,
+            all_order_lines.c.seller_id,
             products.c.name,
-            order_lines.c.quantity,
-            order_lines.c.price,
-            order_lines.c.refunded,
+            all_order_lines.c.quantity,
+            all_order_lines.c.price,
+            all_order_lines.c.refunded,
         )
         .select_from(page)
-        .outerjoin(order_lines, order_lines.c.order_id == page.c.id)
-        .outerjoin(products, products.c.id == order_lines.c.product_id)
-        .order_by(page.c.id.desc() if newest_first else page.c.id, order_lines.c.position)
+        .outerjoin(all_order_lines, all_order_lines.c.order_id == page.c.id)
+        .outerjoin(products, products.c.id == all_order_lines.c.product_id)
+        .order_by(page.c.id.desc() if newest_first else page.c.id, all_order_lines.c.position)
     )
 
 
-_NEWEST_FIRST: Final = Keyset((orders.c.id,), descending=True)
+_NEWEST_FIRST: Final = Keyset((all_orders.c.id,), descending=True)
 _OF_BUYER: Final = page_statements(
     lambda request: _with_lines(
         _NEWEST_FIRST.page_statement(
-            select(*_ORDER).where(orders.c.buyer_id == bindparam("buyer", type_=BigInteger)), request
+            select(*_ORDER).where(all_orders.c.buyer_id == bindparam("buyer", type_=BigInteger)), request
         ),
         newest_first=request.before is None,
     )
 )
-_BY_ID: Final = _with_lines(select(*_ORDER).where(equals_any(orders.c.id)), newest_first=False)
+_BY_ID: Final = _with_lines(select(*_ORDER).where(equals_any(all_orders.c.id)), newest_first=False)
 # OFFSET 0 keeps the planner from searching the first undecided order in the index on `created_at`, which contains all
 # settled orders.
 _UNDECIDED: Final = (
@@ -97,36 +97,36 @@ _OLDEST_UNDECIDED: Final = select(func.min(_UNDECIDED.c.created_at))
 # --- sales
 
 _SALE: Final = (
-    order_lines.c.order_id,
-    order_lines.c.position,
-    order_lines.c.product_id,
+    all_order_lines.c.order_id,
+    all_order_lines.c.position,
+    all_order_lines.c.product_id,
     products.c.name,
-    order_lines.c.quantity,
-    order_lines.c.price,
-    order_lines.c.refunded,
-    orders.c.currency,
-    orders.c.status,
-    orders.c.created_at,
+    all_order_lines.c.quantity,
+    all_order_lines.c.price,
+    all_order_lines.c.refunded,
+    all_orders.c.currency,
+    all_orders.c.status,
+    all_orders.c.created_at,
 )
-_NEWEST_LINES_FIRST: Final = Keyset((order_lines.c.order_id, order_lines.c.position), descending=True)
+_NEWEST_LINES_FIRST: Final = Keyset((all_order_lines.c.order_id, all_order_lines.c.position), descending=True)
 _CONDITIONS: Final = {
-    "status": orders.c.status == bindparam("status", type_=Text),
-    "product": order_lines.c.product_id == bindparam("product", type_=BigInteger),
-    "since": orders.c.created_at >= bindparam("since", type_=Moment),
-    "until": orders.c.created_at < bindparam("until", type_=Moment),
+    "status": all_orders.c.status == bindparam("status", type_=Text),
+    "product": all_order_lines.c.product_id == bindparam("product", type_=BigInteger),
+    "since": all_orders.c.created_at >= bindparam("since", type_=Moment),
+    "until": all_orders.c.created_at < bindparam("until", type_=Moment),
 }
 
 
 def _sales(*conditions: str) -> Select[*tuple[Any, ...]]:
     return (
         select(*_SALE)
-        .select_from(order_lines)
-        .join(orders, orders.c.id == order_lines.c.order_id)
-        .join(products, products.c.id == order_lines.c.product_id)
+        .select_from(all_order_lines)
+        .join(all_orders, all_orders.c.id == all_order_lines.c.order_id)
+        .join(products, products.c.id == all_order_lines.c.product_id)
         .where(
-            order_lines.c.seller_id == bindparam("seller", type_=BigInteger),
+            all_order_lines.c.seller_id == bindparam("seller", type_=BigInteger),
             # Purchases of own products are no sales (ADR 34).
-            IS_SALE,
+            is_sale(all_orders, all_order_lines),
             *(_CONDITIONS[name] for name in conditions),
         )
     )

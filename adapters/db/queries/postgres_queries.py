@@ -4,6 +4,7 @@ from sqlalchemy import Engine
 
 from adapters.db.queries.accounts import AccountQueries
 from adapters.db.queries.all_orders import AllOrderQueries
+from adapters.db.queries.archive import ArchiveQueries
 from adapters.db.queries.audit import AuditQueries
 from adapters.db.queries.events import EventQueries
 from adapters.db.queries.executor import QueryExecutor
@@ -34,6 +35,7 @@ class PostgresQueries(
     AuditQueries,
     OperationsQueries,
     AllOrderQueries,
+    ArchiveQueries,
 ):
     """All queries. `currency` is the market's: of price facets, and of sellers without a sale or a product."""
 

@@ -6,17 +6,21 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, bindparam, exists, func, literal_column, or_, select, text
+from sqlalchemy import BigInteger, Executable, bindparam, exists, func, literal_column, or_, select, text, union_all
 
 from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession, next_numbers_statement
+from adapters.db.repositories.order_archive import OrderArchive
 from adapters.db.repositories.order_traces import OrderTraces
 from adapters.db.repositories.outbox import append_events
-from adapters.db.sales import IS_SALE
+from adapters.db.sales import is_sale
 from adapters.db.schema import (
     Moment,
+    all_order_lines,
+    all_orders,
+    archived_orders,
     order_ids,
     order_lines,
     orders,
@@ -119,6 +123,11 @@ _LINES_OF: Final = (
     .order_by(order_lines.c.order_id, order_lines.c.position)
 )
 _LINES: Final = DriverStatement.compile(_LINES_OF)
+_ALL_LINES: Final = DriverStatement.compile(
+    select(*(all_order_lines.c[name] for name in _LINE))
+    .where(equals_any(all_order_lines.c.order_id))
+    .order_by(all_order_lines.c.order_id, all_order_lines.c.position)
+)
 # With what tells whether `_QUOTA_FACTS` can find anything: the ends of two partial indexes, which are almost always
 # empty. Only these indexes have this order, so the plan does not depend on statistics, as that of EXISTS would.
 _CLAIMED_LINES: Final = DriverStatement.compile(
@@ -128,14 +137,20 @@ _CLAIMED_LINES: Final = DriverStatement.compile(
     )
 )
 _LOCK: Final = _SELECTED.where(equals_any(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
-_BY_COMMAND: Final = _SELECTED.where(equals_any(orders.c.command_id))
+_BY_COMMAND: Final = union_all(
+    _SELECTED.where(equals_any(orders.c.command_id)),
+    select(*(archived_orders.c[name] for name in _COLUMNS)).where(
+        equals_any(archived_orders.c.command_id),
+        archived_orders.c.origin != literal_column(f"'{OrderOrigin.API.value}'"),
+    ),
+)
 _HAS_BOUGHT: Final = (
-    select(orders.c.id)
+    select(all_orders.c.id)
     .where(
-        orders.c.buyer_id == bindparam("buyer", type_=BigInteger),
-        orders.c.status == OrderStatus.PAID.value,
-        orders.c.paid_at < bindparam("before", type_=Moment),
-        exists().where(order_lines.c.order_id == orders.c.id, IS_SALE),
+        all_orders.c.buyer_id == bindparam("buyer", type_=BigInteger),
+        all_orders.c.status == OrderStatus.PAID.value,
+        all_orders.c.paid_at < bindparam("before", type_=Moment),
+        exists().where(all_order_lines.c.order_id == all_orders.c.id, is_sale(all_orders, all_order_lines)),
     )
     .limit(1)
 )
@@ -192,6 +207,7 @@ class PostgresOrderRepository:
     def __init__(self, sql: SqlSession, traces: OrderTraces | None = None) -> None:
         self._traces = traces
         self._sql = sql
+        self._archive = OrderArchive(sql)
         self._largest_limit: int | None = 1
         """The largest limit per buyer when orders were claimed; None if no product had one."""
         self._last_withdrawal: datetime | None = datetime.max.replace(tzinfo=UTC)
@@ -268,7 +284,16 @@ class PostgresOrderRepository:
             self._traces.store(new)
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
+        found = self._lock_hot(ids)
+        while (missing := set(ids) - found.keys()) and self._archive.restore(missing):
+            found |= self._lock_hot(missing)
+        return dict(sorted(found.items()))
+
+    def _lock_hot(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:
         return {order.id: order for order in self._orders(_LOCK, {"ids": id_array(ids)})}
+
+    def archive(self, limit: int, settled_before: datetime) -> int:
+        return self._archive.archive(limit, settled_before)
 
     def save(self, changed: Collection[Order]) -> None:
         self._sql.update(_UPDATE, [(order.id, *_state(order)) for order in changed])
@@ -290,7 +315,7 @@ class PostgresOrderRepository:
         append_events(self._sql, (event for order in written for event in order.events))
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
-        return {order.command_id: order for order in self._orders(_BY_COMMAND, {"ids": text_array(ids)})}
+        return {order.command_id: order for order in self._orders(_BY_COMMAND, {"ids": text_array(ids)}, _ALL_LINES)}
 
     def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
         return bool(self._sql.fetch_all(_HAS_BOUGHT, {"buyer": buyer_id, "before": paid_before}))
@@ -316,12 +341,14 @@ class PostgresOrderRepository:
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._orders(_EXPIRED, {"limit": limit, "now": now})
 
-    def _orders(self, statement: Select[Any], parameters: Mapping[str, object]) -> Sequence[Order]:
+    def _orders(
+        self, statement: Executable, parameters: Mapping[str, object], lines_statement: DriverStatement = _LINES
+    ) -> Sequence[Order]:
         rows = self._sql.fetch_all(statement, parameters)
         if not rows:
             return ()
         lines: dict[OrderId, list[OrderLine]] = {row[0]: [] for row in rows}
-        for order_id, *line in self._sql.fetch_fast(_LINES, {"ids": id_array(lines)}):
+        for order_id, *line in self._sql.fetch_fast(lines_statement, {"ids": id_array(lines)}):
             lines[order_id].append(OrderLine(*line))
         return [_order(row, tuple(lines[row[0]])) for row in rows]
 

@@ -11,6 +11,9 @@ from adapters.db.core.session import SqlSession
 from adapters.db.rollup_sql import LISTING_STATE, PRICE_INTERVAL_START, REBUILD_STATEMENTS
 from adapters.db.schema import (
     Moment,
+    all_rows_of,
+    order_lines,
+    orders,
     price_sales,
     product_hours,
     product_sales,
@@ -57,13 +60,17 @@ _SOLD_LINES: Final = text(
     SELECT orders.id, order_lines.product_id, order_lines.seller_id, orders.buyer_id, order_lines.quantity,
            order_lines.price, orders.currency, orders.paid_at, {interval}, orders.origin <> '{api}',
            orders.currency = products.currency
-    FROM orders
-    JOIN order_lines ON order_lines.order_id = orders.id
+    FROM {orders}
+    JOIN {lines} ON order_lines.order_id = orders.id
     JOIN products ON products.id = order_lines.product_id
     WHERE orders.id = ANY (CAST(:ids AS bigint[]))
     ORDER BY orders.id, order_lines.position
     """.format(  # noqa: S608 - no values in it
-        interval=PRICE_INTERVAL_START.format(product="products.id", at="orders.created_at"), api=OrderOrigin.API
+        interval=PRICE_INTERVAL_START.format(product="products.id", at="orders.created_at"),
+        api=OrderOrigin.API,
+        # Imported orders may be archived before they are folded.
+        orders=all_rows_of(orders),
+        lines=all_rows_of(order_lines),
     )
 )
 _SAVE_RANKS: Final = text(

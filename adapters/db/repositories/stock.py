@@ -34,7 +34,10 @@ _UNHURRIED: Final = text("SET LOCAL statement_timeout = 0")
 _SURPLUS: Final = text(
     """
     WITH moved AS (
-        SELECT product_id, sum(quantity) AS units FROM stock_movements
+        SELECT product_id, sum(units) AS units FROM (
+            SELECT product_id, quantity AS units FROM stock_movements
+            UNION ALL SELECT product_id, units FROM archived_stock
+        ) AS summed
         WHERE product_id = ANY (CAST(:ids AS bigint[]))
         GROUP BY product_id
     )

@@ -20,6 +20,17 @@ from adapters.db.schema.accounts import (
     second_factors,
     sessions,
 )
+from adapters.db.schema.archive import (
+    ARCHIVED,
+    all_order_lines,
+    all_orders,
+    all_rows_of,
+    archived_months,
+    archived_orders,
+    archived_payments,
+    archived_stock,
+    archived_stock_movements,
+)
 from adapters.db.schema.audit import audit_log
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
 from adapters.db.schema.events import (
@@ -80,14 +91,23 @@ from adapters.db.schema.webhooks import (
 )
 
 __all__ = [
+    "ARCHIVED",
     "INDEXED_READERS",
     "Moment",
     "Total",
     "account_ids",
     "account_tokens",
     "accounts",
+    "all_order_lines",
+    "all_orders",
+    "all_rows_of",
     "api_key_ids",
     "api_keys",
+    "archived_months",
+    "archived_orders",
+    "archived_payments",
+    "archived_stock",
+    "archived_stock_movements",
     "audit_log",
     "categories",
     "category_ids",

@@ -16,16 +16,17 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
-            "accounts", "api_keys", "audit", "catalog", "changes", "events", "experiments", "figures", "gateways",
-            "idempotency", "lists", "login_limiters", "operations", "orders", "payments", "policies", "promotions",
-            "quote_signers", "rate_limiters", "runs", "search", "secret_ciphers", "signals", "stage", "statistics",
-            "stock", "tokens", "transactions", "views", "webhooks",
+            "accounts", "api_keys", "archive", "audit", "catalog", "changes", "events", "experiments", "figures",
+            "gateways", "idempotency", "lists", "login_limiters", "operations", "orders", "payments", "policies",
+            "promotions", "quote_signers", "rate_limiters", "runs", "search", "secret_ciphers", "signals", "stage",
+            "statistics", "stock", "tokens", "transactions", "views", "webhooks",
         )
     )
 )  # fmt: skip
 
 from scalecommerce_core.testing.contracts.accounts import AccountsContract  # noqa: E402 - after the line above
 from scalecommerce_core.testing.contracts.api_keys import ApiKeysContract  # noqa: E402
+from scalecommerce_core.testing.contracts.archive import ArchiveContract  # noqa: E402
 from scalecommerce_core.testing.contracts.audit import AuditContract  # noqa: E402
 from scalecommerce_core.testing.contracts.catalog import CatalogContract  # noqa: E402
 from scalecommerce_core.testing.contracts.changes import CatalogChangesContract  # noqa: E402
@@ -107,5 +108,6 @@ class QueriesContract(
     ExperimentListsContract,
     AuditContract,
     OperationsContract,
+    ArchiveContract,
 ):
     """Tests of `queries.Queries`. Subclasses define the fixtures `store` and `queries`."""

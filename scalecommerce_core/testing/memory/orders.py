@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from scalecommerce_core.domain.identifiers import AccountId, CommandId, OrderId, ProductId
-from scalecommerce_core.domain.order import Order, OrderStatus, is_sale
+from scalecommerce_core.domain.order import SETTLED, Order, OrderOrigin, OrderStatus, is_sale
 from scalecommerce_core.domain.order_quotas import WithdrawnPrice
 from scalecommerce_core.domain.payment import PaymentStatus, RefundStatus
 from scalecommerce_core.ports import Duplicate
@@ -99,11 +99,39 @@ class MemoryOrders:
             self._tables.orders.put(order.id, order)
 
     def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
-        return self._tables.orders.get_many(sorted(ids))
+        found = self._tables.orders.get_many(sorted(ids))
+        for order_id in found:
+            self._tables.archived.delete(order_id)
+        return found
+
+    def archive(self, limit: int, settled_before: datetime) -> int:
+        refunded = {each.payment_id for each in self._tables.payment_refunds.all() if each.status is RefundStatus.OPEN}
+        unsettled = {
+            payment.order_id
+            for payment in self._tables.payments.all()
+            if payment.status is PaymentStatus.OPEN or payment.check_at is not None or payment.id in refunded
+        }
+        found = [
+            order
+            for order in self._tables.orders.all()
+            if order.status in SETTLED
+            and max(order.created_at, order.updated_at) < settled_before
+            and order.id not in unsettled
+            and not self._tables.archived.get(order.id)
+        ]
+        chosen = sorted(found, key=lambda order: (order.created_at, order.id))[:limit]
+        for order in chosen:
+            self._tables.archived.put(order.id, True)
+        return len(chosen)
 
     def by_command(self, ids: Collection[CommandId]) -> Mapping[CommandId, Order]:
         given = set(ids)
-        return {o.command_id: copy_order(o) for o in self._tables.orders.all() if o.command_id in given}
+        return {
+            order.command_id: copy_order(order)
+            for order in self._tables.orders.all()
+            if order.command_id in given
+            and (order.origin is not OrderOrigin.API or not self._tables.archived.get(order.id))
+        }
 
     def has_bought(self, buyer_id: AccountId, paid_before: datetime) -> bool:
         return any(

@@ -94,6 +94,7 @@ from scalecommerce_core.queries import (
     check_feed_position,
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
+from scalecommerce_core.testing.memory.archive import MemoryArchiveQueries
 from scalecommerce_core.testing.memory.audit import MemoryAuditQueries
 from scalecommerce_core.testing.memory.events import numbered
 from scalecommerce_core.testing.memory.experiments import MemoryExperimentQueries
@@ -121,7 +122,12 @@ TOP: Final = 10
 
 
 class MemoryQueries(
-    MemoryStatisticsQueries, MemoryPricingQueries, MemoryExperimentQueries, MemoryAuditQueries, MemoryOperationsQueries
+    MemoryStatisticsQueries,
+    MemoryPricingQueries,
+    MemoryExperimentQueries,
+    MemoryAuditQueries,
+    MemoryOperationsQueries,
+    MemoryArchiveQueries,
 ):
     """`queries.Queries` over a `MemoryStore`. `currency` is used for price facets and for statistics without sales."""
 
@@ -666,15 +672,18 @@ class MemoryQueries(
 
     def stock_movements(self, product_id: ProductId, page: PageRequest) -> Page[StockMovementView]:
         ledger, on_hand = list[StockMovementView](), 0
+        hot = {number for number, _ in self._tables.hot_movements()}
         for number, each in enumerate(self._tables.movements.all(), 1):
             if each.product_id == product_id:
                 on_hand += each.quantity
+                if number not in hot:
+                    continue
                 ledger.append(StockMovementView(number, each.quantity, each.kind, each.order_id, on_hand, each.at))
         return paged(ledger, lambda view: (-view.id,), page)
 
     def movement_totals(self) -> Sequence[MovementTotal]:
         kinds: dict[MovementKind, list[int]] = {}
-        for movement in self._tables.movements.all():
+        for _, movement in self._tables.hot_movements():
             kinds.setdefault(movement.kind, []).append(movement.quantity)
         return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
 

@@ -197,6 +197,8 @@ class Tables:
     pending_facts: Table[int, PendingFacts] = field(factory=lambda: Table(no_copy))
     stock: Table[ProductId, Stock] = field(factory=lambda: Table(copy_stock))
     orders: Table[OrderId, Order] = field(factory=lambda: Table(copy_order))
+    archived: Table[OrderId, bool] = field(factory=lambda: Table(bool))
+    """The archived orders. Their rows stay in the other tables; `hot_movements` leaves out those of the ledger."""
     payments: Table[PaymentId, Payment] = field(factory=lambda: Table(copy_payment))
     payment_refunds: Table[RefundId, PaymentRefund] = field(factory=lambda: Table(evolve))
     policies: Table[PolicyId, PricingPolicy] = field(factory=lambda: Table(evolve))
@@ -237,6 +239,11 @@ class Tables:
         """The tables without the writes of the open transaction."""
         committed: dict[str, Any] = {each.name: getattr(self, each.name).committed() for each in fields(Tables)}
         return Tables(**committed)
+
+    def hot_movements(self) -> Iterator[tuple[int, StockMovement]]:
+        """The movements that do not belong to archived orders, with their numbers."""
+        archived = {order_id for order_id, _ in self.archived.items()}
+        return ((n, each) for n, each in enumerate(self.movements.all(), 1) if each.order_id not in archived)
 
     def price_history(self, product_id: ProductId) -> list[PriceChange]:
         """The price changes of a product, oldest first, with their withdrawals."""

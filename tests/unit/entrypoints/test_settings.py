@@ -85,6 +85,14 @@ def test_a_stall_is_longer_than_the_deadline_of_commands() -> None:
     assert load(GOOD | longer).api_stall_timeout_seconds == 31
 
 
+def test_orders_stay_hot_for_longer_than_they_count_in_limits_per_buyer() -> None:
+    assert load(GOOD).orders_hot_time is None
+    assert load(GOOD | {"ORDERS_HOT_DAYS": "31"}).orders_hot_time == timedelta(days=31)
+    for wrong in ({"ORDERS_HOT_DAYS": "30"}, {"ORDERS_HOT_DAYS": "90", "BUYER_LIMIT_DAYS": "90"}):
+        with pytest.raises(SettingsError, match="ORDERS_HOT_DAYS: must be 0 or more than BUYER_LIMIT_DAYS"):
+            load(GOOD | wrong)
+
+
 def test_all_missing_variables_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load({})

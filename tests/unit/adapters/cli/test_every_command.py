@@ -60,6 +60,8 @@ RIGHT: Mapping[str, Sequence[str]] = {
     "orders show": ["1"],
     "orders requeue": ["1"],
     "orders cancel": ["3", "--reason", HOSTILE],
+    "orders archive": [],
+    "orders verify": [],
     "products list": ["--seller", SELLER, "--on-sale"],
     "products own": ["--seller", SELLER, "--stock", "in", "--active"],
     "categories list": [],
@@ -157,7 +159,7 @@ AUDITED: Mapping[str, Sequence[AuditAction]] = {
 def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryRuntime:
     """A shop with data for every command, and with the most difficult names that users may choose."""
     sender = RecordingSender()
-    market = runtime.market = in_memory_market(runtime.clock, sender=sender)
+    market = runtime.market = in_memory_market(runtime.clock, sender=sender, orders_hot_time=timedelta(days=20))
     actions = MarketActions(market)
     seller, buyer = actions.person("seller"), actions.person("buyer")
     guarded = actions.person("guarded")
@@ -399,6 +401,7 @@ def test_the_shell_completes_commands_and_options(cli: Cli, monkeypatch: pytest.
             "Nothing was",
         ),
         ("export orders", "adapters.cli.exporting.export_orders", "The export is incomplete."),
+        ("orders archive", "scalecommerce_core.services.archiving.Archiving.archive", "stay archived."),
         ("export orders --output x", "adapters.cli.exporting.export_orders", "No file was written."),
         ("reprice", "scalecommerce_core.services.repricing.Repricing.run", "Written prices stay."),
         ("reprice --dry-run", "scalecommerce_core.services.repricing.Repricing.preview", "A dry run changes nothing."),
