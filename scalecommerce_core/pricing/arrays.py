@@ -12,10 +12,10 @@ Floats: TypeAlias = NDArray[np.float64]
 Whole: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
-_WHOLE: Final = ("<i1", "<i2", "<i4", "<i8")
-_FLOAT: Final = ("<f4", "<f8")
+_WHOLE: Final = tuple((kind, np.iinfo(kind).min, np.iinfo(kind).max) for kind in ("<i1", "<i2", "<i4"))
+"""The narrow types of whole numbers with their bounds."""
 _SAMPLE: Final = 64
-"""Values that show of most types that they are too narrow, before all values are converted."""
+"""Values that mostly show whether a type is too narrow, before all values are converted."""
 
 
 def sums(group: Whole, values: Floats, size: int) -> Floats:
@@ -27,13 +27,28 @@ def narrowed(values: NDArray[Any]) -> NDArray[Any]:
     """The values in the narrowest little-endian type that represents all of them exactly."""
     if values.dtype == np.bool_:
         return values.astype("|b1")
-    kinds = _FLOAT if values.dtype.kind == "f" else _WHOLE
+    if values.dtype.kind == "f":
+        return _narrowed_floats(values)
+    least, most = (values.min(), values.max()) if values.size else (0, 0)
+    for kind, lowest, highest in _WHOLE:
+        if lowest <= least and most <= highest:
+            return values.astype(kind)
+    return values.astype("<i8", copy=False)
+
+
+def _narrowed_floats(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype == np.float32:
+        return values.astype("<f4", copy=False)
+    if _as_single(values[:_SAMPLE]) is not None:
+        narrow = _as_single(values)
+        if narrow is not None:
+            return narrow
+    return values.astype("<f8", copy=False)
+
+
+def _as_single(values: NDArray[Any]) -> NDArray[Any] | None:
+    """The values with 4 bytes; None if this changes one of them. Bits are compared, so that NaN equals NaN."""
     with np.errstate(over="ignore"):
-        for kind in kinds[:-1]:
-            if _are_exact(values[:_SAMPLE], kind) and _are_exact(values, kind):
-                return values.astype(kind)
-    return values.astype(kinds[-1])
-
-
-def _are_exact(values: NDArray[Any], kind: str) -> bool:
-    return np.array_equal(values.astype(kind).astype(values.dtype), values, equal_nan=values.dtype.kind == "f")
+        narrow = values.astype("<f4")
+    same = narrow.astype(np.float64).view(np.int64) == np.ascontiguousarray(values, np.float64).view(np.int64)
+    return narrow if same.all() else None

@@ -103,6 +103,8 @@ class PolicyState:
 
     def updated_with(self, other: "PolicyState") -> "PolicyState":
         """Merge with `other`, whose rows replace those of the same products."""
+        if np.array_equal(self.product, other.product):
+            return other
         return PolicyState.concatenate([self.rows(~np.isin(self.product, other.product)), other])
 
     def for_products(self, products: Whole) -> "PolicyState":

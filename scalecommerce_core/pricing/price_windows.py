@@ -69,22 +69,26 @@ def price_ranges(facts: Facts, past: PriceIntervals, now: int, scale: float) -> 
     if not len(at):
         found |= {f"{end}_{days}d": facts.price for end in ("lowest", "highest") for days in (1, MONTH_DAYS)}
         return found
-    ends = np.where(last_rows(at), max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
+    is_last = last_rows(at)
+    ends = np.where(is_last, max(now, int(begins.max()) + 1), np.append(begins[1:], 0))
+    first = np.append(0, np.flatnonzero(is_last)[:-1] + 1)
+    product, current = at[first], facts.price[at]
     for days in (1, MONTH_DAYS):
-        inside = ends > now - days * scale * DAY
+        counted = np.where(ends > now - days * scale * DAY, price, current)
         low, high = facts.price.copy(), facts.price.copy()
-        np.minimum.at(low, at[inside], price[inside])
-        np.maximum.at(high, at[inside], price[inside])
+        low[product] = np.minimum(low[product], np.minimum.reduceat(counted, first))
+        high[product] = np.maximum(high[product], np.maximum.reduceat(counted, first))
         found |= {f"lowest_{days}d": low, f"highest_{days}d": high}
     weight = np.maximum(ends - np.maximum(begins, int(now - MEDIAN_DAYS * scale * DAY)), 0)
-    order = np.lexsort((price, at))
+    # By product and price. Keys fit in 8 bytes: a price has at most ten digits, and a range some thousand products.
+    order = np.argsort(at * (price.max() + 1) + price)
     at, price, weight = at[order], price[order], weight[order]
     total = np.bincount(at, weights=weight, minlength=size)
     running = np.cumsum(weight)
-    before = np.append(0, np.cumsum(np.bincount(at, weights=weight, minlength=size)))[:-1]
+    before = np.append(0, np.cumsum(total))[:-1]
     enough = (running - before[at]) * 2 >= total[at]
     # A product whose intervals all ended before the window keeps its current price as the median.
     rows = np.flatnonzero(enough & (weight > 0))
-    changed, places = np.unique(at[rows], return_index=True)
-    found["median_90d"][changed] = price[rows[places]]
+    # In reverse, because the last assignment to an element stays.
+    found["median_90d"][at[rows[::-1]]] = price[rows[::-1]]
     return found

@@ -68,8 +68,7 @@ def pack_inputs(policy: PricingPolicy, state: State, signals: Signals, epoch: in
         "document": policy.document() | {"parameters": parameter_values(strategy)},
         "columns": [[name, kind, shape[0] if shape else 1] for name, kind, shape in layout],
     }
-    width, raw = table.dtype.itemsize, table.tobytes()
-    return Inputs(head, [raw[at : at + width] for at in range(0, len(raw), width)])
+    return Inputs(head, table.view(f"V{table.dtype.itemsize}").tolist())
 
 
 def with_limit(head: Mapping[str, Any], limit: MoveLimit) -> dict[str, Any]:

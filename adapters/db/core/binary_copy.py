@@ -43,9 +43,13 @@ def encode_copy_rows(columns: Sequence[NDArray[Any]]) -> bytes:
     for number, values in enumerate(columns):
         kind = values.dtype.str if values.dtype.kind == "V" else values.dtype.newbyteorder(">").str
         fields += [(f"length{number}", ">i4"), (f"value{number}", kind)]
-    table = np.empty(len(columns[0]), dtype=fields)
-    table["count"] = len(columns)
+    row = np.zeros(1, dtype=fields)
+    row["count"] = len(columns)
     for number, values in enumerate(columns):
-        table[f"length{number}"] = values.dtype.itemsize
+        row[f"length{number}"] = values.dtype.itemsize
+    # Rows are repeated as a whole: to assign a constant to each of them takes as long as to assign a column.
+    data = bytearray(row.tobytes()) * len(columns[0])
+    table = np.frombuffer(data, dtype=fields)
+    for number, values in enumerate(columns):
         table[f"value{number}"] = values
-    return COPY_SIGNATURE + table.tobytes() + _TRAILER
+    return b"".join((COPY_SIGNATURE, data, _TRAILER))
