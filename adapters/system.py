@@ -4,6 +4,7 @@ import os
 import random
 import secrets
 import threading
+import time
 import weakref
 from datetime import UTC, datetime
 from typing import Final
@@ -18,8 +19,10 @@ class SystemClock:
 
 
 class RandomIds:
-    """Command ids are version 4 UUIDs. Random bytes are read for many ids at once: the system call costs more than the
-    rest of an id.
+    """Command ids are version 7 UUIDs (RFC 9562): milliseconds since 1970, then random bits. Ids of the same time are
+    neighbours in an index, which is smaller and changes fewer pages than with random ids.
+
+    Random bytes are read for many ids at once: the system call costs more than the rest of an id.
     """
 
     def __init__(self) -> None:
@@ -34,7 +37,8 @@ class RandomIds:
             if not self._bits:
                 self._bits = os.urandom(_BYTES * _AT_ONCE)
             bits, self._bits = self._bits[:_BYTES], self._bits[_BYTES:]
-        return CommandId(UUID(bytes=bits, version=4))
+        random_bits = int.from_bytes(bits, "big") & ~_FIXED_BITS
+        return CommandId(UUID(int=time.time_ns() // 1_000_000 << 80 | _VERSION_AND_VARIANT | random_bits))
 
     def token(self) -> str:
         return secrets.token_urlsafe(24)
@@ -52,5 +56,7 @@ class SystemRandomness:
         return secrets.token_bytes(count)
 
 
-_BYTES: Final = 16
+_BYTES: Final = 10
+_FIXED_BITS: Final = 0xF << 76 | 0b11 << 62
+_VERSION_AND_VARIANT: Final = 7 << 76 | 0b10 << 62
 _AT_ONCE: Final = 128

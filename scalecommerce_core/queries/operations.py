@@ -247,12 +247,12 @@ class OrderFilter:
             return OrderRoute.SELLER
         if self.is_parked:
             return OrderRoute.PARKED
-        # Most orders are PAID, so that this status narrows a list less than a time does.
+        # Most orders are PAID, so an index of this status would find hardly fewer orders.
         if self.status is not None and self.status is not OrderStatus.PAID:
             return OrderRoute.STATUS
         if self.created_after is not None or self.created_before is not None:
             return OrderRoute.TIME
-        return OrderRoute.ALL if self.status is None else OrderRoute.STATUS
+        return OrderRoute.ALL
 
     @property
     def is_by_time(self) -> bool:

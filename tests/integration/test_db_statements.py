@@ -268,7 +268,7 @@ HOT: dict[str, tuple[Callable[[FilledDatabase], object], set[str]]] = {
     ),
     "expiring": (
         _in_transaction(lambda tx, _: tx.orders.claim_expired(20, NOW + 1000 * SECOND)),
-        {"orders_expiring_idx", "order_lines_pk"},
+        {"orders_expires_at_idx", "order_lines_pk"},
     ),
     "commands": (
         _in_transaction(lambda tx, _: tx.orders.by_command([CommandId(uuid4()) for _ in range(20)])),

@@ -29,11 +29,11 @@ _ALL: Final = """
     WHERE seq > greatest(CAST(:after AS bigint), counter.forgotten)
     ORDER BY seq LIMIT :limit
 """
-# The negative number is that of the index. With the number, the planner would sometimes walk along the primary key.
+# The index has `abs(seq)`. With `seq`, the planner would sometimes walk along the primary key.
 _OF_READER: Final = """(
     SELECT seq, topic, occurred_at, order_id, payload FROM events
-    WHERE audience[{position}] = :account AND -seq < -greatest(CAST(:after AS bigint), counter.forgotten)
-    ORDER BY -seq DESC LIMIT :limit
+    WHERE audience[{position}] = :account AND abs(seq) > greatest(CAST(:after AS bigint), counter.forgotten)
+    ORDER BY abs(seq) LIMIT :limit
 )"""
 # OFFSET 0 forces a join event by event: the planner does not know the limit, expects a large part of the table, and
 # would otherwise read all of it.

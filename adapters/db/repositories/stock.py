@@ -28,7 +28,7 @@ _LOCK: Final = DriverStatement.compile(
 )
 
 _LOCK_REPAIR: Final = select(func.pg_advisory_xact_lock(lock_key_column(AdvisoryLock.STOCK_REPAIR)))
-# The ledger has no index by product, which would slow down every sale, so it is read completely.
+# Products may have millions of movements.
 _UNHURRIED: Final = text("SET LOCAL statement_timeout = 0")
 # One statement, so that stock and ledger are read in one snapshot.
 _SURPLUS: Final = text(

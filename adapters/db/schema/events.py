@@ -13,6 +13,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -53,12 +54,12 @@ INDEXED_READERS: Final = 3
 Orders of more than two sellers are rare, and a row beside an entry of an index would double the size.
 """
 
-# A negative `seq` keeps the planner from walking along the primary key, which has the same order without the account.
+# `abs` keeps the planner from walking along the primary key, which has the same order without the account.
 for _position in range(1, INDEXED_READERS + 1):
     Index(
         f"events_reader_{_position}_idx",
         events.c.audience[_position],
-        text("(- seq)"),
+        func.abs(events.c.seq),
         postgresql_where=None if _position == 1 else text(f"audience[{_position}] IS NOT NULL"),
     )
 

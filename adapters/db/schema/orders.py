@@ -64,12 +64,12 @@ orders: Final = Table(
     Index("orders_buyer_id_id_idx", "buyer_id", "id"),
     Index("orders_undecided_idx", "id", postgresql_where=text("status = 'CREATED'")),
     Index("orders_open_idx", "buyer_id", postgresql_where=text("status IN ('CREATED', 'PENDING')")),
-    Index("orders_expiring_idx", "expires_at", "id", postgresql_where=text("status = 'PENDING'")),
-    # For staff. Intake and the decision write neither of the first two.
+    Index("orders_expires_at_idx", "expires_at", postgresql_where=text("status = 'PENDING'")),
+    # For staff. Intake, the decision and payments write neither of the first two.
     Index(
         "orders_parked_idx", "id", postgresql_where=text(f"status = 'CREATED' AND decide_attempts >= {DECIDE_ATTEMPTS}")
     ),
-    Index("orders_settled_idx", "status", "id", postgresql_where=text("status NOT IN ('CREATED', 'PENDING')")),
+    Index("orders_final_idx", "status", "id", postgresql_where=text("status IN ('CANCELLED', 'REFUNDED', 'REJECTED')")),
     Index("orders_created_at_id_idx", "created_at", "id"),
 )
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    PrimaryKeyConstraint,
     Table,
     Text,
     text,
@@ -34,16 +35,17 @@ stock: Final = Table(
 stock_movements: Final = Table(
     "stock_movements",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
     Column("product_id", BigInteger, ForeignKey(stock.c.product_id), nullable=False),
     Column("quantity", Integer, CheckConstraint("quantity <> 0", name="quantity_range"), nullable=False),
     Column("kind", Text, nullable=False),
     Column("occurred_at", Moment, nullable=False),
     Column("order_id", BigInteger, ForeignKey(orders.c.id)),
+    # The order of the lists of a product; nothing finds a movement by its id alone.
+    PrimaryKeyConstraint("product_id", "id"),
     one_of("kind", MovementKind),
     CheckConstraint("(kind IN ('sale', 'return')) = (order_id IS NOT NULL)", name="order_known"),
     CheckConstraint("quantity < 0 OR kind <> 'sale'", name="sale_goes"),
     CheckConstraint("quantity > 0 OR kind NOT IN ('opening', 'return')", name="return_comes"),
-    Index("stock_movements_product_id_idx", "product_id", "id"),
     Index("stock_movements_order_id_idx", "order_id", postgresql_where=text("order_id IS NOT NULL")),
 )

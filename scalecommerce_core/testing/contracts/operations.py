@@ -344,7 +344,7 @@ class OperationsContract:
         sixth = stage.order(buyer, {pot: 9_999}, OrderStatus.REJECTED)
         cases: list[tuple[OrderFilter, OrderRoute, list[OrderId]]] = [
             (OrderFilter(), OrderRoute.ALL, [sixth, fifth, fourth, third, second, first]),
-            (OrderFilter(status=OrderStatus.PAID), OrderRoute.STATUS, [first]),
+            (OrderFilter(status=OrderStatus.PAID), OrderRoute.ALL, [first]),
             (OrderFilter(status=OrderStatus.CREATED), OrderRoute.STATUS, [fifth, second]),
             (OrderFilter(status=OrderStatus.REFUNDED), OrderRoute.STATUS, []),
             (OrderFilter(is_parked=True), OrderRoute.PARKED, [fifth]),

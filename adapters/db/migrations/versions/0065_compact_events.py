@@ -20,9 +20,9 @@ UPGRADE: Final = """
 ALTER TABLE outbox ADD COLUMN order_id bigint, ALTER COLUMN payload DROP NOT NULL,
     ADD CONSTRAINT outbox_facts_stored CHECK ((payload IS NULL) = (order_id IS NOT NULL));
 ALTER TABLE events ADD COLUMN order_id bigint, ALTER COLUMN payload DROP NOT NULL;
-CREATE INDEX IF NOT EXISTS events_reader_1_idx ON events ((audience[1]), (- seq));
-CREATE INDEX IF NOT EXISTS events_reader_2_idx ON events ((audience[2]), (- seq)) WHERE audience[2] IS NOT NULL;
-CREATE INDEX IF NOT EXISTS events_reader_3_idx ON events ((audience[3]), (- seq)) WHERE audience[3] IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_reader_1_idx ON events ((audience[1]), abs(seq));
+CREATE INDEX IF NOT EXISTS events_reader_2_idx ON events ((audience[2]), abs(seq)) WHERE audience[2] IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_reader_3_idx ON events ((audience[3]), abs(seq)) WHERE audience[3] IS NOT NULL;
 TRUNCATE event_audience;
 INSERT INTO event_audience (account_id, seq)
 SELECT DISTINCT account_id, seq FROM events, unnest(audience[4:]) AS account_id ORDER BY account_id, seq;
