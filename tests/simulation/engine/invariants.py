@@ -15,7 +15,7 @@ from scalecommerce_core.domain.events import (
     StockReturned,
 )
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
-from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.domain.order import SETTLED, Order, OrderStatus
 from scalecommerce_core.domain.payment import Charged, PaymentStatus
 from scalecommerce_core.domain.rollups import Stockout
 from scalecommerce_core.domain.stock import MovementKind
@@ -45,6 +45,12 @@ def check_always(world: World) -> None:
     """Invariants that hold after each step."""
     for stock in world.memory.tables.stock.all():
         assert 0 <= stock.reserved <= stock.on_hand, stock
+    tables = world.memory.tables
+    archived = {order_id for order_id, _ in tables.archived.items()}
+    for order in tables.orders.get_many(archived).values():
+        assert order.status in SETTLED, order
+    for payment in tables.payments.all():
+        assert payment.status is not PaymentStatus.OPEN or payment.order_id not in archived, payment
 
 
 def check_in_the_end(world: World) -> None:

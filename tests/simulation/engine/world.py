@@ -63,6 +63,9 @@ RULES: Final = OrderRules(
 )
 """Quotas that few buyers reach with few orders."""
 
+HOT_TIME: Final = timedelta(minutes=1)
+"""Far shorter than in a shop, so that orders are archived and refunds restore them during a simulation."""
+
 Tamper = Callable[[MemoryStore], Store]
 
 
@@ -246,6 +249,7 @@ class World:
             gateway=life.seams.port("gateway", self.gateway),
             sender=life.seams.port("webhook_sender", self.receivers),
             order_rules=RULES,
+            orders_hot_time=HOT_TIME,
         )
 
     def _open(self) -> None:
