@@ -19,8 +19,8 @@ from adapters.db.schema.stock import stock_movements
 from scalecommerce_core.domain.identifiers import OrderId
 from scalecommerce_core.domain.order import SETTLED
 
-# Literals and not parameters: they show the planner that an index on settled orders serves the query. The range of
-# `created_at` bounds the search: it has only orders that wait for being archived, and the few old ones that cannot be.
+# The range of `created_at` bounds the search along its index: it has only orders that wait for being archived, and the
+# few old ones that cannot be.
 _CLAIM: Final = text(
     f"""
     SELECT id FROM orders
