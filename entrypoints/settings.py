@@ -348,6 +348,11 @@ class Settings:
         validator=_from_zero,
     )
     reservation_seconds: int = _setting(900, "How long stock is reserved for an unpaid order.", validator=_positive)
+    decide_at_intake: bool = _setting(
+        True,
+        "Whether API processes decide orders in the transaction that stores them, if nothing is waiting before them."
+        " `false`: workers decide all orders, which leaves more processor time to the API processes.",
+    )
     open_orders_per_account: int = _setting(
         50, "Undecided and unpaid orders that an account may have; 0: any number.", validator=_from_zero
     )

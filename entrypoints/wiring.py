@@ -284,7 +284,11 @@ def _market_rules(settings: Settings) -> MarketRules:
         api_key_rotation_grace=settings.api_key_rotation_grace,
         emails=_email_rules(settings),
         orders=OrderRules(
-            settings.price_promise, settings.reservation, settings.order_quotas, settings.max_decision_wait
+            settings.price_promise,
+            settings.reservation,
+            settings.order_quotas,
+            settings.max_decision_wait,
+            settings.decide_at_intake,
         ),
         payments=PaymentRules(settings.payment_deadline),
         pricing=PricingRules(

@@ -90,7 +90,7 @@ class PostgresStore:
     def _report(self, sql: SqlSession, change: CatalogChange | None) -> None:
         if (access := sql.pending_changes.to_access_change()) is not None:
             self._on_access_change(access)
-        if change is not None:
+        if change is not None and not sql.pending_changes.by_decision:
             self._on_change(change)
 
     def _analyze(self, copied: Mapping[str, int]) -> None:

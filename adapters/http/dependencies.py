@@ -44,7 +44,7 @@ from scalecommerce_core.services.catalog import (
     WithdrawProduct,
 )
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import CancelOrder, PlaceOrder, RefundOrder
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder, RefundOrder
 from scalecommerce_core.services.results import Replayed
 
 P = ParamSpec("P")
@@ -116,7 +116,11 @@ class Dependencies:
         # A request with `Prefer: wait` reads the order until long after the deadline of its command.
         reads = TimeLimit(command_seconds, per_request=False)
         self.place_order: Batcher[PlaceOrder, Order | Replayed] = Batcher(
-            ordering.place, queue_size=intake_queue, name="place", time_limit=writes, tracing=tracing
+            ordering.place if tracing is None else partial(_place_traced, ordering, tracing),
+            queue_size=intake_queue,
+            name="place",
+            time_limit=writes,
+            tracing=tracing,
         )
         self.payment_runner = PaymentRunner(market.payments, time_limit=writes, tracing=tracing)
         self.cancel_order: Batcher[CancelOrder, Order] = Batcher(
@@ -228,6 +232,14 @@ class Dependencies:
         self.readiness.close()
         self._readers.close()
         self._hashers.close()
+
+
+def _place_traced(
+    ordering: Ordering, tracing: Tracing, commands: Sequence[PlaceOrder]
+) -> list[Order | Replayed | MarketError]:
+    """`Ordering.place` may decide orders."""
+    with tracing.decision():
+        return ordering.place(commands)
 
 
 def _batch_query(

@@ -38,6 +38,9 @@ SHORT_DURATIONS: Final[Mapping[str, str]] = {
 }
 """Defaults for the test, short enough that all of these durations expire while it runs."""
 
+WORKERS_DECIDE: Final[Mapping[str, str]] = {"DECIDE_AT_INTAKE": "false"}
+"""Setting of the last API process, so that orders are decided both at intake and by the worker."""
+
 
 class EngineUnderTest:
     """Servers and processes of the test, which the stack stops at the end.
@@ -84,7 +87,7 @@ class EngineUnderTest:
     def begin(self) -> None:
         """Send the settings to the processes, which begin their work; the database must be migrated."""
         for child in self.children:
-            child.send_settings(self._given)
+            child.send_settings({**self._given, **(WORKERS_DECIDE if child is self.apis[-1] else {})})
 
     def supervise(self) -> list[str]:
         """Restart processes and servers that have ended; return messages about these ends and about errors. Raise

@@ -120,6 +120,10 @@ class StockRepository(Protocol):
         """Lock and read stocks, in id order."""
         ...
 
+    def try_lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        """As `lock`, without waiting: stocks that another transaction has locked are left out."""
+        ...
+
     def save(self, stocks: Collection[Stock], at: datetime | None = None) -> None:
         """Update stocks that this transaction has locked."""
         ...

@@ -138,6 +138,15 @@ class OrderRepository(Protocol):
         """
         ...
 
+    def try_claim_undecided(self, limit: int, now: datetime) -> Sequence[Order] | None:
+        """As `claim_undecided`, but all undecided orders without waiting for any lock, for a transaction that decides
+        orders which it adds.
+
+        None while another transaction holds the advisory lock of decisions or one of these orders, or if there are more
+        than `limit` of them. While the result is a sequence, no other transaction decides.
+        """
+        ...
+
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
         """Lock PENDING orders whose `expires_at` has passed, skipping locked ones.
 

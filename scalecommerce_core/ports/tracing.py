@@ -45,11 +45,11 @@ class Tracing(Protocol):
         ...
 
     def decision(self) -> AbstractContextManager[None]:
-        """Around the decision on a batch of orders."""
+        """Around the decision on a batch of orders, or around their intake, which may decide them."""
         ...
 
     def orders_claimed(self, requests: Mapping[OrderId, str]) -> None:
-        """Called inside `decision`: the stored trace contexts of the orders that are being decided."""
+        """Called inside `decision`: the trace contexts of the orders that are being decided."""
         ...
 
     def outgoing_call(self, name: str, host: str, port: int | None = None) -> AbstractContextManager[OutgoingCall]:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,8 @@ from scalecommerce_core.services.verified_accounts import ALL_ACCOUNTS, EmailNot
 logger = logging.getLogger(__name__)
 IMPORT_BATCH_SIZE = 200
 """Orders of an import that are written together."""
+INTAKE_DECISIONS = 500
+"""Orders that a transaction of intake decides at most, with undecided ones that were placed before its own."""
 EXPIRY_RETRY_DELAY = timedelta(minutes=5)
 """After an error, an expired reservation is kept this long before the next attempt to release its stock."""
 
@@ -182,6 +184,9 @@ class OrderRules:
     """What one account may hold without paying, and the period of sellers' limits per buyer."""
     max_decision_wait: timedelta | None = None
     """How long orders may wait for their decision before intake refuses new ones; None: it refuses none."""
+    decide_at_intake: bool = False
+    """Whether `Ordering.place` decides orders that no other transaction and no lock delays, instead of leaving them to
+    `Ordering.decide`. The servers do so by default."""
 
 
 class Ordering:
@@ -223,6 +228,9 @@ class Ordering:
     def place(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
         """Intake: store orders as CREATED. They reserve no stock until `decide`.
 
+        With `OrderRules.decide_at_intake`, the same transaction decides them, and those that were placed before, unless
+        it would have to wait for a lock. Orders that it does not decide stay CREATED.
+
         A line costs the lower of the current price and the price that the buyer saw (`OrderLineRequest.price`), if that
         one is still promised (`OrderRules.price_promise`). Errors: `Invalid`, which names lines as
         `order_item[0].product`; `PriceMoved` for a price that is no longer promised, or not for so many units;
@@ -258,26 +266,56 @@ class Ordering:
     def _place_or_retry(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
         # Command ids are nearly always new, and the store rejects an id that is not: look ids up only after a failure.
         try:
-            return self._place_batch(commands, lambda _tx: {})
+            return self._place_batch(commands, lambda _tx: {}, decide=self._rules.decide_at_intake)
         except (TransactionAborted, ConnectionLost, Duplicate):
+            return self._place_again(commands)
+        except Unavailable:
+            raise
+        except Exception:
+            if not self._rules.decide_at_intake:
+                raise
+            # An order that cannot be decided must not prevent the intake of the others, or its own.
+            logger.warning("%d orders are taken in without a decision after an error", len(commands), exc_info=True)
             return self._place_again(commands)
 
     @retry_on(TransactionAborted, ConnectionLost, Duplicate)
     def _place_again(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
         """Place the orders that earlier or concurrent attempts at these commands have not placed."""
-        return self._place_batch(commands, lambda tx: tx.orders.by_command([command.id for command in commands]))
+        return self._place_batch(
+            commands, lambda tx: tx.orders.by_command([command.id for command in commands]), decide=False
+        )
 
     def _place_batch(
-        self, commands: Sequence[PlaceOrder], placed: Callable[[Transaction], Mapping[CommandId, Order]]
+        self,
+        commands: Sequence[PlaceOrder],
+        placed: Callable[[Transaction], Mapping[CommandId, Order]],
+        *,
+        decide: bool,
     ) -> list[Order | Replayed | MarketError]:
         now = self._clock.now()
+        decided: list[Order] = []
         with self._store.begin() as tx:
-            return run_idempotent(tx, commands, now, lambda fresh: self._place(tx, fresh, dict(placed(tx)), now))
+            results = run_idempotent(
+                tx,
+                commands,
+                now,
+                lambda fresh: self._place(tx, fresh, dict(placed(tx)), now, decided if decide else None),
+            )
+        if decided:
+            self._measure_decisions(decided)
+        return results
 
     def _place(
-        self, tx: Transaction, commands: Sequence[PlaceOrder], earlier: dict[CommandId, Order], now: datetime
+        self,
+        tx: Transaction,
+        commands: Sequence[PlaceOrder],
+        earlier: dict[CommandId, Order],
+        now: datetime,
+        decided: list[Order] | None,
     ) -> list[Order | MarketError]:
-        """`earlier` holds the orders that other attempts at these commands have placed."""
+        """`earlier` holds the orders that other attempts at these commands have placed. Add the orders that are decided
+        to `decided`, unless it is None: then none are.
+        """
         offers = tx.products.offers({line.product_id for command in commands for line in command.lines})
         requests = apply_each(commands, lambda command: self._quotes.read(command.lines, command.owner, now))
         promises = read_promises(tx, self._rules.price_promise, requests, offers, now)
@@ -295,6 +333,10 @@ class Ordering:
             drafts = self._limit_promised_units(
                 tx, commands, requests, drafts, offers=offers, promises=promises, now=now
             )
+        undecided = None
+        if decided is not None and any(isinstance(draft, list) for draft in drafts):
+            # Before open orders are counted: nobody else decides from now on, so the counts stay right.
+            undecided = tx.orders.try_claim_undecided(INTAKE_DECISIONS - len(drafts), self._clock.now())
         ids, drafts = self._limit_open_orders(tx, commands, drafts, earlier)
         refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]
         if refused:
@@ -320,8 +362,28 @@ class Ordering:
                 new.append(order)
                 # A second command with the same id in this batch returns the same order.
                 earlier[command.id] = order
-        tx.orders.add(new)
+        if new and decided is not None and undecided is not None:
+            self._place_decided(tx, undecided, new, decided)
+        else:
+            tx.orders.add(new)
         return outcomes
+
+    def _place_decided(
+        self, tx: Transaction, undecided: Sequence[Order], new: Sequence[Order], decided: list[Order]
+    ) -> None:
+        """Decide orders that were placed before, and then the new ones; if stock is locked, leave all to `decide`."""
+        wanted = _products_of((*undecided, *new))
+        stock = tx.stock.try_lock(wanted)
+        if len(stock) < len(wanted):
+            tx.orders.add(new)
+            return
+        now = self._clock.now()
+        orders = (*undecided, *new)
+        self._decide_claimed(tx, orders, stock, now, uncounted=undecided)
+        tx.orders.add(new)
+        tx.orders.save(undecided)
+        self._save_reserved(tx, orders, stock, now)
+        decided += orders
 
     def _limit_promised_units(
         self,
@@ -423,14 +485,9 @@ class Ordering:
                 if not claimed:
                     return DecisionSummary()
                 stock = tx.stock.lock(_products_of(claimed))
-                holdings = self._holdings(tx, claimed, stock, now)
-                for order in claimed:
-                    order.decide(stock, now, now + self._rules.reservation, holdings.objections)
-                    if order.status is OrderStatus.PENDING:
-                        holdings.add(order)
+                self._decide_claimed(tx, claimed, stock, now, uncounted=claimed)
                 tx.orders.save(claimed)
-                taken = _products_of(order for order in claimed if order.status is OrderStatus.PENDING)
-                tx.stock.save([stock[product_id] for product_id in taken], now)
+                self._save_reserved(tx, claimed, stock, now)
         except Unavailable:
             raise
         except Exception as error:
@@ -444,32 +501,68 @@ class Ordering:
             self._defer(claimed[0].id, now, cause_text(error))
             self._measurements.order_deferred()
             return DecisionSummary(deferred=1)
-        self._measure_decisions(claimed, now)
+        self._measure_decisions(claimed)
         reserved = sum(order.status is OrderStatus.PENDING for order in claimed)
         return DecisionSummary(reserved=reserved, rejected=len(claimed) - reserved)
 
-    def _measure_decisions(self, decided: Sequence[Order], now: datetime) -> None:
+    def _decide_claimed(
+        self,
+        tx: Transaction,
+        orders: Sequence[Order],
+        stock: Mapping[ProductId, Stock],
+        now: datetime,
+        *,
+        uncounted: Collection[Order],
+    ) -> None:
+        """Decide orders, the first of which come first. No other transaction may decide meanwhile.
+
+        Intake has counted the open orders of the buyers of `uncounted` while other transactions decided.
+        """
+        holdings = self._holdings(tx, orders, stock, now, uncounted)
+        for order in orders:
+            order.decide(stock, now, now + self._rules.reservation, holdings.objections)
+            if order.status is OrderStatus.PENDING:
+                holdings.add(order)
+
+    def _save_reserved(
+        self, tx: Transaction, decided: Iterable[Order], stock: Mapping[ProductId, Stock], now: datetime
+    ) -> None:
+        """After the orders are written, so that the event of a product that ran out follows those of its orders."""
+        taken = _products_of(order for order in decided if order.status is OrderStatus.PENDING)
+        tx.stock.save([stock[product_id] for product_id in taken], now)
+
+    def _measure_decisions(self, decided: Sequence[Order]) -> None:
+        def times(status: OrderStatus) -> list[timedelta]:
+            return [
+                order.decided_at - order.created_at
+                for order in decided
+                if order.status is status and order.decided_at is not None
+            ]
+
+        self._measurements.orders_decided(times(OrderStatus.PENDING), times(OrderStatus.REJECTED))
         rejected = [order for order in decided if order.status is OrderStatus.REJECTED]
-        self._measurements.orders_decided(
-            [now - order.created_at for order in decided if order.status is OrderStatus.PENDING],
-            [now - order.created_at for order in rejected],
-        )
         if rejected:
             self._measurements.orders_rejected(
                 Counter(reason for order in rejected for reason in {each.reason for each in order.shortfalls})
             )
 
     def _holdings(
-        self, tx: Transaction, claimed: Sequence[Order], stock: Mapping[ProductId, Stock], now: datetime
+        self,
+        tx: Transaction,
+        claimed: Sequence[Order],
+        stock: Mapping[ProductId, Stock],
+        now: datetime,
+        uncounted: Collection[Order],
     ) -> BuyerHoldings:
         """What the buyers of these orders hold. Only deciders reserve, one at a time, so nothing grows meanwhile."""
         quotas = self._rules.quotas
         since = min(order.created_at for order in claimed) - INTAKE_TIME
-        # Intake has counted the open orders of each buyer. Only orders that were taken in at the same time were not
-        # counted against each other, and these are decided together: a single order need not be counted again.
+        # Intake that holds the lock of decisions has counted the open orders of each buyer, except those of its own
+        # batch. Other orders were not counted against those that were taken in at the same time.
         orders_of = Counter(order.buyer_id for order in claimed)
-        several = [buyer for buyer, count in orders_of.items() if count > 1] if quotas.open_orders else []
-        facts = tx.orders.quota_facts(several, stock.keys(), since)
+        again = {order.buyer_id for order in uncounted}
+        to_count = [buyer for buyer, count in orders_of.items() if count > 1 or buyer in again]
+        facts = tx.orders.quota_facts(to_count if quotas.open_orders else [], stock.keys(), since)
         holdings = BuyerHoldings(
             quotas,
             limits=facts.limits,

@@ -155,6 +155,9 @@ class PendingChanges:
         self.revoked_sessions: set[SessionId] = set()
         self.key_owners: set[AccountId] = set()
         self.events = False
+        self.by_decision = False
+        """Whether orders may have been decided. Their changes of stock are many, and readers may learn of them as late
+        as of those of other processes, so the process that makes them drops no lists at once."""
 
     def __bool__(self) -> bool:
         return bool(self.changes_catalog or self.revoked_sessions or self.key_owners or self.events)

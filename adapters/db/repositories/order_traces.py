@@ -41,12 +41,15 @@ class OrderTraces:
         self._tracing = tracing
 
     def store(self, new: Collection[Order]) -> None:
-        """Store the requests of the new orders that are traced."""
-        if requests := self._tracing.requests_of(new):
+        """Store the requests of the new orders that are traced; report those of orders that are decided already."""
+        requests = self._tracing.requests_of(new)
+        undecided = [each for each in new if each.id in requests and each.decided_at is None]
+        if undecided:
             self._sql.execute(_PURGE)
-            self._sql.insert(
-                _INSERT, [(each.id, requests[each.id], each.created_at) for each in new if each.id in requests]
-            )
+            self._sql.insert(_INSERT, [(each.id, requests[each.id], each.created_at) for each in undecided])
+        if len(undecided) < len(requests):
+            waiting = {each.id for each in undecided}
+            self._tracing.orders_claimed({id_: text for id_, text in requests.items() if id_ not in waiting})
 
     def take(self, claimed: Collection[OrderId]) -> None:
         """Report the requests of orders that are being decided, and delete them with the decision."""

@@ -6,7 +6,20 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Executable, bindparam, exists, func, literal_column, or_, select, text, union_all
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Executable,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.bulk_statements import Insert, Row, Update, equals_any, id_array, text_array
@@ -128,14 +141,13 @@ _ALL_LINES: Final = DriverStatement.compile(
     .where(equals_any(all_order_lines.c.order_id))
     .order_by(all_order_lines.c.order_id, all_order_lines.c.position)
 )
-# With what tells whether `_QUOTA_FACTS` can find anything: the ends of two partial indexes, which are almost always
-# empty. Only these indexes have this order, so the plan does not depend on statistics, as that of EXISTS would.
-_CLAIMED_LINES: Final = DriverStatement.compile(
-    _LINES_OF.add_columns(
-        select(func.max(products.c.max_per_buyer)).scalar_subquery(),
-        select(func.max(price_history.c.withdrawn_at)).scalar_subquery(),
-    )
+# What tells whether `_QUOTA_FACTS` can find anything: the ends of two partial indexes, which are almost always empty.
+# Only these indexes have this order, so the plan does not depend on statistics, as that of EXISTS would.
+_HAS_QUOTA_FACTS: Final = (
+    select(func.max(products.c.max_per_buyer)).scalar_subquery(),
+    select(func.max(price_history.c.withdrawn_at)).scalar_subquery(),
 )
+_CLAIMED_LINES: Final = DriverStatement.compile(_LINES_OF.add_columns(*_HAS_QUOTA_FACTS))
 _LOCK: Final = _SELECTED.where(equals_any(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
 _BY_COMMAND: Final = union_all(
     _SELECTED.where(equals_any(orders.c.command_id)),
@@ -187,16 +199,39 @@ _EXPIRED: Final = (
 )
 
 
+# Literals and not parameters: PostgreSQL plans a statement with these parameters for each execution, because only their
+# values show that the partial index serves it.
+_IS_UNDECIDED: Final = and_(
+    orders.c.status == literal_column(f"'{OrderStatus.CREATED.value}'"),
+    orders.c.decide_attempts < literal_column(str(DECIDE_ATTEMPTS)),
+    or_(orders.c.decide_after.is_(None), orders.c.decide_after <= bindparam("now", type_=Moment)),
+)
+_MOST_TRIED: Final = 500
+"""`try_claim_undecided` claims no more orders, whatever its limit."""
+_FIND_UNDECIDED: Final = DriverStatement.compile(
+    select(
+        func.array(
+            select(orders.c.id)
+            .where(_IS_UNDECIDED)
+            .order_by(orders.c.id)
+            .limit(literal_column(str(_MOST_TRIED + 1)))
+            .scalar_subquery(),
+            type_=ARRAY(BigInteger),
+        ),
+        *_HAS_QUOTA_FACTS,
+    )
+)
+_TRY_CLAIM: Final = DriverStatement.compile(
+    _SELECTED.where(equals_any(orders.c.id), _IS_UNDECIDED)
+    .order_by(orders.c.id)
+    .with_for_update(key_share=True, skip_locked=True)
+)
+
+
 @lru_cache(maxsize=64)
 def _undecided(limit: int) -> DriverStatement:
-    # Literals and not parameters: PostgreSQL plans a statement with these parameters for each execution, because only
-    # their values show that the partial index serves it.
     return DriverStatement.compile(
-        _SELECTED.where(
-            orders.c.status == literal_column(f"'{OrderStatus.CREATED.value}'"),
-            orders.c.decide_attempts < literal_column(str(DECIDE_ATTEMPTS)),
-            or_(orders.c.decide_after.is_(None), orders.c.decide_after <= bindparam("now", type_=Moment)),
-        )
+        _SELECTED.where(_IS_UNDECIDED)
         .order_by(orders.c.id)
         .limit(literal_column(str(int(limit))))
         .with_for_update(key_share=True)
@@ -327,7 +362,23 @@ class PostgresOrderRepository:
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         # A separate statement, so that the snapshot of the next one includes the commit of the previous decider.
         ((is_locked,),) = self._sql.fetch_fast(_TRY_LOCK)
-        if not is_locked or not (rows := self._sql.fetch_fast(_undecided(limit), {"now": now})):
+        return self._claimed(self._sql.fetch_fast(_undecided(limit), {"now": now})) if is_locked else ()
+
+    def try_claim_undecided(self, limit: int, now: datetime) -> Sequence[Order] | None:
+        # Separate statements for the reason given in `claim_undecided`.
+        ((is_locked,),) = self._sql.fetch_fast(_TRY_LOCK)
+        if not is_locked:
+            return None
+        ((ids, self._largest_limit, self._last_withdrawal),) = self._sql.fetch_fast(_FIND_UNDECIDED, {"now": now})
+        if len(ids) > min(limit, _MOST_TRIED):
+            return None
+        rows = self._sql.fetch_fast(_TRY_CLAIM, {"ids": id_array(ids), "now": now}) if ids else ()
+        self._sql.pending_changes.by_decision = True
+        # Locked ones are left out, and so are those that were cancelled or deferred meanwhile.
+        return self._claimed(rows) if len(rows) == len(ids) else None
+
+    def _claimed(self, rows: Sequence[Row]) -> Sequence[Order]:
+        if not rows:
             return ()
         lines: dict[OrderId, list[OrderLine]] = {row[0]: [] for row in rows}
         found = self._sql.fetch_fast(_CLAIMED_LINES, {"ids": id_array(lines)})

@@ -20,12 +20,13 @@ from scalecommerce_core.ports import ProductAspect
 _INSERT: Final = Insert(stock, "product_id", "on_hand", "reserved")
 _INSERT_MOVEMENTS: Final = Insert(stock_movements, "product_id", "quantity", "kind", "occurred_at", "order_id")
 _UPDATE: Final = Update(stock, ["product_id"], "on_hand", "reserved")
-_LOCK: Final = DriverStatement.compile(
+_SELECTED: Final = (
     select(stock.c.product_id, stock.c.on_hand, stock.c.reserved)
     .where(equals_any(stock.c.product_id))
     .order_by(stock.c.product_id)
-    .with_for_update(key_share=True)
 )
+_LOCK: Final = DriverStatement.compile(_SELECTED.with_for_update(key_share=True))
+_TRY_LOCK: Final = DriverStatement.compile(_SELECTED.with_for_update(key_share=True, skip_locked=True))
 
 _LOCK_REPAIR: Final = select(func.pg_advisory_xact_lock(lock_key_column(AdvisoryLock.STOCK_REPAIR)))
 # Products may have millions of movements.
@@ -73,8 +74,14 @@ class PostgresStockRepository:
         self._append_availability_events([(s.product_id, True) for s in new if s.available == 0], at)
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        return self._lock(_LOCK, ids)
+
+    def try_lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        return self._lock(_TRY_LOCK, ids)
+
+    def _lock(self, statement: DriverStatement, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         found = {}
-        for product_id, on_hand, reserved in self._sql.fetch_fast(_LOCK, {"ids": id_array(ids)}):
+        for product_id, on_hand, reserved in self._sql.fetch_fast(statement, {"ids": id_array(ids)}):
             found[product_id] = Stock(product_id, on_hand, reserved)
             self._loaded[product_id] = on_hand, reserved
         return found

@@ -249,8 +249,9 @@ class OrderResource:
         path=ROOT,
         name="placeOrder",
         summary="Place an order",
-        description="The order is stored before the response is sent. A background process then reserves the stock of"
-        " all lines or rejects the order. Quantities of the same product are added up. While more orders wait for"
+        description="The order is stored before the response is sent. The stock of all lines is reserved, or the order"
+        " is rejected: at once if nothing is waiting before it, otherwise by a background process. Quantities of the"
+        " same product are added up. While more orders wait for"
         " their decision than can be decided in time, new ones are answered with a 503 `order_backlog_full`, whose"
         " `Retry-After` is the time in which those that wait should be decided; a repeated request with the"
         " `Idempotency-Key` of an accepted order gets its response.",
@@ -258,7 +259,9 @@ class OrderResource:
             201: ResponseSpec(
                 OrderSchema, "With `Prefer: wait`: the decided order.", [LOCATION, PREFERENCE_APPLIED], LINKS
             ),
-            202: ResponseSpec(OrderSchema, "The order is accepted, with status CREATED.", [LOCATION], LINKS),
+            202: ResponseSpec(
+                OrderSchema, "The order is accepted; its status is CREATED until it is decided.", [LOCATION], LINKS
+            ),
         },
         tag=TAG,
         max_body_bytes=MAX_LINES_BYTES,
@@ -288,11 +291,14 @@ class OrderResource:
             body, number = outcome.body, OrderId(msgspec.json.decode(outcome.body, type=OrderSchema).id)
         else:
             body, number = encode_order(outcome), outcome.id
-            self._dependencies.notifier.orders_placed()
+            if outcome.status is OrderStatus.CREATED:
+                self._dependencies.notifier.orders_placed()
         headers = {"Location": f"{ROOT}{number}/"}
         seconds = parse_wait(call.request.headers)
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds}"
+            if isinstance(outcome, Order) and outcome.status is not OrderStatus.CREATED:
+                return Response(body, 201, headers, "application/json")
             try:
                 view = await self._wait_for_decision(number, seconds)
             except Unavailable:

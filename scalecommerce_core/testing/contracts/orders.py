@@ -264,6 +264,58 @@ class OrdersContract:
         with store.begin() as tx:
             assert [order.id for order in tx.orders.claim_undecided(10, NOW)] == [first, second, third]
 
+    def test_intake_claims_all_undecided_orders_or_none(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product()
+        with store.begin() as tx:
+            nothing = tx.orders.try_claim_undecided(0, NOW)
+            assert nothing is not None
+            assert list(nothing) == []
+        first, decided, bad, second = (stage.order(buyer, {product: 1}) for _ in range(4))
+        stage.decide([decided])
+        with store.begin() as tx:
+            order = tx.orders.lock([bad])[bad]
+            order.record_decision_failure(NOW, NOW + SECOND, "failure")
+            tx.orders.save([order])
+        with store.begin() as tx:
+            assert tx.orders.try_claim_undecided(1, NOW) is None
+        with store.begin() as tx:
+            claimed = tx.orders.try_claim_undecided(2, NOW)
+            assert claimed is not None
+            assert [order.id for order in claimed] == [first, second]
+            assert claimed[0].lines[0].product_id == product
+        with store.begin() as tx:
+            assert tx.orders.try_claim_undecided(2, NOW + SECOND) is None
+            assert [order.id for order in tx.orders.claim_undecided(9, NOW + SECOND)] == [first, bad, second]
+
+    def test_quota_facts_are_read_after_a_claim_of_intake(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, free = stage.account(), stage.product()
+        stage.order(buyer, {free: 1}, OrderStatus.PENDING)
+        with store.begin() as tx:
+            assert tx.orders.try_claim_undecided(0, NOW) is not None
+            assert tx.orders.quota_facts([], [free], NOW) == QuotaFacts()
+        limited = stage.product(max_per_buyer=3)
+        with store.begin() as tx:
+            assert tx.orders.try_claim_undecided(0, NOW) is not None
+            assert tx.orders.quota_facts([buyer], [limited, free], NOW) == QuotaFacts({buyer: 1}, {limited: 3})
+
+    def test_an_order_may_be_added_decided(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(stock=3)
+        with store.begin() as tx:
+            ids = tx.orders.next_ids(2)
+            orders = [new_order(tx, id_, buyer, {product: 2}) for id_ in ids]
+            stock = tx.stock.try_lock([product])
+            for order in orders:
+                order.decide(stock, NOW, NOW + DAY)
+            tx.orders.add(orders)
+            tx.stock.save(list(stock.values()), NOW)
+        with store.begin() as tx:
+            assert list(tx.orders.lock(ids).values()) == orders
+            assert [order.status for order in orders] == [OrderStatus.PENDING, OrderStatus.REJECTED]
+            assert tx.stock.lock([product])[product].reserved == 2
+
     def test_an_order_whose_decision_fails_is_postponed_and_finally_parked(self, store: Store) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()

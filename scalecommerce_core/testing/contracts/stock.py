@@ -18,6 +18,12 @@ class StockContract:
                 most: Stock(most, MAX_STOCK, 0),
             }
             assert tx.stock.lock([]) == {}
+        with store.begin() as tx:
+            assert tx.stock.try_lock([some, none, ProductId(10**30)]) == {
+                some: Stock(some, 3, 0),
+                none: Stock(none, 0, 0),
+            }
+            assert tx.stock.try_lock([]) == {}
 
     def test_saved_stock_is_found_again(self, store: Store) -> None:
         stage = Stage(store)

@@ -164,8 +164,9 @@ def _in_force_since(changes: Sequence[PriceChange], since: datetime) -> list[Pri
 
 
 class MemoryStock:
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, is_contended: Callable[[], bool]) -> None:
         self._tables = tables
+        self._is_contended = is_contended
 
     def add(self, stocks: Collection[Stock], at: datetime | None = None) -> None:
         for stock in stocks:
@@ -184,6 +185,9 @@ class MemoryStock:
 
     def lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
         return self._tables.stock.get_many(sorted(ids))
+
+    def try_lock(self, ids: Collection[ProductId]) -> Mapping[ProductId, Stock]:
+        return {id_: stock for id_, stock in self.lock(ids).items() if not self._is_contended()}
 
     def ledger_differences(self, ids: Collection[ProductId]) -> Mapping[ProductId, int]:
         surplus = {stock.product_id: stock.on_hand for stock in self._tables.stock.get_many(sorted(ids)).values()}

@@ -14,9 +14,12 @@ from scalecommerce_core.testing.memory.tables import Tables, copy_order
 
 
 class MemoryOrders:
-    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+    def __init__(
+        self, tables: Tables, numbers: Callable[[str, int], list[int]], is_contended: Callable[[], bool]
+    ) -> None:
         self._tables = tables
         self._numbers = numbers
+        self._is_contended = is_contended
 
     def next_ids(self, count: int) -> Sequence[OrderId]:
         return [OrderId(number) for number in self._numbers("orders", count)]
@@ -168,6 +171,12 @@ class MemoryOrders:
                 and (order.decide_after is None or order.decide_after <= now)
             ),
         )
+
+    def try_claim_undecided(self, limit: int, now: datetime) -> Sequence[Order] | None:
+        if self._is_contended():
+            return None
+        claimed = self.claim_undecided(limit + 1, now)
+        return None if len(claimed) > limit else claimed
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
         being_paid = {p.order_id for p in self._tables.payments.all() if p.status is PaymentStatus.OPEN}

@@ -43,13 +43,15 @@ class MemoryStore:
     """`ports.Store` in dictionaries, with the default categories.
 
     `changed` is called with each committed change of the catalog, `access_changed` with each of access, and
-    `events_numbered` after each transaction that gives numbers to events.
+    `events_numbered` after each transaction that gives numbers to events. `is_contended` is asked for each lock that a
+    transaction tries to take without waiting: True stands for another transaction that holds the lock.
     """
 
     def __init__(self) -> None:
         self.changed: Callable[[CatalogChange], None] = lambda _: None
         self.access_changed: Callable[[AccessChange], None] = lambda _: None
         self.events_numbered: Callable[[], None] = lambda: None
+        self.is_contended: Callable[[], bool] = lambda: False
         self.commits = 0
         self.tables = Tables()
         self._parts = self.tables.parts()
@@ -90,7 +92,7 @@ class MemoryStore:
     bulk = begin
 
     def _transaction(self) -> "MemoryTransaction":
-        return MemoryTransaction(self.tables, self._next)
+        return MemoryTransaction(self.tables, self._next, self.is_contended)
 
     def _next(self, name: str, count: int) -> list[int]:
         # As in a database, a rollback does not return the numbers that the transaction drew.
@@ -128,7 +130,12 @@ class MemoryCatalogFeed:
 
 
 class MemoryTransaction:
-    def __init__(self, tables: Tables, numbers: Callable[[str, int], list[int]]) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        numbers: Callable[[str, int], list[int]],
+        is_contended: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.accounts = MemoryAccounts(tables, numbers)
         self.sessions = MemorySessions(tables)
         self.account_tokens = MemoryAccountTokens(tables)
@@ -137,8 +144,8 @@ class MemoryTransaction:
         self.api_keys = MemoryApiKeys(tables, numbers)
         self.categories = MemoryCategories(tables, numbers)
         self.products = MemoryProducts(tables, numbers)
-        self.stock = MemoryStock(tables)
-        self.orders = MemoryOrders(tables, numbers)
+        self.stock = MemoryStock(tables, is_contended)
+        self.orders = MemoryOrders(tables, numbers, is_contended)
         self.payments = MemoryPayments(tables)
         self.policies = MemoryPolicies(tables, numbers)
         self.runs = MemoryRuns(tables, numbers, MemoryStatistics(tables, numbers))

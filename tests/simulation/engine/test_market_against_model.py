@@ -52,6 +52,7 @@ LIMIT_LASTS: Final = timedelta(days=7)
 RULES: Final = OrderRules(
     PricePromise(PROMISE, IN_FORCE, PROMISED_UNITS),
     quotas=OrderQuotas(OPEN_ORDERS, unpaid_share=50, unpaid_units=UNPAID_UNITS, buyer_limit_window=LIMIT_LASTS),
+    decide_at_intake=True,
 )
 RESERVATION: Final = timedelta(minutes=15)
 KEYS_LIVE: Final = timedelta(hours=24)
@@ -194,12 +195,19 @@ class MarketMachine(RuleBasedStateMachine):
     def time_passes(self, duration: dict[str, float]) -> None:
         self.shop.clock.advance(**duration)
 
-    @rule(wishes=WISHES)
-    def place(self, wishes: list[Wish]) -> None:
+    @rule(wishes=WISHES, contended=st.booleans())
+    def place(self, wishes: list[Wish], contended: bool) -> None:
+        """`contended`: intake gets no lock without waiting, so that the orders stay undecided."""
+        self.shop.store.is_contended = lambda: contended
         commands = [self._command(wish) for wish in wishes]
-        batch = Batch()
-        for wish, command, outcome in zip(wishes, commands, self.shop.ordering.place(commands), strict=True):
+        batch, before = Batch(), len(self.orders)
+        outcomes = self.shop.ordering.place(commands)
+        for wish, command, outcome in zip(wishes, commands, outcomes, strict=True):
             self._keyed(wish, command, outcome, batch)
+        if len(self.orders) > before and not contended:
+            self._decide([purchase for purchase in self.orders.values() if purchase.status is CREATED])
+        for outcome in outcomes:
+            assert not isinstance(outcome, Order) or outcome.status is self.orders[outcome.id].status
 
     def _command(self, wish: Wish) -> PlaceOrder:
         lines = [
@@ -291,16 +299,21 @@ class MarketMachine(RuleBasedStateMachine):
 
     @rule(buyer=st.integers(0, 1), number=PICK, quantity=st.integers(1, 6))
     def buy(self, buyer: int, number: int, quantity: int) -> None:
-        """Place, decide and pay in one step, because random steps rarely do."""
+        """Place and pay in one step, because random steps rarely do."""
         before = len(self.orders)
-        self.place([Wish(buyer, [(number, quantity)])])
-        self.decide(limit=99)
+        self.place([Wish(buyer, [(number, quantity)])], contended=False)
         if len(self.orders) > before:
             self.pay([before], by="buyer", method="card")
 
     @rule(limit=st.integers(1, 4))
     def decide(self, limit: int) -> None:
         waiting = [purchase for purchase in self.orders.values() if purchase.status is CREATED][:limit]
+        self._decide(waiting)
+        decided = self.shop.ordering.decide(limit)
+        reserved = sum(purchase.status is PENDING for purchase in waiting)
+        assert (decided.reserved, decided.rejected, decided.deferred) == (reserved, len(waiting) - reserved, 0)
+
+    def _decide(self, waiting: list[Purchase]) -> None:
         for purchase in waiting:
             if self._may_reserve(purchase):
                 purchase.status, purchase.deadline = PENDING, self.now + RESERVATION
@@ -308,9 +321,6 @@ class MarketMachine(RuleBasedStateMachine):
                     self.shelves[product].reserved += line.quantity
             else:
                 purchase.status = REJECTED
-        decided = self.shop.ordering.decide(limit)
-        reserved = sum(purchase.status is PENDING for purchase in waiting)
-        assert (decided.reserved, decided.rejected, decided.deferred) == (reserved, len(waiting) - reserved, 0)
 
     def _may_reserve(self, purchase: Purchase) -> bool:
         own = [each for each in self.orders.values() if each.buyer == purchase.buyer]

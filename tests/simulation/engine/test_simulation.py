@@ -31,7 +31,7 @@ from tests.unit.support.tampering import TamperedStore, with_repository
 STEPS = 60
 OF_ORDERS = {
     "begin", "commit", "orders", "payments", "idempotency", "events", "gateway", "notifier", "webhook_sender",
-    "stock.lock", "stock.save", "deliveries.lock", "deliveries.save",
+    "stock.lock", "stock.try_lock", "stock.save", "deliveries.lock", "deliveries.save",
 }  # fmt: skip
 """The ports (and single calls) at whose seams a process crashes."""
 OF_ACCOUNTS = {"orders.has_bought", "orders.unsettled"}
@@ -160,13 +160,17 @@ def _stale_stock(memory: MemoryStore) -> Store:
     seen: dict[Any, Stock] = {}
 
     def tamper(tx: Transaction) -> Transaction:
-        def lock(ids: Any) -> dict[Any, Stock]:
-            found = dict(tx.stock.lock(ids))
-            stale = {id_: evolve(seen.get(id_, stock), movements=[]) for id_, stock in found.items()}
+        def stale(found: Mapping[Any, Stock]) -> dict[Any, Stock]:
+            read = {id_: evolve(seen.get(id_, stock), movements=[]) for id_, stock in found.items()}
             seen.update({id_: evolve(stock) for id_, stock in found.items()})
-            return stale
+            return read
 
-        return with_repository(tx, "stock", lock=lock)
+        return with_repository(
+            tx,
+            "stock",
+            lock=lambda ids: stale(tx.stock.lock(ids)),
+            try_lock=lambda ids: stale(tx.stock.try_lock(ids)),
+        )
 
     return TamperedStore(memory, tamper=tamper)
 

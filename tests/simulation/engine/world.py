@@ -16,7 +16,7 @@ from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import GatewayUnavailable, MarketError, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, PaymentId, PolicyId
 from scalecommerce_core.domain.money import Money
-from scalecommerce_core.domain.order import Order, RefundLine
+from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.domain.payment import Charged, ChargeRequest, Declined, RefundRequest
 from scalecommerce_core.domain.price_history import PricePromise
@@ -59,9 +59,13 @@ PAUSES: Final = (0.05, 0.05, 0.3, 1, 5, 70, 400, 1_000, -1)
 RAILS: Final = {"least_views": 0, "least_history_days": 0, "breaker_share": 1, "breaker_mean": 1, "dead_band": 0}
 
 RULES: Final = OrderRules(
-    PricePromise(units=4), quotas=OrderQuotas(open_orders=6, unpaid_units=3, buyer_limit_window=timedelta(days=2))
+    PricePromise(units=4),
+    quotas=OrderQuotas(open_orders=6, unpaid_units=3, buyer_limit_window=timedelta(days=2)),
+    decide_at_intake=True,
 )
 """Quotas that few buyers reach with few orders."""
+CONTENDED: Final = 0.3
+"""Probability that another transaction holds a lock that intake tries to take, so that a worker decides the orders."""
 
 HOT_TIME: Final = timedelta(minutes=1)
 """Far shorter than in a shop, so that orders are archived and refunds restore them during a simulation."""
@@ -206,6 +210,7 @@ class World:
         self.simulation = simulation
         self.random = simulation.random
         self.memory = MemoryStore()
+        self.memory.is_contended = lambda: not simulation.is_calm and simulation.chance(CONTENDED)
         self._tamper = tamper
         self.requests: list[Request] = []
         self.refunds: list[GivingBack] = []
@@ -322,7 +327,7 @@ class World:
 
         def place(api: Api) -> list[Order | Replayed | MarketError]:
             outcomes = api.market.ordering.place([command for _, command in batch])
-            if any(isinstance(outcome, Order) for outcome in outcomes):
+            if any(isinstance(each, Order) and each.status is OrderStatus.CREATED for each in outcomes):
                 api.notifier.orders_placed()
             return outcomes
 

@@ -26,6 +26,7 @@ from scalecommerce_core.domain.product_views import NO_CAPS, ViewCaps
 from scalecommerce_core.ports import WorkNotifier
 from scalecommerce_core.services.accounts import SignUp
 from scalecommerce_core.services.market import Market
+from scalecommerce_core.services.ordering import OrderRules
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import (
     CountingIds,
@@ -219,6 +220,7 @@ def marketplace(
     require_staff_second_factor: bool = False,
     features: Features | None = None,
     command_seconds: float = DEFAULT_COMMAND_SECONDS,
+    order_rules: OrderRules | None = None,
 ) -> Iterator[Marketplace]:
     """Create a market with its HTTP client; `rebuilt` may replace parts of the market. With `features`, the application
     has pages too.
@@ -234,6 +236,7 @@ def marketplace(
             currency=currency,
             require_verified_email=require_verified_email,
             require_staff_second_factor=require_staff_second_factor,
+            order_rules=order_rules,
         )
     )
     hub = LiveHub(market.queries)

@@ -11,8 +11,8 @@ from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.queries import Queries
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import Ordering, PlaceOrder
-from scalecommerce_core.testing import MemoryStore
+from scalecommerce_core.services.ordering import Ordering, OrderRules, PlaceOrder
+from scalecommerce_core.testing import CountingWorkNotifier, MemoryStore
 from tests.unit.support.http_marketplace import (
     ORDERS,
     PRODUCTS,
@@ -219,6 +219,33 @@ def test_a_waiting_order_returns_its_decision(quick: Marketplace) -> None:
         assert response.headers["preference-applied"] == "wait=10"
         assert response.headers["location"] == f"{ORDERS}{order['id']}/"
         assert [short["available"] for short in order.get("rejected_because", [])] == short_by
+
+
+@pytest.mark.parametrize(("headers", "code"), [({}, 202), ({"Prefer": "wait=10"}, 201)])
+def test_an_order_that_intake_decides_is_returned_decided(headers: dict[str, str], code: int) -> None:
+    notifier = CountingWorkNotifier()
+    with marketplace(notifier=lambda _: notifier, order_rules=OrderRules(decide_at_intake=True)) as place:
+        made, buyer = place.person().list(stock=1), place.person()
+        for status, short_by in (("PENDING", []), ("REJECTED", [0])):
+            order = answer(buyer.post(ORDERS, wanted((made["id"], 1)), headers=headers), code)
+            assert order["status"] == status
+            assert order == answer(buyer.get(f"{ORDERS}{order['id']}/"))
+            assert [short["available"] for short in order.get("rejected_because", [])] == short_by
+        assert notifier.placed == 0
+        with_key = {**headers, "Idempotency-Key": "order-1"}
+        first, again = (buyer.post(ORDERS, wanted((made["id"], 1)), headers=with_key) for _ in range(2))
+        assert (first.status_code, again.status_code) == (code, code)
+        assert first.json() == again.json()
+
+
+def test_workers_are_notified_of_an_order_that_intake_does_not_decide() -> None:
+    notifier = CountingWorkNotifier()
+    with marketplace(notifier=lambda _: notifier, order_rules=OrderRules(decide_at_intake=True)) as place:
+        made, buyer = place.person().list(stock=1), place.person()
+        assert isinstance(place.market.store, MemoryStore)
+        place.market.store.is_contended = lambda: True
+        assert answer(buyer.post(ORDERS, wanted((made["id"], 1))), 202)["status"] == "CREATED"
+        assert notifier.placed == 1
 
 
 def test_a_waiting_order_returns_a_decision_of_another_thread(
