@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -22,11 +23,12 @@ from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, Transaction
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, CommandId, OrderId, ProductId
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.domain.order import Order, OrderStatus
+from scalecommerce_core.domain.order_quotas import OrderQuotas
 from scalecommerce_core.ports import StoredOutcome
 from scalecommerce_core.services.catalog import AddCategory, Catalog, CreateProduct, ProductWithStock, RenameCategory
 from scalecommerce_core.services.idempotency import KEY_LIFETIME, IdempotencyKey
 from scalecommerce_core.services.order_lines import OrderLineRequest
-from scalecommerce_core.services.ordering import CancelOrder, Ordering, PlaceOrder
+from scalecommerce_core.services.ordering import CancelOrder, Ordering, OrderRules, PlaceOrder
 from scalecommerce_core.services.payments import Payments, PayOrder
 from scalecommerce_core.testing import MemoryGateway, SettableClock
 from scalecommerce_core.testing.contracts.stage import NOW, Stage, new_order
@@ -202,6 +204,70 @@ def test_a_second_decider_claims_nothing_without_waiting(store: PostgresStore, i
         assert len(tx.orders.claim_undecided(10, NOW)) == 1
 
 
+def test_intake_decides_nothing_while_another_transaction_decides(
+    engine: Engine, store: PostgresStore, impatient: PostgresStore
+) -> None:
+    stage = Stage(store)
+    waiting = stage.order(stage.account(), {stage.product(): 1})
+
+    def place() -> None:
+        assert _statuses(engine, [waiting, _place_one(impatient, stage)]) == [OrderStatus.CREATED] * 2
+
+    with store.begin() as tx:
+        assert tx.orders.claim_undecided(10, NOW)
+        in_another_thread(place)
+    order = _place_one(impatient, stage)
+    assert set(_statuses(engine, [waiting, order])) == {OrderStatus.PENDING}
+    assert Ordering(store, SettableClock(NOW)).decide().total == 0
+
+
+def test_intake_waits_for_no_order_that_another_transaction_holds(
+    engine: Engine, store: PostgresStore, impatient: PostgresStore
+) -> None:
+    stage = Stage(store)
+    waiting = stage.order(stage.account(), {stage.product(): 1})
+
+    def place() -> None:
+        assert _statuses(engine, [_place_one(impatient, stage)]) == [OrderStatus.CREATED]
+
+    with store.begin() as tx:
+        tx.orders.lock([waiting])
+        in_another_thread(place)
+    assert Ordering(store, SettableClock(NOW)).decide().total == 2
+
+
+def test_intake_waits_for_no_stock_that_another_transaction_holds(
+    engine: Engine, store: PostgresStore, impatient: PostgresStore
+) -> None:
+    stage = Stage(store)
+    held, free = stage.product(), stage.product()
+    placed: list[OrderId] = []
+
+    def place() -> None:
+        placed.append(_place_one(impatient, stage, free))
+        placed.append(_place_one(impatient, stage, free, held))
+
+    with store.begin() as tx:
+        tx.stock.lock([held])
+        in_another_thread(place)
+        assert _statuses(engine, placed) == [OrderStatus.PENDING, OrderStatus.CREATED]
+    assert Ordering(store, SettableClock(NOW)).decide().total == 1
+
+
+def _place_one(store: PostgresStore, stage: Stage, *products: ProductId) -> OrderId:
+    """Place an order of one unit of each of these products, or of a new one, with decisions at intake."""
+    lines = [OrderLineRequest(product, 1) for product in products or [stage.product()]]
+    intake = Ordering(store, SettableClock(NOW), OrderRules(decide_at_intake=True))
+    (order,) = intake.place([PlaceOrder(CommandId(uuid4()), stage.account(), lines)])
+    assert isinstance(order, Order)
+    return order.id
+
+
+def _statuses(engine: Engine, ids: list[OrderId]) -> list[OrderStatus]:
+    found = PostgresQueries(engine).orders(ids)
+    return [found[id_].status for id_ in ids]
+
+
 def test_expiry_skips_locked_orders(store: PostgresStore, impatient: PostgresStore) -> None:
     stage = Stage(store)
     buyer, product = stage.account(), stage.product()
@@ -268,12 +334,15 @@ def _waiting_for_locks(engine: Engine) -> int:
 # --- load
 
 
-def test_concurrent_use_cases_neither_oversell_nor_deadlock(engine: Engine, store: PostgresStore) -> None:
+@pytest.mark.parametrize("decide_at_intake", [False, True])
+def test_concurrent_use_cases_neither_oversell_nor_deadlock(
+    engine: Engine, store: PostgresStore, decide_at_intake: bool
+) -> None:
     stage = Stage(store)
     seller = stage.account()
     buyers = [stage.account() for _ in range(4)]
     products = [stage.product(seller, stock=60) for _ in range(6)]
-    ordering = Ordering(store, SettableClock(NOW))
+    ordering = Ordering(store, SettableClock(NOW), OrderRules(decide_at_intake=decide_at_intake))
     payments = Payments(store, SettableClock(NOW), ids=RandomIds(), gateway=MemoryGateway())
     stop = threading.Event()
 
@@ -331,6 +400,33 @@ def test_many_buyers_of_one_unit_buy_it_once(store: PostgresStore) -> None:
         found = tx.orders.lock([order.id for (order,) in orders if isinstance(order, Order)])
     statuses = [order.status for order in found.values()]
     assert statuses == [OrderStatus.PENDING] * 7 + [OrderStatus.REJECTED] * 13
+
+
+def test_several_intakes_of_one_product_sell_each_unit_once(store: PostgresStore) -> None:
+    """Each thread stands for an API process. What none of them decides is decided by the next, or by the worker."""
+    stage = Stage(store)
+    product, buyer = stage.product(stock=37), stage.account()
+    rules = OrderRules(quotas=OrderQuotas(open_orders=0, unpaid_share=0), decide_at_intake=True)
+    intakes = [Ordering(store, SettableClock(NOW), rules) for _ in range(4)]
+
+    def place(intake: Ordering) -> list[Order]:
+        placed = []
+        for _ in range(15):
+            commands = [PlaceOrder(CommandId(uuid4()), buyer, [OrderLineRequest(product, 1)]) for _ in range(2)]
+            placed += [order for order in intake.place(commands) if isinstance(order, Order)]
+        return placed
+
+    with ThreadPoolExecutor(len(intakes)) as threads:
+        placed = [order for orders in threads.map(place, intakes) for order in orders]
+    while intakes[0].decide(50).total:
+        pass
+    with store.begin() as tx:
+        found = tx.orders.lock([order.id for order in placed])
+        stock = tx.stock.lock([product])[product]
+    assert Counter(order.status for order in found.values()) == {OrderStatus.PENDING: 37, OrderStatus.REJECTED: 83}
+    assert (stock.on_hand, stock.reserved) == (37, 37)
+    # What an intake has answered as decided is what it committed.
+    assert all(found[order.id] == order for order in placed if order.status is not OrderStatus.CREATED)
 
 
 def test_a_batch_larger_than_the_connection_buffers_is_written(store: PostgresStore) -> None:
