@@ -26,7 +26,7 @@ from scalecommerce_core.ports.change_feed import (
 from scalecommerce_core.ports.command_deadline import CommandDeadline, commit_in_time, use_deadline
 from scalecommerce_core.ports.email import Email, EmailFailure, EmailSender, OutgoingEmailRepository
 from scalecommerce_core.ports.errors import Duplicate
-from scalecommerce_core.ports.events import EventRepository, NumberedEvent
+from scalecommerce_core.ports.events import EventRange, EventRepository, NumberedEvent
 from scalecommerce_core.ports.experiments import ExperimentRepository
 from scalecommerce_core.ports.idempotency import IdempotencyRepository, StoredOutcome
 from scalecommerce_core.ports.measurement import NO_MEASUREMENTS, Measurements, NoMeasurements
@@ -93,6 +93,7 @@ __all__ = [
     "Email",
     "EmailFailure",
     "EmailSender",
+    "EventRange",
     "EventRepository",
     "ExperimentRepository",
     "IdempotencyRepository",

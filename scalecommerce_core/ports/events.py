@@ -1,6 +1,6 @@
 """The event log: events get a sequence number after their commit; consumers read them in that order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -24,6 +24,14 @@ class NumberedEvent:
     payload: Mapping[str, Any]
 
 
+@frozen
+class EventRange:
+    """A part of the log up to the number `last`, of which `events` are those with certain topics."""
+
+    last: int
+    events: Sequence[NumberedEvent] = ()
+
+
 class EventRepository(Protocol):
     """The event log. Aggregates record unnumbered events; the outbox relay numbers them 1, 2, 3, … without gaps.
 
@@ -43,6 +51,12 @@ class EventRepository(Protocol):
 
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         """Events with numbers above `seq`, in order, for a consumer that holds its claim."""
+        ...
+
+    def read_topics_after(self, seq: int, limit: int, topics: Collection[str]) -> EventRange:
+        """As `read_after`, for a consumer that needs events with these topics alone: those with the `limit` numbers
+        above `seq`. `last` is the last of these numbers that an event has, or `seq` if none has.
+        """
         ...
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:

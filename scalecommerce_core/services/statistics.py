@@ -28,10 +28,19 @@ from scalecommerce_core.services.retry import retry_on
 LISTING_TOPICS: Final = frozenset({ProductListed.topic, ProductEdited.topic, ProductWithdrawn.topic})
 """Topics of events after which the sellers' product counts are recounted."""
 
+FOLDED_TOPICS: Final = LISTING_TOPICS | {
+    OrderPaid.topic,
+    OrderRefunded.topic,
+    StockRanOut.topic,
+    StockReturned.topic,
+}
+"""Topics of the events that change rollups. Most events have others: two of three of a paid order, and all of an order
+that is not paid."""
+
 
 @frozen
 class FoldResult:
-    """How many events, and how many pending facts, were added to the rollups."""
+    """How many events were processed, and how many pending facts were added to the rollups."""
 
     events: int = 0
     pending: int = 0
@@ -65,11 +74,11 @@ class Statistics:
         return FoldResult(pending=limit)
 
     def _fold(self, tx: Transaction, after: int, limit: int) -> FoldResult:
-        events = tx.events.read_after(after, limit)
+        found = tx.events.read_topics_after(after, limit, FOLDED_TOPICS)
         pending = tx.statistics.take_pending_facts(limit)
-        if events:
-            tx.events.advance(STATISTICS_CONSUMER, events[-1].seq)
-        facts = _Facts.of(events, pending)
+        if found.last > after:
+            tx.events.advance(STATISTICS_CONSUMER, found.last)
+        facts = _Facts.of(found.events, pending)
         # The same order in which `add_views` locks these rows.
         tx.statistics.recount_products(facts.products)
         tx.statistics.add(facts.rollups_of(tx.statistics.sold_lines(facts.orders)))
@@ -79,7 +88,7 @@ class Statistics:
         tx.statistics.save_stockouts(stockouts)
         # Imported products have no stock events, so their stockouts begin here.
         tx.statistics.begin_stockouts(pending.products, self._clock.now())
-        return FoldResult(len(events), len(pending.products) + len(pending.orders))
+        return FoldResult(found.last - after, len(pending.products) + len(pending.orders))
 
     def catch_up(self, limit: int = 2_000) -> None:
         """Fold until nothing is left."""

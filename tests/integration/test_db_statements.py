@@ -276,6 +276,10 @@ HOT: dict[str, tuple[Callable[[FilledDatabase], object], set[str]]] = {
     ),
     "log-in": (_in_transaction(lambda tx, _: tx.accounts.by_email(["person-7@example.com"])), {"accounts_email_key"}),
     "numbering": (_in_transaction(lambda tx, _: tx.events.assign_sequence(100)), {"outbox_pk"}),
+    "a consumer of some topics": (
+        _in_transaction(lambda tx, _: tx.events.read_topics_after(0, 20, ["order.paid"])),
+        {"events_pk"},
+    ),
     "a consumer": (_in_transaction(lambda tx, _: tx.events.read_after(0, 20)), {"events_pk"}),
     "forgetting": (
         _in_transaction(lambda tx, _: tx.events.purge(NOW + 1000 * SECOND, 20)),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, cast
 
+import msgspec
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 
@@ -95,6 +96,8 @@ def database_engine(
         pool_timeout=pool_timeout.total_seconds(),
         # Parameters hold texts of users and password hashes, which must not be logged with errors.
         hide_parameters=True,
+        # Several times as fast as the standard library, which consumers of events notice.
+        json_deserializer=msgspec.json.decode,
         # Reuse the most recent connections, so that the others become idle.
         pool_use_lifo=True,
     )

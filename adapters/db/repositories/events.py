@@ -4,16 +4,18 @@ Numbers come from a counter row, not from a sequence: transactions that draw fro
 smaller number could appear after a reader has passed a larger one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 
 from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
+from adapters.db.core.bulk_statements import text_array
+from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession
 from adapters.db.schema import Moment, event_counter, events
-from scalecommerce_core.ports import NumberedEvent
+from scalecommerce_core.ports import EventRange, NumberedEvent
 
 _TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.OUTBOX_RELAY)))
 
@@ -49,6 +51,24 @@ _READ_AFTER: Final = (
     .where(events.c.seq > bindparam("after", type_=BigInteger))
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
+)
+
+# Numbers have no gaps, and events that a consumer has not processed are not purged. So the range is computed, and events
+# with other topics are neither sent nor parsed.
+_READ_TOPICS_AFTER: Final = DriverStatement.compile(
+    text(
+        """
+        WITH part AS MATERIALIZED (
+            SELECT least(CAST(:after AS bigint) + :limit, max(last)) AS last FROM event_counter
+        )
+        SELECT part.last, found.* FROM part LEFT JOIN LATERAL (
+            SELECT seq, topic, occurred_at, audience, payload FROM events
+            WHERE seq > CAST(:after AS bigint) AND seq <= part.last
+              AND topic = ANY (CAST(:topics AS text[]))
+            ORDER BY seq
+        ) AS found ON true
+        """
+    ).bindparams(bindparam("limit", type_=BigInteger))
 )
 
 _CLAIM: Final = text("SELECT seq FROM event_consumers WHERE name = :name FOR NO KEY UPDATE SKIP LOCKED").bindparams(
@@ -123,6 +143,17 @@ class PostgresEventRepository:
             NumberedEvent(number, topic, at, tuple(audience), {"order_id": order_id} if payload is None else payload)
             for number, topic, at, audience, order_id, payload in rows
         ]
+
+    def read_topics_after(self, seq: int, limit: int, topics: Collection[str]) -> EventRange:
+        rows = self._sql.fetch_fast(_READ_TOPICS_AFTER, {"after": seq, "limit": limit, "topics": text_array(topics)})
+        return EventRange(
+            max(seq, rows[0][0] or 0),
+            [
+                NumberedEvent(number, topic, at, tuple(audience), payload)
+                for _, number, topic, at, audience, payload in rows
+                if number is not None
+            ],
+        )
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
         name: dict[str, object] = {"name": consumer}

@@ -9,7 +9,7 @@ import pytest
 from scalecommerce_core.domain.errors import EventsForgotten, Invalid
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import OrderStatus, RefundLine
-from scalecommerce_core.ports import NumberedEvent, Store
+from scalecommerce_core.ports import EventRange, NumberedEvent, Store
 from scalecommerce_core.queries import FeedEvent, FeedPage, Queries
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, Stage, usd
 from scalecommerce_core.testing.contracts.transactions import IntentionalRollback, run_in_threads
@@ -59,6 +59,28 @@ class EventsContract:
             assert tx.events.last_seq() == 5
         assert [event.seq for event in read(store)] == [1, 2, 3, 4, 5]
         assert [event.seq for event in read(store, after=2, limit=2)] == [3, 4]
+
+    def test_events_of_some_topics_are_read_in_parts_of_the_log(self, store: Store) -> None:
+        stage = Stage(store)
+
+        def read_topics(after: int, limit: int, *topics: str) -> EventRange:
+            with store.begin() as tx:
+                return tx.events.read_topics_after(after, limit, topics)
+
+        assert read_topics(0, 9, "order.paid") == EventRange(0)
+        buyer, product = stage.account(), stage.product()
+        for _ in range(2):
+            stage.order(buyer, {product: 1}, OrderStatus.PAID)
+        assert number(store) == 7
+        events = read(store)
+        assert [event.topic for event in events] == [
+            "product.listed", *("order.placed", "order.reserved", "order.paid") * 2,
+        ]  # fmt: skip
+        assert read_topics(0, 3, "order.paid") == EventRange(3)
+        assert read_topics(3, 3, "order.paid") == EventRange(6, [events[3]])
+        assert read_topics(0, 9, "order.paid", "product.listed") == EventRange(7, [events[0], events[3], events[6]])
+        assert read_topics(0, 9) == EventRange(7)
+        assert read_topics(7, 9, "order.paid") == EventRange(7)
 
     def test_the_first_number_is_one(self, store: Store) -> None:
         with store.begin() as tx:

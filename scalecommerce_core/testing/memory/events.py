@@ -2,11 +2,11 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from scalecommerce_core.domain.events import Event
-from scalecommerce_core.ports import NumberedEvent
+from scalecommerce_core.ports import EventRange, NumberedEvent
 from scalecommerce_core.testing.memory.statistics import CONSUMER
 from scalecommerce_core.testing.memory.tables import NUMBERED, PURGED, Table, Tables
 
@@ -27,6 +27,11 @@ class MemoryEvents:
 
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         return list(itertools.islice(numbered(self._events.all(), self._marks, seq), limit))
+
+    def read_topics_after(self, seq: int, limit: int, topics: Collection[str]) -> EventRange:
+        last = max(seq, min(seq + limit, self.last_seq()))
+        events = self.read_after(seq, limit)
+        return EventRange(last, [event for event in events if event.topic in topics and event.seq <= last])
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:  # noqa: ARG002 - one transaction at a time
         place = self._marks.get(CONSUMER + consumer)
