@@ -53,8 +53,8 @@ _READ_AFTER: Final = (
     .limit(bindparam("limit"))
 )
 
-# Numbers have no gaps, and events that a consumer has not processed are not purged. So the range is computed, and events
-# with other topics are neither sent nor parsed.
+# Numbers have no gaps, and events that a consumer has not processed are not purged. So the range is computed, and
+# events with other topics are neither sent nor parsed.
 _READ_TOPICS_AFTER: Final = DriverStatement.compile(
     text(
         """
