@@ -112,7 +112,7 @@ INTAKE_SECONDS: Final = _histogram(
 )
 INTAKE_WAITING: Final = _gauge(_API, "intake_waiting_orders", "Orders that wait for the next batch of the intake.")
 VERDICT_SECONDS: Final = _histogram(
-    _WORKER,
+    _API_AND_WORKER,
     "order_verdict_seconds",
     "Time from the order to the decision on it.",
     _VERDICT_SECONDS,
@@ -122,7 +122,7 @@ ORDERS_DEFERRED: Final = _counter(
     _WORKER, "orders_deferred_total", "Decisions on an order that failed and are repeated later."
 )
 REJECTIONS: Final = _counter(
-    _WORKER,
+    _API_AND_WORKER,
     "order_rejections_total",
     "Rejected orders by reason; an order with several reasons counts for each.",
     reason=[reason.value for reason in RejectionReason],

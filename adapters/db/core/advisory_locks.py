@@ -20,8 +20,8 @@ class AdvisoryLock(IntEnum):
     MIGRATION = 7_265_001
     """Transaction lock of the process that runs migrations; others poll for it."""
     DECIDER = 7_265_002
-    """Transaction lock of the worker that decides orders. Two deciders would break the order of arrival, so a worker
-    that does not get the lock decides nothing."""
+    """Transaction lock of the worker or the intake that decides orders. Two deciders would break the order of arrival,
+    so a transaction that does not get the lock decides nothing."""
     OUTBOX_RELAY = 7_265_003
     """Transaction lock of the worker that moves events from the outbox to the log and numbers them."""
     STOCK_REPAIR = 7_265_004
