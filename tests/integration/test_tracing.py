@@ -109,9 +109,12 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
-@pytest.fixture
-def deployment(tmp_path: Path, redis_url: str, database: str, collector: Collector) -> Iterator[Deployment]:
+@contextmanager
+def traced_deployment(
+    tmp_path: Path, redis_url: str, database: str, collector: Collector, *, decide_at_intake: bool
+) -> Iterator[Deployment]:
     settings: Any = {
+        "DECIDE_AT_INTAKE": str(decide_at_intake),
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_EXPORTER_OTLP_HEADERS": "x-token=collector%20s3cret",
         # Spans of health checks and of the preparation are not of interest: only traces that a client records are.
@@ -124,9 +127,15 @@ def deployment(tmp_path: Path, redis_url: str, database: str, collector: Collect
         yield deployment
 
 
-def test_one_order_is_followed_from_its_request_through_its_batch_to_its_decision(
-    deployment: Deployment, collector: Collector
-) -> None:
+@pytest.fixture
+def deployment(tmp_path: Path, redis_url: str, database: str, collector: Collector) -> Iterator[Deployment]:
+    """Workers decide its orders."""
+    with traced_deployment(tmp_path, redis_url, database, collector, decide_at_intake=False) as deployment:
+        yield deployment
+
+
+def place_traced(deployment: Deployment) -> int:
+    """Place an order, wait for its decision, and return its number."""
     client = deployment.person("buyer")
     product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 100}
     number = client.post("/products/api/v1/", json=product).json()["id"]
@@ -136,7 +145,29 @@ def test_one_order_is_followed_from_its_request_through_its_batch_to_its_decisio
         headers={"traceparent": f"00-{TRACE}-{PARENT}-01", "Prefer": "wait=20"},
     )
     assert placed.status_code == 201, placed.text
-    order = placed.json()["id"]
+    return int(placed.json()["id"])
+
+
+def test_an_order_that_intake_decides_has_the_same_spans(
+    tmp_path: Path, redis_url: str, database: str, collector: Collector
+) -> None:
+    with traced_deployment(tmp_path, redis_url, database, collector, decide_at_intake=True) as deployment:
+        order = place_traced(deployment)
+        request = collector.find("POST /orders/api/v1/", trace=TRACE)
+        batch, decision = (collector.find(f"{name} batch", trace=TRACE) for name in ("place", "decide"))
+        assert {batch.service, decision.service} == {"scalecommerce-api"}
+        for name, shared in (("place", batch), ("decide", decision)):
+            own = collector.find(name, trace=TRACE)
+            assert (shared.links, own.parent, own.links) == ({request.id}, request.id, {shared.id})
+            assert own.attributes["scalecommerce.order.id"] == order
+        # One transaction did both.
+        assert collector.find("transaction", trace=TRACE).parent == decision.id
+
+
+def test_one_order_is_followed_from_its_request_through_its_batch_to_its_decision(
+    deployment: Deployment, collector: Collector
+) -> None:
+    order = place_traced(deployment)
 
     request = collector.find("POST /orders/api/v1/", trace=TRACE)
     assert (request.service, request.parent) == ("scalecommerce-api", PARENT)

@@ -6,7 +6,7 @@ smaller number could appear after a reader has passed a larger one.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Text, bindparam, func, select, text
 
@@ -62,7 +62,7 @@ _READ_TOPICS_AFTER: Final = DriverStatement.compile(
             SELECT least(CAST(:after AS bigint) + :limit, max(last)) AS last FROM event_counter
         )
         SELECT part.last, found.* FROM part LEFT JOIN LATERAL (
-            SELECT seq, topic, occurred_at, audience, payload FROM events
+            SELECT seq, topic, occurred_at, audience, order_id, payload FROM events
             WHERE seq > CAST(:after AS bigint) AND seq <= part.last
               AND topic = ANY (CAST(:topics AS text[]))
             ORDER BY seq
@@ -139,21 +139,11 @@ class PostgresEventRepository:
 
     def read_after(self, seq: int, limit: int) -> Sequence[NumberedEvent]:
         rows = self._sql.fetch_all(_READ_AFTER, {"after": seq, "limit": limit})
-        return [
-            NumberedEvent(number, topic, at, tuple(audience), {"order_id": order_id} if payload is None else payload)
-            for number, topic, at, audience, order_id, payload in rows
-        ]
+        return [_event(row) for row in rows]
 
     def read_topics_after(self, seq: int, limit: int, topics: Collection[str]) -> EventRange:
         rows = self._sql.fetch_fast(_READ_TOPICS_AFTER, {"after": seq, "limit": limit, "topics": text_array(topics)})
-        return EventRange(
-            max(seq, rows[0][0] or 0),
-            [
-                NumberedEvent(number, topic, at, tuple(audience), payload)
-                for _, number, topic, at, audience, payload in rows
-                if number is not None
-            ],
-        )
+        return EventRange(max(seq, rows[0][0] or 0), [_event(row) for _, *row in rows if row[0] is not None])
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
         name: dict[str, object] = {"name": consumer}
@@ -171,3 +161,8 @@ class PostgresEventRepository:
     def purge(self, before: datetime, limit: int) -> int:
         ((purged,),) = self._sql.fetch_all(_PURGE, {"before": before, "limit": limit})
         return int(purged)
+
+
+def _event(row: Sequence[Any]) -> NumberedEvent:
+    seq, topic, at, audience, order_id, payload = row
+    return NumberedEvent(seq, topic, at, tuple(audience), {"order_id": order_id} if payload is None else payload)
