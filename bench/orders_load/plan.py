@@ -28,7 +28,7 @@ from bench.orders_load.rush import Rush, rush
 from bench.orders_load.saturation import Answers, saturate
 from bench.orders_load.server import BenchPostgres
 from bench.orders_load.steady import steady_load
-from bench.orders_load.transactions import CLIENTS, run_pgbench, write_script
+from bench.orders_load.transactions import CLIENTS, run_pgbench, write_engine_rows_script, write_script
 
 Say = Callable[[str], None]
 
@@ -57,6 +57,8 @@ class OrderRound:
 
     transactions: float
     """Orders per second of pgbench."""
+    engine_rows: float
+    """Orders per second of pgbench if it writes all rows that the engine writes."""
     window: Window
     answers: Answers
     unnumbered: int
@@ -65,6 +67,10 @@ class OrderRound:
     @property
     def ratio(self) -> float:
         return self.window.decided_per_second / self.transactions
+
+    @property
+    def ratio_of_rows(self) -> float:
+        return self.window.decided_per_second / self.engine_rows
 
 
 @frozen
@@ -115,13 +121,17 @@ class OrderBench:
         theirs, ours = fresh_database(self._server, "transactions"), fresh_database(self._server, "engine")
         script = write_script(self._directory, self._market, mode, theirs)
         clients = self._best_clients(mode, theirs, script)
+        same_rows = fresh_database(self._server, "engine_rows")
+        rows_script = write_engine_rows_script(self._directory, self._market, mode, same_rows)
         rounds = []
         for number in range(1, self._options.runs + 1):
             transactions = self._pgbench_run(theirs, script, clients, self._options.seconds)
-            rounds.append(OrderRound(transactions, *self._engine_run(mode, ours)))
+            engine_rows = self._pgbench_run(same_rows, rows_script, clients, self._options.seconds)
+            rounds.append(OrderRound(transactions, engine_rows, *self._engine_run(mode, ours)))
             measured, answers = rounds[-1].window, rounds[-1].answers
             self._say(
-                f"{mode} {number}: pgbench {transactions:,.0f}/s, engine {measured.decided_per_second:,.0f}/s decided, "
+                f"{mode} {number}: pgbench {transactions:,.0f}/s, with the engine's rows {engine_rows:,.0f}/s, "
+                f"engine {measured.decided_per_second:,.0f}/s decided, "
                 f"{measured.accepted / measured.seconds:,.0f}/s accepted, undecided at the end "
                 f"{measured.behind_at_last:,}, events without a number {rounds[-1].unnumbered:,}, "
                 f"refused {answers.refused + answers.broken}; ratio {rounds[-1].ratio:.2f}"

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import make_url
 
+from adapters.db.core.connection_parameters import open_connection
 from bench.orders_load.market import SELLERS, MarketSize, existing_column
 
 CLIENTS: Final = (1, 2, 4, 8, 16, 32)
@@ -39,18 +40,42 @@ SELECT product_id, on_hand, reserved FROM stock WHERE product_id IN (:low, :high
 ORDER BY product_id FOR NO KEY UPDATE;
 UPDATE stock SET reserved = reserved + 1 WHERE product_id IN (:low, :high);
 INSERT INTO orders (id, command_id, buyer_id, currency, status, created_at, updated_at, expires_at, origin,
-                    decide_attempts)
+                    decide_attempts{decided_at})
 VALUES (nextval('order_ids'), gen_random_uuid(), :buyer, 'USD', 'PENDING', now(), now(), now() + interval '1 day',
-        'api', 0);
+        'api', 0{decided});
 INSERT INTO order_lines (order_id, position, product_id, seller_id, quantity, price, refunded)
 VALUES (currval('order_ids'), 1, :low, :low_seller, 1, :low_price, 0),
        (currval('order_ids'), 2, :high, :high_seller, 1, :high_price, 0);
-INSERT INTO outbox (topic, {occurred_at}, audience, payload)
-VALUES ('order.reserved', now(), ARRAY[:buyer, :low_seller, :high_seller]::bigint[],
-        jsonb_build_object('order_id', currval('order_ids'), 'buyer_id', :buyer::bigint, 'seller_ids',
-                           jsonb_build_array(:low_seller::bigint, :high_seller::bigint), 'status', 'PENDING'));
+{events}
 COMMIT;
 """
+_PAYLOAD: Final = """jsonb_build_object('order_id', currval('order_ids'), 'buyer_id', :buyer::bigint, 'seller_ids',
+                           jsonb_build_array(:low_seller::bigint, :high_seller::bigint), 'status', '{status}')"""
+_ONE_EVENT: Final = """
+INSERT INTO outbox (topic, {occurred_at}, audience, payload)
+VALUES ('order.reserved', now(), ARRAY[:buyer, :low_seller, :high_seller]::bigint[],
+        {reserved});
+"""
+# What is left in the tables when the engine has decided an order and numbered its two events. The numbers come from a
+# sequence, which no transaction waits for; the engine's are in the order of commits.
+_ENGINE_EVENTS: Final = """
+INSERT INTO events (seq, topic, occurred_at, audience, {facts})
+VALUES (nextval('pgbench_events'), 'order.placed', now(), ARRAY[:buyer]::bigint[],
+        {placed}),
+       (nextval('pgbench_events'), 'order.reserved', now(), ARRAY[:buyer, :low_seller, :high_seller]::bigint[],
+        {reserved});
+{audience}
+INSERT INTO change_log (xid, products, sellers, revoked_sessions, key_owners, lists, everything, events)
+VALUES (pg_current_xact_id()::text::bigint, ARRAY[:low, :high]::bigint[], ARRAY[]::bigint[], ARRAY[]::text[],
+        ARRAY[]::bigint[], false, false, false);
+"""
+_AUDIENCE: Final = """
+INSERT INTO event_audience (account_id, seq)
+VALUES (:buyer, currval('pgbench_events') - 1), (:buyer, currval('pgbench_events')),
+       (:low_seller, currval('pgbench_events')), (:high_seller, currval('pgbench_events'))
+ON CONFLICT DO NOTHING;
+"""
+"""In revisions whose events have no index of their readers."""
 
 
 class PgbenchFailed(Exception):
@@ -58,15 +83,47 @@ class PgbenchFailed(Exception):
 
 
 def write_script(directory: Path, market: MarketSize, mode: str, url: str) -> Path:
-    """Write pgbench's script for this mode and the tables of the database at `url`; return its path."""
+    """Write pgbench's script for this mode and the tables of the database at `url`; return its path.
+
+    Its transactions write less than the engine does: one event, without a number and entries for its readers.
+    """
+    events = _ONE_EVENT.format(
+        occurred_at=existing_column(url, "outbox", "occurred_at", "at"), reserved=_PAYLOAD.format(status="PENDING")
+    )
+    return _write(directory / f"{mode}.pgbench", market, mode, decided_at="", decided="", events=events)
+
+
+def write_engine_rows_script(directory: Path, market: MarketSize, mode: str, url: str) -> Path:
+    """Write a script whose transactions write all rows that the engine writes for an order; return its path."""
+    with open_connection(url, autocommit=True) as connection:
+        connection.execute("CREATE SEQUENCE pgbench_events")
+        columns = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'events'"
+        ).fetchall()
+    number = "currval('order_ids')"
+    if ("order_id",) in columns:
+        events = _ENGINE_EVENTS.format(facts="order_id", placed=number, reserved=number, audience="")
+    else:
+        events = _ENGINE_EVENTS.format(
+            facts="payload",
+            placed=_PAYLOAD.format(status="CREATED"),
+            reserved=_PAYLOAD.format(status="PENDING"),
+            audience=_AUDIENCE,
+        )
+    path = directory / f"{mode}-engine-rows.pgbench"
+    return _write(path, market, mode, decided_at=", decided_at", decided=", now()", events=events)
+
+
+def _write(path: Path, market: MarketSize, mode: str, *, decided_at: str, decided: str, events: str) -> Path:
     text = (_PRODUCTS[mode] + _SCRIPT).format(
         products=market.products,
         sellers=SELLERS,
         first_buyer=market.first_buyer,
         last_buyer=market.last_buyer,
-        occurred_at=existing_column(url, "outbox", "occurred_at", "at"),
+        decided_at=decided_at,
+        decided=decided,
+        events=events,
     )
-    path = directory / f"{mode}.pgbench"
     path.write_text(text)
     return path
 

@@ -143,7 +143,8 @@ class OrderRepository(Protocol):
         orders which it adds.
 
         None while another transaction holds the advisory lock of decisions or one of these orders, or if there are more
-        than `limit` of them. While the result is a sequence, no other transaction decides.
+        than `limit` of them; in the last case others can take the lock. If the result is a sequence, no other
+        transaction decides until this one ends.
         """
         ...
 

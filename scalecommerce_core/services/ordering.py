@@ -380,8 +380,8 @@ class Ordering:
         now = self._clock.now()
         orders = (*undecided, *new)
         self._decide_claimed(tx, orders, stock, now, uncounted=undecided)
-        tx.orders.add(new)
         tx.orders.save(undecided)
+        tx.orders.add(new)
         self._save_reserved(tx, orders, stock, now)
         decided += orders
 

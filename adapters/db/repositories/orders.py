@@ -12,6 +12,7 @@ from sqlalchemy import (
     Executable,
     and_,
     bindparam,
+    case,
     exists,
     func,
     literal_column,
@@ -221,6 +222,23 @@ _FIND_UNDECIDED: Final = DriverStatement.compile(
         *_HAS_QUOTA_FACTS,
     )
 )
+# A long backlog is the worker's: transactions of intake that took the lock in turns would leave it no gap.
+_TRY_LOCK_UNLESS_LONG: Final = DriverStatement.compile(
+    select(
+        case(
+            (
+                select(func.count())
+                .select_from(
+                    select(orders.c.id).where(_IS_UNDECIDED).limit(literal_column(str(_MOST_TRIED + 1))).subquery()
+                )
+                .scalar_subquery()
+                <= bindparam("limit", type_=BigInteger),
+                func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.DECIDER)),
+            ),
+            else_=literal_column("false"),
+        )
+    )
+)
 _TRY_CLAIM: Final = DriverStatement.compile(
     _SELECTED.where(equals_any(orders.c.id), _IS_UNDECIDED)
     .order_by(orders.c.id)
@@ -366,11 +384,12 @@ class PostgresOrderRepository:
 
     def try_claim_undecided(self, limit: int, now: datetime) -> Sequence[Order] | None:
         # Separate statements for the reason given in `claim_undecided`.
-        ((is_locked,),) = self._sql.fetch_fast(_TRY_LOCK)
+        limit = min(limit, _MOST_TRIED)
+        ((is_locked,),) = self._sql.fetch_fast(_TRY_LOCK_UNLESS_LONG, {"limit": limit, "now": now})
         if not is_locked:
             return None
         ((ids, self._largest_limit, self._last_withdrawal),) = self._sql.fetch_fast(_FIND_UNDECIDED, {"now": now})
-        if len(ids) > min(limit, _MOST_TRIED):
+        if len(ids) > limit:
             return None
         rows = self._sql.fetch_fast(_TRY_CLAIM, {"ids": id_array(ids), "now": now}) if ids else ()
         self._sql.pending_changes.by_decision = True
