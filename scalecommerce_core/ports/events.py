@@ -29,7 +29,7 @@ class EventRange:
     """A part of the log up to the number `last`, of which `events` are those with certain topics."""
 
     last: int
-    events: Sequence[NumberedEvent] = ()
+    events: Sequence[NumberedEvent]
 
 
 class EventRepository(Protocol):

@@ -97,7 +97,7 @@ class EngineFaults:
         """The decision on an order fails five times, because the quotas of its buyer cannot be read."""
         self.fail("orders.claim_undecided:before", "No worker decides.")
         failure = {"failing": "orders.quota_facts:before", "cause": "The limits of the buyer cannot be read"}
-        with self.market(timedelta(hours=1)) as market:
+        with self.market(timedelta(hours=1), decide_at_intake=False) as market:
             order = self._place(market)
         for attempt in range(DECIDE_ATTEMPTS):
             with self.market(timedelta(hours=1, minutes=-attempt), **failure) as market:
@@ -196,7 +196,7 @@ class EngineFaults:
         """No worker decides orders or numbers events, for a minute."""
         self.fail("events.assign_sequence:before", "No worker numbers events.")
         self.fail("orders.claim_undecided:before", "No worker decides.")
-        with self.market(timedelta(minutes=1)) as market:
+        with self.market(timedelta(minutes=1), decide_at_intake=False) as market:
             return self._place(market)
 
     # --- what the API says

@@ -229,6 +229,8 @@ def faults(tmp_path: Path) -> Iterator[AlertFaults]:
         # A mail server that does not exist.
         SMTP_URL="smtp+insecure://127.0.0.1:1",
         OPEN_ORDERS_PER_ACCOUNT="0",
+        # Otherwise no order waits while the worker is frozen.
+        DECIDE_AT_INTAKE="false",
         UNPAID_SHARE_PERCENT="0",
         # A process that is frozen for a while must not be restarted.
         WORKER_STALL_TIMEOUT_SECONDS="600",

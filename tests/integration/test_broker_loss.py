@@ -73,7 +73,9 @@ def test_a_lost_connection_closes_with_an_unacknowledged_message(
 def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:
     with (
         # The worker has more processes than tasks that wait for the lock, so it still consumes messages.
-        Deployment(tmp_path / "deployment", database, broker.url, WORKER_CONCURRENCY="6") as deployment,
+        Deployment(
+            tmp_path / "deployment", database, broker.url, WORKER_CONCURRENCY="6", DECIDE_AT_INTAKE="false"
+        ) as deployment,
         psycopg.connect(database.replace("+psycopg", "")) as other,
         psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as watching,
     ):
@@ -95,7 +97,7 @@ def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker:
 
 
 def test_a_worker_decides_orders_while_redis_is_away(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:
-    with Deployment(tmp_path / "deployment", database, broker.url) as deployment:
+    with Deployment(tmp_path / "deployment", database, broker.url, DECIDE_AT_INTAKE="false") as deployment:
         buyer = deployment.person("buyer")
         product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
         made = buyer.post("/products/api/v1/", json=product).json()["id"]

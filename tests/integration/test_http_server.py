@@ -365,7 +365,8 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
     directory = tmp_path_factory.mktemp("fragile")
     with EmbeddedPostgres(directory, SETTINGS) as postgres, EmbeddedRedis(directory) as redis:
         upgrade(postgres.url)
-        with Deployment(directory / "deployment", postgres.url, redis.url) as running:
+        # Workers decide, so that orders depend on Redis.
+        with Deployment(directory / "deployment", postgres.url, redis.url, DECIDE_AT_INTAKE="false") as running:
             yield Fragile(postgres, redis, running, running.person("fragile"))
 
 
@@ -417,7 +418,7 @@ def test_without_redis_orders_are_accepted_and_decided_later(fragile: Fragile) -
 
 def test_sigterm_lets_requests_in_flight_end(tmp_path: Path, redis_url: str, database: str) -> None:
     """Without a worker no order is decided, so the request stays in flight for the time in `Prefer: wait`."""
-    api = Deployment(tmp_path, database, redis_url)
+    api = Deployment(tmp_path, database, redis_url, DECIDE_AT_INTAKE="false")
     command = api.start("serve")
     try:
         api.find()

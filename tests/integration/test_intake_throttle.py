@@ -20,7 +20,7 @@ ORDERS: Final = "/orders/api/v1/"
 
 @pytest.fixture
 def engine(tmp_path: Path, redis_url: str, database: str) -> Iterator[Deployment]:
-    settings = {"MAX_DECISION_WAIT_SECONDS": "3", "WORKER_STALL_TIMEOUT_SECONDS": "600"}
+    settings = {"MAX_DECISION_WAIT_SECONDS": "3", "WORKER_STALL_TIMEOUT_SECONDS": "600", "DECIDE_AT_INTAKE": "false"}
     with Deployment(tmp_path, database, redis_url, workers=2, **settings) as engine:
         yield engine
 

@@ -89,17 +89,18 @@ def test_the_printed_accounts_have_their_rights(demo: EngineProcess) -> None:
     assert demo.request("/users/api/v1/", token=demo.token(emails["buyer"]))[0] == 403
 
 
-def test_an_accepted_order_is_decided_by_the_worker(demo: EngineProcess) -> None:
+def test_an_accepted_order_is_decided(demo: EngineProcess) -> None:
     token = demo.token(demo.log_ins()["buyer"])
     _, page = demo.request("/products/api/v1/?in_stock=true")
     product = page["results"][0]["id"]
     status, order = demo.request(ORDERS, token=token, body={"order_item": [{"product": product, "quantity": 1}]})
-    assert (status, order["status"]) == (202, "CREATED")
+    assert status == 202
+    assert order["status"] in {"CREATED", "PENDING"}
 
     def decided() -> bool:
         return bool(demo.request(f"{ORDERS}{order['id']}/", token=token)[1]["status"] == "PENDING")
 
-    eventually(decided, "the worker's verdict")
+    eventually(decided, "the verdict")
 
 
 def test_files_with_secrets_are_private(demo: EngineProcess) -> None:
@@ -222,7 +223,7 @@ def test_two_engines_run_side_by_side(start: Any, demo: EngineProcess) -> None:
 
 
 def test_a_request_in_flight_is_answered_before_the_end(start: Any) -> None:
-    engine = start("busy", "--demo", "--no-traffic")
+    engine = start("busy", "--demo", "--no-traffic", DECIDE_AT_INTAKE="false")
     token = engine.token(engine.log_ins()["buyer"])
     product = engine.request("/products/api/v1/?in_stock=true")[1]["results"][0]
     os.killpg(engine.child("worker"), signal.SIGSTOP)

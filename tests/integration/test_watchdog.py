@@ -84,7 +84,7 @@ def test_a_worker_that_stopped_consuming_is_restarted(engine: EngineProcess) -> 
 
 
 def test_a_killed_worker_leaves_no_child(tmp_path: Path, redis_url: str, database: str) -> None:
-    deployment = Deployment(tmp_path, database, redis_url)
+    deployment = Deployment(tmp_path, database, redis_url, DECIDE_AT_INTAKE="false")
     command = deployment.start("worker")
     try:
         command.says(r"ready\.")
@@ -98,7 +98,10 @@ def test_a_killed_worker_leaves_no_child(tmp_path: Path, redis_url: str, databas
 
 
 def test_a_malformed_message_does_not_stop_a_worker(tmp_path: Path, redis_url: str, database: str) -> None:
-    with Deployment(tmp_path, database, redis_url) as deployment, redis.Redis.from_url(redis_url) as broker:
+    with (
+        Deployment(tmp_path, database, redis_url, DECIDE_AT_INTAKE="false") as deployment,
+        redis.Redis.from_url(redis_url) as broker,
+    ):
         person = deployment.person("ann")
         product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
         made = person.post("/products/api/v1/", json=product).json()["id"]
