@@ -59,7 +59,7 @@ _READ_TOPICS_AFTER: Final = DriverStatement.compile(
     text(
         """
         WITH part AS MATERIALIZED (
-            SELECT least(CAST(:after AS bigint) + :limit, max(last)) AS last FROM event_counter
+            SELECT least(CAST(:after AS bigint) + :limit, coalesce(max(last), 0)) AS last FROM event_counter
         )
         SELECT part.last, found.* FROM part LEFT JOIN LATERAL (
             SELECT seq, topic, occurred_at, audience, order_id, payload FROM events
@@ -143,7 +143,7 @@ class PostgresEventRepository:
 
     def read_topics_after(self, seq: int, limit: int, topics: Collection[str]) -> EventRange:
         rows = self._sql.fetch_fast(_READ_TOPICS_AFTER, {"after": seq, "limit": limit, "topics": text_array(topics)})
-        return EventRange(max(seq, rows[0][0] or 0), [_event(row) for _, *row in rows if row[0] is not None])
+        return EventRange(max(seq, rows[0][0]), [_event(row) for _, *row in rows if row[0] is not None])
 
     def claim(self, consumer: str, *, begin: int | None = None, wait: bool = False) -> int | None:
         name: dict[str, object] = {"name": consumer}
