@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Annotated, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -70,12 +71,15 @@ class Paginator:
     def _link(self, request: Request, direction: Direction, key: Key | None, context: bytes) -> str | None:
         if key is None:
             return None
+        # Starlette's `include_query_params` parses and builds the URL three times.
+        address, _, query = str(request.url).partition("?")
+        kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name != "cursor"]
         cursor = self._cursors.encode(Position(direction, key), context)
-        return str(request.url.include_query_params(cursor=cursor))
+        return f"{address}?{urlencode([*kept, ('cursor', cursor)])}"
 
 
 def _cursor_context(request: Request, query: PageQuery) -> bytes:
     filters = {
         name: value for name, value in msgspec.structs.asdict(query).items() if name not in PAGINATION_PARAMETERS
     }
-    return encode_context([request.url.path, filters])
+    return encode_context([request.scope["path"], filters])
