@@ -30,8 +30,6 @@ from adapters.db.core.timed_pool import TimedPool
 
 PLAN_EACH_TIME: Final = "planned_each_time"
 """Execution option of statements whose best plan depends on their parameters: they are planned each time."""
-EXPLAIN_ONLY: Final = "explained"
-"""Execution option, used with `PLAN_EACH_TIME`: return the plan (EXPLAIN as JSON) instead of the rows."""
 _POOL_MODE: Final = "pool_mode"
 _SET_ALL: Final = (
     "SELECT pg_backend_pid(), array_agg(set_config(name, value, %(local)s))"
@@ -152,8 +150,7 @@ def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool
     """Execute statements with `PLAN_EACH_TIME` unprepared."""
     if not context.execution_options.get(PLAN_EACH_TIME):
         return False
-    explain = "EXPLAIN (FORMAT JSON) " if context.execution_options.get(EXPLAIN_ONLY) else ""
-    cursor.execute(explain + statement, parameters, prepare=False)
+    cursor.execute(statement, parameters, prepare=False)
     return True
 
 

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from attrs import field, frozen
 from cachetools import LRUCache
-from sqlalchemy import Select
+from sqlalchemy import Select, TextClause
 
 from adapters.db.core.driver_statements import PSYCOPG_DIALECT
 
@@ -40,12 +40,15 @@ class CachedStatement:
     lists: Sequence[tuple[str, str]] = ()
 
     @classmethod
-    def compile(cls, statement: Select[*tuple[Any, ...]]) -> "CachedStatement":
+    def compile(cls, statement: Select[*tuple[Any, ...]] | TextClause) -> "CachedStatement":
         compiled = statement.compile(dialect=PSYCOPG_DIALECT)
         sql = str(compiled)
-        types = {name: each.type.compile(dialect=PSYCOPG_DIALECT) for name, each in cast(Any, compiled).binds.items()}
+        binds = cast(Any, compiled).binds
+        lists = [
+            (each, binds[each].type.compile(dialect=PSYCOPG_DIALECT)) for each in dict.fromkeys(_LIST.findall(sql))
+        ]
         constants = {name: value for name, value in compiled.params.items() if value is not None}
-        return cls(sql, constants, [(name, types[name]) for name in dict.fromkeys(_LIST.findall(sql))])
+        return cls(sql, constants, lists)
 
     def bind(self, values: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
         """Return the SQL and the parameters of an execution with these values."""
