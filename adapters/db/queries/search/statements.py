@@ -5,7 +5,7 @@ Every statement is built once for a query shape; its values are named parameters
 
 import operator
 from collections.abc import Sequence
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -24,6 +24,8 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
@@ -187,21 +189,33 @@ def ranked_slice(ranking: Ranking, *, has_cursor: bool, backwards: bool) -> Sele
     """Return the statement of rows (score, id, number of candidates) after a cursor, or before it.
 
     `domain.relevance` defines the score. See `Keyset.slice_statement` for the parameters.
+
+    A look-up of stock costs more than the rest of the score, so the statement looks up few. The candidates that are in
+    stock have the higher factor: they are walked in the order of their scores until `limit` of them are found. A
+    candidate that is sold out is on the page only if its score reaches the last of these.
     """
-    weighed = _text_scores(ranking)
-    in_stock = func.coalesce(stock.c.on_hand - stock.c.reserved, _ZERO) > _ZERO
-    scored = (
-        select(
-            (weighed.c.points * case((in_stock, _IN_STOCK_FACTOR), else_=_SOLD_OUT_FACTOR)).label("score"),
-            weighed.c.id,
-            weighed.c.candidates,
-        )
-        .select_from(weighed.outerjoin(stock, stock.c.product_id == weighed.c.id))
-        .where(*_page_bounds(weighed, has_cursor=has_cursor, backwards=backwards))
-        .subquery("scored")
+    candidates = _scored_candidates(ranking)
+    page = partial(_slice_by_score, has_cursor=has_cursor, backwards=backwards)
+    available = page(*_available_candidates(candidates, backwards=backwards)).cte("available")
+    available = available.prefix_with("MATERIALIZED", dialect="postgresql")
+    last = (
+        select(available.c.score)
+        .order_by(available.c.score.asc() if backwards else available.c.score.desc())
+        .offset(bindparam("limit", type_=Integer) - _ONE)
+        .limit(_ONE)
+        .scalar_subquery()
     )
-    keyset = Keyset((scored.c.score, scored.c.id), descending=True)
-    return keyset.slice_statement(select(*scored.c), has_cursor=has_cursor, backwards=backwards)
+    score = candidates.c.sold_out_score
+    bound = func.coalesce(last, score)
+    sold_out = select(score.label("score"), candidates.c.id).where(
+        score <= bound if backwards else score >= bound, ~exists().where(*_is_available(candidates.c.id))
+    )
+    found = union_all(select(available.c.score, available.c.id), page(sold_out, score, candidates.c.id))
+    rows = found.subquery("found")
+    count = select(func.count()).select_from(candidates).scalar_subquery()
+    return _slice_by_score(
+        select(rows.c.score, rows.c.id, count), rows.c.score, rows.c.id, has_cursor=False, backwards=backwards
+    )
 
 
 @compiled_once
@@ -214,10 +228,8 @@ def unranked_slice(selection: ProductSelection, *, has_cursor: bool, backwards: 
 _UNRANKED_KEYSET: Final = Keyset((products.c.prominence, products.c.id), descending=True)
 
 
-def _text_scores(ranking: Ranking) -> Any:
-    """Candidates with their score before the stock factor: the look-up of stock costs more than the rest of the
-    score.
-    """
+def _scored_candidates(ranking: Ranking) -> Any:
+    """Candidates with the scores that they have in stock and sold out."""
     product = products.c
     chosen = (
         ranking.selection.select(
@@ -234,34 +246,51 @@ def _text_scores(ranking: Ranking) -> Any:
         phrase = _phrase_query(ranking.selection.shape)
         points += case((_matches(chosen.c.document, _evaluated_once(phrase)), _PHRASE_WEIGHT), else_=_ZERO)
     points *= _HUNDRED + _TIER_PERCENT * cast(chosen.c.prominence, Integer)
+    # OFFSET 0 again, so that the points are computed once.
+    weighed = select(points.label("points"), chosen.c.id).offset(_ZERO).subquery("weighed")
     return (
-        select(points.label("points"), chosen.c.id, func.count().over().label("candidates"))
-        .cte("weighed")
+        select(
+            (weighed.c.points * _IN_STOCK_FACTOR).label("in_stock_score"),
+            (weighed.c.points * _SOLD_OUT_FACTOR).label("sold_out_score"),
+            weighed.c.id,
+        )
+        .cte("candidates")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
 
 
-def _page_bounds(weighed: Any, *, has_cursor: bool, backwards: bool) -> Sequence[ColumnElement[bool]]:
-    """Conditions that keep the candidates that may be on the page, whatever their stock, to save look-ups of stock.
+def _available_candidates(
+    candidates: Any, *, backwards: bool
+) -> tuple[Select[*tuple[Any, ...]], ColumnElement[Any], ColumnElement[Any]]:
+    """The statement of candidates that are in stock, and its columns: score and id.
 
-    Consider the `limit` best candidates that follow the cursor even if they are in stock. The score of the last of
-    them, if it is sold out, is a bound: candidates that sort after it even if they are in stock are not on the page.
+    Both OFFSET 0 make PostgreSQL sort first and then look up the stock of one candidate after the other.
     """
-    cursor = bindparam("key_0", type_=Integer)
-    most, least = weighed.c.points * _IN_STOCK_FACTOR, weighed.c.points * _SOLD_OUT_FACTOR
-    others = weighed.alias("others").c
-    points = select(others.points).offset(bindparam("limit", type_=Integer) - _ONE).limit(_ONE)
-    if backwards:
-        if has_cursor:
-            points = points.where(others.points * _SOLD_OUT_FACTOR > cursor)
-        last = points.order_by(others.points).scalar_subquery() * _IN_STOCK_FACTOR
-        bounds = [least <= func.coalesce(last, least)]
-        return [*bounds, most >= cursor] if has_cursor else bounds
-    if has_cursor:
-        points = points.where(others.points * _IN_STOCK_FACTOR < cursor)
-    last = points.order_by(others.points.desc()).scalar_subquery() * _SOLD_OUT_FACTOR
-    bounds = [most >= func.coalesce(last, most)]
-    return [*bounds, least <= cursor] if has_cursor else bounds
+    columns = candidates.c.in_stock_score, candidates.c.id
+    best = (
+        select(columns[0].label("score"), columns[1])
+        .order_by(*(column.asc() if backwards else column.desc() for column in columns))
+        .offset(_ZERO)
+        .subquery("best")
+    )
+    stocked = select(_ONE.label("one")).where(*_is_available(best.c.id)).offset(_ZERO).lateral("stocked")
+    statement = select(best.c.score, best.c.id).select_from(best.join(stocked, true()))
+    return statement, best.c.score, best.c.id
+
+
+def _is_available(product_id: ColumnElement[Any]) -> Sequence[ColumnElement[bool]]:
+    return stock.c.product_id == product_id, stock.c.on_hand - stock.c.reserved > _ZERO
+
+
+def _slice_by_score(
+    statement: Select[*tuple[Any, ...]],
+    score: ColumnElement[Any],
+    id_: ColumnElement[Any],
+    *,
+    has_cursor: bool,
+    backwards: bool,
+) -> Select[*tuple[Any, ...]]:
+    return Keyset((score, id_), descending=True).slice_statement(statement, has_cursor=has_cursor, backwards=backwards)
 
 
 def _best_field_points(document: ColumnElement[Any], query: ColumnElement[Any]) -> ColumnElement[int]:
