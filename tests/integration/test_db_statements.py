@@ -136,9 +136,10 @@ READS: dict[str, tuple[int, Read]] = {
     # The page, the views of its products, the size of the catalog and the number of matches. The last two are cached
     # for `COUNT_STALENESS_SECONDS`.
     "newest products": (4, lambda s, n: s.queries.search(ProductFilter(), PageRequest(n)).rows),
-    "search by words": (4, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
+    # Of a text, the statistics and the lexemes of its words are read instead of the number of matches.
+    "search by words": (5, lambda s, n: s.queries.search(ProductFilter(search="kettle"), PageRequest(n)).rows),
     # The search for the typed words, the search for the corrected words, and two look-ups in the vocabulary.
-    "search by spelling": (7, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
+    "search by spelling": (8, lambda s, n: s.queries.search(ProductFilter(search="kettel"), PageRequest(n)).rows),
     "products": (1, lambda s, n: s.queries.products(s.products[:n])),
     "events": (2, lambda s, n: s.queries.feed(None, n, None).events),
     "events of an account": (2, lambda s, n: s.queries.feed(None, n, s.people[0]).events),
@@ -157,13 +158,13 @@ def test_a_list_takes_as_many_statements_for_a_hundred_rows_as_for_one(filled: F
         assert len(statements) == expected
 
 
-def test_facets_take_at_most_three_statements_and_statistics_one(filled: FilledDatabase) -> None:
+def test_facets_take_at_most_four_statements_and_statistics_one(filled: FilledDatabase) -> None:
     with recorded_statements() as statements:
         filled.queries.facets(ProductFilter(search="kettle"), list(Facet))
         filled.queries.seller_stats(filled.people[0])
         filled.queries.price_history(filled.products[0], NOW)
-    # The size of the catalog is read for common words only, and cached.
-    assert len(statements) == 5
+    # The size of the catalog, the statistics and the lexemes are cached.
+    assert len(statements) == 6
 
 
 def test_a_report_of_sales_takes_two_statements_and_the_stock_outlook_one(filled: FilledDatabase) -> None:

@@ -10,7 +10,9 @@ from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery, QueryShape
 from adapters.db.queries.search.statements import ProductSelection, count_statement, ids_statement
+from adapters.db.queries.search.text_statistics import TextStatistics
 from adapters.db.queries.search.ttl_cache import TtlCache, cache_key
+from adapters.db.queries.statement_cache import CachedStatement
 from scalecommerce_core.domain.popularity import TOP_TIER, tier_size
 
 COUNT_STALENESS_SECONDS: Final = 30.0
@@ -21,10 +23,8 @@ Exact totals and facets are counted anew for every answer.
 """
 MAX_CACHED_ESTIMATES: Final = 5_000
 
-_CATALOG_SIZE: Final = text(
-    """
-    SELECT greatest(reltuples, 1), pg_relation_size(oid) FROM pg_class WHERE oid = CAST('products' AS regclass)
-    """
+_CATALOG_SIZE: Final = CachedStatement.compile(
+    text("SELECT greatest(reltuples, 1), pg_relation_size(oid) FROM pg_class WHERE oid = CAST('products' AS regclass)")
 )
 
 
@@ -40,6 +40,7 @@ class ProductCounts:
     def __init__(self, executor: QueryExecutor, limits: SearchLimits) -> None:
         self._executor = executor
         self._exact_count_bytes = limits.exact_count_bytes
+        self._texts = TextStatistics(executor)
         self._estimates: TtlCache[int] = TtlCache(MAX_CACHED_ESTIMATES, COUNT_STALENESS_SECONDS)
         self._catalog_size: TtlCache[CatalogSize] = TtlCache(1, COUNT_STALENESS_SECONDS)
 
@@ -81,6 +82,10 @@ class ProductCounts:
         return found
 
     def _estimate(self, shape: QueryShape, values: Mapping[str, object]) -> int:
+        if shape.has_required_terms and not shape.has_filters:
+            by_statistics = self._texts.estimate(shape, values)
+            if by_statistics is not None:
+                return by_statistics
         selection = ProductSelection(shape)
         key = cache_key(selection, values)
         found = self._estimates.get(key)
