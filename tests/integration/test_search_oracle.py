@@ -252,7 +252,7 @@ def _walks() -> Iterator[tuple[ProductFilter, int]]:
     chance = random.Random(8)
     for number in range(max(30, COMBINATIONS // 100)):
         wanted = evolve(
-            _filter(chance, [AccountId(1), AccountId(2)]), sort_order=list(SortOrder)[number % len(SortOrder)]
+            _filter(chance, [AccountId(1), AccountId(2)]), sort_order=list(SortOrder)[number // 2 % len(SortOrder)]
         )
         if number % 2:
             # A word of many products, so that only some candidates are ranked.

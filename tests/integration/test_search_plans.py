@@ -9,7 +9,12 @@ from attrs import frozen
 from sqlalchemy import Engine, text
 
 from adapters.db.core.engine import database_engine
+from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.queries.search.counts import ProductCounts
+from adapters.db.queries.search.limits import SearchLimits
+from adapters.db.queries.search.query_shape import BoundQuery, ParameterNames, QueryShape
+from adapters.db.queries.search.statements import ProductSelection, ids_statement
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
@@ -66,6 +71,10 @@ class QueryPlan:
     def scanned_whole(self) -> set[str]:
         return {node["Relation Name"] for node in self.nodes if node["Node Type"] == "Seq Scan"}
 
+    def count_reads(self, relation: str) -> int:
+        """How many times a table was scanned, or looked up by an index."""
+        return sum(round(node["Actual Loops"]) for node in self.nodes if node.get("Relation Name") == relation)
+
     @property
     def rows(self) -> int:
         """The largest number of rows that a node of the plan has touched."""
@@ -81,10 +90,12 @@ class QueryPlan:
         return int(self.nodes[0]["Shared Hit Blocks"] + self.nodes[0]["Shared Read Blocks"])
 
 
-def _plans(engine: Engine, read: Callable[[PostgresQueries], object]) -> list[QueryPlan]:
+def _plans(
+    engine: Engine, read: Callable[[PostgresQueries], object], limits: SearchLimits | None = None
+) -> list[QueryPlan]:
     """Return the plans of all statements of a query, from a second execution."""
     with recorded_statements() as statements:
-        read(PostgresQueries(engine))
+        read(PostgresQueries(engine, limits=limits))
     # Statements that are only explained do not run.
     seen = [(sql, parameters) for sql, parameters in statements if not sql.startswith("EXPLAIN")]
     plans = []
@@ -241,6 +252,57 @@ def test_facets_above_the_cap_are_marked_as_approximate_and_close_to_the_counts(
         assert sum(value.count for value in counts.values[Facet.CATEGORY]) == pytest.approx(total, rel=0.1)
         assert queries.search(wanted, PageRequest()).total == pytest.approx(total, rel=0.1)
     assert queries.facets(ProductFilter(search="usual"), [Facet.CATEGORY]).is_exact
+
+
+@pytest.mark.parametrize(
+    ("required", "excluded"),
+    [
+        ([["common"]], []),
+        ([["seldom"]], []),
+        ([["Wbcde"]], []),
+        ([["common"], ["usual"]], []),
+        ([["common", "usual", "unheard"]], []),
+        ([["common thing"], ["usual"]], []),
+        ([["common"]], [["usual"], ["seldom", "thing"]]),
+        ([["wi-fi", "wifi"]], []),
+        ([["the"]], []),
+        ([["the"], ["usual"]], []),
+    ],
+)
+def test_estimates_from_statistics_are_those_of_the_planner(
+    engine: Engine, required: list[list[str]], excluded: list[list[str]]
+) -> None:
+    values: dict[str, object] = {}
+
+    def named(kind: str, terms: list[list[str]]) -> ParameterNames:
+        for term, texts in enumerate(terms):
+            values.update({f"{kind}_{term}_{number}": each for number, each in enumerate(texts)})
+        return tuple(tuple(f"{kind}_{term}_{number}" for number in range(len(each))) for term, each in enumerate(terms))
+
+    shape = QueryShape(RELEVANT, required=named("required", required), excluded=named("excluded", excluded))
+    executor = QueryExecutor(engine)
+    with recorded_statements() as statements:
+        estimate = ProductCounts(executor, SearchLimits()).estimate(BoundQuery(shape, values))
+    assert not [sql for sql, _ in statements if sql.startswith("EXPLAIN")]
+    assert estimate == executor.estimate_rows(ids_statement(ProductSelection(shape)), values)
+
+
+def test_ranking_looks_up_the_stock_of_about_one_page(engine: Engine) -> None:
+    # All of the candidates, about 500, are in stock and have the same score.
+    plans = _plans(engine, _search(ProductFilter(search="common", sort_order=RELEVANT)))
+    (ranking,) = (plan for plan in plans if "products_document_3_idx" in plan.indexes)
+    assert ranking.count_reads("stock") <= 25
+
+
+def test_rare_matches_that_were_expected_to_be_many_are_ranked_without_a_walk(engine: Engine) -> None:
+    # A word without statistics is expected more often than once.
+    limits = SearchLimits(rank_all=0, target_candidates=20)
+    wanted = ProductFilter(search="wbcde", sort_order=RELEVANT)
+    plans = _plans(engine, _search(wanted), limits)
+    assert max(plan.rows for plan in plans) <= 400
+    assert not any("products_prominent_idx" in plan.indexes for plan in plans)
+    found = PostgresQueries(engine, limits=limits).search(wanted, PageRequest())
+    assert (found.total, found.is_exact) == (1, True)
 
 
 @pytest.mark.parametrize("search", ["thing", "common", "usual"])

@@ -112,10 +112,11 @@ class FacetCounter:
         if not groups:
             return []
         parts = tuple((group.plan.selection, group.facets) for group in groups)
+        plan_each_time = any(group.plan.plan_each_time for group in groups)
         # All groups use the typed text, or all the same corrected text, so that no parameter has two values.
         values = {name: value for group in groups for name, value in group.plan.values.items()}
-        statement = _facets_statement(parts, groups[0].plan.size, self._currency)
-        rows = self._executor.fetch(statement, values, plan_each_time=True)
+        statement = _facets_statement(parts, groups[0].plan.size, self._currency, plan_each_time=plan_each_time)
+        rows = self._executor.fetch(statement, values, plan_each_time=plan_each_time)
         sizes = {row[1]: row[-1] for row in rows if row[0] == _SAMPLE_SIZE}
         samples = [_Sample(group, rows, sizes[number]) for number, group in enumerate(groups)]
         # New products, one seller's products or sold-out products may all be in the lowest tier.
@@ -158,12 +159,13 @@ def _replaced(
 
 @compiled_once
 def _facets_statement(
-    groups: tuple[tuple[ProductSelection, tuple[Facet, ...]], ...], size: int, currency: str
+    groups: tuple[tuple[ProductSelection, tuple[Facet, ...]], ...], size: int, currency: str, *, plan_each_time: bool
 ) -> Select[*tuple[Any, ...]]:
     parts: list[Any] = []
     for number, (selection, facets) in enumerate(groups):
+        product = products.c
         matching = selection.select(
-            products.c.category_id, products.c.brand, products.c.price, products.c.currency
+            product.category_id, product.brand, product.price, product.currency, plan_each_time=plan_each_time
         ).limit(size)
         counted = matching.cte(f"matching_{number}").prefix_with("MATERIALIZED", dialect="postgresql")
         whole = select(

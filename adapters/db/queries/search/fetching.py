@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import build_page, cursor_params, encode_key
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.planning import RANKED, UNRANKED, RankedPlan, SortedPlan
 from adapters.db.queries.search.statements import ProductSelection, ranked_slice, unranked_slice
-from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.queries import Key
 
 
@@ -54,11 +53,12 @@ class PageFetcher:
 
     def _fetch_ranked(self, plan: RankedPlan) -> SearchPage:
         request = plan.request
-        found = self._gather(plan)
-        while plan.ranking.max_candidates is not None and (found.candidates or 0) > plan.ranking.max_candidates:
-            plan = _rank_next_tier(plan)
-            found = self._gather(plan)
         backwards, is_first = request.before is not None, request.before is None and request.after is None
+        if is_first:
+            plan, found = self._rank_first_page(plan)
+        else:
+            found = _FoundRows()
+        self._gather(plan, found)
         shown, more = found.rows[: request.size], len(found.rows) > request.size
         if backwards:
             shown.reverse()
@@ -77,36 +77,56 @@ class PageFetcher:
             is_exact,
         )
 
-    def _gather(self, plan: RankedPlan) -> _FoundRows:
-        """Fetch the page's rows and one more from its section and, while they are too few, from the next section."""
-        selection, limit, backwards = plan.ranking.selection, plan.request.size + 1, plan.request.before is not None
-        found = _FoundRows()
-        sections = (UNRANKED, RANKED) if backwards else (RANKED, UNRANKED)
+    def _rank_first_page(self, plan: RankedPlan) -> tuple[RankedPlan, _FoundRows]:
+        """Rank the tier of the plan; return the plan with the tier that was ranked, and the ranked rows.
+
+        If the estimate was too low, the next higher tier is ranked. If it was so much too high that the tier does not
+        fill the page, the lowest tier is ranked that has not too many candidates: since the matches are rare, the walk
+        through those below the tier would be long.
+        """
+        plan, found = self._rank_bounded(plan)
+        is_rare = found.candidates is not None and found.candidates < plan.min_candidates
+        if plan.tier > 0 and is_rare and len(found.rows) <= plan.request.size:
+            plan, found = self._rank_bounded(plan.with_tier(0))
+        return plan, found
+
+    def _rank_bounded(self, plan: RankedPlan) -> tuple[RankedPlan, _FoundRows]:
+        while True:
+            found = _FoundRows()
+            self._fetch_section(plan, RANKED, found)
+            bound = plan.ranking.max_candidates
+            if bound is None or found.candidates is None or found.candidates <= bound:
+                return plan, found
+            plan = plan.with_tier(plan.tier + 1)
+
+    def _gather(self, plan: RankedPlan, found: _FoundRows) -> None:
+        """Fetch the page's rows and one more from its section and, while they are too few, from the next section.
+
+        `found` has the rows of a section that was fetched before.
+        """
+        sections = (UNRANKED, RANKED) if plan.request.before is not None else (RANKED, UNRANKED)
         for section in sections[sections.index(plan.section) :]:
-            cursor = plan.cursor if section == plan.section else ()
-            plan_each_time = True
-            if section == RANKED:
-                statement = ranked_slice(plan.ranking, has_cursor=bool(cursor), backwards=backwards)
-                plan_each_time = plan.ranking.plan_each_time
-            elif plan.tier > 0:
-                # A cursor is below the tier. With both as upper bounds, the index scan would start at the looser one.
-                below = ProductSelection(selection.shape, below_tier=None if cursor and not backwards else plan.tier)
-                statement = unranked_slice(below, has_cursor=bool(cursor), backwards=backwards)
-            else:
-                break
-            parameters = {**plan.query.values, **cursor_params(cursor, limit - len(found.rows))}
-            rows = self._executor.fetch(statement, parameters, plan_each_time=plan_each_time)
-            if section == RANKED:
-                found.candidates = rows[0][-1] if rows else None if cursor else 0
-            found.rows += [(section, value, id_) for value, id_, *_ in rows]
-            if len(found.rows) == limit:
-                break
-        return found
+            if section == RANKED and found.candidates is not None:
+                continue
+            if len(found.rows) > plan.request.size or (section == UNRANKED and plan.tier == 0):
+                return
+            self._fetch_section(plan, section, found)
 
-
-def _rank_next_tier(plan: RankedPlan) -> RankedPlan:
-    """Return the plan that ranks the next higher tier, hence fewer candidates; the highest tier needs no bound."""
-    tier = plan.tier + 1
-    selection = evolve(plan.ranking.selection, min_tier=tier)
-    max_candidates = None if tier == TOP_TIER else plan.ranking.max_candidates
-    return evolve(plan, ranking=evolve(plan.ranking, selection=selection, max_candidates=max_candidates))
+    def _fetch_section(self, plan: RankedPlan, section: int, found: _FoundRows) -> None:
+        """Append rows of a section, until one more than the page holds."""
+        selection, backwards = plan.ranking.selection, plan.request.before is not None
+        cursor = plan.cursor if section == plan.section else ()
+        plan_each_time = True
+        if section == RANKED:
+            statement = ranked_slice(plan.ranking, has_cursor=bool(cursor), backwards=backwards)
+            plan_each_time = plan.ranking.plan_each_time
+        else:
+            # A cursor is below the tier. With both as upper bounds, the index scan would start at the looser one.
+            below = ProductSelection(selection.shape, below_tier=None if cursor and not backwards else plan.tier)
+            statement = unranked_slice(below, has_cursor=bool(cursor), backwards=backwards)
+        limit = plan.request.size + 1 - len(found.rows)
+        parameters = {**plan.query.values, **cursor_params(cursor, limit)}
+        rows = self._executor.fetch(statement, parameters, plan_each_time=plan_each_time)
+        if section == RANKED:
+            found.candidates = rows[0][-1] if rows else None if cursor else 0
+        found.rows += [(section, value, id_) for value, id_, *_ in rows]

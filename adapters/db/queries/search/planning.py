@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from adapters.db.queries.keyset import cursor_mismatch, decode_key
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.limits import SearchLimits
-from adapters.db.queries.search.query_shape import BoundQuery
+from adapters.db.queries.search.query_shape import BoundQuery, QueryShape
 from adapters.db.queries.search.statements import (
     NARROW_TABLE_ORDERS,
     ProductSelection,
@@ -31,8 +31,10 @@ UNRANKED: Final = 0
 """Sections of a list by relevance, as cursors encode them."""
 MAX_SCORE: Final = 2**31
 """Bound of relevance scores in cursors, which PostgreSQL compares as 32-bit integers."""
+LARGE_OVERESTIMATE: Final = 4
+"""If the tier has less than this fraction (1/4) of the expected candidates, the matches are rare."""
 MAX_TEXTS_OF_SHARED_PLAN: Final = 3
-"""Rankings of more alternative texts are planned for each execution."""
+"""Rankings and samples of more alternative texts are planned for each execution."""
 
 
 @frozen
@@ -49,6 +51,9 @@ class SortedPlan:
 class RankedPlan:
     """A page by relevance. It begins in `section` after `cursor`, a (sort value, id), or at the start of the
     section.
+
+    The tier of a first page changes if more than `max_candidates` are found, or fewer than `min_candidates` that do not
+    fill the page. Later pages have the tier of the first one.
     """
 
     query: BoundQuery
@@ -56,10 +61,18 @@ class RankedPlan:
     ranking: Ranking
     section: int = RANKED
     cursor: Sequence[int] = ()
+    min_candidates: int = 0
+    max_candidates: int | None = None
 
     @property
     def tier(self) -> int:
         return self.ranking.selection.min_tier
+
+    def with_tier(self, tier: int) -> "RankedPlan":
+        selection = evolve(self.ranking.selection, min_tier=tier)
+        # The highest tier is small: its candidates need no bound.
+        bound = None if tier == TOP_TIER else self.max_candidates
+        return evolve(self, ranking=evolve(self.ranking, selection=selection, max_candidates=bound))
 
 
 @frozen
@@ -74,6 +87,7 @@ class SamplePlan:
     size: int
     total: int
     is_unrestricted: bool
+    plan_each_time: bool
 
     def without_tier(self) -> "SamplePlan":
         """Return the plan to count the first matches that are found, of any tier."""
@@ -106,30 +120,43 @@ class SearchPlanner:
         tier, total = 0, self._counts.estimate(query)
         if total > limit and query.shape.has_required_terms:
             tier = self._counts.lowest_tier(total, limit)
-        return SamplePlan(ProductSelection(query.shape, tier), query.values, limit + 1, total, tier == 0)
+        selection = ProductSelection(query.shape, tier)
+        return SamplePlan(
+            selection, query.values, limit + 1, total, tier == 0, plan_each_time=not self._can_share_plan(query.shape)
+        )
 
     def _plan_ranked(self, query: BoundQuery, request: PageRequest) -> RankedPlan:
         key = request.before if request.before is not None else request.after
         if key is not None:
             tier, section, *cursor = _decode_ranked_key(key)
-            return RankedPlan(query, request, self._ranking(query, tier, None), section, cursor)
+            return RankedPlan(query, request, self._ranking(query, tier), section, cursor)
         counts, limits, tier = self._counts, self._limits, 0
         if counts.estimate(query) > limits.rank_all:
             tier = counts.lowest_tier(counts.estimate_without_filters(query), limits.target_candidates)
-        return RankedPlan(query, request, self._ranking(query, tier, limits.max_candidates))
+        plan = RankedPlan(
+            query,
+            request,
+            self._ranking(query, tier),
+            min_candidates=limits.target_candidates // LARGE_OVERESTIMATE,
+            max_candidates=limits.max_candidates,
+        )
+        return plan.with_tier(tier)
 
-    def _ranking(self, query: BoundQuery, tier: int, max_candidates: int | None) -> Ranking:
-        """Return the ranking of a tier. Its statement shares one cached plan only for few texts without filters.
+    def _ranking(self, query: BoundQuery, tier: int) -> Ranking:
+        return Ranking(ProductSelection(query.shape, tier), plan_each_time=not self._can_share_plan(query.shape))
+
+    def _can_share_plan(self, shape: QueryShape) -> bool:
+        """Whether the statements of all texts share one cached plan: those for few texts without filters.
 
         Every plan of such a statement uses the index on texts. Statements for longer texts are too rare to cache their
         plans. In a small catalog no plan is cached, since it may be wrong once the catalog has grown.
         """
-        shape = query.shape
-        plan_each_time = (
-            shape.has_filters or shape.text_count > MAX_TEXTS_OF_SHARED_PLAN or self._counts.is_catalog_small
+        return (
+            shape.has_required_terms
+            and not shape.has_filters
+            and shape.text_count <= MAX_TEXTS_OF_SHARED_PLAN
+            and not self._counts.is_catalog_small
         )
-        # The highest tier is small: its candidates need no bound.
-        return Ranking(ProductSelection(shape, tier), None if tier == TOP_TIER else max_candidates, plan_each_time)
 
 
 def _plan_sorted(query: BoundQuery, request: PageRequest, *, select_first: bool) -> SortedPlan:
