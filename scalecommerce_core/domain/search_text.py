@@ -83,6 +83,11 @@ class SearchText:
         """The terms that products must not have."""
         return tuple(term for term in self.terms if term.is_excluded)
 
+    @property
+    def is_single_word(self) -> bool:
+        """Whether the search is for one word in all of its forms, and for nothing else."""
+        return len(self.terms) == 1 and bool(forms := self.terms[0].word_forms) and {*forms} <= {*self.terms[0].texts}
+
     def with_replacements(self, meant: Mapping[int, Sequence[str]]) -> "SearchText":
         """The search with replacements for the terms at these positions."""
         return SearchText(

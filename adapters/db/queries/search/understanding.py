@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from attrs import evolve
-from sqlalchemy import Text, TextClause, cast, select, text
+from sqlalchemy import Text, cast, select, text
 
 from adapters.db.core.bulk_statements import equals_any, int_array, text_array
 from adapters.db.queries.executor import QueryExecutor
@@ -18,6 +18,7 @@ from adapters.db.queries.keyset import BIGINT, cursor_mismatch
 from adapters.db.queries.search.fetching import PageFetcher, SearchPage
 from adapters.db.queries.search.planning import SearchPlanner
 from adapters.db.queries.search.query_shape import BoundQuery, ParameterNames, QueryShape
+from adapters.db.queries.statement_cache import CachedStatement
 from adapters.db.schema import categories
 from scalecommerce_core.domain.search_text import (
     FEW_MATCHES,
@@ -37,8 +38,10 @@ MAX_TEXT_LENGTH: Final = 10_000
 MAX_PENDING_CHANGES: Final = 1_000
 """Most pending changes of the vocabulary, newest first, that a search for similar words reads."""
 
-_CATEGORY_IDS: Final = select(categories.c.id).where(
-    equals_any(categories.c.slug, "given") | equals_any(cast(categories.c.id, Text), "given")
+_CATEGORY_IDS: Final = CachedStatement.compile(
+    select(categories.c.id).where(
+        equals_any(categories.c.slug, "given") | equals_any(cast(categories.c.id, Text), "given")
+    )
 )
 
 
@@ -65,12 +68,15 @@ class SearchInterpreter:
                 parsed, request = _resume(parsed, request)
             elif not parsed.terms:
                 return SearchPage(())
-        page = self._find(self.bind(criteria, parsed, category_ids), request)
+        query = self.bind(criteria, parsed, category_ids)
+        page = self._find(query, request)
         if parsed is None or not is_first or len(page.ids) >= FEW_MATCHES or page.next is not None:
             return page
         if page.ids:
             return evolve(page, did_you_mean=self._suggest_frequent_words(parsed))
-        corrected, did_you_mean = self.correct(parsed)
+        # Without other conditions, no product having been found means that none has the word in any form.
+        is_unsold = parsed.is_single_word and not query.shape.has_filters
+        corrected, did_you_mean = self.correct(parsed, is_unsold=is_unsold)
         if corrected is None:
             return page
         return evolve(self._find(self.bind(criteria, corrected, category_ids), request), did_you_mean=did_you_mean)
@@ -111,9 +117,12 @@ class SearchInterpreter:
         given = text_array({_check_length("category", str(category)) for category in criteria.categories})
         return [id_ for (id_,) in self._executor.fetch(_CATEGORY_IDS, {"given": given})] or [0]
 
-    def correct(self, parsed: SearchText) -> tuple[SearchText | None, str | None]:
-        """Return the text with its unknown words replaced, if all of them can be, and the text for `did_you_mean`."""
-        unknown = self._vocabulary.find_unknown(parsed)
+    def correct(self, parsed: SearchText, *, is_unsold: bool = False) -> tuple[SearchText | None, str | None]:
+        """Return the text with its unknown words replaced, if all of them can be, and the text for `did_you_mean`.
+
+        `is_unsold`: the caller knows that no active product has any of the words.
+        """
+        unknown = self._vocabulary.find_unknown(parsed, is_unsold=is_unsold)
         corrected = corrected_search(parsed, unknown, self._vocabulary.find_similar)
         return corrected, None if corrected is None else suggestion(corrected, list(unknown.items()))
 
@@ -198,8 +207,13 @@ def _clamp(number: int | None) -> int | None:
 
 # --- the vocabulary of the catalog
 
+
+def _compiled(sql: str) -> CachedStatement:
+    return CachedStatement.compile(text(sql))
+
+
 # Stop words such as "the" are left out: full-text search ignores them.
-_KNOWN: Final = text(
+_KNOWN: Final = _compiled(
     """
     SELECT place, folded(given.word), coalesce(vocabulary.products, 0)
     FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
@@ -207,17 +221,17 @@ _KNOWN: Final = text(
     WHERE numnode(phraseto_tsquery('market', search_terms(folded(given.word)))) > 0
     """
 )
-_UNKNOWN: Final = text(
+_UNKNOWN: Final = _compiled(
     """
     SELECT place, folded(given.word)
     FROM unnest(CAST(:places AS int[]), CAST(:words AS text[])) AS given(place, word)
     LEFT JOIN vocabulary ON vocabulary.word = folded(given.word)
     WHERE coalesce(vocabulary.products, 0) <= 0
         AND numnode(phraseto_tsquery('market', search_terms(folded(given.word)))) > 0
-        AND NOT is_sold_as(search_terms(folded(given.word)))
+        AND (:is_unsold OR NOT is_sold_as(search_terms(folded(given.word))))
     """
 )
-_SIMILAR: Final = text(
+_SIMILAR: Final = _compiled(
     f"""
     SELECT word, products FROM (
         (
@@ -256,25 +270,29 @@ class StoredVocabulary:
                 found[position] = typed, sum(count for _, _, count in rows)
         return found
 
-    def find_unknown(self, parsed: SearchText) -> Mapping[int, str]:
+    def find_unknown(self, parsed: SearchText, *, is_unsold: bool = False) -> Mapping[int, str]:
         """Return folded words by position that no active product has in any form.
 
-        The vocabulary has no words of descriptions, so words that it does not have are looked up in the products.
+        The vocabulary has no words of descriptions, so words that it does not have are looked up in the products,
+        unless the caller knows that no product has them (`is_unsold`).
         """
+        found = self._fetch_by_position(_UNKNOWN, parsed, {"is_unsold": is_unsold})
         return {
             position: next(word for is_typed, word in rows if is_typed)
-            for position, rows in sorted(self._fetch_by_position(_UNKNOWN, parsed).items())
+            for position, rows in sorted(found.items())
             if len(rows) == len(parsed.terms[position].word_forms)
         }
 
     def find_similar(self, word: str) -> Sequence[KnownWord]:
         """Return words that begin with `word` or differ from it by one or two typos, new words included."""
         counts: Counter[str] = Counter()
-        for known, count in self._executor.fetch(_SIMILAR, {"word": word}, plan_each_time=True):
+        for known, count in self._executor.fetch(_SIMILAR, {"word": word}):
             counts[known] += count
         return [KnownWord(known, count) for known, count in counts.items()]
 
-    def _fetch_by_position(self, statement: TextClause, parsed: SearchText) -> Mapping[int, Sequence[tuple[Any, ...]]]:
+    def _fetch_by_position(
+        self, statement: CachedStatement, parsed: SearchText, more: Mapping[str, object] | None = None
+    ) -> Mapping[int, Sequence[tuple[Any, ...]]]:
         """Return rows for the forms of the word at each position; the first column says if it is the typed form."""
         positions: dict[str, list[tuple[int, bool]]] = {}
         for position, term in enumerate(parsed.terms):
@@ -283,7 +301,8 @@ class StoredVocabulary:
         if not positions:
             return {}
         forms = list(positions)
-        rows = self._executor.fetch(statement, {"places": int_array(range(len(forms))), "words": text_array(forms)})
+        given = {"places": int_array(range(len(forms))), "words": text_array(forms), **(more or {})}
+        rows = self._executor.fetch(statement, given)
         found: dict[int, list[tuple[Any, ...]]] = {}
         for number, *row in rows:
             for position, is_typed in positions[forms[number]]:
