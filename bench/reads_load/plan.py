@@ -95,11 +95,15 @@ class ReadRound:
 
 @frozen
 class Steady:
-    """An open loop at half of the saturating rate; milliseconds from the planned moment of each request."""
+    """An open loop at half of the saturating rate; milliseconds from the planned moment of each request.
+
+    `cost` is the processor time of the API per request, in microseconds.
+    """
 
     kind: str
     saturated: float
     rate: float
+    cost: float
     p50: float
     p95: float
     p99: float
@@ -197,19 +201,26 @@ class ReadBench:
         with self.engine() as engine:
             for kind in options.open_kinds:
                 self._read(engine, kind, WARM_SECONDS)
-                rate = _rate(self._read(engine, kind, options.seconds)) / 2
-                found.append(_steady(kind, rate, self._open_loop(engine, kind, rate)))
+                found.append(self._steady(engine, kind, kind))
                 begun = time.monotonic()
                 with editing(engine, self._seller_token, self._edited) as edits:
-                    taken = self._open_loop(engine, kind, rate)
-                made = _steady(with_edits(kind), rate, taken)
+                    made = self._steady(engine, kind, with_edits(kind))
                 per_second = edits.done / (time.monotonic() - begun)
                 found.append(evolve(made, edits_per_second=per_second, failed_edits=edits.failed))
-                self._say(
-                    f"{kind}: {2 * rate:,.0f}/s saturate it; at {rate:,.0f}/s p99 {found[-2].p99:.1f} ms, "
-                    f"with edits {found[-1].p99:.1f} ms"
-                )
+                for each in found[-2:]:
+                    self._say(
+                        f"{each.kind}: {each.saturated:,.0f}/s saturate it; at {each.rate:,.0f}/s "
+                        f"p99 {each.p99:.1f} ms, {each.cost:.0f} µs of the API"
+                    )
         return found
+
+    def _steady(self, engine: MeasuredEngine, kind: str, name: str) -> Steady:
+        """Measure the saturating rate of a read, and its latencies at half of it."""
+        rate = _rate(self._read(engine, kind, self._options.seconds)) / 2
+        before = processor_seconds(engine.processes["serve"])
+        taken = self._open_loop(engine, kind, rate)
+        spent = processor_seconds(engine.processes["serve"]) - before
+        return _steady(name, rate, spent / max(1, len(taken.milliseconds)) * 1e6, taken)
 
     def _open_loop(self, engine: MeasuredEngine, kind: str, rate: float) -> Taken:
         paths = (self._directory / f"{kind}.txt").read_text().splitlines()
@@ -327,11 +338,11 @@ def _rate(answers: Answers) -> float:
     return answers.requests / answers.seconds
 
 
-def _steady(kind: str, rate: float, taken: Taken) -> Steady:
+def _steady(kind: str, rate: float, cost: float, taken: Taken) -> Steady:
     failed = sum(count for status, count in taken.statuses.items() if status != 200)
     p50, p95, p99, slowest = map(float, np.percentile(taken.milliseconds, (50, 95, 99, 100)))
     late = float(np.percentile(taken.late, 99))
-    return Steady(kind, 2 * rate, rate, p50, p95, p99, slowest, late, failed)
+    return Steady(kind, 2 * rate, rate, cost, p50, p95, p99, slowest, late, failed)
 
 
 @contextmanager
