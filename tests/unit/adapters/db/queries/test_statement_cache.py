@@ -1,7 +1,7 @@
 """The cache of statements of searches, whose shapes clients choose."""
 
 import pytest
-from sqlalchemy import Integer, bindparam, select
+from sqlalchemy import Integer, bindparam, select, text
 
 from adapters.db.queries import statement_cache
 from adapters.db.queries.search.query_shape import QueryShape
@@ -70,3 +70,10 @@ def test_keys_of_cached_figures_have_one_size() -> None:
     assert {len(key) for key in keys} == {16}
     assert len(keys) == 39
     assert cache_key("\ud800") != cache_key("\ud801")
+
+
+def test_a_text_is_compiled_to_the_form_of_the_driver() -> None:
+    statement = CachedStatement.compile(text("SELECT products FROM vocabulary WHERE word = :word AND word <> '100%'"))
+    sql, values = statement.bind({"word": "kettle"})
+    assert sql == "SELECT products FROM vocabulary WHERE word = %(word)s AND word <> '100%%'"
+    assert values == {"word": "kettle"}
