@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from adapters.http.framework.etags import EntityTag, view_etag
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.currencies import MINOR_PER_UNIT
-from scalecommerce_core.domain.money import Money, decimal_text, minor_units
+from scalecommerce_core.domain.money import Money, decimal_text
 from scalecommerce_core.domain.price_history import Reduction
 from scalecommerce_core.domain.product import PriceCause
 from scalecommerce_core.queries import AccountView, PriceHistory, PriceInterval, ProductView, SellerStats
@@ -215,7 +215,8 @@ def product_etag(version: int, product: ProductSchema) -> str:
     the stock, which would change them with every sale. The view count is never part of the tag.
     """
     seller, is_private = product.seller, product.sku is not UNSET
-    edition = EntityTag(version, minor_units(product.price, product.currency), product.stock if is_private else None)
+    # The text has all decimals of the currency, so the digits are the minor units; `minor_units` takes 2 µs.
+    edition = EntityTag(version, int(product.price.replace(".", "")), product.stock if is_private else None)
     email = "" if seller.email is UNSET else seller.email
     names = [seller.display_name, seller.first_name, seller.last_name, email, product.category.name]
     if (promotion := product.promotion) is not None:
