@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.category import Category
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyId, ProductId
@@ -32,11 +32,9 @@ class CategoryRef:
     name: str
 
 
-@define
+@frozen
 class ProductView:
-    """A product as readers see it; not frozen, since attrs creates objects of frozen classes in five times the time.
-
-    `stock` is the number of unreserved units. Only the owner may see `sku`, `cost`, `min_price`, `max_price`,
+    """`stock` is the number of unreserved units. Only the owner may see `sku`, `cost`, `min_price`, `max_price`,
     `stock_until` and the price of a competitor.
     """
 

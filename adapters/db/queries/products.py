@@ -348,7 +348,7 @@ def _view(row: Sequence[Any]) -> ProductView:
         max_per_buyer, stock_until, competitor_price, competitor_price_at, *promotion,
     ) = row  # fmt: skip
     shown_name = public_name(seller_id, display_name, first_name, last_name)
-    # In the order of the fields: by name it takes twice as long, and a page of a list has fifty.
+    # In the order of the fields: by name it takes longer, and a page of a list has fifty.
     return ProductView(
         id_, name, brand, Money(price, currency), description, CategoryRef(category_id, category),
         SellerRef(seller_id, first_name, last_name, email, shown_name), available, is_active, created_at, views, sku,

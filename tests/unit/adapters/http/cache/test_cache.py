@@ -32,7 +32,8 @@ from adapters.http.resources import product_fast_path
 from scalecommerce_core.domain.errors import NotFound, Overloaded, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.ports import CatalogChange
-from scalecommerce_core.queries import ProductQueries, ProductView
+from scalecommerce_core.queries import PageRequest, ProductFilter, ProductQueries, ProductSearchPage, ProductView
+from scalecommerce_core.testing.memory.queries import MemoryQueries
 from tests.simulation.http_cache.test_cache_races import _view
 from tests.unit.support.http_marketplace import PRODUCTS, Marketplace, Person, Visitor, answer, problem
 from tests.unit.support.shared_cache import MemorySharedCache, SharedCacheContract, SharedCaches
@@ -796,6 +797,35 @@ def test_lists_and_categories_are_cached_and_revalidated_by_etag(
     path, tag = tags.popitem()
     assert anybody.get(path, headers={"If-None-Match": tag}).status_code == 200
     problem(anybody.get(f"{PRODUCTS}?page_size=0"), 400, "page_size")
+
+
+def test_an_edit_loads_only_the_lists_again_that_it_concerns(
+    seller: Person, anybody: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = seller.list(name="Tea pot", category_id=5)
+    seller.list(name="Tea cup", category_id=5)
+    mine = f"{PRODUCTS}?category=5&seller={seller.id}"
+    newest, by_price, search = f"{mine}&page_size=1", f"{mine}&page_size=1&ordering=-price", f"{mine}&search=cup"
+    loaded: list[str] = []
+    load = MemoryQueries.search
+
+    def recorded(queries: MemoryQueries, criteria: ProductFilter, page: PageRequest) -> ProductSearchPage:
+        loaded.append(criteria.search or criteria.sort_order)
+        return load(queries, criteria, page)
+
+    monkeypatch.setattr(MemoryQueries, "search", recorded)
+    for edit, loads in (
+        ({}, ["-created_at", "-price", "cup"]),
+        ({"price": "11.00"}, ["-price"]),
+        ({"stock": 3}, ["-price"]),
+        ({"name": "Coffee pot"}, ["-price", "cup"]),
+        ({"category_id": 6}, ["-created_at", "-price", "cup"]),
+    ):
+        answer(seller.patch(path_of(first), edit))
+        loaded.clear()
+        for path in (newest, by_price, search):
+            answer(anybody.get(path))
+        assert loaded == loads, edit
 
 
 def test_every_operation_with_an_etag_documents_it(place: Marketplace, seller: Person) -> None:
