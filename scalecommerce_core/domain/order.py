@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from attrs import define, evolve, field, frozen, setters
+from attrs import define, evolve, field, frozen
 
 from scalecommerce_core.domain.errors import Invalid, NothingToRetry, TransitionNotAllowed
 from scalecommerce_core.domain.events import (
@@ -191,19 +191,20 @@ class Refund:
 class Order:
     """An order; all of its lines are reserved, or none. Only the methods below change `status`, along `TRANSITIONS`."""
 
-    id: OrderId = field(on_setattr=setters.frozen)
-    command_id: CommandId = field(on_setattr=setters.frozen)
-    buyer_id: AccountId = field(on_setattr=setters.frozen)
-    currency: str = field(on_setattr=setters.frozen)
+    # mypy checks `Final`. With `attrs.setters.frozen`, each assignment of every field takes several times as long.
+    id: Final[OrderId]
+    command_id: Final[CommandId]
+    buyer_id: Final[AccountId]
+    currency: Final[str]
     lines: tuple[OrderLine, ...]
-    created_at: datetime = field(on_setattr=setters.frozen)
+    created_at: Final[datetime]
     updated_at: datetime
     status: OrderStatus = OrderStatus.CREATED
     shortfalls: tuple[Shortfall, ...] = ()
     expires_at: datetime | None = None
     """When the unpaid order expires and its reservation is released."""
     paid_at: datetime | None = None
-    origin: OrderOrigin = field(default=OrderOrigin.API, on_setattr=setters.frozen)
+    origin: Final[OrderOrigin] = OrderOrigin.API
     decide_attempts: int = 0
     decide_after: datetime | None = None
     """After an exception, the decision is not repeated before this time; orders behind it are decided meanwhile."""

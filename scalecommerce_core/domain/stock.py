@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from attrs import define, field, frozen, setters
+from attrs import define, field, frozen
 
 from scalecommerce_core.domain.errors import InsufficientStock, Invalid, LedgerInconsistent, StockMoved
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
@@ -39,7 +39,7 @@ class StockMovement:
 class Stock:
     """Stock of a product: `0 <= reserved <= on_hand`; the difference is available."""
 
-    product_id: ProductId = field(on_setattr=setters.frozen)
+    product_id: Final[ProductId]
     on_hand: int = 0
     reserved: int = 0
     movements: list[StockMovement] = field(factory=list, eq=False, repr=False)
