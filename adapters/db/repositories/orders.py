@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -53,7 +53,10 @@ _STATE: Final = (
     "status", "shortfalls", "updated_at", "expires_at", "paid_at", "decide_attempts", "decide_after",
     "decide_error", "decided_at", "has_expired", "is_cancelled_by_staff",
 )  # fmt: skip
-_COLUMNS: Final = ("id", "command_id", "buyer_id", "currency", "created_at", "origin", *_STATE)
+_FIXED: Final = ("id", "command_id", "buyer_id", "currency", "created_at", "origin")
+_COLUMNS: Final = (*_FIXED, *_STATE)
+_NOT_LOADED: Final[Sequence[Any]] = (object(),) * len(_STATE)
+"""Differs from every state."""
 _LINE: Final = ("order_id", "position", "product_id", "seller_id", "quantity", "price", "refunded")
 
 _NUMBERS: Final = next_numbers_statement(order_ids)
@@ -62,7 +65,6 @@ _INSERT_LINES: Final = Insert(order_lines, *_LINE)
 _INSERT_REFUNDS: Final = Insert(
     refunds, "order_id", "position", "quantity", "amount", "restocked", "occurred_at", "actor_id"
 )
-_UPDATE: Final = Update(orders, ["id"], *_STATE)
 _UPDATE_LINES: Final = Update(order_lines, ["order_id", "position"], "refunded")
 
 # One statement, so that the count costs no further round trip.
@@ -246,6 +248,12 @@ _TRY_CLAIM: Final = DriverStatement.compile(
 )
 
 
+@cache
+def _update_of(columns: tuple[str, ...]) -> Update:
+    """An UPDATE of these columns of the state; the cache is bounded by the combinations that use cases change."""
+    return Update(orders, ["id"], *columns)
+
+
 @lru_cache(maxsize=64)
 def _undecided(limit: int) -> DriverStatement:
     return DriverStatement.compile(
@@ -261,6 +269,8 @@ class PostgresOrderRepository:
         self._traces = traces
         self._sql = sql
         self._archive = OrderArchive(sql)
+        self._loaded: dict[OrderId, Sequence[Any]] = {}
+        """The state of orders as loaded; an order must be locked before it is saved."""
         self._largest_limit: int | None = 1
         """The largest limit per buyer when orders were claimed; None if no product had one."""
         self._last_withdrawal: datetime | None = datetime.max.replace(tzinfo=UTC)
@@ -349,12 +359,24 @@ class PostgresOrderRepository:
         return self._archive.archive(limit, settled_before)
 
     def save(self, changed: Collection[Order]) -> None:
-        self._sql.update(_UPDATE, [(order.id, *_state(order)) for order in changed])
+        self._update_state(changed)
         self._sql.update(
             _UPDATE_LINES,
             [(order.id, line.position, line.refunded) for order in changed if order.refunds for line in order.lines],
         )
         self._append(changed)
+
+    def _update_state(self, changed: Collection[Order]) -> None:
+        """Write the columns in which an order of the batch differs from what was loaded, for all of them."""
+        if not changed:
+            return
+        before = zip(*(self._loaded.get(order.id, _NOT_LOADED) for order in changed), strict=True)
+        columns = [list(column) for column in zip(*map(_state, changed), strict=True)]
+        names = tuple(name for name, old, new in zip(_STATE, before, columns, strict=True) if list(old) != new)
+        if names:
+            written = [columns[_STATE.index(name)] for name in names]
+            self._sql.update(_update_of(names), list(zip((order.id for order in changed), *written, strict=True)))
+            self._loaded.update((order.id, _state(order)) for order in changed)
 
     def _append(self, written: Collection[Order]) -> None:
         self._sql.insert(
@@ -406,7 +428,7 @@ class PostgresOrderRepository:
         *_, self._largest_limit, self._last_withdrawal = found[-1]
         if self._traces is not None:
             self._traces.take(lines.keys())
-        return [_order(row, tuple(lines[row[0]])) for row in rows]
+        return self._load(rows, lines)
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
         return self._orders(_EXPIRED, {"limit": limit, "now": now})
@@ -420,6 +442,10 @@ class PostgresOrderRepository:
         lines: dict[OrderId, list[OrderLine]] = {row[0]: [] for row in rows}
         for order_id, *line in self._sql.fetch_fast(lines_statement, {"ids": id_array(lines)}):
             lines[order_id].append(OrderLine(*line))
+        return self._load(rows, lines)
+
+    def _load(self, rows: Sequence[Sequence[Any]], lines: Mapping[OrderId, Sequence[OrderLine]]) -> Sequence[Order]:
+        self._loaded.update((row[0], row[len(_FIXED) :]) for row in rows)
         return [_order(row, tuple(lines[row[0]])) for row in rows]
 
 

@@ -68,6 +68,26 @@ class OrdersContract:
             stock = tx.stock.lock([product])[product]
         assert (stock.on_hand, stock.reserved) == (47, 3)
 
+    def test_orders_of_a_batch_are_saved_with_different_changes(self, store: Store) -> None:
+        stage = Stage(store)
+        buyer, product = stage.account(), stage.product(stock=5)
+        ids = [stage.order(buyer, {product: units}) for units in (2, 9, 1, 1)]
+        with store.begin() as tx:
+            orders, stock = tx.orders.lock(ids), tx.stock.lock([product])
+            reserved, rejected, failed, unchanged = (orders[id_] for id_ in ids)
+            for order in (reserved, rejected):
+                order.decide(stock, NOW + SECOND, NOW + DAY)
+            failed.record_decision_failure(NOW + SECOND, NOW + 2 * SECOND, "KeyError: 7")
+            tx.orders.save([reserved, rejected, failed, unchanged])
+            # A second change in the same transaction is saved, too.
+            unchanged.record_decision_failure(NOW + SECOND, NOW + 3 * SECOND, "ValueError: 8")
+            tx.orders.save([unchanged])
+            tx.orders.save([])
+        assert reserved.status is OrderStatus.PENDING
+        assert rejected.status is OrderStatus.REJECTED
+        with store.begin() as tx:
+            assert tx.orders.lock(ids) == orders
+
     def test_an_account_has_bought_if_it_paid_for_a_product_of_another_seller(self, store: Store) -> None:
         stage = Stage(store)
         ann, ben, cem, dan = (stage.account() for _ in range(4))
