@@ -16,11 +16,11 @@ from rich.table import Table
 from adapters.embedded.postgres import DEFAULT_SETTINGS
 from bench.orders_load.checkout import THIS, Checkout, CheckoutUnusable
 from bench.orders_load.market import SERVER_SETTINGS
-from bench.orders_load.plan import Latency, OrderBench, OrderBenchOptions, Saturated, prepared
+from bench.orders_load.plan import Latency, OrderBench, OrderBenchOptions, Overload, Saturated, prepared
 from bench.orders_load.rush import Rush
 from bench.orders_load.saturation import WrkMissing, find_wrk
 
-MODES: Final = ("uniform", "hot", "latency", "rush")
+MODES: Final = ("uniform", "hot", "latency", "rush", "overload")
 GOALS: Final = {
     "uniform": ("≥", 1.2),
     "hot": ("≥", 3.0),
@@ -28,6 +28,7 @@ GOALS: Final = {
     "hot_to_uniform": ("≥", 0.9),
     "answer_p99_ms": ("≤", 25.0),
     "verdict_p99_ms": ("≤", 100.0),
+    "backlog_seconds": ("≤", 1.0),
 }
 
 
@@ -39,6 +40,8 @@ def main() -> int:
         seconds=arguments.seconds or options.seconds,
         search_seconds=options.search_seconds,
         connections=arguments.connections,
+        overload_seconds=arguments.seconds or 60,
+        overload_processes=arguments.processes,
         checkout=Checkout(arguments.engine.resolve()) if arguments.engine else THIS,
     )
     modes = arguments.only or MODES
@@ -67,8 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.orders", description=__doc__)
     parser.add_argument("--only", action="append", choices=MODES, help="one part; may be repeated (default: all)")
     parser.add_argument("--runs", type=int, help="runs of each side (default 5)")
-    parser.add_argument("--seconds", type=float, help="length of a run (default 30)")
+    parser.add_argument("--seconds", type=float, help="length of a run (default 30, overload 60)")
     parser.add_argument("--connections", type=int, default=256, help="persistent connections of wrk (default 256)")
+    parser.add_argument("--processes", type=int, default=2, help="API processes of the part `overload` (default 2)")
     parser.add_argument(
         "--engine", type=Path, metavar="DIR", help="measure the engine of this checkout (with its .venv), not our own"
     )
@@ -88,6 +92,7 @@ def _measured(options: OrderBenchOptions, modes: "tuple[str, ...] | list[str]", 
         saturated = {mode: bench.saturated(mode) for mode in ("uniform", "hot") if mode in modes}
         latencies = _latencies(bench, saturated) if "latency" in modes else []
         rush = bench.rush() if "rush" in modes else None
+        overload = bench.overload() if "overload" in modes else None
     return {
         "server": settings,
         "engine": options.checkout.version,
@@ -95,7 +100,8 @@ def _measured(options: OrderBenchOptions, modes: "tuple[str, ...] | list[str]", 
         "saturated": [asdict(each) for each in saturated.values()],
         "latencies": [asdict(each) for each in latencies],
         "rush": None if rush is None else {**asdict(rush), "holds": rush.holds},
-        "figures": _figures(saturated, latencies, rush),
+        "overload": None if overload is None else asdict(overload),
+        "figures": _figures(saturated, latencies, rush, overload),
     }
 
 
@@ -109,7 +115,9 @@ def _decided(found: Saturated) -> float:
     return median(each.window.decided_per_second for each in found.rounds)
 
 
-def _figures(saturated: dict[str, Saturated], latencies: list[Latency], rush: Rush | None) -> list[dict[str, Any]]:
+def _figures(
+    saturated: dict[str, Saturated], latencies: list[Latency], rush: Rush | None, overload: Overload | None
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
 
     def row(name: str, value: "float | str", goal: str = "") -> None:
@@ -146,6 +154,13 @@ def _figures(saturated: dict[str, Saturated], latencies: list[Latency], rush: Ru
         row("rush: orders decided per second", rush.buyers / rush.seconds)
         row(f"rush: inconsistent samples, of {rush.samples}", len(rush.wrong))
         row("rush: deadlocks", rush.deadlocks)
+    if overload is not None:
+        measured, answers = overload.window, overload.answers
+        row("overload: accepted orders/s", measured.accepted / measured.seconds)
+        row("overload: decided orders/s", measured.decided_per_second)
+        row("overload: accepted − decided at the end", f"{measured.behind_at_last:,}")
+        row("overload: the same in seconds of work", overload.backlog_seconds, "backlog_seconds")
+        row("overload: refused, of all requests", f"{answers.refused:,} of {answers.requests:,}")
     return rows
 
 

@@ -40,7 +40,9 @@ class MeasuredEngine:
 
 
 @contextmanager
-def running_engine(directory: Path, settings: Mapping[str, str], checkout: Checkout = THIS) -> Iterator[MeasuredEngine]:
+def running_engine(
+    directory: Path, settings: Mapping[str, str], checkout: Checkout = THIS, api_processes: int = 1
+) -> Iterator[MeasuredEngine]:
     """Run the engine of a checkout, from ready to drained.
 
     The benchmarks do not pay orders. Reservations last a day, so that no order expires while it is counted, and the
@@ -50,7 +52,12 @@ def running_engine(directory: Path, settings: Mapping[str, str], checkout: Check
     with ExitStack() as stack:
         # The worker logs that it is ready, and `serve` logs its port, at level INFO.
         serve = stack.enter_context(
-            _command(checkout, ["serve", "--port", "0"], directory, {**given, "LOG_LEVEL": "INFO"})
+            _command(
+                checkout,
+                ["serve", "--port", "0", "--workers", str(api_processes)],
+                directory,
+                {**given, "LOG_LEVEL": "INFO"},
+            )
         )
         worker = stack.enter_context(_command(checkout, ["worker"], directory, {**given, "LOG_LEVEL": "INFO"}))
         beat = stack.enter_context(_command(checkout, ["beat"], directory, given))

@@ -47,6 +47,9 @@ class OrderBenchOptions:
     buyers: int = 10_000
     rush_buyers: int = 10_000
     rush_units: int = 100
+    overload_seconds: float = 60
+    overload_processes: int = 2
+    """API processes of the overload."""
     checkout: Checkout = THIS
     """The engine that is measured."""
 
@@ -94,6 +97,19 @@ class Latency:
     """By how many milliseconds the client sent late; the other figures contain it."""
     unnumbered: int
     refused: int
+
+
+@frozen
+class Overload:
+    """More orders than can be decided, from the beginning of the load."""
+
+    window: Window
+    answers: Answers
+
+    @property
+    def backlog_seconds(self) -> float:
+        """The time in which the orders are decided that were undecided at the end of the window."""
+        return self.window.behind_at_last / self.window.decided_per_second
 
 
 class OrderBench:
@@ -182,6 +198,20 @@ class OrderBench:
         if left:
             self._say(f"{left:,} orders are still undecided {SETTLE_SECONDS:.0f} s after the load")
 
+    # --- more orders than can be decided
+
+    def overload(self) -> Overload:
+        """Let several API processes take as many orders as they can."""
+        url, seconds = fresh_database(self._server, "engine"), self._options.overload_seconds
+        with self._engine(url, self._options.overload_processes) as engine:
+            self._saturate(engine, "uniform", WARM_SECONDS)
+            self._settle(url)
+            settle_database(url)
+            begun = datetime.now(UTC)
+            answers = self._saturate(engine, "uniform", seconds + 1)
+            self._settle(url)
+        return Overload(window(url, begun, begun + timedelta(seconds=seconds)), answers)
+
     # --- at half of the saturating rate
 
     def latency(self, mode: str, rate: float) -> Latency:
@@ -220,13 +250,13 @@ class OrderBench:
             return rush(engine, url, self._tokens[: self._options.rush_buyers], units=self._options.rush_units)
 
     @contextmanager
-    def _engine(self, url: str) -> Iterator[MeasuredEngine]:
+    def _engine(self, url: str, api_processes: int = 1) -> Iterator[MeasuredEngine]:
         settings: Mapping[str, str] = {
             "DATABASE_URL": url,
             "REDIS_URL": self._redis.url,
             "JWT_SECRET": self._secret,
         }
-        with running_engine(self._directory, settings, self._options.checkout) as engine:
+        with running_engine(self._directory, settings, self._options.checkout, api_processes) as engine:
             yield engine
 
 
