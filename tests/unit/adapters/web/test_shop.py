@@ -23,6 +23,7 @@ from adapters.web.pages.shop.basket_pages import order_line, ordered_items, show
 from adapters.web.pages.shop.catalog import PAGE_SIZE, facet_choices
 from adapters.web.pages.shop.orders import refunded_amount, status_words
 from adapters.web.pages.shop.price_moves import cause_words, describe_prices, share_of_change
+from scalecommerce_core.domain.errors import OrderBacklogFull
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.product import PriceCause
@@ -289,6 +290,24 @@ def test_a_price_that_is_not_held_any_more_is_shown_before_the_order(
     assert refused.status_code == 409
     assert "A price has moved" in refused.text
     assert ORDER_LINE.findall(refused.text)[0].startswith(f"{product} 1 20.00 ")
+
+
+def test_a_buyer_is_told_when_to_order_again_while_too_many_orders_are_undecided(
+    site: Marketplace, logged_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller, browser = site.person(), logged_in()
+    product = seller.list(name="Kettle", price="20.00", stock=9)["id"]
+    fields = {"product": product, "quantity": 1, "price": "20.00", "seen_at": "1"}
+    browser.post("/shop/basket/add/", fields, page=f"/shop/products/{product}/")
+    monkeypatch.setattr(site.market.ordering, "refusal", lambda: OrderBacklogFull(timedelta(seconds=8)))
+    fields = {"line": f"{product} 1 20.00", "submission": "once"}
+    refused = browser.post("/shop/orders/", fields, page="/shop/basket/")
+    assert refused.status_code == 503
+    assert "Nothing was ordered: order again in 8 s." in refused.text
+    # The basket is kept, and the form can be sent again.
+    assert ORDER_LINE.findall(refused.text)[0].startswith(f"{product} 1 20.00 ")
+    monkeypatch.undo()
+    assert browser.post("/shop/orders/", fields, page="/shop/basket/").status_code == 303
 
 
 def test_an_order_is_paid_or_cancelled_by_its_page(site: Marketplace, anybody: Browser) -> None:

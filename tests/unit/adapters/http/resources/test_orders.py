@@ -1,12 +1,13 @@
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 from attrs import evolve
 
 from adapters.http.framework import idempotency_key
-from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, Unavailable
+from scalecommerce_core.domain.errors import IdempotencyKeyInFlight, OrderBacklogFull, Unavailable
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import MAX_QUANTITY
 from scalecommerce_core.queries import Queries
@@ -326,6 +327,21 @@ def test_a_repeated_key_creates_one_order(place: Marketplace, seller: Person, bu
     other = problem(buyer.post(ORDERS, wanted((made["id"], 2)), headers=headers), 422)
     assert other["code"] == "idempotency_key_reused"
     assert answer(stranger.post(ORDERS, wanted((made["id"], 1)), headers=headers), 202)["id"] != first.json()["id"]
+
+
+def test_new_orders_are_refused_while_too_many_are_undecided(
+    place: Marketplace, seller: Person, buyer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = wanted((seller.list()["id"], 1))
+    headers = {"Idempotency-Key": "accepted"}
+    first = answer(buyer.post(ORDERS, body, headers=headers), 202)
+    monkeypatch.setattr(place.market.ordering, "refusal", lambda: OrderBacklogFull(timedelta(seconds=7.5)))
+    refused = buyer.post(ORDERS, body, headers={"Idempotency-Key": "refused"})
+    assert problem(refused, 503)["code"] == "order_backlog_full"
+    assert refused.headers["retry-after"] == "8"
+    assert answer(buyer.post(ORDERS, body, headers=headers), 202) == first
+    monkeypatch.undo()
+    answer(buyer.post(ORDERS, body, headers={"Idempotency-Key": "refused"}), 202)
 
 
 def test_a_rejected_request_does_not_consume_its_key(seller: Person, buyer: Person) -> None:
