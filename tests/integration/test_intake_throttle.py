@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
+from tests.integration.test_serve import children
 
 ORDERS: Final = "/orders/api/v1/"
 
@@ -86,6 +87,36 @@ def test_orders_are_refused_while_no_worker_decides_and_accepted_afterwards(engi
         assert (again.status_code, again.json()) == (202, first.json())
     eventually(lambda: buyer.order().status_code == 202, "an accepted order")
     eventually(lambda: readiness(engine)["status"] == "ok", "readiness")
+    check_decided(engine, buyer)
+
+
+def test_the_crash_of_one_of_two_processes_loses_no_accepted_order(engine: Deployment) -> None:
+    buyer = Buyer(engine)
+    for _ in range(5):
+        assert buyer.order().status_code == 202
+    server = engine.commands["serve"].process.pid
+    crashed, other = children(server)
+    os.kill(crashed, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        found = children(server)
+        return crashed not in found and other in found and len(found) == 2
+
+    eventually(is_replaced, "another process")
+    for _ in range(5):
+        eventually(lambda: is_accepted(buyer), "an accepted order")
+    check_decided(engine, buyer)
+
+
+def is_accepted(buyer: Buyer) -> bool:
+    try:
+        return buyer.order().status_code == 202
+    except httpx2.TransportError:
+        return False
+
+
+def check_decided(engine: Deployment, buyer: Buyer) -> None:
+    """Every accepted order is decided, and no other exists."""
     for order in buyer.accepted:
         eventually(lambda order=order: buyer.status(order) == "PENDING", "the decision")  # type: ignore[misc]
     with psycopg.connect(plain(engine.database_url)) as connection:
