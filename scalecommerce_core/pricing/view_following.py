@@ -160,7 +160,13 @@ def observe_view_derivatives(derivatives: Floats, before: Belief, forecast: Fore
 
 
 def correct_belief(belief: Belief, derivatives: Floats, change: Effects) -> Belief:
-    """The belief after a `change` of the effects."""
+    """The belief after a `change` of the effects.
+
+    Views at the reference price itself, where most of the level a was learnt, may have been those of either side of it,
+    so the level is uncertain by the first effect. Otherwise this difference would be taken for an effect of the price.
+    """
     return belief._replace(
-        a=belief.a + derivatives[:, ::2] @ np.array(change), b=belief.b + derivatives[:, 1::2] @ np.array(change)
+        a=belief.a + derivatives[:, ::2] @ np.array(change),
+        b=belief.b + derivatives[:, 1::2] @ np.array(change),
+        c00=belief.c00 + change[0] ** 2,
     )

@@ -58,6 +58,20 @@ def test_doubled_views_below_the_reference_price_are_recognised_and_corrected() 
     assert corrected.b.mean() == pytest.approx(ELASTICITY, abs=0.2)
 
 
+def test_a_level_that_was_learnt_at_the_reference_price_does_not_change_the_elasticity_after_a_correction() -> None:
+    x = np.zeros((6, N))
+    learnt, derivatives, _ = learn(np.ones_like(x), x, epochs=len(x))
+    # Then views above the reference price are doubled, which becomes known.
+    effects = -log(2.0), 0.0
+    belief, rng = correct_belief(learnt, derivatives, effects), np.random.default_rng(5)
+    for distance in (0.06, 0.1) * 3:
+        at = np.full(N, distance)
+        units = rng.poisson(VIEWS * np.exp(LEVEL + ELASTICITY * at)).astype(float)
+        views = 2.0 * VIEWS / view_factors(effects, at)
+        belief, _ = observe_sales(belief, x=at, views=views, units=units, weight=1.0, dispersion=1.0)
+    assert belief.b.mean() == pytest.approx(ELASTICITY, abs=0.2)
+
+
 def test_views_in_proportion_to_a_power_of_the_price_are_told_from_a_step() -> None:
     x = variations(12) + np.linspace(0.0, -0.4, 12)[:, None] * np.random.default_rng(4).random(N)
     *_, history = learn(np.exp(-3.0 * x), x, epochs=12)
