@@ -258,6 +258,15 @@ def products_of(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     return [product for row in rows for product in row["products"]]
 
 
+def test_many_ids_are_stored_uncompressed(engine: Engine) -> None:
+    with engine.begin() as connection:
+        log_change(connection, 1)
+        connection.exec_driver_sql("UPDATE change_log SET products = ARRAY(SELECT generate_series(1, 4000)::bigint)")
+    with engine.connect() as connection:
+        stored = connection.exec_driver_sql("SELECT pg_column_compression(products) FROM change_log").scalars().all()
+    assert stored == [None]
+
+
 def test_each_change_is_read_once_in_whatever_order_the_transactions_commit(
     engine: Engine, log_connection: "psycopg.Connection[object]"
 ) -> None:
