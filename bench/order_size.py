@@ -3,8 +3,7 @@
 import argparse
 import random
 import tempfile
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Engine, text
@@ -40,13 +39,18 @@ _SIZES: Final = text(
     WHERE owner.relkind = 'r' AND owner.relnamespace = CAST(current_schema() AS regnamespace)
     """
 )
-RETENTIONS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("orders", "order_lines", "payments", "stock_movements"), "for ever"),
-    **dict.fromkeys(("events", "event_audience"), "30 days (EVENT_RETENTION_DAYS)"),
-    "idempotency_keys": "1 day",
-    "sandbox_charges": "sandbox only",
+FOR_EVER: Final = "for ever"
+EVENTS: Final = "EVENT_RETENTION_DAYS"
+BY_PRODUCT: Final = "per product, seller and hour"
+MINUTES: Final = "minutes"
+SANDBOX: Final = "in the sandbox gateway"
+KEPT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("orders", "order_lines", "payments", "stock_movements"), FOR_EVER),
+    **dict.fromkeys(("events", "event_audience"), EVENTS),
+    **dict.fromkeys(("change_log", "outbox"), MINUTES),
+    **dict.fromkeys(("sandbox_charges", "sandbox_refunds"), SANDBOX),
 }
-"""How long the rows of an order are kept. Other tables have no rows of their own for an order."""
+"""How long the rows of an order are kept. Other tables have no rows for orders, but for what was sold: `BY_PRODUCT`."""
 
 Sizes = Mapping[tuple[str, str], int]
 
@@ -121,19 +125,26 @@ def _sizes(engine: Engine) -> Sizes:
 
 def _print(measured: Mapping[str, Mapping[tuple[str, str], float]]) -> None:
     reserved, paid = measured["reserved"], measured["paid"]
-    totals = defaultdict[tuple[str, str], float](float)
+    totals = dict.fromkeys((FOR_EVER, EVENTS, BY_PRODUCT, MINUTES, SANDBOX), (0.0, 0.0))
     print(f"{'table or index':<36}{'reserved':>10}{'paid':>10}  kept")
     for table, part in sorted(paid, key=lambda name: (name[0], name[1] != name[0], name[1])):
-        sizes = reserved[table, part], paid[table, part]
-        if max(sizes) < 0.5:
-            continue
-        kept = RETENTIONS.get(table, "per product and hour")
-        print(f"{part if part == table else '  ' + part:<36}{sizes[0]:>10.0f}{sizes[1]:>10.0f}  {kept}")
-        for kind, size in zip(("reserved", "paid"), sizes, strict=True):
-            totals[kind, kept] += size
-            totals[kind, "all"] += size
-    for kept in dict.fromkeys(kept for _, kept in totals):
-        print(f"{kept:<36}{totals['reserved', kept]:>10.0f}{totals['paid', kept]:>10.0f}")
+        sizes, kept = (reserved[table, part], paid[table, part]), KEPT.get(table, BY_PRODUCT)
+        totals[kept] = _sum((totals[kept], sizes))
+        if max(sizes) >= 1:
+            _print_row(part if part == table else f"  {part}", sizes, kept)
+    for kept, of_kept in totals.items():
+        _print_row("sum", of_kept, kept)
+    _print_row("orders, payments and events", _sum((totals[FOR_EVER], totals[EVENTS])))
+    _print_row("everything", _sum(totals.values()))
+
+
+def _sum(sizes: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    reserved, paid = zip(*sizes, strict=True)
+    return sum(reserved), sum(paid)
+
+
+def _print_row(name: str, sizes: tuple[float, float], kept: str = "") -> None:
+    print(f"{name:<36}{sizes[0]:>10,.0f}{sizes[1]:>10,.0f}  {kept}".rstrip())
 
 
 if __name__ == "__main__":
