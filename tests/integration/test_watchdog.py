@@ -46,7 +46,7 @@ MALFORMED_MESSAGES = [
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[EngineProcess]:
-    engine = EngineProcess(tmp_path / "shop", WORKER_STALL_TIMEOUT_SECONDS="2")
+    engine = EngineProcess(tmp_path / "shop", WORKER_STALL_TIMEOUT_SECONDS="2", DECIDE_AT_INTAKE="false")
     try:
         assert engine.url
         yield engine
