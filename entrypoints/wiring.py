@@ -31,6 +31,7 @@ from adapters.db.queries.standby_products import StandbyProductQueries
 from adapters.db.standby_waits import count_standby_waits
 from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
+from adapters.db.waiting_work import read_waiting_work
 from adapters.email.console import ConsoleSender, NoSender
 from adapters.email.smtp import SmtpSender, SmtpServer
 from adapters.metrics import definitions
@@ -55,6 +56,7 @@ from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.broker import Broker, create_publisher
 from adapters.tasks.decide_notifier import CeleryWorkNotifier, request_decisions
+from adapters.tasks.idle import IdleMonitor, RedisIdleMark, send_idle_tasks
 from adapters.tasks.job_runner import ThreadRunner
 from adapters.tasks.own_timer import MessageClock, OwnTimer
 from adapters.tasks.tasks import BackgroundTasks
@@ -478,14 +480,23 @@ def worker_application(
     opened: list[ProcessMetrics] = []
     traced: list[ProcessTracing] = []
     deliveries: list[ThreadRunner] = []
-    timers: list[OwnTimer] = []
+    timers: list[OwnTimer | IdleMonitor] = []
+    databases: list[DatabaseEngine] = []
     messages = MessageClock()
 
-    def start_timer(**_sent: object) -> None:
-        # One process of the pool has the timer. A replaced process passes its index on.
+    def read_work() -> tuple[int, bool]:
+        tasks()
+        return read_waiting_work(databases[0])
+
+    def start_timers(**_sent: object) -> None:
+        # One process of the pool has the timers. A replaced process passes its index on.
         if getattr(current_process(), "index", 0) == 0:
             timers.append(OwnTimer(messages, tasks, lambda: not answers_ping(redis_servers(settings))))
-            timers[-1].start()
+            mark = RedisIdleMark(redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1))
+            publisher = create_publisher(broker_of(settings))
+            timers.append(IdleMonitor(read_work, mark, lambda: send_idle_tasks(publisher)))
+            for timer in timers:
+                timer.start()
 
     def finish(**_sent: object) -> None:
         for timer in timers:
@@ -496,7 +507,7 @@ def worker_application(
             traces.close()
 
     # Sent in each process of the pool when it begins, and when it ends, unless it is killed.
-    worker_process_init.connect(start_timer, weak=False)
+    worker_process_init.connect(start_timers, weak=False)
     worker_process_shutdown.connect(finish, weak=False)
     wiring = Lock()
 
@@ -510,6 +521,7 @@ def worker_application(
         metrics = open_metrics()
         traces = start_tracing("worker")
         engine = wire(settings, "worker", session, NO_MEASUREMENTS if metrics is None else metrics.market, traces)
+        databases.append(engine.database)
         if traces is not None:
             traced.append(traces)
         if metrics is not None:

@@ -1,15 +1,24 @@
-"""Celery beat's scheduler, with a bound on the number of queued messages."""
+"""Celery beat's scheduler, with a bound on the number of queued messages, and longer intervals in an idle market."""
 
 import logging
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from celery.beat import Scheduler, SchedulingError
+from celery.schedules import schedule
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from adapters.tasks.broker import MAX_QUEUED_MESSAGES, QUEUE
+from adapters.tasks.idle import IDLE_INTERVAL, IDLE_KEY, IDLE_TASKS
+from adapters.tasks.schedule import TASKS
 
 logger = logging.getLogger(__name__)
+
+COUNT_SECONDS: Final = 1.0
+"""How long a count of the queued messages is used; what beat itself sends is added to it. The mark of an idle market is
+read as often."""
+_INTERVALS: Final = {task.name: task.every for task in TASKS if task.name in IDLE_TASKS}
 
 
 class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
@@ -24,7 +33,36 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
         # It connects when it is first used, and again after an outage.
         self._connection = self.app.connection_for_write()
         self._was_full = False
+        self._queued = 0
+        self._counted_at = float("-inf")
         self._is_broker_away = False
+        self._is_idle = False
+        self._idle_read_at = float("-inf")
+
+    def tick(self, *args: Any, **options: Any) -> Any:
+        """Send the next message that is due; return the seconds until the next call."""
+        if monotonic() >= self._idle_read_at + COUNT_SECONDS:
+            self._idle_read_at = monotonic()
+            if self._is_idle != (is_idle := self._read_idle_mark()):
+                self._is_idle = is_idle
+                self._change_intervals()
+        return super().tick(*args, **options)
+
+    def _change_intervals(self) -> None:
+        for name, every in _INTERVALS.items():
+            self.schedule[name].schedule = schedule(IDLE_INTERVAL if self._is_idle else every)
+        # Celery then orders the entries by their new times.
+        self._heap = None
+
+    def _read_idle_mark(self) -> bool:
+        try:
+            return bool(self._connection.default_channel.client.exists(IDLE_KEY))
+        except (RedisError, OperationalError, OSError):
+            return False
+
+    def schedules_equal(self, old_schedules: Any, new_schedules: Any) -> bool:
+        """Celery compares all entries at each message; this schedule does not change."""
+        return (old_schedules is None) == (new_schedules is None)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         is_full = self._is_queue_full()
@@ -37,6 +75,7 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
     def _send(self, entry: Any, producer: Any) -> None:
         """Log one line per outage; Celery's method logs a traceback per message."""
         try:
+            self._queued += 1
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
             if not self._is_broker_away:
@@ -48,11 +87,15 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
             self._is_broker_away = False
 
     def _is_queue_full(self) -> bool:
+        if self._queued < MAX_QUEUED_MESSAGES and monotonic() < self._counted_at + COUNT_SECONDS:
+            return False
         try:
-            return self._count_messages() >= MAX_QUEUED_MESSAGES
+            self._queued = self._count_messages()
         except (RedisError, OperationalError, OSError):
             # `_send` meets the same error and logs it.
             return False
+        self._counted_at = monotonic()
+        return self._queued >= MAX_QUEUED_MESSAGES
 
     def _count_messages(self) -> int:
         return int(self._connection.default_channel.client.llen(QUEUE))

@@ -1,0 +1,39 @@
+"""Whether background work waits, read by one statement that takes no locks."""
+
+from sqlalchemy import Engine, text
+
+from adapters.db.core.errors import translate_errors
+
+# Every part reads one entry of an index, or a table that is empty when its task has done its work. Deliveries count
+# until they end, because finding those that are due reads all that wait.
+_WORK = text(
+    """
+    SELECT
+        coalesce((SELECT max(last) FROM event_counter), 0),
+        EXISTS (SELECT FROM outbox)
+        OR EXISTS (SELECT FROM product_prices_pending)
+        OR EXISTS (SELECT FROM vocabulary_changes)
+        OR EXISTS (SELECT FROM webhook_deliveries WHERE status = 'PENDING')
+        OR EXISTS (SELECT FROM outgoing_emails WHERE try_at <= now())
+        OR EXISTS (SELECT FROM orders WHERE status = 'PENDING' AND expires_at <= now())
+        OR EXISTS (SELECT FROM payments WHERE check_at <= now())
+        OR EXISTS (SELECT FROM payment_refunds WHERE status = 'OPEN' AND try_at <= now())
+        OR EXISTS (SELECT FROM promotions WHERE due_at <= now())
+        OR EXISTS (SELECT FROM promoted_products WHERE due_at <= now())
+        OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK'))
+        OR EXISTS (
+            SELECT FROM pricing_policies AS policy JOIN pricing_schedules AS schedule ON schedule.policy_id = policy.id
+            WHERE policy.is_active AND (schedule.ends_at <= now() OR NOT schedule.is_done)
+        )
+    """
+)
+
+
+def read_waiting_work(engine: Engine) -> tuple[int, bool]:
+    """Read the number of the last event, and whether a task other than the decision of orders has work to do.
+
+    It may miss work: what depends on it must look for its work by itself as well. Raises `Unavailable`.
+    """
+    with translate_errors(engine), engine.connect() as connection:
+        last_event, work_waits = connection.execute(_WORK).one()
+    return int(last_event), bool(work_waits)

@@ -1,0 +1,130 @@
+"""Longer intervals of beat while no work waits.
+
+Most tasks look for work, and in an idle market they find none. One process of each worker therefore asks the database
+every `CHECK_SECONDS` whether work waits, and keeps a mark in Redis once none has waited for `IDLE_AFTER`. While beat
+finds the mark, it sends the messages of `IDLE_TASKS` every `IDLE_INTERVAL` only. When work waits again, the process
+that removes the mark sends these messages itself, so work waits for one check, as it waited for beat before.
+
+The mark expires: without a worker that renews it, beat has its usual intervals. What the check does not see waits for
+`IDLE_INTERVAL` at most.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, Protocol
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
+
+from adapters.tasks.schedule import DECIDE, MESSAGE_TTL, TASKS
+from adapters.tasks.tasks import BackgroundTasks
+from scalecommerce_core.domain.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+IDLE_KEY: Final = "scalecommerce:idle"
+CHECK_SECONDS: Final = 1.0
+IDLE_AFTER: Final = 5.0
+"""Seconds without work after which the market counts as idle."""
+MARK_TTL_MS: Final = 5_000
+"""Milliseconds for which the mark holds without a renewal."""
+IDLE_INTERVAL: Final = timedelta(seconds=10)
+IDLE_TASKS: Final = frozenset(
+    task.name
+    for task in TASKS
+    # Orders are decided at once even if their message was lost; views are in Redis, not in the database.
+    if task.every < IDLE_INTERVAL and task.name != DECIDE and task.run is not BackgroundTasks.flush_views
+)
+
+
+class IdleMark(Protocol):
+    """The mark that the market is idle; the methods raise `Unavailable`."""
+
+    def set(self) -> None:
+        """Set it, or renew it."""
+        ...
+
+    def remove(self) -> bool:
+        """Remove it; return whether it was set."""
+        ...
+
+
+class RedisIdleMark:
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def set(self) -> None:
+        try:
+            self._redis.set(IDLE_KEY, 1, px=MARK_TTL_MS)
+        except RedisError as error:
+            raise Unavailable("Redis does not answer.") from error
+
+    def remove(self) -> bool:
+        try:
+            return bool(self._redis.delete(IDLE_KEY))
+        except RedisError as error:
+            raise Unavailable("Redis does not answer.") from error
+
+
+def send_idle_tasks(app: Celery) -> None:
+    """Send the messages of all `IDLE_TASKS`; raise `Unavailable` while Redis is away."""
+    try:
+        for name in sorted(IDLE_TASKS):
+            app.send_task(name, retry=False, expires=MESSAGE_TTL.total_seconds())
+    except (RedisError, OperationalError, OSError) as error:
+        raise Unavailable("Redis does not answer.") from error
+
+
+class IdleMonitor:
+    """Sets the mark while no work waits.
+
+    `read_work` returns the number of the last event and whether work waits, and raises `Unavailable`; `send` sends the
+    messages of `IDLE_TASKS`.
+    """
+
+    def __init__(
+        self,
+        read_work: Callable[[], tuple[int, bool]],
+        mark: IdleMark,
+        send: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read_work = read_work
+        self._mark = mark
+        self._send = send
+        self._clock = clock
+        self._last_event: int | None = None
+        self._idle_since = clock()
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="idle monitor", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def check(self) -> None:
+        """Check once. If a server does not answer, the market counts as busy."""
+        try:
+            last_event, work_waits = self._read_work()
+            if work_waits or last_event != self._last_event:
+                self._last_event = last_event
+                self._idle_since = self._clock()
+                if self._mark.remove():
+                    self._send()
+            elif self._clock() - self._idle_since >= IDLE_AFTER:
+                self._mark.set()
+        except Unavailable:
+            self._idle_since = self._clock()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(CHECK_SECONDS):
+            try:
+                self.check()
+            except Exception:
+                # The thread must survive every error.
+                logger.exception("the check whether the market is idle failed")

@@ -1,0 +1,106 @@
+"""Whether work waits, on a real database, and the mark of an idle market in Redis."""
+
+import time
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine
+
+from adapters.db.core.engine import database_engine
+from adapters.db.waiting_work import read_waiting_work
+from adapters.tasks import bounded_beat
+from adapters.tasks.application import create_celery_app
+from adapters.tasks.bounded_beat import COUNT_SECONDS, BoundedBeat
+from adapters.tasks.broker import QUEUE
+from adapters.tasks.idle import IDLE_INTERVAL, IDLE_TASKS, RedisIdleMark, send_idle_tasks
+from adapters.tasks.schedule import TASKS
+from adapters.tasks.tasks import BackgroundTasks
+from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.testing import MemoryViewCounter
+from tests.integration.real_market import real_market
+from tests.unit.support.shop import MarketActions, line
+
+
+def _no_tasks() -> NoReturn:
+    raise AssertionError
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = database_engine(database, application_name="a test")
+    yield engine
+    engine.dispose()
+
+
+def test_work_waits_until_the_tasks_have_run(database: str, engine: Engine) -> None:
+    with real_market(database) as market:
+        actions = MarketActions(market)
+        tasks = BackgroundTasks(market, MemoryViewCounter(), lambda: None)
+
+        def run_all() -> None:
+            for task in TASKS:
+                task.run(tasks)
+
+        run_all()
+        assert read_waiting_work(engine) == (0, False)
+        seller, buyer = actions.person("seller"), actions.person("buyer")
+        product = actions.list(seller, stock=5)
+        assert read_waiting_work(engine)[1]
+        run_all()
+        run_all()
+        last_event, waits = read_waiting_work(engine)
+        assert not waits
+        actions.place(buyer, line(product))
+        run_all()
+        run_all()
+        assert read_waiting_work(engine)[0] > last_event
+
+
+def test_a_database_that_does_not_answer_is_reported() -> None:
+    with pytest.raises(Unavailable):
+        read_waiting_work(database_engine("postgresql://nobody@127.0.0.1:1/nothing"))
+
+
+def test_the_mark_is_removed_by_one_process(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        here, there = RedisIdleMark(client), RedisIdleMark(client)
+        here.set()
+        there.set()
+        assert [here.remove(), there.remove()] == [True, False]
+    with Redis.from_url("redis://127.0.0.1:1") as away:
+        for call in (RedisIdleMark(away).set, RedisIdleMark(away).remove):
+            with pytest.raises(Unavailable):
+                call()
+
+
+def test_beat_sends_fewer_messages_while_the_market_is_idle(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(bounded_beat, "monotonic", lambda: now)
+    every = {task.name: task.every for task in TASKS}
+    with Redis.from_url(redis_url) as client, create_celery_app(redis_url, _no_tasks) as app:
+        client.flushall()
+        scheduler = BoundedBeat(app=app)
+
+        def intervals() -> dict[str, object]:
+            scheduler.tick()
+            return {name: scheduler.schedule[name].schedule.run_every for name in every}
+
+        assert intervals() == every
+        RedisIdleMark(client).set()
+        now += COUNT_SECONDS
+        assert intervals() == {name: IDLE_INTERVAL if name in IDLE_TASKS else every[name] for name in every}
+        RedisIdleMark(client).remove()
+        now += COUNT_SECONDS
+        assert intervals() == every
+
+
+def test_all_slowed_tasks_are_sent_when_work_waits_again(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client, create_celery_app(redis_url, _no_tasks) as app:
+        client.flushall()
+        send_idle_tasks(app)
+        assert client.llen(QUEUE) == len(IDLE_TASKS)
+    with create_celery_app("redis://127.0.0.1:1", _no_tasks) as away, pytest.raises(Unavailable):
+        send_idle_tasks(away)

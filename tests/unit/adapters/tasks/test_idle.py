@@ -1,0 +1,97 @@
+"""When the market counts as idle, and what happens when work waits again."""
+
+from datetime import timedelta
+
+import pytest
+
+from adapters.tasks.idle import IDLE_AFTER, IDLE_INTERVAL, IDLE_TASKS, IdleMonitor
+from adapters.tasks.schedule import DECIDE, TASKS
+from scalecommerce_core.domain.errors import Unavailable
+
+
+class Bench:
+    """A monitor with a database, a mark and a clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.last_event = 7
+        self.work_waits = False
+        self.is_marked = False
+        self.sent = 0
+        self.away = False
+        self.monitor = IdleMonitor(self._read_work, self, self._send, lambda: self.now)
+
+    def check(self, seconds: float = 1.0) -> bool:
+        """Check once after some seconds; return whether the mark is set."""
+        self.now += seconds
+        self.monitor.check()
+        return self.is_marked
+
+    def set(self) -> None:
+        self.is_marked = True
+
+    def remove(self) -> bool:
+        was_marked, self.is_marked = self.is_marked, False
+        return was_marked
+
+    def _read_work(self) -> tuple[int, bool]:
+        if self.away:
+            raise Unavailable("away")
+        return self.last_event, self.work_waits
+
+    def _send(self) -> None:
+        self.sent += 1
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_market_without_work_counts_as_idle_after_some_time(bench: Bench) -> None:
+    assert not bench.check()
+    assert not bench.check(IDLE_AFTER - 1)
+    assert bench.check()
+    assert bench.sent == 0
+
+
+@pytest.mark.parametrize("reason", ["work", "an event"])
+def test_work_ends_the_idleness_and_starts_the_tasks_at_once(bench: Bench, reason: str) -> None:
+    bench.check()
+    assert bench.check(IDLE_AFTER)
+    if reason == "work":
+        bench.work_waits = True
+    else:
+        bench.last_event += 1
+    assert not bench.check()
+    assert bench.sent == 1
+    bench.work_waits = False
+    assert not bench.check()
+    assert not bench.check(IDLE_AFTER - 2)
+    assert bench.check()
+    assert bench.sent == 1
+
+
+def test_another_worker_that_removed_the_mark_has_sent_the_messages(bench: Bench) -> None:
+    bench.check()
+    assert bench.check(IDLE_AFTER)
+    bench.remove()
+    bench.work_waits = True
+    assert not bench.check()
+    assert bench.sent == 0
+
+
+def test_a_server_that_does_not_answer_ends_the_idleness(bench: Bench) -> None:
+    bench.check()
+    bench.away = True
+    bench.check(IDLE_AFTER)
+    bench.away = False
+    assert not bench.check()
+    assert not bench.is_marked
+
+
+def test_orders_views_and_rare_tasks_keep_their_intervals() -> None:
+    kept = {task.name for task in TASKS} - IDLE_TASKS
+    assert {DECIDE, "scalecommerce.flush_views"} <= kept
+    assert {task.name for task in TASKS if task.every >= IDLE_INTERVAL} <= kept
+    assert all(task.every < timedelta(seconds=10) for task in TASKS if task.name in IDLE_TASKS)
