@@ -15,3 +15,12 @@ def reduce_gc_frequency() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+
+
+def share_with_forks() -> None:
+    """Exclude all present objects from collection, so that processes forked later share their memory; call this last.
+
+    A collection writes to every object that it examines, and a process that writes to a page gets a copy of it.
+    """
+    gc.collect()
+    gc.freeze()

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from adapters.http.framework.request_limits import HEADER_LIMIT
 from adapters.metrics.series import Program
 from entrypoints import logs
+from entrypoints.gc_tuning import share_with_forks
 from entrypoints.metrics import start_exporter
 from entrypoints.processes.errors import CannotRun
 from entrypoints.processes.parent_death import bind_forks_to_parent
@@ -103,6 +104,7 @@ def serve_on(settings: Settings, host: str, port: int, workers: int, application
     logs.configure(settings, "api")
     start_exporter(settings, Program.API, database_figures)
     logging.getLogger(__name__).info("the API listens on %s port %d", host, port)
+    share_with_forks()
     server.serve()
 
 

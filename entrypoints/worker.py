@@ -15,8 +15,10 @@ from celery.worker.state import total_count
 
 from adapters.metrics.series import Program
 from adapters.tasks.broker import worker_name
+from adapters.tasks.grow_only_autoscaler import MIN_PROCESSES
 from adapters.tasks.schedule import DECIDE
 from entrypoints import celery_logging, logs
+from entrypoints.gc_tuning import share_with_forks
 from entrypoints.installation import InstallationCheck
 from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.processes.parent_death import bind_forks_to_parent
@@ -63,7 +65,8 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
     worker = app.Worker(
         hostname=worker_name(host),
         # Two more processes: one delivers webhooks, one reprices. See `worker_lock`.
-        concurrency=settings.worker_concurrency + 2,
+        autoscale=(settings.worker_concurrency + 2, MIN_PROCESSES),
+        autoscaler_cls="adapters.tasks.grow_only_autoscaler:GrowOnlyAutoscaler",
         loglevel=settings.log_level,
         # Without this, Celery prints a banner to standard output.
         quiet=True,
@@ -72,6 +75,7 @@ def run_worker(settings: Settings, on_ready: Callable[[], None] = lambda: None) 
         without_mingle=True,
     )
     watchdog = _create_watchdog(settings, worker, session, host)
+    share_with_forks()
     worker.start()
     # After an unrecoverable error Celery logs it and returns; the exit status must show that this was no regular end.
     # Ctrl-C is a regular end, although Celery reports a failure for it.

@@ -1,0 +1,81 @@
+"""When a worker adds processes to its pool."""
+
+import pytest
+from celery.worker import state
+
+from adapters.tasks import grow_only_autoscaler
+from adapters.tasks.grow_only_autoscaler import MIN_PROCESSES, START_SECONDS, WAIT_SECONDS, GrowOnlyAutoscaler
+
+
+class FakePool:
+    def __init__(self) -> None:
+        self.num_processes = MIN_PROCESSES
+        self.maintained = 0
+
+    def grow(self, count: int) -> None:
+        self.num_processes += count
+
+    def maintain_pool(self) -> None:
+        self.maintained += 1
+
+
+class Bench:
+    """A pool that may have four processes, the tasks that it has received, and a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pool = FakePool()
+        self.now = 100.0
+        self.received: set[object] = set()
+        monkeypatch.setattr(grow_only_autoscaler, "monotonic", lambda: self.now)
+        monkeypatch.setattr(state, "reserved_requests", self.received)
+        self._autoscaler = GrowOnlyAutoscaler(self.pool, 4, MIN_PROCESSES)
+        self.now += START_SECONDS
+
+    def after(self, seconds: float, tasks: int) -> int:
+        """The processes after a check at which `tasks` have been received and have not ended."""
+        self.now += seconds
+        self.received.clear()
+        self.received.update(range(tasks))
+        self._autoscaler.maybe_scale()
+        return self.pool.num_processes
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
+
+
+def test_tasks_that_wait_for_long_add_processes(bench: Bench) -> None:
+    assert bench.after(0, 3) == 2
+    assert bench.after(WAIT_SECONDS / 2, 3) == 2
+    assert bench.after(WAIT_SECONDS / 2, 3) == 3
+    assert bench.pool.maintained == 1
+
+
+def test_a_moment_without_waiting_tasks_begins_anew(bench: Bench) -> None:
+    assert bench.after(0, 4) == 2
+    assert bench.after(WAIT_SECONDS / 2, 2) == 2
+    assert bench.after(WAIT_SECONDS / 2, 4) == 2
+    assert bench.after(WAIT_SECONDS / 2, 4) == 2
+    assert bench.after(WAIT_SECONDS / 2, 4) == 4
+
+
+def test_the_maximum_is_not_exceeded(bench: Bench) -> None:
+    bench.after(0, 9)
+    assert bench.after(WAIT_SECONDS, 9) == 4
+    bench.after(0, 9)
+    assert bench.after(WAIT_SECONDS, 9) == 4
+
+
+def test_processes_without_tasks_stay(bench: Bench) -> None:
+    bench.after(0, 4)
+    bench.after(WAIT_SECONDS, 4)
+    assert bench.after(3600, 0) == 4
+
+
+def test_the_first_tasks_of_a_worker_add_none(bench: Bench) -> None:
+    bench.now -= START_SECONDS
+    assert bench.after(0, 4) == 2
+    assert bench.after(START_SECONDS - 1, 4) == 2
+    assert bench.after(1, 4) == 2
+    assert bench.after(WAIT_SECONDS, 4) == 4
