@@ -5,9 +5,11 @@ arguments that returns a `ports.PaymentGateway`.
 """
 
 from importlib.metadata import entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from scalecommerce_core.ports import PaymentGateway
+if TYPE_CHECKING:
+    # Every process checks the name of its gateway; the ports import numpy.
+    from scalecommerce_core.ports import PaymentGateway
 
 GROUP: Final = "scalecommerce.payment_gateways"
 SANDBOX: Final = "sandbox"
@@ -18,7 +20,7 @@ def known_gateways() -> list[str]:
     return [SANDBOX, *sorted(entry_points(group=GROUP).names - {SANDBOX})]
 
 
-def load_payment_gateway(name: str) -> PaymentGateway:
+def load_payment_gateway(name: str) -> "PaymentGateway":
     """Create the gateway that an installed package offers under this name."""
     gateway: PaymentGateway = entry_points(group=GROUP)[name].load()()
     return gateway

@@ -1,11 +1,9 @@
 """The whole engine on one machine: servers, migrations, API, worker and beat, until a stop signal."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +16,7 @@ from entrypoints.demo import banner
 from entrypoints.demo.banner import Demo
 from entrypoints.demo.traffic.plan import TrafficPlan
 from entrypoints.local.embedded_servers import Servers, restart_server, start_servers
+from entrypoints.local.preparation import Migrated, Preparation, Status
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory, EngineInfo
 from entrypoints.processes.errors import CannotRun
@@ -98,6 +97,7 @@ class LocalEngine:
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(highlight=False, soft_wrap=True, stderr=True)
         self._restarts = 0
+        self._preparation = Preparation()
 
     def run(self) -> None:
         begun = time.monotonic()
@@ -110,13 +110,18 @@ class LocalEngine:
             child_settings = self._child_settings(servers)
             chosen = settings.load({**os.environ, **child_settings})
             status.update("Bringing the database up to date …")
-            self._upgrade(servers.database_url, status.update)
-            status.update("Starting API, worker and beat …")
-            for child in self._children:
-                if child.name != "api":
-                    child.send_settings({**child_settings, **_metrics_port(chosen, child.name)})
-            self._data.write_engine_info(self._engine_info(servers, chosen))
-            demo = self._prepare_demo(chosen, status.update) if self._options.demo else None
+
+            def report(progress: Status | Migrated) -> None:
+                if isinstance(progress, Status):
+                    self._show(progress, status.update)
+                    return
+                status.update("Starting API, worker and beat …")
+                for child in self._children:
+                    if child.name != "api":
+                        child.send_settings({**child_settings, **_metrics_port(chosen, child.name)})
+                self._data.write_engine_info(self._engine_info(servers, chosen))
+
+            demo = self._preparation.run(child_settings, demo=self._options.demo, report=report)
             self._start_api(child_settings, demo)
             self._wait_until_ready(servers)
             if demo is not None and demo.plan is not None and self._options.traffic:
@@ -136,8 +141,8 @@ class LocalEngine:
             self._children.append(child)
             child.start()
         self._errors = LogErrorTail([child.log for child in self._children])
-        for module in ("adapters.db.migrate", *(["entrypoints.demo.seed"] if self._options.demo else [])):
-            threading.Thread(target=import_module, args=[module], daemon=True).start()
+        self._stack.callback(self._preparation.end)
+        self._preparation.start()
         return start_servers(
             servers,
             self._data.path,
@@ -180,27 +185,11 @@ class LocalEngine:
             directory=str(Path.cwd()),
         )
 
-    def _upgrade(self, database_url: str, status: Callable[[str], None]) -> None:
-        from adapters.db.migrate import Migration, upgrade
-        from adapters.db.schema_version import release_revisions
-
-        def report(migration: Migration) -> None:
-            what = f"{migration.number} of {migration.total}: {migration.revision} {migration.name}"
-            status(f"Bringing the database up to date: migration {what} …")
-            # An upgrade of a database with data may take minutes; without a terminal there is no status line.
-            if migration.total < len(release_revisions().known) and not self._err.is_terminal:
-                is_done = migration.seconds is not None
-                self._err.print(f"Migration {what} {f'({migration.seconds:.1f} s)' if is_done else '…'}", markup=False)
-
-        upgrade(database_url, report)
-
-    def _prepare_demo(self, chosen: Settings, status: Callable[[str], None]) -> Demo | None:
-        def progress(step: str, done: int, total: int | None) -> None:
-            status(f"Creating a demo market: {step} {done:,}{f' of {total:,}' if total else ''} …")
-
-        from entrypoints.demo.seed import prepare_demo
-
-        return prepare_demo(chosen, progress)
+    def _show(self, progress: Status, update: Callable[[str], None]) -> None:
+        update(progress.status)
+        # Without a terminal there is no status line.
+        if progress.line is not None and not self._err.is_terminal:
+            self._err.print(progress.line, markup=False)
 
     def _wait_until_ready(self, servers: Servers) -> None:
         deadline = time.monotonic() + READY_SECONDS

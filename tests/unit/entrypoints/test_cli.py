@@ -82,3 +82,19 @@ def test_help_version_and_completion_import_no_heavy_module(
     imported = set(json.loads(done.stderr))
     assert "typer" in imported
     assert imported & HEAVY == set()
+
+
+SUPERVISOR: Final = """
+import json, sys
+import entrypoints.local.up
+from entrypoints import settings
+settings.load({"DATABASE_URL": "postgresql://db/x", "REDIS_URL": "redis://cache", "JWT_SECRET": "x" * 32})
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_the_process_of_up_imports_neither_services_nor_migrations() -> None:
+    done = subprocess.run([sys.executable, "-c", SUPERVISOR], capture_output=True, text=True, check=True)
+    imported = set(json.loads(done.stdout))
+    heavy = {"alembic", "celery", "numpy", "entrypoints.wiring", "entrypoints.demo.seed", "adapters.db.migrate"}
+    assert imported & (heavy | {"scalecommerce_core.ports", "scalecommerce_core.services.market"}) == set()
