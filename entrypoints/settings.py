@@ -628,8 +628,8 @@ class Settings:
     )
     worker_concurrency: int = _setting(
         2,
-        "Task processes of one Celery worker, in addition to one for webhooks and one for repricing. A worker starts two"
-        " of them, and the others when tasks wait.",
+        "Task processes of one Celery worker, in addition to one for webhooks and one for repricing. A worker starts"
+        " two of them, and the others when tasks wait.",
         validator=_positive,
     )
     worker_stall_timeout_seconds: int = _setting(
