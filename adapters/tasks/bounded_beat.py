@@ -50,7 +50,7 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def _change_intervals(self) -> None:
         for name, every in _INTERVALS.items():
-            self.schedule[name].schedule = schedule(IDLE_INTERVAL if self._is_idle else every)
+            self.schedule[name].schedule = schedule(IDLE_INTERVAL if self._is_idle else every, app=self.app)
         # Celery then orders the entries by their new times.
         self._heap = None
 

@@ -79,11 +79,10 @@ class Preparation:
         if self._connection is None:
             raise CannotRun("The process that prepares the database was not started.")
         try:
-            self._connection.send((dict(settings), demo))
-            while isinstance(message := self._connection.recv(), Status | Migrated):
+            message = _exchange(self._connection, (dict(settings), demo))
+            while isinstance(message, Status | Migrated):
                 report(message)
-        except (EOFError, OSError):
-            raise CannotRun("The process that prepares the database has ended unexpectedly.") from None
+                message = _exchange(self._connection)
         finally:
             self.end()
         match message:
@@ -103,3 +102,13 @@ class Preparation:
         if self._connection is not None:
             self._connection.close()
         self._process = self._connection = None
+
+
+def _exchange(connection: Connection, request: object = None) -> object:
+    """Send a request, if there is one, and return the next message."""
+    try:
+        if request is not None:
+            connection.send(request)
+        return connection.recv()
+    except (EOFError, OSError):
+        raise CannotRun("The process that prepares the database has ended unexpectedly.") from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from adapters.embedded.launch import die_with_parent
 from entrypoints.local.preparation import Done, Failed, Migrated, Status
-from scalecommerce_core.domain.errors import MarketError, Unavailable
+from scalecommerce_core.domain.errors import MarketError, SchemaMismatch, Unavailable
 
 if TYPE_CHECKING:
     from adapters.db.migrate import Migration
@@ -41,6 +41,7 @@ def main(owner: int) -> None:
     os.environ.update(given)
     try:
         chosen = settings.load()
+        logs.add_secrets(chosen.secret_texts())
         upgrade(chosen.database_url.reveal(), lambda migration: connection.send(_describe(migration)))
         connection.send(Migrated())
         demo = None
@@ -51,10 +52,9 @@ def main(owner: int) -> None:
                 connection.send(Status(f"Creating a demo market: {what} …"))
 
             demo = prepare_demo(chosen, progress)
-    except Unavailable as error:
-        connection.send(Failed(str(error), is_reachable=False))
     except (MarketError, settings.SettingsError) as error:
-        connection.send(Failed(str(error), is_reachable=True))
+        is_away = isinstance(error, Unavailable) and not isinstance(error, SchemaMismatch)
+        connection.send(Failed(str(error), is_reachable=not is_away))
     except Exception:
         logger.exception("the database could not be prepared")
         connection.send(Failed("The database could not be prepared; the error is logged above.", is_reachable=True))
