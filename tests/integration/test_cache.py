@@ -35,7 +35,7 @@ from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
 from tests.integration.test_repricing import PricedMarket
-from tests.unit.support.kept_lists import KeptLists
+from tests.unit.support.cached_lists import CachedLists
 from tests.unit.support.shared_cache import SharedCacheContract, SharedCaches
 from tests.unit.support.shop import line, usd
 
@@ -429,7 +429,7 @@ def test_a_list_that_no_change_concerns_equals_one_that_is_read_anew(engine: Eng
         while index.update_vocabulary() or index.sync_price_index():
             pass
 
-    lists = KeptLists(
+    lists = CachedLists(
         PostgresStore(engine, reported.append), PostgresQueries(engine), reported, random.Random(1), update_indexes
     )
     lists.run(60)

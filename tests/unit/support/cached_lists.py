@@ -28,7 +28,7 @@ PRODUCTS: Final = 16
 
 
 @frozen
-class KeptList:
+class CachedList:
     criteria: ProductFilter
     facets: Sequence[Facet]
     request: PageRequest
@@ -39,8 +39,8 @@ class KeptList:
 
 
 @define
-class KeptLists:
-    """Lists that are kept until a change concerns them. `reported` are the changes that the store has reported."""
+class CachedLists:
+    """Lists that stay cached until a change concerns them. `reported` are the changes that the store has reported."""
 
     store: Store
     queries: ProductQueries
@@ -50,7 +50,7 @@ class KeptLists:
     """Runs after each edit, as the tasks of a running engine do."""
     sellers: list[AccountId] = Factory(list)
     products: list[ProductId] = Factory(list)
-    kept: list[KeptList] = Factory(list)
+    cached: list[CachedList] = Factory(list)
     dropped: int = 0
     compared: int = 0
     seconds: int = 0
@@ -64,8 +64,8 @@ class KeptLists:
         self.reported.clear()
         changes = ListChanges(self.queries.visibility_horizon() - 1)
         for _ in range(steps):
-            while len(self.kept) < 12:
-                self._keep()
+            while len(self.cached) < 12:
+                self._cache_list()
             self.chance.choice((
                 self._list, self._reprice, self._reprice, self._reprice, self._edit, self._edit, self._move,
                 self._pause, self._withdraw, self._take_stock, self._take_stock, self._take_stock,
@@ -77,16 +77,16 @@ class KeptLists:
             self._compare(changes)
 
     def _compare(self, changes: ListChanges) -> None:
-        valid = [each for each in self.kept if changes.includes_all(each.snapshot_number, each.dependencies)]
-        self.dropped += len(self.kept) - len(valid)
+        valid = [each for each in self.cached if changes.includes_all(each.snapshot_number, each.dependencies)]
+        self.dropped += len(self.cached) - len(valid)
         for each in valid:
             page = self.queries.search(each.criteria, each.request)
             counts = self.queries.facets(each.criteria, each.facets)
             assert (page, counts) == (each.page, each.counts), each
         self.compared += len(valid)
-        self.kept = valid
+        self.cached = valid
 
-    def _keep(self) -> None:
+    def _cache_list(self) -> None:
         chance = self.chance
         low, high = sorted(chance.sample(range(100, 1000, 100), 2))
         has_price = chance.random() < 0.2
@@ -112,7 +112,7 @@ class KeptLists:
             criteria, {str(each): each for each in CATEGORIES}, page, facets, has_cursor=request.after is not None
         )
         counts = self.queries.facets(criteria, facets)
-        self.kept.append(KeptList(criteria, facets, request, horizon, page, counts, dependencies))
+        self.cached.append(CachedList(criteria, facets, request, horizon, page, counts, dependencies))
 
     # --- edits
 

@@ -12,8 +12,8 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.ports import CatalogChange, ProductAspect, ProductScope
 from scalecommerce_core.testing.memory.queries import MemoryQueries
 from scalecommerce_core.testing.memory.store import MemoryStore
-from tests.unit.support import kept_lists
-from tests.unit.support.kept_lists import KeptLists
+from tests.unit.support import cached_lists
+from tests.unit.support.cached_lists import CachedLists
 
 TEA, POT = ProductId(1), ProductId(2)
 KITCHEN, GARDEN = CategoryId(1), CategoryId(2)
@@ -112,7 +112,7 @@ def test_a_list_that_no_change_concerns_equals_one_that_is_read_anew() -> None:
         store = MemoryStore()
         reported: list[CatalogChange] = []
         store.changed = reported.append
-        lists = KeptLists(store, MemoryQueries(store), reported, random.Random(seed))
+        lists = CachedLists(store, MemoryQueries(store), reported, random.Random(seed))
         lists.run(40)
         compared, dropped = compared + lists.compared, dropped + lists.dropped
     # The test proves nothing if nearly all lists are dropped, or none.
@@ -125,7 +125,7 @@ def test_a_list_becomes_outdated_without_each_part_of_the_rules(without: str, mo
     if without == "any":
         monkeypatch.setattr(ListChanges, "record", _without_any(ListChanges.record))
     else:
-        monkeypatch.setattr(kept_lists, "search_dependencies", _without(without))
+        monkeypatch.setattr(cached_lists, "search_dependencies", _without(without))
     with pytest.raises(AssertionError):
         test_a_list_that_no_change_concerns_equals_one_that_is_read_anew()
 
