@@ -19,7 +19,7 @@ class FakePool:
         self.maintained += 1
 
 
-class Bench:
+class Harness:
     """A pool that may have four processes, the tasks that it has received, and a clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,41 +41,41 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(monkeypatch)
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    return Harness(monkeypatch)
 
 
-def test_tasks_that_wait_for_long_add_processes(bench: Bench) -> None:
-    assert bench.after(0, 3) == 2
-    assert bench.after(WAIT_SECONDS / 2, 3) == 2
-    assert bench.after(WAIT_SECONDS / 2, 3) == 3
-    assert bench.pool.maintained == 1
+def test_tasks_that_wait_for_long_add_processes(harness: Harness) -> None:
+    assert harness.after(0, 3) == 2
+    assert harness.after(WAIT_SECONDS / 2, 3) == 2
+    assert harness.after(WAIT_SECONDS / 2, 3) == 3
+    assert harness.pool.maintained == 1
 
 
-def test_a_moment_without_waiting_tasks_begins_anew(bench: Bench) -> None:
-    assert bench.after(0, 4) == 2
-    assert bench.after(WAIT_SECONDS / 2, 2) == 2
-    assert bench.after(WAIT_SECONDS / 2, 4) == 2
-    assert bench.after(WAIT_SECONDS / 2, 4) == 2
-    assert bench.after(WAIT_SECONDS / 2, 4) == 4
+def test_a_moment_without_waiting_tasks_begins_anew(harness: Harness) -> None:
+    assert harness.after(0, 4) == 2
+    assert harness.after(WAIT_SECONDS / 2, 2) == 2
+    assert harness.after(WAIT_SECONDS / 2, 4) == 2
+    assert harness.after(WAIT_SECONDS / 2, 4) == 2
+    assert harness.after(WAIT_SECONDS / 2, 4) == 4
 
 
-def test_the_maximum_is_not_exceeded(bench: Bench) -> None:
-    bench.after(0, 9)
-    assert bench.after(WAIT_SECONDS, 9) == 4
-    bench.after(0, 9)
-    assert bench.after(WAIT_SECONDS, 9) == 4
+def test_the_maximum_is_not_exceeded(harness: Harness) -> None:
+    harness.after(0, 9)
+    assert harness.after(WAIT_SECONDS, 9) == 4
+    harness.after(0, 9)
+    assert harness.after(WAIT_SECONDS, 9) == 4
 
 
-def test_processes_without_tasks_stay(bench: Bench) -> None:
-    bench.after(0, 4)
-    bench.after(WAIT_SECONDS, 4)
-    assert bench.after(3600, 0) == 4
+def test_processes_without_tasks_stay(harness: Harness) -> None:
+    harness.after(0, 4)
+    harness.after(WAIT_SECONDS, 4)
+    assert harness.after(3600, 0) == 4
 
 
-def test_the_first_tasks_of_a_worker_add_none(bench: Bench) -> None:
-    bench.now -= START_SECONDS
-    assert bench.after(0, 4) == 2
-    assert bench.after(START_SECONDS - 1, 4) == 2
-    assert bench.after(1, 4) == 2
-    assert bench.after(WAIT_SECONDS, 4) == 4
+def test_the_first_tasks_of_a_worker_add_none(harness: Harness) -> None:
+    harness.now -= START_SECONDS
+    assert harness.after(0, 4) == 2
+    assert harness.after(START_SECONDS - 1, 4) == 2
+    assert harness.after(1, 4) == 2
+    assert harness.after(WAIT_SECONDS, 4) == 4

@@ -9,7 +9,7 @@ from adapters.tasks.schedule import DECIDE, TASKS
 from scalecommerce_core.domain.errors import Unavailable
 
 
-class Bench:
+class Harness:
     """A monitor with a database, a mark and a clock that the test sets."""
 
     def __init__(self) -> None:
@@ -44,50 +44,50 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_a_market_without_work_counts_as_idle_after_some_time(bench: Bench) -> None:
-    assert not bench.check()
-    assert not bench.check(IDLE_AFTER - 1)
-    assert bench.check()
-    assert bench.sent == 0
+def test_a_market_without_work_counts_as_idle_after_some_time(harness: Harness) -> None:
+    assert not harness.check()
+    assert not harness.check(IDLE_AFTER - 1)
+    assert harness.check()
+    assert harness.sent == 0
 
 
 @pytest.mark.parametrize("reason", ["work", "an event"])
-def test_work_ends_the_idleness_and_starts_the_tasks_at_once(bench: Bench, reason: str) -> None:
-    bench.check()
-    assert bench.check(IDLE_AFTER)
+def test_work_ends_the_idleness_and_starts_the_tasks_at_once(harness: Harness, reason: str) -> None:
+    harness.check()
+    assert harness.check(IDLE_AFTER)
     if reason == "work":
-        bench.work_waits = True
+        harness.work_waits = True
     else:
-        bench.last_event += 1
-    assert not bench.check()
-    assert bench.sent == 1
-    bench.work_waits = False
-    assert not bench.check()
-    assert not bench.check(IDLE_AFTER - 2)
-    assert bench.check()
-    assert bench.sent == 1
+        harness.last_event += 1
+    assert not harness.check()
+    assert harness.sent == 1
+    harness.work_waits = False
+    assert not harness.check()
+    assert not harness.check(IDLE_AFTER - 2)
+    assert harness.check()
+    assert harness.sent == 1
 
 
-def test_another_worker_that_removed_the_mark_has_sent_the_messages(bench: Bench) -> None:
-    bench.check()
-    assert bench.check(IDLE_AFTER)
-    bench.remove()
-    bench.work_waits = True
-    assert not bench.check()
-    assert bench.sent == 0
+def test_another_worker_that_removed_the_mark_has_sent_the_messages(harness: Harness) -> None:
+    harness.check()
+    assert harness.check(IDLE_AFTER)
+    harness.remove()
+    harness.work_waits = True
+    assert not harness.check()
+    assert harness.sent == 0
 
 
-def test_a_server_that_does_not_answer_ends_the_idleness(bench: Bench) -> None:
-    bench.check()
-    bench.away = True
-    bench.check(IDLE_AFTER)
-    bench.away = False
-    assert not bench.check()
-    assert not bench.is_marked
+def test_a_server_that_does_not_answer_ends_the_idleness(harness: Harness) -> None:
+    harness.check()
+    harness.away = True
+    harness.check(IDLE_AFTER)
+    harness.away = False
+    assert not harness.check()
+    assert not harness.is_marked
 
 
 def test_orders_views_and_rare_tasks_keep_their_intervals() -> None:
