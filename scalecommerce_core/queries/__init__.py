@@ -39,12 +39,12 @@ from scalecommerce_core.queries.operations import (
 from scalecommerce_core.queries.orders import (
     ALL_SALES,
     MAX_UNDECIDED,
-    DecisionBacklog,
     OrderLineView,
     OrderQueries,
     OrderView,
     SaleFilter,
     SaleView,
+    ValidationBacklog,
 )
 from scalecommerce_core.queries.pagination import Key, Page, PageRequest, Row_co
 from scalecommerce_core.queries.pricing import MAX_STEPS, PriceStep, PricingQueries
@@ -142,7 +142,6 @@ __all__ = [
     "Backlogs",
     "CategoryRef",
     "ConsumerLag",
-    "DecisionBacklog",
     "DeliveryView",
     "EndpointView",
     "EventQueries",
@@ -211,6 +210,7 @@ __all__ = [
     "Trouble",
     "TroubleItem",
     "TroubleKind",
+    "ValidationBacklog",
     "WebhookQueries",
     "bucket_label",
     "check_feed_position",

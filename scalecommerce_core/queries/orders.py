@@ -78,7 +78,7 @@ MAX_UNDECIDED: Final = 100_000
 
 
 @frozen
-class DecisionBacklog:
+class ValidationBacklog:
     """Orders without any attempt at their decision. Orders that are parked or deferred after an error do not count."""
 
     undecided: int = 0
@@ -112,6 +112,6 @@ class OrderQueries(Protocol):
         """
         ...
 
-    def decision_backlog(self, upto: OrderId | None = None) -> DecisionBacklog:
+    def validation_backlog(self, upto: OrderId | None = None) -> ValidationBacklog:
         """Return the orders that wait for their first decision; `remaining` counts those with an id up to `upto`."""
         ...

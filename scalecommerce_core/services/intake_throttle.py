@@ -1,7 +1,7 @@
 """When intake refuses orders because too many wait for their decision.
 
-The rule follows CoDel (RFC 8289): a burst is accepted, but not a queue that does not go away. Such a queue delays all
-buyers, and no more orders are decided. Decision record 0076 gives the reasons for the numbers.
+The rule follows CoDel (RFC 8289): a burst is accepted, a standing queue is not. A standing queue delays all buyers, and
+no more orders are decided than with a short queue. Decision record 0076 gives the reasons for the numbers.
 """
 
 import logging
@@ -14,25 +14,26 @@ from attrs import frozen
 
 from scalecommerce_core.domain.errors import OrderBacklogFull, Unavailable
 from scalecommerce_core.ports import Clock
-from scalecommerce_core.queries import DecisionBacklog, OrderQueries
+from scalecommerce_core.queries import OrderQueries, ValidationBacklog
 
 logger = logging.getLogger(__name__)
 
 TARGET_WAIT: Final = timedelta(seconds=1)
-"""The wait for a decision that is aimed at under more orders than can be decided."""
+"""The wait for a decision that is aimed at while more orders arrive than can be decided."""
 STANDING_AFTER: Final = timedelta(seconds=10)
-"""A wait above the target for this long is not a burst, and ends as late after the last excess."""
+"""A queue whose wait is above the target for this long is a standing queue, until the wait has been below the target
+for as long."""
 RESUME_SHARE: Final = 0.1
 """Refused orders are accepted again when the wait has fallen to this share of the target."""
 PROGRESS_MEMORY: Final = timedelta(seconds=2)
-"""Decisions come in batches: without one for this long, nothing is decided."""
+"""Decisions come in batches: if there was none for this long, the decider counts as stopped."""
 SAMPLE_INTERVAL: Final = timedelta(milliseconds=250)
 REFUSING_INTERVAL: Final = timedelta(milliseconds=100)
 """The interval of samples while orders are refused, so that intake resumes before the decider has nothing to do."""
 SAMPLE_SHARE: Final = 0.05
 """The largest share of time that is spent on samples."""
 STALE_AFTER: Final = timedelta(seconds=2)
-"""An older sample says nothing: the next order waits for a new one."""
+"""An older sample is not used: the next order waits for a new one."""
 RATE_WEIGHT: Final = 0.3
 """The weight of the last sample in the measured rate of decisions."""
 
@@ -42,7 +43,7 @@ class BacklogSample:
     """What was undecided at a time."""
 
     at: datetime
-    backlog: DecisionBacklog
+    backlog: ValidationBacklog
 
 
 class BacklogRule:
@@ -57,17 +58,17 @@ class BacklogRule:
         self._standing_after = min(STANDING_AFTER, limit)
         self._last: BacklogSample | None = None
         self._rate: float | None = None
-        """Decisions per second while there was always something to decide; at least this many if there was not."""
+        """Measured decisions per second while orders were always left to decide; otherwise a lower bound."""
         self._progress_at: datetime | None = None
         self._above_since: datetime | None = None
-        self._calm_since: datetime | None = None
+        self._below_since: datetime | None = None
         self._is_congested = False
         self.retry_after: timedelta | None = None
         """None while orders are accepted; otherwise the time in which the present backlog should be decided."""
 
     @property
     def decisions_per_second(self) -> float | None:
-        """The measured rate of decisions; None if there was nothing to decide yet."""
+        """The measured rate of decisions; None before the first decision."""
         return self._rate
 
     def observe(self, sample: BacklogSample) -> None:
@@ -86,10 +87,10 @@ class BacklogRule:
         is_stuck = has_remaining and previous is not None and previous.backlog.first == backlog.first
         stuck_for = now - backlog.oldest if is_stuck and backlog.oldest is not None else timedelta()
         wait = self._expected_wait(backlog) if has_remaining else timedelta()
-        self._judge(now, wait, stuck_for, is_deciding=is_deciding)
+        self._update_state(now, wait, stuck_for, is_deciding=is_deciding)
 
     def _learn_rate(self, rate: float, *, is_exact: bool) -> None:
-        """Without remaining orders, the decider had time left: it can decide at least so many."""
+        """Update the rate. If no order remained, the decider was idle for some time, so `rate` is a lower bound."""
         if not rate:
             return
         if self._rate is None:
@@ -99,33 +100,34 @@ class BacklogRule:
         else:
             self._rate = max(self._rate, rate)
 
-    def _expected_wait(self, backlog: DecisionBacklog) -> timedelta:
+    def _expected_wait(self, backlog: ValidationBacklog) -> timedelta:
         return timedelta(seconds=backlog.undecided / self._rate) if self._rate else timedelta()
 
-    def _judge(self, now: datetime, wait: timedelta, stuck_for: timedelta, *, is_deciding: bool) -> None:
+    def _update_state(self, now: datetime, wait: timedelta, stuck_for: timedelta, *, is_deciding: bool) -> None:
         is_above = wait > self._target and is_deciding
         self._above_since = (self._above_since or now) if is_above else None
-        self._calm_since = None if wait > self._target else (self._calm_since or now)
-        is_over = wait > self._limit or stuck_for > self._limit
+        self._below_since = None if wait > self._target else (self._below_since or now)
+        is_above_limit = wait > self._limit or stuck_for > self._limit
         is_standing = self._above_since is not None and now - self._above_since >= self._standing_after
         is_refusing = self.retry_after is not None
-        if is_over or is_standing:
+        if is_above_limit or is_standing:
             self._is_congested = is_refusing = True
         elif is_refusing:
             is_refusing = wait > self._target * RESUME_SHARE or stuck_for > self._target
         elif self._is_congested:
             is_refusing = is_above
-            if self._calm_since is not None and now - self._calm_since >= self._standing_after:
+            if self._below_since is not None and now - self._below_since >= self._standing_after:
                 self._is_congested = False
-        # While nothing is decided, nobody knows when the next decision will be.
+        # While nothing is decided, the time of the next decision is unknown.
         self.retry_after = (wait if is_deciding else max(wait, self._limit)) if is_refusing else None
 
 
 class IntakeThrottle:
-    """Samples the backlog while orders arrive, and says whether they are refused.
+    """Samples the backlog while orders arrive, and decides whether they are refused.
 
     A sample is one statement, a few times per second, started by an order and run by `in_background`. Only an order
-    after a pause of `STALE_AFTER` waits for it. Without samples, because the store does not answer, nothing is refused.
+    after a pause of `STALE_AFTER` waits for it. If there are no samples, because the store does not answer, no order is
+    refused.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class IntakeThrottle:
         self._sampling = Lock()
         self._sampled_at: datetime | None = None
         self._due_at: datetime | None = None
-        self._last: DecisionBacklog = DecisionBacklog()
+        self._last: ValidationBacklog = ValidationBacklog()
 
     def refusal(self) -> OrderBacklogFull | None:
         """The error of an order that arrives now; None if it is accepted."""
@@ -162,7 +164,7 @@ class IntakeThrottle:
                 self._sample()
             except Unavailable as error:
                 logger.debug("the undecided orders could not be counted: %s", error)
-                self._rule, self._last = BacklogRule(self._limit), DecisionBacklog()
+                self._rule, self._last = BacklogRule(self._limit), ValidationBacklog()
                 # The next orders do not wait for a store that does not answer.
                 self._sampled_at = self._clock.now()
             finally:
@@ -170,7 +172,7 @@ class IntakeThrottle:
 
     def _sample(self) -> None:
         begun = self._clock.now()
-        backlog = self._queries.decision_backlog(self._last.last)
+        backlog = self._queries.validation_backlog(self._last.last)
         ended = self._clock.now()
         was_refusing = self._rule.retry_after is not None
         self._rule.observe(BacklogSample(begun, backlog))

@@ -256,7 +256,7 @@ HOT: dict[str, tuple[Callable[[FilledDatabase], object], set[str]]] = {
     "an order": (lambda filled: filled.queries.orders(filled.orders[:1]), {"orders_pk", "order_lines_pk"}),
     "sales": (lambda filled: filled.queries.sales(filled.people[7], PageRequest()), {"order_lines_sales_idx"}),
     "liveness": (lambda filled: filled.queries.oldest_undecided(), {"orders_undecided_idx"}),
-    "the backlog": (lambda filled: filled.queries.decision_backlog(filled.orders[0]), {"orders_undecided_idx"}),
+    "the backlog": (lambda filled: filled.queries.validation_backlog(filled.orders[0]), {"orders_undecided_idx"}),
     "offers": (_in_transaction(lambda tx, filled: tx.products.offers(filled.products[:20])), {"products_pk"}),
     "stock": (_in_transaction(lambda tx, filled: tx.stock.lock(filled.products[:20])), {"stock_pk"}),
     "promises": (

@@ -18,7 +18,6 @@ from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, Order
 from scalecommerce_core.queries import (
     ALL_SALES,
     MAX_UNDECIDED,
-    DecisionBacklog,
     Key,
     OrderLineView,
     OrderView,
@@ -26,6 +25,7 @@ from scalecommerce_core.queries import (
     PageRequest,
     SaleFilter,
     SaleView,
+    ValidationBacklog,
 )
 
 # --- orders
@@ -84,7 +84,7 @@ _UNDECIDED: Final = (
     .subquery()
 )
 # Literals, so that the plan uses the partial index whatever the parameters are.
-_DECISION_BACKLOG: Final = text(
+_VALIDATION_BACKLOG: Final = text(
     f"""
     SELECT count(*), count(*) FILTER (WHERE id <= :upto), min(id), max(id), min(created_at) FROM (
         SELECT id, created_at FROM orders WHERE status = 'CREATED' AND decide_attempts = 0
@@ -167,9 +167,9 @@ class OrderQueries:
         moment: datetime | None = oldest
         return moment
 
-    def decision_backlog(self, upto: OrderId | None = None) -> DecisionBacklog:
-        ((undecided, remaining, first, last, oldest),) = self._executor.fetch(_DECISION_BACKLOG, {"upto": upto or 0})
-        return DecisionBacklog(undecided, remaining, first, last, oldest)
+    def validation_backlog(self, upto: OrderId | None = None) -> ValidationBacklog:
+        ((undecided, remaining, first, last, oldest),) = self._executor.fetch(_VALIDATION_BACKLOG, {"upto": upto or 0})
+        return ValidationBacklog(undecided, remaining, first, last, oldest)
 
 
 def _views(rows: Rows) -> list[OrderView]:

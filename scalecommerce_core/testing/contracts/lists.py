@@ -22,7 +22,6 @@ from scalecommerce_core.queries import (
     AccountFilter,
     AccountView,
     AllProductsFilter,
-    DecisionBacklog,
     Key,
     OrderLineView,
     OrderMoment,
@@ -40,6 +39,7 @@ from scalecommerce_core.queries import (
     StaffProductView,
     StockLevel,
     StockMovementView,
+    ValidationBacklog,
 )
 from scalecommerce_core.queries.accounts import MAX_ACTIONS
 from scalecommerce_core.testing.contracts.stage import DAY, NOW, SECOND, Stage
@@ -552,9 +552,9 @@ class ListsContract:
     def test_orders_that_wait_for_their_first_decision_are_counted(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
         buyer, product = stage.account(), stage.product()
-        assert queries.decision_backlog() == DecisionBacklog()
+        assert queries.validation_backlog() == ValidationBacklog()
         ids = [stage.order(buyer, {product: 1}, at=NOW + second * SECOND) for second in range(5)]
-        assert queries.decision_backlog() == DecisionBacklog(5, 0, ids[0], ids[4], NOW)
+        assert queries.validation_backlog() == ValidationBacklog(5, 0, ids[0], ids[4], NOW)
         with store.begin() as tx:
             parked, deferred = tx.orders.lock(ids[:2]).values()
             for _ in range(DECIDE_ATTEMPTS):
@@ -562,9 +562,9 @@ class ListsContract:
             deferred.record_decision_failure(NOW, NOW, "KeyError: 7")
             tx.orders.save([parked, deferred])
         stage.decide([ids[2]])
-        expected = DecisionBacklog(2, 1, ids[3], ids[4], NOW + 3 * SECOND)
-        assert queries.decision_backlog(ids[3]) == expected
-        assert queries.decision_backlog(ids[4]) == evolve(expected, remaining=2)
+        expected = ValidationBacklog(2, 1, ids[3], ids[4], NOW + 3 * SECOND)
+        assert queries.validation_backlog(ids[3]) == expected
+        assert queries.validation_backlog(ids[4]) == evolve(expected, remaining=2)
 
     def test_unknown_products_are_not_found(self, queries: Queries) -> None:
         assert queries.products([ProductId(10**30), ProductId(-1)]) == {}

@@ -56,7 +56,6 @@ from scalecommerce_core.queries import (
     ApiKeyState,
     AuditFilter,
     CategoryRef,
-    DecisionBacklog,
     DeliveryView,
     EndpointView,
     Facet,
@@ -90,6 +89,7 @@ from scalecommerce_core.queries import (
     StockDiscrepancy,
     StockMovementView,
     TopProduct,
+    ValidationBacklog,
     bucket_label,
     check_feed_position,
 )
@@ -595,17 +595,17 @@ class MemoryQueries(
         )
         return min(waiting, default=None)
 
-    def decision_backlog(self, upto: OrderId | None = None) -> DecisionBacklog:
+    def validation_backlog(self, upto: OrderId | None = None) -> ValidationBacklog:
         waiting = sorted(
             (order.id, order.created_at)
             for order in self._tables.orders.all()
             if order.status is OrderStatus.CREATED and not order.decide_attempts
         )[:MAX_UNDECIDED]
         if not waiting:
-            return DecisionBacklog()
+            return ValidationBacklog()
         remaining = sum(id_ <= (upto or 0) for id_, _ in waiting)
         oldest = min(placed_at for _, placed_at in waiting)
-        return DecisionBacklog(len(waiting), remaining, waiting[0][0], waiting[-1][0], oldest)
+        return ValidationBacklog(len(waiting), remaining, waiting[0][0], waiting[-1][0], oldest)
 
     # --- exports
 

@@ -11,7 +11,7 @@ from scalecommerce_core.domain.account import Account
 from scalecommerce_core.domain.errors import IdempotencyKeyReused, OrderBacklogFull, Unavailable
 from scalecommerce_core.domain.identifiers import OrderId, ProductId
 from scalecommerce_core.domain.order import Order
-from scalecommerce_core.queries import DecisionBacklog
+from scalecommerce_core.queries import ValidationBacklog
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.intake_throttle import (
     SAMPLE_INTERVAL,
@@ -42,11 +42,11 @@ class Queue:
 
     def sample(self) -> None:
         undecided = len(self.placed) - self.decided
-        backlog = DecisionBacklog()
+        backlog = ValidationBacklog()
         if undecided:
             remaining = max(0, self._seen - self.decided)
             first, last = OrderId(self.decided + 1), OrderId(len(self.placed))
-            backlog = DecisionBacklog(undecided, remaining, first, last, self.placed[self.decided])
+            backlog = ValidationBacklog(undecided, remaining, first, last, self.placed[self.decided])
         self.rule.observe(BacklogSample(self.now, backlog))
         self._seen = len(self.placed) if undecided else 0
 
@@ -118,7 +118,7 @@ def test_bursts_are_accepted_again_when_the_overload_is_over() -> None:
     assert not any(queue.run(1, arriving=10_000, decided=2_500))
 
 
-def test_nothing_is_refused_while_no_order_is_decided_for_less_than_the_limit() -> None:
+def test_no_order_is_refused_while_none_is_decided_for_less_than_the_limit() -> None:
     queue = Queue()
     list(queue.run(10, arriving=200, decided=2_500))
     assert not any(queue.run(29, arriving=200, decided=0))
@@ -132,7 +132,7 @@ def test_orders_are_refused_when_none_has_been_decided_for_the_limit_until_the_b
     assert queue.undecided == 0
 
 
-def test_a_requeued_order_of_yesterday_refuses_nothing() -> None:
+def test_a_requeued_order_of_yesterday_causes_no_refusal() -> None:
     queue = Queue()
     list(queue.run(2, arriving=100, decided=2_500))
     queue.placed.append(queue.now - timedelta(days=1))
@@ -144,7 +144,7 @@ def test_a_requeued_order_of_yesterday_refuses_nothing() -> None:
 def test_the_rate_of_decisions_is_learned_only_from_samples_with_work_left() -> None:
     queue = Queue()
     list(queue.run(10, arriving=40, decided=2_500))
-    # The decider was idle most of the time: nobody knows how fast it is.
+    # The decider was idle most of the time, so its rate is unknown.
     assert not any(queue.run(1, arriving=8_000, decided=2_500))
     assert queue.rule.decisions_per_second == pytest.approx(2_500, rel=0.3)
 
@@ -253,10 +253,10 @@ def test_accepted_orders_are_answered_while_others_are_refused(shop: Shop, buyer
     assert isinstance(unwrap_single(intake.place([new])), Order)
 
 
-def test_without_an_answer_of_the_store_nothing_is_refused(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_no_order_is_refused_while_the_store_does_not_answer(shop: Shop, buyer: Account, tea: ProductId) -> None:
     class Away:
         def __getattr__(self, name: str) -> object:
-            if name == "decision_backlog" and is_away:
+            if name == "validation_backlog" and is_away:
                 raise Unavailable("away")
             return getattr(shop.queries, name)
 
@@ -270,7 +270,7 @@ def test_without_an_answer_of_the_store_nothing_is_refused(shop: Shop, buyer: Ac
     assert intake.refusal() is None
 
 
-def test_parked_and_deferred_orders_refuse_nothing(shop: Shop, buyer: Account, tea: ProductId) -> None:
+def test_parked_and_deferred_orders_cause_no_refusal(shop: Shop, buyer: Account, tea: ProductId) -> None:
     intake = throttled(shop, Background())
     order = stop_deciding(shop, intake, buyer, tea)
     with shop.store.begin() as tx:
