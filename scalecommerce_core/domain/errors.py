@@ -58,7 +58,7 @@ MarketError
     ├── TransactionAborted    deadlock, serialization failure or lock timeout: nothing was written, try again at once
     ├── ConnectionLost        the connection broke: the transaction may have been committed or not
     ├── Overloaded            a bounded queue is full: try again after `retry_after`
-    │   └── OrderBacklogFull  too many orders wait for their decision: order again after `retry_after`
+    │   └── OrderBacklogFull  too many orders are undecided: order again after `retry_after`
     ├── DeadlineExceeded      the command was not complete in time: `effect` says whether it may have been committed
     ├── SchemaMismatch        the store has the tables of another release: migrate it or upgrade the code
     └── GatewayUnavailable    the payment gateway gave no answer: whether money moved is not known yet

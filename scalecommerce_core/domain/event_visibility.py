@@ -31,7 +31,7 @@ STATUSES: Final[Mapping[str, OrderStatus]] = {
     OrderCancelled.topic: OrderStatus.CANCELLED,
     OrderExpired.topic: OrderStatus.CANCELLED,
 }
-"""The status of an order after an event, by topic. After a refund there are two, so its events store the status."""
+"""The status of an order after an event, by topic. Two are possible after a refund, so its events store the status."""
 
 
 @frozen

@@ -112,8 +112,8 @@ class StockReturned(ProductEvent):
 class OrderEvent(Event):
     """An event of an order; its audience is the buyer and the sellers.
 
-    Only the id is stored: buyer and sellers never change, and the topic implies the status. `event_visibility` adds
-    them.
+    Only the id of the order is stored: buyer and sellers never change, and the topic implies the status.
+    `event_visibility` adds them when events are read.
     """
 
     order_id: OrderId

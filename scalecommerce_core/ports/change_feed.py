@@ -39,10 +39,10 @@ class CatalogChange:
     `products`: their price, texts or availability changed, or they were created or withdrawn. `sellers`: their names
     changed on all of their products. `everything`: any product may have changed.
 
-    `aspects`: each changed aspect, with a scope that has the changed products before and after the change, or None if
-    they may be any. Other aspects are unchanged, so that the change concerns a list only if it shows one of the
-    `products` or depends on one of the `aspects`. None: any list may have changed. If all else is empty, only
-    lists changed, such as that of the categories.
+    `aspects`: each changed aspect with a scope, which contains the changed products as they were before and as they are
+    after the change; None instead of a scope: any product. Other aspects are unchanged, so the change concerns only
+    lists that show one of the `products` or depend on one of the `aspects`. None: any list may have changed. If all
+    else is empty, only lists changed, such as that of the categories.
     """
 
     number: int

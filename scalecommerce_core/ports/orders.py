@@ -76,7 +76,7 @@ class OrderRepository(Protocol):
         """Move up to `limit` orders to the archive, the oldest first; return how many.
 
         They are settled (`domain.order.SETTLED`), were placed and changed last before `settled_before`, and have no
-        payment attempt that is open or still looked up, and no open refund. Locked orders are skipped. An order moves
+        payment attempt that is open or still checked, and no open refund. Locked orders are skipped. An order moves
         with its lines, refunds, payments and stock movements; reads find it as before, except that the ledger of a
         product ends with its oldest movement that is not archived.
         """
@@ -139,8 +139,8 @@ class OrderRepository(Protocol):
         ...
 
     def try_claim_undecided(self, limit: int, now: datetime) -> Sequence[Order] | None:
-        """As `claim_undecided`, but all undecided orders without waiting for any lock, for a transaction that decides
-        orders which it adds.
+        """As `claim_undecided`, but claim all undecided orders without waiting for any lock, for a transaction that
+        decides orders which it adds.
 
         None while another transaction holds the advisory lock of decisions or one of these orders, or if there are more
         than `limit` of them; in the last case others can take the lock. If the result is a sequence, no other

@@ -1,4 +1,4 @@
-"""Moves orders that have been settled for long to the archive, so that the hot tables stay as large as recent sales."""
+"""Moves orders that have been settled for long to the archive, so that the hot tables hold recent orders only."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ class Archiving:
 
     @retry_on(TransactionAborted, ConnectionLost)
     def archive(self, limit: int = 500) -> int:
-        """Archive up to `limit` orders in one transaction; return how many. Nothing, if orders stay hot for ever."""
+        """Archive up to `limit` orders in one transaction; return how many. Without a hot time, none is archived."""
         if self._hot_time is None:
             return 0
         with self._store.begin() as tx:

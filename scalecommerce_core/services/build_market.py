@@ -89,7 +89,7 @@ class MarketPorts:
     pause: Callable[[float], None] = time.sleep
     """Waits for some seconds."""
     in_background: Callable[[Callable[[], None]], object] = _at_once
-    """Calls a function, whose errors are its own, without waiting for it; by default, the caller waits."""
+    """Calls a function, which handles its errors itself, without waiting for it; by default, the caller waits."""
 
 
 @frozen(kw_only=True)

@@ -73,7 +73,7 @@ logger = logging.getLogger(__name__)
 IMPORT_BATCH_SIZE = 200
 """Orders of an import that are written together."""
 INTAKE_DECISIONS = 500
-"""Orders that a transaction of intake decides at most, with undecided ones that were placed before its own."""
+"""The most orders that a transaction of intake decides: its own, and undecided ones that were placed before."""
 EXPIRY_RETRY_DELAY = timedelta(minutes=5)
 """After an error, an expired reservation is kept this long before the next attempt to release its stock."""
 
@@ -185,8 +185,8 @@ class OrderRules:
     max_decision_wait: timedelta | None = None
     """How long orders may wait for their decision before intake refuses new ones; None: it refuses none."""
     decide_at_intake: bool = False
-    """Whether `Ordering.place` decides orders that no other transaction and no lock delays, instead of leaving them to
-    `Ordering.decide`. The servers do so by default."""
+    """Whether `Ordering.place` decides orders if it gets all locks without waiting, instead of leaving them to
+    `Ordering.decide`. The API processes do so by default."""
 
 
 class Ordering:
@@ -226,7 +226,7 @@ class Ordering:
     # --- intake
 
     def place(self, commands: Sequence[PlaceOrder]) -> list[Order | Replayed | MarketError]:
-        """Intake: store orders as CREATED. They reserve no stock until `decide`.
+        """Intake: store orders as CREATED, which `decide` decides later.
 
         With `OrderRules.decide_at_intake`, the same transaction decides them, and those that were placed before, unless
         it would have to wait for a lock. Orders that it does not decide stay CREATED.
@@ -335,7 +335,7 @@ class Ordering:
             )
         undecided = None
         if decided is not None and any(isinstance(draft, list) for draft in drafts):
-            # Before open orders are counted: nobody else decides from now on, so the counts stay right.
+            # Before open orders are counted: no other transaction decides from now on, so the counts stay right.
             undecided = tx.orders.try_claim_undecided(INTAKE_DECISIONS - len(drafts), self._clock.now())
         ids, drafts = self._limit_open_orders(tx, commands, drafts, earlier)
         refused = [c.id for c, draft in zip(commands, drafts, strict=True) if isinstance(draft, MarketError)]
@@ -379,7 +379,7 @@ class Ordering:
             return
         now = self._clock.now()
         orders = (*undecided, *new)
-        self._decide_claimed(tx, orders, stock, now, uncounted=undecided)
+        self._decide_claimed(tx, orders, stock, now, recounted=undecided)
         tx.orders.save(undecided)
         tx.orders.add(new)
         self._save_reserved(tx, orders, stock, now)
@@ -485,7 +485,7 @@ class Ordering:
                 if not claimed:
                     return DecisionSummary()
                 stock = tx.stock.lock(_products_of(claimed))
-                self._decide_claimed(tx, claimed, stock, now, uncounted=claimed)
+                self._decide_claimed(tx, claimed, stock, now, recounted=claimed)
                 tx.orders.save(claimed)
                 self._save_reserved(tx, claimed, stock, now)
         except Unavailable:
@@ -512,13 +512,14 @@ class Ordering:
         stock: Mapping[ProductId, Stock],
         now: datetime,
         *,
-        uncounted: Collection[Order],
+        recounted: Collection[Order],
     ) -> None:
-        """Decide orders, the first of which come first. No other transaction may decide meanwhile.
+        """Decide orders in the given order. No other transaction may decide meanwhile.
 
-        Intake has counted the open orders of the buyers of `uncounted` while other transactions decided.
+        The open orders of the buyers of `recounted` are counted again: intake has counted them while other transactions
+        may have decided.
         """
-        holdings = self._holdings(tx, orders, stock, now, uncounted)
+        holdings = self._holdings(tx, orders, stock, now, recounted)
         for order in orders:
             order.decide(stock, now, now + self._rules.reservation, holdings.objections)
             if order.status is OrderStatus.PENDING:
@@ -527,7 +528,9 @@ class Ordering:
     def _save_reserved(
         self, tx: Transaction, decided: Iterable[Order], stock: Mapping[ProductId, Stock], now: datetime
     ) -> None:
-        """After the orders are written, so that the event of a product that ran out follows those of its orders."""
+        """Save the stock; call this after the orders are written, so that the event of a product that ran out follows
+        those of its orders.
+        """
         taken = _products_of(order for order in decided if order.status is OrderStatus.PENDING)
         tx.stock.save([stock[product_id] for product_id in taken], now)
 
@@ -552,15 +555,15 @@ class Ordering:
         claimed: Sequence[Order],
         stock: Mapping[ProductId, Stock],
         now: datetime,
-        uncounted: Collection[Order],
+        recounted: Collection[Order],
     ) -> BuyerHoldings:
-        """What the buyers of these orders hold. Only deciders reserve, one at a time, so nothing grows meanwhile."""
+        """What the buyers of these orders hold. Only the decider reserves, so nothing grows meanwhile."""
         quotas = self._rules.quotas
         since = min(order.created_at for order in claimed) - INTAKE_TIME
         # Intake that holds the lock of decisions has counted the open orders of each buyer, except those of its own
         # batch. Other orders were not counted against those that were taken in at the same time.
         orders_of = Counter(order.buyer_id for order in claimed)
-        again = {order.buyer_id for order in uncounted}
+        again = {order.buyer_id for order in recounted}
         to_count = [buyer for buyer, count in orders_of.items() if count > 1 or buyer in again]
         facts = tx.orders.quota_facts(to_count if quotas.open_orders else [], stock.keys(), since)
         holdings = BuyerHoldings(
