@@ -40,7 +40,7 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def load(self, name: str) -> Any:
-        """The command or group with this name, which is imported if it was not used before; None: there is none."""
+        """Return the command or group with this name, imported if it was not used before; None if there is none."""
         command = self.commands.get(name)
         if isinstance(command, LazyCommand):
             self.commands[name] = command = command.load()

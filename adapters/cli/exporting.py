@@ -81,7 +81,7 @@ def orders(  # noqa: PLR0917 - Typer's options have names
     archived: Annotated[
         bool,
         typer.Option(
-            "--archived", help="Export only the archived orders, by the time they were placed at.", show_default=False
+            "--archived", help="Export only archived orders, in the order of their times.", show_default=False
         ),
     ] = False,
     since: Annotated[
@@ -116,7 +116,7 @@ def orders(  # noqa: PLR0917 - Typer's options have names
 
 def _export_parquet(runtime: Runtime, archived: ArchivedOrders | None, file: Path | None, data: Path | None) -> None:
     if file is None:
-        raise CommandFailed("A Parquet file is not text: name it with --output.", ExitCode.USAGE)
+        raise CommandFailed("Parquet cannot be written to standard output: name a file with --output.", ExitCode.USAGE)
     if importlib.util.find_spec("pyarrow") is None:
         raise CommandFailed(
             "To write Parquet files, run pip install 'scalecommerce[parquet]', or use --format csv.", ExitCode.USAGE

@@ -190,7 +190,7 @@ def archive(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     done = 0
     with runtime.open(data) as opened:
         archiving = opened.market.archiving
-        with progress_bars("The orders that were archived stay archived.", quiet=as_json) as progress:
+        with progress_bars("Completed batches stay archived.", quiet=as_json) as progress:
             while archived := archiving.archive(BATCH):
                 done += archived
                 progress("orders", done, None)
@@ -199,7 +199,7 @@ def archive(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     elif archiving.is_on:
         print_line(f"{done:,} orders archived.")
     else:
-        print_line("Orders stay hot for ever: set ORDERS_HOT_DAYS, for this command and for the workers.")
+        print_line("No orders are archived: set ORDERS_HOT_DAYS for this command and for the workers.")
     if not archiving.is_on:
         raise typer.Exit(ExitCode.PROBLEM)
 
@@ -227,7 +227,7 @@ def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
         )
     else:
         _print_months(months)
-        print_line("Clean: all archived orders have their checksums, and the sums of the archive are theirs.")
+        print_line("Clean: the rows of the archive have the stored checksums and sums.")
     if differing:
         raise typer.Exit(ExitCode.PROBLEM)
 
