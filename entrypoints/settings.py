@@ -350,7 +350,7 @@ class Settings:
     reservation_seconds: int = _setting(900, "How long stock is reserved for an unpaid order.", validator=_positive)
     decide_at_intake: bool = _setting(
         True,
-        "Whether API processes decide orders in the transaction that stores them, if nothing is waiting before them."
+        "Whether API processes decide orders in the transaction that stores them, if it gets all locks without waiting."
         " `false`: workers decide all orders, which leaves more processor time to the API processes.",
     )
     open_orders_per_account: int = _setting(
@@ -385,7 +385,8 @@ class Settings:
     max_decision_wait_seconds: int = _setting(
         30,
         "How long orders may wait for their decision. If a new one would wait for longer, or none has been decided for"
-        " so long, or orders have waited for more than 1 s for 10 s on end, new ones are answered by 503. 0: none are.",
+        " so long, or orders have waited for more than 1 s continuously for 10 s, new ones are refused with 503. 0:"
+        " none are refused.",
         validator=_from_zero,
     )
     reads_per_client: int = _setting(

@@ -250,10 +250,10 @@ class OrderResource:
         name="placeOrder",
         summary="Place an order",
         description="The order is stored before the response is sent. The stock of all lines is reserved, or the order"
-        " is rejected: at once if nothing is waiting before it, otherwise by a background process. Quantities of the"
-        " same product are added up. While more orders wait for"
-        " their decision than can be decided in time, new ones are answered with a 503 `order_backlog_full`, whose"
-        " `Retry-After` is the time in which those that wait should be decided; a repeated request with the"
+        " is rejected: usually before the response; a moment later, by a background process, if other orders are being"
+        " decided or the stock is being changed. Quantities of the same product are added up. While more orders wait"
+        " for their decision than can be decided in time, new ones are answered with a 503 `order_backlog_full`, whose"
+        " `Retry-After` is the time in which the waiting ones should be decided; a repeated request with the"
         " `Idempotency-Key` of an accepted order gets its response.",
         responses={
             201: ResponseSpec(
