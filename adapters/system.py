@@ -22,7 +22,7 @@ class RandomIds:
     """Command ids are version 7 UUIDs (RFC 9562): milliseconds since 1970, then random bits. Ids of the same time are
     neighbours in an index, which is smaller and changes fewer pages than with random ids.
 
-    Random bytes are read for many ids at once: the system call costs more than the rest of an id.
+    Random bytes are read for many ids at once, because the system call takes longer than the rest of an id.
     """
 
     def __init__(self) -> None:

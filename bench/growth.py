@@ -94,7 +94,7 @@ SIZES: Final = text(
 def check(is_right: object) -> None:
     """Raise an error if a statement did not return what it must."""
     if not is_right:
-        raise RuntimeError("The engine returned something else.")
+        raise RuntimeError("The engine did not return what was expected.")
 
 
 class Database:

@@ -489,7 +489,7 @@ def worker_application(
         return read_waiting_work(databases[0])
 
     def start_timers(**_sent: object) -> None:
-        # One process of the pool has the timers. A replaced process passes its index on.
+        # One process of the pool has the timers. A process that replaces it gets its index.
         if getattr(current_process(), "index", 0) == 0:
             timers.append(OwnTimer(messages, tasks, lambda: not answers_ping(redis_servers(settings))))
             mark = RedisIdleMark(redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1))

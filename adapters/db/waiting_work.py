@@ -32,7 +32,7 @@ _WORK = text(
 def read_waiting_work(engine: Engine) -> tuple[int, bool]:
     """Read the number of the last event, and whether a task other than the decision of orders has work to do.
 
-    It may miss work: what depends on it must look for its work by itself as well. Raises `Unavailable`.
+    It may miss work, so each task must also run without it. Raises `Unavailable`.
     """
     with translate_errors(engine), engine.connect() as connection:
         last_event, work_waits = connection.execute(_WORK).one()

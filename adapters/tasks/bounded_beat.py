@@ -16,8 +16,8 @@ from adapters.tasks.schedule import TASKS
 logger = logging.getLogger(__name__)
 
 COUNT_SECONDS: Final = 1.0
-"""How long a count of the queued messages is used; what beat itself sends is added to it. The mark of an idle market is
-read as often."""
+"""How long a count of the queued messages is used; messages that beat sends meanwhile are added to it. The mark of an
+idle market is read at the same interval."""
 _INTERVALS: Final = {task.name: task.every for task in TASKS if task.name in IDLE_TASKS}
 
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 from celery.worker.autoscale import Autoscaler
 
 WAIT_SECONDS: Final = 2.0
-"""Processes are added if tasks wait for one at all checks of this time. Beat sends several messages at once, whose
-tasks end sooner if there is nothing to do."""
+"""Processes are added if tasks wait for one at all checks of this time. Tasks that beat starts together and that have
+nothing to do end sooner, so they add none."""
 START_SECONDS: Final = 10.0
 """The first task of a process takes longer, because it connects to the servers, so none is added for this long."""
 CHECK_SECONDS: Final = 0.5

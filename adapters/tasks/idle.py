@@ -3,10 +3,10 @@
 Most tasks look for work, and in an idle market they find none. One process of each worker therefore asks the database
 every `CHECK_SECONDS` whether work waits, and keeps a mark in Redis once none has waited for `IDLE_AFTER`. While beat
 finds the mark, it sends the messages of `IDLE_TASKS` every `IDLE_INTERVAL` only. When work waits again, the process
-that removes the mark sends these messages itself, so work waits for one check, as it waited for beat before.
+that removes the mark sends these messages itself, so work waits for the next check, as it otherwise waits for beat.
 
-The mark expires: without a worker that renews it, beat has its usual intervals. What the check does not see waits for
-`IDLE_INTERVAL` at most.
+The mark expires: without a worker that renews it, beat has its usual intervals. Work that the check does not find waits
+for `IDLE_INTERVAL` at most.
 """
 
 import logging

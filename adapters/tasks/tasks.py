@@ -51,8 +51,7 @@ GATEWAY_TIME_LIMIT: Final = timedelta(seconds=5)
 ARCHIVE_BATCH_SIZE: Final = 200
 """Orders per transaction. Each has several rows in six tables."""
 ARCHIVING_TIME_LIMIT: Final = timedelta(seconds=5)
-"""After this time the task, which runs once in a minute, archives no further batch: the worker process shall decide
-orders."""
+"""After this time the task, which runs once a minute, archives no further batch, so that the process can run others."""
 EMAIL_BATCH_SIZE: Final = 10
 EMAIL_TIME_LIMIT: Final = timedelta(seconds=5)
 """After this time the task starts no further batch of e-mails."""

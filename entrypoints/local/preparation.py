@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Status:
-    """Progress. `line` is set if it is also of interest where no status line can be shown."""
+    """The progress for a status line. `line` is set if a message is also wanted where no status line can be shown."""
 
     status: str
     line: str | None = None
@@ -36,7 +36,7 @@ class Migrated:
 
 @frozen
 class Done:
-    """The end; `demo` is None if none was wanted, or if the database contains other data."""
+    """The end; `demo` is None if no demo market was wanted, or if the database contains other data."""
 
     demo: "Demo | None"
 
@@ -50,7 +50,7 @@ class Failed:
 
 
 class Preparation:
-    """The process. It can be started before its task is known, and loads its code meanwhile."""
+    """The process that prepares the database. It can be started before its task is known, and then loads its code."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None

@@ -403,7 +403,7 @@ def test_many_buyers_of_one_unit_buy_it_once(store: PostgresStore) -> None:
 
 
 def test_several_intakes_of_one_product_sell_each_unit_once(store: PostgresStore) -> None:
-    """Each thread stands for an API process. What none of them decides is decided by the next, or by the worker."""
+    """Each thread stands for an API process. Orders that one does not decide are decided by the next or the worker."""
     stage = Stage(store)
     product, buyer = stage.product(stock=37), stage.account()
     rules = OrderRules(quotas=OrderQuotas(open_orders=0, unpaid_share=0), decide_at_intake=True)
@@ -425,7 +425,7 @@ def test_several_intakes_of_one_product_sell_each_unit_once(store: PostgresStore
         stock = tx.stock.lock([product])[product]
     assert Counter(order.status for order in found.values()) == {OrderStatus.PENDING: 37, OrderStatus.REJECTED: 83}
     assert (stock.on_hand, stock.reserved) == (37, 37)
-    # What an intake has answered as decided is what it committed.
+    # Orders that intake has returned as decided were committed as such.
     assert all(found[order.id] == order for order in placed if order.status is not OrderStatus.CREATED)
 
 

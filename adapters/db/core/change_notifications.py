@@ -141,8 +141,8 @@ class PendingChanges:
     """The changes of a transaction so far: products, sellers, `lists` such as categories, `everything` in the catalog,
     access, and `events` that got numbers.
 
-    Whoever adds to `products` also calls `add_aspect` for each aspect that changed. The membership of
-    `created_products`, which are among the products, stands for all of their aspects.
+    A repository that adds to `products` also calls `add_aspect` for each aspect that changed. For `created_products`,
+    which are among the products, only the membership is recorded; it stands for all aspects.
     """
 
     def __init__(self) -> None:
@@ -156,8 +156,8 @@ class PendingChanges:
         self.key_owners: set[AccountId] = set()
         self.events = False
         self.by_decision = False
-        """Whether orders may have been decided. Their changes of stock are many, and readers may learn of them as late
-        as of those of other processes, so the process that makes them drops no lists at once."""
+        """Whether orders may have been decided. Decisions change stock often, so lists of the process that makes
+        them are invalidated as late as those of other processes, not at once."""
 
     def __bool__(self) -> bool:
         return bool(self.changes_catalog or self.revoked_sessions or self.key_owners or self.events)

@@ -94,7 +94,7 @@ def database_engine(
         pool_timeout=pool_timeout.total_seconds(),
         # Parameters hold texts of users and password hashes, which must not be logged with errors.
         hide_parameters=True,
-        # Several times as fast as the standard library, which consumers of events notice.
+        # Several times as fast as the standard library; consumers of events spend much of their time in parsing.
         json_deserializer=msgspec.json.decode,
         # Reuse the most recent connections, so that the others become idle.
         pool_use_lifo=True,

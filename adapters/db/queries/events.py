@@ -1,4 +1,4 @@
-"""Event feed queries: for every reader, a page costs ranges of a few indexes, which together have its events.
+"""Event feed queries: a page of any reader is read from ranges of a few indexes, which together have its events.
 
 A GIN index on an array of accounts would not achieve this. The planner would choose between a walk along the numbers,
 which reads millions of rows for an account with few events, and a sort of all events of the account, which reads

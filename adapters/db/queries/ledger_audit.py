@@ -17,8 +17,8 @@ from scalecommerce_core.queries.stock_audit import with_balances
 
 _NO_TIMEOUT: Final = {"statement_timeout": "0"}
 
-# One statement, hence one snapshot for all figures. Orders and movements are the hot ones: `order_archive` compares the
-# archived ones.
+# One statement, hence one snapshot for all figures. Orders and movements are the hot ones; `queries/archive.py` audits
+# the archived ones.
 _DISCREPANCIES: Final = text(
     """
     WITH moved AS (

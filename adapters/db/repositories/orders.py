@@ -144,7 +144,7 @@ _ALL_LINES: Final = DriverStatement.compile(
     .where(equals_any(all_order_lines.c.order_id))
     .order_by(all_order_lines.c.order_id, all_order_lines.c.position)
 )
-# What tells whether `_QUOTA_FACTS` can find anything: the ends of two partial indexes, which are almost always empty.
+# Whether `_QUOTA_FACTS` can find anything: the ends of two partial indexes, which are almost always empty.
 # Only these indexes have this order, so the plan does not depend on statistics, as that of EXISTS would.
 _HAS_QUOTA_FACTS: Final = (
     select(func.max(products.c.max_per_buyer)).scalar_subquery(),
@@ -224,7 +224,7 @@ _FIND_UNDECIDED: Final = DriverStatement.compile(
         *_HAS_QUOTA_FACTS,
     )
 )
-# A long backlog is the worker's: transactions of intake that took the lock in turns would leave it no gap.
+# A long backlog is left to the worker: transactions of intake that took the lock in turns would hold it nearly always.
 _TRY_LOCK_UNLESS_LONG: Final = DriverStatement.compile(
     select(
         case(

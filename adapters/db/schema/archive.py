@@ -39,7 +39,7 @@ archived_orders: Final = Table(
     "archived_orders",
     metadata,
     *_columns_of(orders),
-    # A hash of the order and of all its rows in the archive (`order_archive.CHECKSUM`).
+    # A hash of the order and of all its rows in the archive (`order_archive.checksum_sql`).
     Column("checksum", BigInteger, nullable=False),
     PrimaryKeyConstraint("id"),
     # Lets the planner leave the archive out of queries for open orders.

@@ -51,7 +51,8 @@ events: Final = Table(
 INDEXED_READERS: Final = 3
 """The first accounts of an event's audience are found by an index for each position; `event_audience` has the others.
 
-Orders of more than two sellers are rare, and a row beside an entry of an index would double the size.
+Orders of more than two sellers are rare. For the others, a row of `event_audience` with its index entry would take more
+than the entry of an index alone.
 """
 
 # `abs` keeps the planner from walking along the primary key, which has the same order without the account.

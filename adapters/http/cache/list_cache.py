@@ -97,7 +97,7 @@ class ListCache:
     def cached(self, handler: Handler) -> Handler:
         """Return `handler` with its responses cached. Its responses must not depend on the caller.
 
-        One that is no `ListResponse` is kept until the next change of the catalog.
+        A response that is no `ListResponse` is kept until the next change of the catalog.
         """
 
         async def respond(call: Call[Any, Any]) -> Response:

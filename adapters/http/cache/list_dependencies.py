@@ -2,7 +2,7 @@
 
 A change concerns a list if the list shows one of the changed products, or if it depends on a changed aspect of products
 that its filters may include. Filters that no scope describes (words, brands, prices) are taken to include any product.
-ADR 0067 has the proof.
+ADR 0067 has the reasons, and names the tests.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,8 +20,8 @@ replaced by their maximum, which concerns all lists or all sellers."""
 
 
 class ListDependencies(msgspec.Struct, array_like=True, frozen=True):
-    """`products` are shown. `aspects` are those of the products of any of the `categories` and any of the `sellers` on
-    which the list depends; None: of all. Every list depends on changes without aspects.
+    """`products` are shown. The list depends on the `aspects` of products of the `categories` and the `sellers` (None:
+    of all). Every list depends on changes without aspects.
     """
 
     products: tuple[ProductId, ...]
@@ -126,7 +126,7 @@ class _AspectNumbers:
     def __init__(self) -> None:
         self._latest = -1
         self._of_any = -1
-        """The last change whose products may be any."""
+        """The last change whose scope is any product."""
         self._categories: dict[CategoryId, int] = {}
         self._sellers: dict[AccountId, int] = {}
 
@@ -145,7 +145,7 @@ class _AspectNumbers:
             self._sellers.clear()
 
     def last_change(self, categories: Collection[CategoryId] | None, sellers: Collection[AccountId] | None) -> int:
-        """A number that is not less than that of any change of products of the categories and of the sellers.
+        """Return a number that is not less than that of any change of products of the categories and of the sellers.
 
         Each such change is recorded for one of the categories and for one of the sellers.
         """

@@ -32,7 +32,7 @@ UNRANKED: Final = 0
 MAX_SCORE: Final = 2**31
 """Bound of relevance scores in cursors, which PostgreSQL compares as 32-bit integers."""
 LARGE_OVERESTIMATE: Final = 4
-"""If the tier has less than this fraction (1/4) of the expected candidates, the matches are rare."""
+"""The matches are rare if the expected candidates are more than this many times those that the tier has."""
 MAX_TEXTS_OF_SHARED_PLAN: Final = 3
 """Rankings and samples of more alternative texts are planned for each execution."""
 

@@ -74,7 +74,7 @@ class SearchInterpreter:
             return page
         if page.ids:
             return evolve(page, did_you_mean=self._suggest_frequent_words(parsed))
-        # Without other conditions, no product having been found means that none has the word in any form.
+        # The search has no other conditions, so if it found no product, none has the word in any form.
         is_unsold = parsed.is_single_word and not query.shape.has_filters
         corrected, did_you_mean = self.correct(parsed, is_unsold=is_unsold)
         if corrected is None:
