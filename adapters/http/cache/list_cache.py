@@ -60,7 +60,7 @@ class ListCacheEntry:
 
 class ListCache:
     """A change of the catalog invalidates the lists that it concerns (`ListDependencies`): at once if this process made
-    it, after `LIST_STALENESS` seconds otherwise.
+    it, except a decision of orders; after `LIST_STALENESS` seconds otherwise.
 
     `run_in_thread` calls a function in a thread; `limit` is in bytes; `ttl_seconds` bounds the age of an entry.
     """
