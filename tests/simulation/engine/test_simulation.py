@@ -34,9 +34,8 @@ OF_ORDERS = {
     "stock.lock", "stock.try_lock", "stock.save", "deliveries.lock", "deliveries.save",
 }  # fmt: skip
 """The ports (and single calls) at whose seams a process crashes."""
-NOT_SIMULATED = {"orders.has_bought", "orders.unsettled", "orders.archive", "idempotency.find"}
-"""During a simulation nobody logs in or deletes an account, no order is old enough for the archive, and none is refused
-because of the backlog."""
+NOT_SIMULATED = {"orders.has_bought", "orders.unsettled", "idempotency.find"}
+"""During a simulation no client logs in or deletes an account, and no order is refused because of the backlog."""
 HARSH = Faults(crash=0.02, aborted=0.01, connection_lost=0.05, interleaved=0.1)
 
 
