@@ -79,7 +79,7 @@ class BacklogRule:
         decided = 0
         if previous is not None and previous.at < now:
             decided = max(0, previous.backlog.undecided - backlog.remaining)
-            self._learn_rate(decided / (now - previous.at).total_seconds(), is_exact=has_remaining)
+            self._update_rate(decided / (now - previous.at).total_seconds(), is_exact=has_remaining)
         if decided or not has_remaining:
             self._progress_at = now
         is_deciding = self._progress_at is not None and now - self._progress_at < PROGRESS_MEMORY
@@ -89,7 +89,7 @@ class BacklogRule:
         wait = self._expected_wait(backlog) if has_remaining else timedelta()
         self._update_state(now, wait, stuck_for, is_deciding=is_deciding)
 
-    def _learn_rate(self, rate: float, *, is_exact: bool) -> None:
+    def _update_rate(self, rate: float, *, is_exact: bool) -> None:
         """Update the rate. If no order remained, the decider was idle for some time, so `rate` is a lower bound."""
         if not rate:
             return

@@ -276,7 +276,7 @@ OTHER_CATEGORY: Final = CategoryId(2)
 
 
 def _aspects(reported: list[CatalogChange]) -> list[Mapping[ProductAspect, ProductScope | None] | None]:
-    """The aspects of the reported changes, which are forgotten."""
+    """Return the aspects of the reported changes, and clear the list."""
     aspects = [change.aspects for change in reported]
     reported.clear()
     return aspects

@@ -23,7 +23,7 @@ def test_a_search_with_many_words_has_bounded_terms_and_forms() -> None:
         ("-kettle", False),
         ('"kettle"', False),
         ("wi-fi", False),
-        # The text is searched for in no other form, the word is.
+        # Only the text itself is searched for, not the forms of its word.
         ("knife!", False),
         ("", False),
     ],

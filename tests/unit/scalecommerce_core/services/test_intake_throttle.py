@@ -95,7 +95,7 @@ def test_a_queue_that_does_not_go_away_is_kept_short() -> None:
     decided = queue.decided
     waits = [queue.undecided / 2_500 for _ in queue.run(60, arriving=3_400, decided=2_500)]
     assert max(waits) < 1.5
-    # The decider always has work, but for a moment before each refusal ends.
+    # The decider always has work, except for a moment before refusals end.
     assert queue.decided - decided > 0.9 * 60 * 2_500
 
 
@@ -106,7 +106,7 @@ def test_refusals_end_when_the_queue_is_nearly_empty_and_not_before() -> None:
     ended = [after[1] for before, after in pairwise(states) if before[0] and not after[0]]
     assert ended
     assert max(ended) <= 0.1
-    # It does not oscillate from sample to sample.
+    # The state does not change with each sample.
     changes = sum(before[0] != after[0] for before, after in pairwise(states))
     assert changes < len(states) / 4
 
@@ -141,7 +141,7 @@ def test_a_requeued_order_of_yesterday_causes_no_refusal() -> None:
     assert not any(queue.run(2, arriving=100, decided=2_500))
 
 
-def test_the_rate_of_decisions_is_learned_only_from_samples_with_work_left() -> None:
+def test_the_rate_of_decisions_is_measured_only_in_samples_with_orders_left() -> None:
     queue = Queue()
     list(queue.run(10, arriving=40, decided=2_500))
     # The decider was idle most of the time, so its rate is unknown.
