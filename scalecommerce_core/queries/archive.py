@@ -29,9 +29,10 @@ class ArchivedMonth:
 class ArchiveDiscrepancy:
     """A stored figure that differs from the value computed from the archived rows.
 
-    `figure` is `checksum` of an order, `units` of a product's archived stock movements, or a figure of a month
-    (`ArchivedMonth`, or `checksums`, the sum of its orders' checksums). `key` is the number of the order or product, or
-    the month and the currency.
+    `figure` is `checksum` of an order, `units` of a product's archived stock movements, a figure of a month
+    (`ArchivedMonth`, or `checksums`, the sum of its orders' checksums), or `orphans`, the rows of a table whose order
+    or payment is not in the archive. `key` is the number of the order or product, the month and the currency, or the
+    name of the table.
     """
 
     figure: str

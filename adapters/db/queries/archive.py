@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, bindparam, select, text
+from sqlalchemy import BigInteger, Table, bindparam, select, text
 
 from adapters.db.queries.orders import OrderQueries
 from adapters.db.repositories.order_archive import ARCHIVE, FIGURES, MONTHS, checksum_sql
 from adapters.db.schema import Moment, archived_months
+from adapters.db.schema.orders import orders
+from adapters.db.schema.payments import payment_refunds, payments
 from scalecommerce_core.queries import ArchiveDiscrepancy, ArchivedMonth, OrderView
 
 PAGE_SIZE: Final = 2_000
@@ -25,6 +27,16 @@ _MONTHS: Final = (
 def _compared(name: str) -> str:
     shown = "checksums" if name == "checksum" else name
     return f"('{shown}', coalesce(stored.{name}, 0), coalesce(found.{name}, 0))"
+
+
+def _orphans(table: Table) -> str:
+    parent, key = (payments, "payment_id") if table is payment_refunds else (orders, "order_id")
+    name = ARCHIVE[table]
+    return f"""
+    SELECT 'orphans', '{name}', CAST(count(*) AS numeric), CAST(0 AS numeric) FROM {name}
+    WHERE NOT EXISTS (SELECT FROM {ARCHIVE[parent]} AS parent WHERE parent.id = {name}.{key})
+    HAVING count(*) > 0
+    """  # noqa: S608 - names of tables and columns
 
 
 # One statement, hence one snapshot.
@@ -45,6 +57,8 @@ _DISCREPANCIES: Final = text(
     FROM archived_months AS stored FULL JOIN ({MONTHS.format(condition="")}) AS found USING (month, currency)
     CROSS JOIN LATERAL (VALUES {", ".join(map(_compared, FIGURES))}) AS expected(figure, stored, found)
     WHERE expected.stored <> expected.found
+    UNION ALL
+    {" UNION ALL ".join(_orphans(table) for table in ARCHIVE if table is not orders)}
     ORDER BY 1, 2 LIMIT CAST(:limit AS bigint)
     """  # noqa: S608 - names of tables and columns
 )

@@ -92,7 +92,8 @@ ARCHIVE: Final = {table: archive.name for table, archive in ARCHIVED.items()}
 def _move(table: Table, source: dict[Table, str], target: dict[Table, str]) -> TextClause:
     """Move the rows of the given orders from one of two equal tables to the other."""
     if table is payment_refunds:
-        chosen = f"USING {source[payments]} AS paid WHERE paid.id = moved.payment_id AND paid.order_id"
+        # Its foreign key needs hot payments: they leave after it, and return before it.
+        chosen = f"USING {HOT[payments]} AS paid WHERE paid.id = moved.payment_id AND paid.order_id"
     else:
         chosen = "WHERE moved.order_id"
     columns = _columns(table)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from scalecommerce_core.domain.identifiers import OrderId, PaymentId
+from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
 from scalecommerce_core.domain.order import OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.payment import Charged, Payment
 from scalecommerce_core.ports import Store
@@ -37,6 +37,23 @@ def capture(store: Store, payment_id: PaymentId, order_id: OrderId) -> None:
         payment = tx.payments.lock([payment_id])[payment_id]
         payment.capture(Charged(f"charge {payment_id}"), NOW)
         tx.payments.save([payment])
+
+
+def refund_money(store: Store, order_id: OrderId) -> RefundId:
+    """Add an open refund to the captured payment of the order."""
+    with store.begin() as tx:
+        tx.orders.lock([order_id])
+        payment = tx.payments.lock_captured([order_id])[order_id]
+        payment.add_refund(1_00, NOW)
+        tx.payments.save([payment])
+        return payment.refunds[0].id
+
+
+def confirm_refund(store: Store, refund_id: RefundId) -> None:
+    with store.begin() as tx:
+        refund = tx.payments.lock_refunds([refund_id])[refund_id]
+        refund.confirm(NOW)
+        tx.payments.save_refunds([refund])
 
 
 class ArchiveContract:
@@ -73,17 +90,9 @@ class ArchiveContract:
         stage.pay(order_id)
         assert archive(store) == 0
         capture(store, payment_id, order_id)
-        with store.begin() as tx:
-            tx.orders.lock([order_id])
-            payment = tx.payments.lock_captured([order_id])[order_id]
-            payment.add_refund(1_00, NOW)
-            tx.payments.save([payment])
-            refund_id = payment.refunds[0].id
+        refund_id = refund_money(store, order_id)
         assert archive(store) == 0
-        with store.begin() as tx:
-            refund = tx.payments.lock_refunds([refund_id])[refund_id]
-            refund.confirm(NOW)
-            tx.payments.save_refunds([refund])
+        confirm_refund(store, refund_id)
         assert archive(store) == 1
 
     def test_reads_find_archived_orders_as_before(self, store: Store, queries: Queries) -> None:
@@ -170,6 +179,30 @@ class ArchiveContract:
         assert archive(store) == 1
         assert list(queries.archive_discrepancies()) == []
         assert list(queries.stock_discrepancies()) == []
+
+    def test_payments_and_their_refunds_are_restored(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product = stage.product(price=5_00)
+        order_id = stage.order(stage.account(), {product: 2}, OrderStatus.PENDING)
+        payment_id = open_payment(store, order_id)
+        stage.pay(order_id)
+        capture(store, payment_id, order_id)
+        refund_id = refund_money(store, order_id)
+        confirm_refund(store, refund_id)
+        details = queries.order_details(order_id)
+        with store.begin() as tx:
+            refund = tx.payments.lock_refunds([refund_id])[refund_id]
+        for _ in range(2):
+            assert archive(store) == 1
+            assert queries.order_details(order_id) == details
+            with store.begin() as tx:
+                tx.orders.lock([order_id])
+                assert tx.payments.lock_captured([order_id])[order_id].id == payment_id
+                assert tx.payments.lock_refunds([refund_id]) == {refund_id: refund}
+            assert list(queries.archive_discrepancies()) == []
+            assert queries.order_details(order_id) == details
+        assert archive(store) == 1
+        assert list(queries.archive_discrepancies()) == []
 
     def test_a_rolled_back_archiving_changes_nothing(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
