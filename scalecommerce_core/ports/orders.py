@@ -1,7 +1,7 @@
 """Orders and their refunds."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -64,8 +64,14 @@ class OrderRepository(Protocol):
         """Insert orders; raise `Duplicate("command_id")`, at the latest at the commit."""
         ...
 
-    def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
-        """Lock and read orders, in id order. Archived ones are moved back to the hot tables first."""
+    def lock(
+        self, ids: Collection[OrderId], restores: Callable[[Order], bool] | None = None
+    ) -> Mapping[OrderId, Order]:
+        """Lock and read orders, in id order. Archived ones are moved back to the hot tables.
+
+        With `restores`, which is called with archived orders, only those are for which it returns True. The others stay
+        archived: they are read and locked, but must not be saved, and their payments are not found.
+        """
         ...
 
     def save(self, orders: Collection[Order]) -> None:

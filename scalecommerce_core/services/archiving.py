@@ -8,8 +8,8 @@ from scalecommerce_core.services.retry import retry_on
 
 
 class Archiving:
-    """Use cases of the archive. Any number of processes may archive at once; a command on an archived order, such as a
-    refund, restores it (`OrderRepository.lock`).
+    """Use cases of the archive. Any number of processes may archive at once; a refund of an archived order restores it
+    (`OrderRepository.lock`), and refused commands leave it archived.
     """
 
     def __init__(self, store: Store, clock: Clock, hot_time: timedelta | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from scalecommerce_core.domain.audit import Actor, AuditAction, AuditEntry
 from scalecommerce_core.domain.errors import (
@@ -594,7 +594,7 @@ class Ordering:
         """
         now = self._clock.now()
         with self._store.begin() as tx:
-            order = tx.orders.lock([order_id]).get(order_id)
+            order = tx.orders.lock([order_id], restores=_never).get(order_id)
             if order is None:
                 raise NotFound("order", order_id)
             before = {"decide_attempts": order.decide_attempts, "decide_error": order.decide_error}
@@ -615,10 +615,12 @@ class Ordering:
         """
         now = self._clock.now()
         with self._store.begin() as tx:
-            orders = tx.orders.lock({command.order_id for command in commands})
+            # Archived orders are settled, so none is cancelled.
+            orders = tx.orders.lock({command.order_id for command in commands}, restores=_never)
             being_paid = tx.payments.open_attempts(orders)
             stock = tx.stock.lock(_products_of(orders.values()))
             entries: list[AuditEntry] = []
+            changed: list[Order] = []
 
             def cancel(command: CancelOrder) -> Order:
                 order = orders.get(command.order_id)
@@ -630,7 +632,10 @@ class Ordering:
                     raise PaymentInProgress(order.id)
                 before = {"status": order.status}
                 order.cancel(stock, now, by_staff=actor is not None)
-                if actor is not None and before["status"] is not order.status:
+                if before["status"] is order.status:
+                    return order
+                changed.append(order)
+                if actor is not None:
                     after = {"status": order.status}
                     entries.append(
                         actor.entry(
@@ -640,7 +645,7 @@ class Ordering:
                 return order
 
             outcomes = apply_each(commands, cancel)
-            tx.orders.save(succeeded(outcomes))
+            tx.orders.save(changed)
             tx.stock.save(list(stock.values()), now)
             tx.audit.record(entries)
             return outcomes
@@ -706,7 +711,9 @@ class Ordering:
             return run_idempotent(tx, commands, now, lambda fresh: self._refund(tx, fresh, now))
 
     def _refund(self, tx: Transaction, commands: Sequence[RefundOrder], now: datetime) -> list[Order | MarketError]:
-        orders = tx.orders.lock({command.order_id for command in commands})
+        orders = tx.orders.lock(
+            {command.order_id for command in commands}, restores=lambda order: _can_refund(order, commands, now)
+        )
         # Imported orders have no payment: they were paid elsewhere, so no money is sent back from here.
         payments = tx.payments.lock_captured(orders)
         stock = tx.stock.lock(_products_of(orders.values()))
@@ -812,6 +819,22 @@ def _refundable(order: Order | None, command: RefundOrder) -> Order:
     if not command.lines:
         raise Invalid.field("lines", "At least one line is required.")
     return order
+
+
+def _can_refund(order: Order, commands: Sequence[RefundOrder], now: datetime) -> bool:
+    """Whether one of the commands can succeed, as far as that depends on the order: then it is worth being restored."""
+
+    def attempt(command: RefundOrder) -> Order:
+        trial = evolve(_refundable(order, command), refunds=[], events=[])
+        trial.refund(command.lines, {}, now, restock=False)
+        return trial
+
+    return bool(succeeded(apply_each([each for each in commands if each.order_id == order.id], attempt)))
+
+
+def _never(_order: Order) -> bool:
+    """For commands that cannot succeed on a settled order: it stays archived."""
+    return False
 
 
 def _own_products(order: Order, seller_id: AccountId) -> set[ProductId]:

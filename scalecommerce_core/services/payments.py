@@ -123,7 +123,8 @@ class Payments:
     def _open(self, commands: Sequence[tuple[PaymentId, PayOrder]]) -> list[Payment | Order | MarketError]:
         now = self._clock.now()
         with self._store.begin() as tx:
-            orders = tx.orders.lock({command.order_id for _, command in commands})
+            # Archived orders are settled, so no attempt is opened for them.
+            orders = tx.orders.lock({command.order_id for _, command in commands}, restores=lambda _: False)
             being_paid = dict(tx.payments.open_attempts(orders))
             new: list[Payment] = []
 

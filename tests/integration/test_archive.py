@@ -24,6 +24,15 @@ from tests.integration.real_market import real_market
 ORDERS: Final = 7
 REVISION: Final = "0066"
 """The revision that adds the archive."""
+ORPHAN_REFUND: Final = """
+    INSERT INTO archived_refunds (id, order_id, position, quantity, amount, restocked, occurred_at)
+    VALUES (1, 999, 1, 1, 1, false, now())
+"""
+ORPHAN_PAYMENT_REFUND: Final = """
+    INSERT INTO archived_payment_refunds
+        (id, payment_id, reference, amount, currency, created_at, status, try_at, tries, done_at)
+    VALUES (gen_random_uuid(), gen_random_uuid(), '', 1, 'USD', now(), 'DONE', now(), 1, now())
+"""
 PROGRAM = """
 import os
 from entrypoints.settings import load
@@ -114,17 +123,8 @@ def damage(url: str, statement: str) -> None:
         ("UPDATE archived_orders SET buyer_id = buyer_id + 1 WHERE id = 1", {"checksum"}),
         ("UPDATE archived_stock_movements SET quantity = quantity - 1 WHERE order_id = 1", {"checksum", "units"}),
         ("DELETE FROM archived_orders WHERE id = 1", {"orders", "units", "amount", "checksums", "orphans"}),
-        (
-            "INSERT INTO archived_refunds (id, order_id, position, quantity, amount, restocked, occurred_at)"
-            " VALUES (1, 999, 1, 1, 1, false, now())",
-            {"orphans"},
-        ),
-        (
-            "INSERT INTO archived_payment_refunds (id, payment_id, reference, amount, currency, created_at, status,"
-            " try_at, tries, done_at) VALUES (gen_random_uuid(), gen_random_uuid(), '', 1, 'USD', now(), 'DONE', now(),"
-            " 1, now())",
-            {"orphans"},
-        ),
+        (ORPHAN_REFUND, {"orphans"}),
+        (ORPHAN_PAYMENT_REFUND, {"orphans"}),
         ("UPDATE archived_stock SET units = units + 1", {"units"}),
         ("DELETE FROM archived_months", {"orders", "units", "amount", "checksums"}),
     ],

@@ -48,9 +48,6 @@ _RECHECK: Final = text(
     )
     """
 )
-_CLAIM_ARCHIVED: Final = text(
-    "SELECT id FROM archived_orders WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR UPDATE"
-)
 # In one snapshot, which has an order that is being moved exactly once.
 _EXISTING: Final = select(all_orders.c.id).where(equals_any(all_orders.c.id)).limit(1)
 
@@ -191,14 +188,13 @@ class OrderArchive:
         self._execute((*_ARCHIVE, *_ADD_TOTALS), ids)
         return len(ids)
 
-    def restore(self, ids: Collection[OrderId]) -> bool:
-        """Move those of the orders that are archived back to the hot tables; return whether any of the orders exists.
+    def restore(self, ids: Collection[OrderId]) -> None:
+        """Move archived orders, which this transaction has locked, back to the hot tables."""
+        self._execute((*_SUBTRACT_TOTALS, *_RESTORE), ids)
 
-        If another transaction moves one first, this waits for its end: then the order may be hot, or archived again.
-        """
-        found = self._sql.fetch_all(_CLAIM_ARCHIVED, {"ids": id_array(ids)})
-        self._execute((*_SUBTRACT_TOTALS, *_RESTORE), [id_ for (id_,) in found])
-        return bool(found or self._sql.fetch_all(_EXISTING, {"ids": id_array(ids)}))
+    def has_any(self, ids: Collection[OrderId]) -> bool:
+        """Whether any of the orders exists, hot or archived."""
+        return bool(self._sql.fetch_all(_EXISTING, {"ids": id_array(ids)}))
 
     def _execute(self, statements: Collection[TextClause], ids: Collection[OrderId]) -> None:
         if ids:

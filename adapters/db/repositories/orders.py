@@ -1,7 +1,7 @@
 """Orders with their lines, refunds and events. Partial indexes serve as queues of undecided and expiring orders."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -152,9 +152,13 @@ _HAS_QUOTA_FACTS: Final = (
 )
 _CLAIMED_LINES: Final = DriverStatement.compile(_LINES_OF.add_columns(*_HAS_QUOTA_FACTS))
 _LOCK: Final = _SELECTED.where(equals_any(orders.c.id)).order_by(orders.c.id).with_for_update(key_share=True)
+_SELECTED_ARCHIVED: Final = select(*(archived_orders.c[name] for name in _COLUMNS))
+_LOCK_ARCHIVED: Final = (
+    _SELECTED_ARCHIVED.where(equals_any(archived_orders.c.id)).order_by(archived_orders.c.id).with_for_update()
+)
 _BY_COMMAND: Final = union_all(
     _SELECTED.where(equals_any(orders.c.command_id)),
-    select(*(archived_orders.c[name] for name in _COLUMNS)).where(
+    _SELECTED_ARCHIVED.where(
         equals_any(archived_orders.c.command_id),
         archived_orders.c.origin != literal_column(f"'{OrderOrigin.API.value}'"),
     ),
@@ -346,10 +350,21 @@ class PostgresOrderRepository:
         if self._traces is not None:
             self._traces.store(new)
 
-    def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
+    def lock(
+        self, ids: Collection[OrderId], restores: Callable[[Order], bool] | None = None
+    ) -> Mapping[OrderId, Order]:
         found = self._lock_hot(ids)
-        while (missing := set(ids) - found.keys()) and self._archive.restore(missing):
-            found |= self._lock_hot(missing)
+        while missing := set(ids) - found.keys():
+            # If another transaction moves one first, this waits for its end: then it may be hot, or archived again.
+            archived = {
+                order.id: order for order in self._orders(_LOCK_ARCHIVED, {"ids": id_array(missing)}, _ALL_LINES)
+            }
+            if not archived and not self._archive.has_any(missing):
+                break
+            self._archive.restore([id_ for id_, order in archived.items() if restores is None or restores(order)])
+            found |= archived
+            if missing := missing - archived.keys():
+                found |= self._lock_hot(missing)
         return dict(sorted(found.items()))
 
     def _lock_hot(self, ids: Collection[OrderId]) -> dict[OrderId, Order]:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from scalecommerce_core.domain.identifiers import OrderId, PaymentId, RefundId
-from scalecommerce_core.domain.order import OrderOrigin, OrderStatus, RefundLine
+from scalecommerce_core.domain.order import Order, OrderOrigin, OrderStatus, RefundLine
 from scalecommerce_core.domain.payment import Charged, Payment
 from scalecommerce_core.ports import Store
 from scalecommerce_core.queries import ArchivedMonth, OrderFilter, PageRequest, Queries, SaleFilter
@@ -179,6 +179,27 @@ class ArchiveContract:
         assert archive(store) == 1
         assert list(queries.archive_discrepancies()) == []
         assert list(queries.stock_discrepancies()) == []
+
+    def test_locking_restores_only_the_accepted_orders(self, store: Store, queries: Queries) -> None:
+        stage = Stage(store)
+        product = stage.product()
+        first, second = (stage.order(stage.account(), {product: 2}, OrderStatus.PAID) for _ in range(2))
+        hot = stage.order(stage.account(), {product: 1}, OrderStatus.PAID, at=NOW + DAY)
+        with store.begin() as tx:
+            before = tx.orders.lock([first, second, hot])
+        assert archive(store) == 2
+        asked: list[OrderId] = []
+
+        def restores(order: Order) -> bool:
+            asked.append(order.id)
+            assert order == before[order.id]
+            return order.id == second
+
+        with store.begin() as tx:
+            assert tx.orders.lock([hot, second, first, OrderId(10**12)], restores) == before
+        assert asked == [first, second]
+        assert [view.id for view in queries.iter_archived_orders()] == [first]
+        assert list(queries.archive_discrepancies()) == []
 
     def test_payments_and_their_refunds_are_restored(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)

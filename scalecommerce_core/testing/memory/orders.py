@@ -101,10 +101,13 @@ class MemoryOrders:
             self._tables.events.append(order.events)
             self._tables.orders.put(order.id, order)
 
-    def lock(self, ids: Collection[OrderId]) -> Mapping[OrderId, Order]:
+    def lock(
+        self, ids: Collection[OrderId], restores: Callable[[Order], bool] | None = None
+    ) -> Mapping[OrderId, Order]:
         found = self._tables.orders.get_many(sorted(ids))
-        for order_id in found:
-            self._tables.archived.delete(order_id)
+        for order_id, order in found.items():
+            if self._tables.archived.get(order_id) and (restores is None or restores(order)):
+                self._tables.archived.delete(order_id)
         return found
 
     def archive(self, limit: int, settled_before: datetime) -> int:

@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from attrs import evolve
 
-from scalecommerce_core.domain.errors import TransitionNotAllowed
-from scalecommerce_core.domain.order import OrderStatus, RefundLine
+from scalecommerce_core.domain.audit import OPERATOR
+from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, NothingToRetry, TransitionNotAllowed
+from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.ordering import CancelOrder
+from scalecommerce_core.services.ordering import CancelOrder, RefundOrder
+from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import SettableClock, in_memory_market
 from tests.unit.support.shop import MarketActions, line
@@ -70,14 +71,44 @@ def test_a_refund_restores_an_archived_order(actions: MarketActions, clock: Sett
     assert market.archiving.archive() == 0
 
 
-def test_refused_commands_on_an_archived_order_change_nothing(actions: MarketActions, clock: SettableClock) -> None:
-    market, buyer = actions.market, actions.person("buyer")
-    order = actions.buy(buyer, line(actions.list(actions.person("seller"))))
+def test_refused_commands_leave_an_order_archived(actions: MarketActions, clock: SettableClock) -> None:
+    market, buyer, seller, stranger = actions.market, *map(actions.person, ("buyer", "seller", "stranger"))
+    product = actions.list(seller)
+    order = actions.buy(buyer, line(product))
+    cancelled = actions.reserve(buyer, line(product))
+    unwrap_single(market.ordering.cancel([CancelOrder(cancelled.id, buyer.id)]))
     clock.advance(days=41)
-    assert market.archiving.archive() == 1
+    assert market.archiving.archive() == 2
     before = market.queries.orders_of_buyer(buyer.id, PageRequest()).rows
-    with pytest.raises(TransitionNotAllowed):
-        unwrap_single(market.ordering.cancel([CancelOrder(order.id, buyer.id)]))
+    one = [RefundLine(product, 1)]
+    outcomes = [
+        *market.ordering.cancel(
+            [
+                CancelOrder(order.id, stranger.id),
+                CancelOrder(order.id, buyer.id),
+                CancelOrder(order.id, stranger.id, "a mistake", as_staff=True),
+                CancelOrder(cancelled.id, buyer.id),
+            ]
+        ),
+        *market.payments.open(
+            [PayOrder(order.id, stranger.id), PayOrder(order.id, buyer.id), PayOrder(cancelled.id, buyer.id)]
+        ),
+        *market.ordering.refund(
+            [
+                RefundOrder(order.id, stranger.id, one),
+                RefundOrder(order.id, buyer.id, one),
+                RefundOrder(order.id, seller.id, [RefundLine(product, 2)]),
+                RefundOrder(cancelled.id, seller.id, one),
+            ]
+        ),
+    ]
+    assert [type(each) for each in outcomes] == [
+        NotFound, TransitionNotAllowed, TransitionNotAllowed, Order,
+        NotFound, Order, TransitionNotAllowed,
+        NotFound, Forbidden, Invalid, TransitionNotAllowed,
+    ]  # fmt: skip
+    with pytest.raises(NothingToRetry):
+        market.ordering.requeue(order.id, OPERATOR)
     assert market.queries.orders_of_buyer(buyer.id, PageRequest()).rows == before
-    assert evolve(actions.order(order.id)) == order
-    assert market.archiving.archive() == 1
+    assert [view.id for view in market.queries.iter_archived_orders()] == [order.id, cancelled.id]
+    assert market.archiving.archive() == 0
