@@ -36,6 +36,8 @@ def create_celery_app(
         broker_connection_max_retries=None,
         worker_hijack_root_logger=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # The reduction is undone only up to the current processes, so a pool that has not grown yet never would.
+        worker_enable_prefetch_count_reduction=False,
         beat_schedule=beat_schedule(),
         beat_max_loop_interval=1,
         timezone="UTC",

@@ -8,8 +8,6 @@ from celery.worker.autoscale import Autoscaler
 WAIT_SECONDS: Final = 2.0
 """Processes are added if tasks wait for one at all checks of this time. Tasks that beat starts together and that have
 nothing to do end sooner, so they add none."""
-START_SECONDS: Final = 10.0
-"""The first task of a process takes longer, because it connects to the servers, so none is added for this long."""
 CHECK_SECONDS: Final = 0.5
 MIN_PROCESSES: Final = 2
 """Processes of a worker at its start: one may wait for receivers of webhooks while the other decides orders."""
@@ -20,14 +18,13 @@ class GrowOnlyAutoscaler(Autoscaler):  # type: ignore[misc]  # Celery has no typ
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options, keepalive=CHECK_SECONDS)
-        self._started_at = monotonic()
         self._waiting_since: float | None = None
 
     def _maybe_scale(self, req: Any = None) -> bool:
         """Celery calls this every `keepalive` seconds, and when a message arrives."""
         del req
         wanted = min(self.qty, self.max_concurrency)
-        if wanted <= self.processes or monotonic() < self._started_at + START_SECONDS:
+        if wanted <= self.processes:
             self._waiting_since = None
             return False
         if self._waiting_since is None:

@@ -11,10 +11,12 @@ import psycopg
 import pytest
 from kombu.common import ignore_errors
 from kombu.connection import Connection
+from redis import Redis
 
 from adapters.embedded.redis import EmbeddedRedis
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.decide_notifier import request_decisions
+from adapters.tasks.grow_only_autoscaler import MIN_PROCESSES
 from tests.integration.deployment import Deployment, await_resource
 from tests.integration.engine_process import eventually
 
@@ -72,7 +74,7 @@ def test_a_lost_connection_closes_with_an_unacknowledged_message(
 
 def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:
     with (
-        # The worker has more processes than tasks that wait for the lock, so it still consumes messages.
+        # The worker has more processes at its maximum than tasks that wait for the lock, so it still consumes messages.
         Deployment(
             tmp_path / "deployment", database, broker.url, WORKER_CONCURRENCY="6", DECIDE_AT_INTAKE="false"
         ) as deployment,
@@ -94,6 +96,34 @@ def test_a_worker_outlives_its_connection_while_it_works(tmp_path: Path, broker:
         order = buyer.post("/orders/api/v1/", json=wanted).json()["id"]
         await_resource(buyer, f"/orders/api/v1/{order}/", lambda shown: shown["status"] == "PENDING")
         assert worker.process.poll() is None
+
+
+def test_a_worker_adds_processes_after_it_has_connected_again(
+    tmp_path: Path, broker: EmbeddedRedis, database: str
+) -> None:
+    with (
+        Deployment(tmp_path / "deployment", database, broker.url, WORKER_CONCURRENCY="6") as deployment,
+        Redis.from_url(broker.url) as redis,
+        psycopg.connect(database.replace("+psycopg", "")) as other,
+        psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as watching,
+    ):
+        worker = deployment.commands["worker"]
+
+        def has_connected_again() -> bool:
+            # A connection that ends while the worker waits for messages on it is noticed.
+            if any(client["cmd"] == "brpop" for client in redis.client_list()):
+                redis.client_kill_filter(_type="normal", skipme=True)
+            return worker.text().count("Connected to") > 1
+
+        eventually(has_connected_again, "a second connection of the worker")
+        other.execute("LOCK TABLE orders, payments, payment_refunds IN EXCLUSIVE MODE")
+
+        def waiting() -> bool:
+            ((tasks,),) = watching.execute(WAITING).fetchall()
+            return bool(tasks > MIN_PROCESSES)
+
+        eventually(waiting, "more tasks than the worker had processes at its start")
+        other.rollback()
 
 
 def test_a_worker_decides_orders_while_redis_is_away(tmp_path: Path, broker: EmbeddedRedis, database: str) -> None:

@@ -1,5 +1,6 @@
 """Whether work waits, on a real database, and the mark of an idle market in Redis."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import NoReturn
@@ -14,10 +15,19 @@ from adapters.tasks import bounded_beat
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.bounded_beat import COUNT_SECONDS, BoundedBeat
 from adapters.tasks.broker import QUEUE
-from adapters.tasks.idle import IDLE_INTERVAL, IDLE_TASKS, RedisIdleMark, send_idle_tasks
+from adapters.tasks.idle import (
+    IDLE_AFTER,
+    IDLE_INTERVAL,
+    IDLE_KEY,
+    IDLE_TASKS,
+    IdleMonitor,
+    RedisIdleMark,
+    send_idle_tasks,
+)
 from adapters.tasks.schedule import TASKS
 from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.services.ordering import OrderRules
 from scalecommerce_core.testing import MemoryViewCounter
 from tests.integration.real_market import real_market
 from tests.unit.support.shop import MarketActions, line
@@ -56,6 +66,32 @@ def test_work_waits_until_the_tasks_have_run(database: str, engine: Engine) -> N
         run_all()
         run_all()
         assert read_waiting_work(engine)[0] > last_event
+
+
+def test_an_order_that_intake_decides_ends_the_idleness(database: str, redis_url: str, engine: Engine) -> None:
+    """Its events have no number yet, and no worker was notified of it."""
+    now = 1_000.0
+    sent: list[bool] = []
+    with (
+        real_market(database, order_rules=OrderRules(decide_at_intake=True)) as market,
+        Redis.from_url(redis_url) as client,
+    ):
+        client.flushall()
+        actions = MarketActions(market)
+        buyer, product = actions.person("buyer"), actions.list(actions.person("seller"), stock=5)
+        tasks = BackgroundTasks(market, MemoryViewCounter(), lambda: None)
+        for task in TASKS * 2:
+            task.run(tasks)
+        monitor = IdleMonitor(
+            lambda: read_waiting_work(engine), RedisIdleMark(client), lambda: sent.append(True), lambda: now
+        )
+        monitor.check()
+        now += IDLE_AFTER
+        monitor.check()
+        assert (client.exists(IDLE_KEY), sent) == (1, [])
+        actions.place(buyer, line(product))
+        monitor.check()
+        assert (client.exists(IDLE_KEY), sent) == (0, [True])
 
 
 def test_a_database_that_does_not_answer_is_reported() -> None:
@@ -102,5 +138,8 @@ def test_all_slowed_tasks_are_sent_when_work_waits_again(redis_url: str) -> None
         client.flushall()
         send_idle_tasks(app)
         assert client.llen(QUEUE) == len(IDLE_TASKS)
+        # Each message is put at the left end, and workers take from the right one.
+        first = json.loads(client.lrange(QUEUE, -1, -1)[0])
+        assert first["headers"]["task"] == "scalecommerce.number_events"
     with create_celery_app("redis://127.0.0.1:1", _no_tasks) as away, pytest.raises(Unavailable):
         send_idle_tasks(away)

@@ -4,7 +4,7 @@ import pytest
 from celery.worker import state
 
 from adapters.tasks import grow_only_autoscaler
-from adapters.tasks.grow_only_autoscaler import MIN_PROCESSES, START_SECONDS, WAIT_SECONDS, GrowOnlyAutoscaler
+from adapters.tasks.grow_only_autoscaler import MIN_PROCESSES, WAIT_SECONDS, GrowOnlyAutoscaler
 
 
 class FakePool:
@@ -29,7 +29,6 @@ class Harness:
         monkeypatch.setattr(grow_only_autoscaler, "monotonic", lambda: self.now)
         monkeypatch.setattr(state, "reserved_requests", self.received)
         self._autoscaler = GrowOnlyAutoscaler(self.pool, 4, MIN_PROCESSES)
-        self.now += START_SECONDS
 
     def after(self, seconds: float, tasks: int) -> int:
         """The processes after a check at which `tasks` have been received and have not ended."""
@@ -71,11 +70,3 @@ def test_processes_without_tasks_stay(harness: Harness) -> None:
     harness.after(0, 4)
     harness.after(WAIT_SECONDS, 4)
     assert harness.after(3600, 0) == 4
-
-
-def test_the_first_tasks_of_a_worker_add_none(harness: Harness) -> None:
-    harness.now -= START_SECONDS
-    assert harness.after(0, 4) == 2
-    assert harness.after(START_SECONDS - 1, 4) == 2
-    assert harness.after(1, 4) == 2
-    assert harness.after(WAIT_SECONDS, 4) == 4
