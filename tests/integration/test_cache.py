@@ -14,7 +14,7 @@ from redis import Redis
 from sqlalchemy import Connection, Engine
 
 from adapters.db.core import change_notifications
-from adapters.db.core.change_notifications import MAX_LISTED_IDS, LogReader, PostgresCatalogFeed
+from adapters.db.core.change_notifications import INSERT_CHANGES, MAX_LISTED_IDS, LogReader, PostgresCatalogFeed
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
@@ -132,6 +132,25 @@ def test_revoked_sessions_are_notified_in_any_number(
     listener.wait_until_complete(time.monotonic(), feed)
     assert {name for change in listener.access_changes for name in change.sessions} == names
     assert local == listener.access_changes == [AccessChange(frozenset(names))]
+
+
+def test_a_change_of_aspects_that_only_a_later_release_knows_concerns_any_list(
+    engine: Engine, feed: PostgresCatalogFeed, listener: RecordingListener
+) -> None:
+    with engine.begin() as connection:
+        row = {
+            "products": "{}",
+            "sellers": "{}",
+            "revoked_sessions": "{}",
+            "key_owners": "{}",
+            "lists": "false",
+            "everything": "false",
+            "events": "false",
+            "aspects": '{"COLOUR": null}',
+        }
+        connection.exec_driver_sql(INSERT_CHANGES, row)
+    listener.wait_until_complete(time.monotonic(), feed)
+    assert [change.aspects for change in listener.changes] == [None]
 
 
 def test_a_local_change_is_notified_immediately(

@@ -382,7 +382,8 @@ def report_changes(rows: Iterable[Mapping[str, Any]], timeline: int, listener: C
         if sessions or key_owners:
             listener.on_access_change(AccessChange(sessions, key_owners))
         aspects = _decode_aspects(row["aspects"])
-        if products or sellers or aspects or row["lists"] or row["everything"]:
+        # The column, because a change of aspects that only a later release knows is one, too.
+        if products or sellers or row["aspects"] or row["lists"] or row["everything"]:
             number = change_number(timeline, row["xid"])
             listener.on_change(CatalogChange(number, products, sellers, everything=row["everything"], aspects=aspects))
         if row["events"]:

@@ -65,7 +65,7 @@ class CacheValidity:
             and (seller is None or snapshot_number > self.seller_numbers.get(seller, -1))
         )
 
-    def is_list_valid(self, snapshot_number: int, dependencies: ListDependencies) -> bool:
+    def is_list_valid(self, snapshot_number: int, dependencies: ListDependencies | None) -> bool:
         """Whether the snapshot includes every known change that concerns a list with these dependencies, except those
         of the last `LIST_STALENESS` seconds.
         """

@@ -45,7 +45,9 @@ class ListResponse(Response):
 class ListCacheEntry:
     __slots__ = ("body", "dependencies", "etag", "expires", "snapshot_number")
 
-    def __init__(self, body: bytes, dependencies: ListDependencies, snapshot_number: int, expires: float) -> None:
+    def __init__(
+        self, body: bytes, dependencies: ListDependencies | None, snapshot_number: int, expires: float
+    ) -> None:
         self.body = body
         self.dependencies = dependencies
         self.etag = content_etag(body)
@@ -55,7 +57,8 @@ class ListCacheEntry:
     @property
     def size(self) -> int:
         """Bytes, without those that each entry takes."""
-        return len(self.body) + PRODUCT_BYTES * len(self.dependencies.products)
+        products = () if self.dependencies is None else self.dependencies.products
+        return len(self.body) + PRODUCT_BYTES * len(products)
 
 
 class ListCache:

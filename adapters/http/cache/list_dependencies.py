@@ -30,7 +30,8 @@ class ListDependencies(msgspec.Struct, array_like=True, frozen=True):
     sellers: tuple[AccountId, ...] | None = None
 
 
-ANY_CHANGE: Final = ListDependencies((), tuple(ProductAspect))
+ANY_CHANGE: Final = None
+"""The dependencies of a list that every change concerns."""
 NO_PRODUCTS: Final = ListDependencies((), ())
 """The dependencies of a list without products, such as that of the categories."""
 
@@ -103,11 +104,11 @@ class ListChanges:
             else:
                 self._aspect_numbers[aspect].record(number, scope.categories, scope.sellers)
 
-    def includes_all(self, snapshot_number: int, dependencies: ListDependencies) -> bool:
+    def includes_all(self, snapshot_number: int, dependencies: ListDependencies | None) -> bool:
         """Whether a snapshot includes every change that concerns a list with these dependencies."""
         if snapshot_number > self._latest_number:
             return True
-        if snapshot_number <= self._every_list_number:
+        if dependencies is ANY_CHANGE or snapshot_number <= self._every_list_number:
             return False
         if numbers := self._product_numbers:
             for product in dependencies.products:

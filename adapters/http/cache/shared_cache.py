@@ -40,7 +40,7 @@ class SharedList(msgspec.Struct, array_like=True, frozen=True):
     """The stored form of a list."""
 
     snapshot: bytes
-    dependencies: ListDependencies
+    dependencies: ListDependencies | None
     body: bytes
 
     @property
@@ -71,7 +71,7 @@ def decode_entry(content: bytes | None) -> SharedCacheEntry | None:
         return None
 
 
-def encode_list(snapshot_number: int, dependencies: ListDependencies, body: bytes) -> bytes:
+def encode_list(snapshot_number: int, dependencies: ListDependencies | None, body: bytes) -> bytes:
     return _ENCODER.encode(SharedList(snapshot_number.to_bytes(_NUMBER_BYTES, "big"), dependencies, body))
 
 

@@ -1,13 +1,19 @@
 """Which changes concern a cached list."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from adapters.http.cache.list_dependencies import MAX_TRACKED, ListChanges, ListDependencies, search_dependencies
+from adapters.http.cache.list_dependencies import (
+    ANY_CHANGE,
+    MAX_TRACKED,
+    ListChanges,
+    ListDependencies,
+    search_dependencies,
+)
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.ports import CatalogChange, ProductAspect, ProductScope
 from scalecommerce_core.testing.memory.queries import MemoryQueries
@@ -40,6 +46,16 @@ def test_a_change_concerns_the_lists_that_show_the_product() -> None:
     assert changes.includes_all(9, shows(POT, TEA))
     assert changes.includes_all(6, shows(POT))
     assert not changes.includes_all(5, shows(POT))
+
+
+@pytest.mark.parametrize("aspects", [None, {}, {PRICE: scope(KITCHEN, ANN)}])
+def test_any_change_concerns_a_list_without_known_dependencies(
+    aspects: Mapping[ProductAspect, ProductScope | None] | None,
+) -> None:
+    changes = ListChanges(5)
+    changes.record(CatalogChange(8, frozenset({TEA}), aspects=aspects))
+    assert not changes.includes_all(8, ANY_CHANGE)
+    assert changes.includes_all(9, ANY_CHANGE)
 
 
 def test_a_changed_aspect_concerns_the_lists_whose_category_and_seller_it_may_have() -> None:
