@@ -3,17 +3,23 @@
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import define, field, frozen
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from adapters.db.core.engine import database_engine
+from adapters.db.store import PostgresStore
+from scalecommerce_core.domain.identifiers import OrderId
+from scalecommerce_core.domain.order import Order
+from scalecommerce_core.ports import Tracing
+from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually, run
 from tests.integration.receiver import answering, receiving
@@ -146,6 +152,39 @@ def place_traced(deployment: Deployment) -> int:
     )
     assert placed.status_code == 201, placed.text
     return int(placed.json()["id"])
+
+
+class ClaimedTraces:
+    """`Tracing` of a market whose requests are all traced; keeps the orders that are reported as claimed."""
+
+    def __init__(self) -> None:
+        self.claimed: list[OrderId] = []
+
+    def requests_of(self, orders: Collection[Order]) -> Mapping[OrderId, str]:
+        return {order.id: f"00-{TRACE}-{PARENT}-01" for order in orders}
+
+    def orders_claimed(self, requests: Mapping[OrderId, str]) -> None:
+        self.claimed += requests
+
+
+def test_intake_takes_the_traces_of_earlier_orders_only_if_it_decides_them(database: str) -> None:
+    traces = ClaimedTraces()
+    engine = database_engine(database)
+    try:
+        stage = Stage(PostgresStore(engine, tracing=cast("Tracing", traces)))
+        buyer, product = stage.account(), stage.product()
+        waiting = stage.order(buyer, {product: 1})
+        for decides in (False, True):
+            with stage.store.begin() as tx:
+                (order,) = tx.orders.try_claim_undecided(9, NOW) or ()
+                if decides:
+                    order.decide(tx.stock.try_lock([product]), NOW, NOW + SECOND)
+                    tx.orders.save([order])
+            assert traces.claimed == ([waiting] if decides else [])
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM order_traces").scalar_one() == 0
+    finally:
+        engine.dispose()
 
 
 def test_an_order_that_intake_decides_has_the_same_spans(

@@ -275,6 +275,8 @@ class PostgresOrderRepository:
         self._archive = OrderArchive(sql)
         self._loaded: dict[OrderId, Sequence[Any]] = {}
         """The state of orders as loaded; an order must be locked before it is saved."""
+        self._tried_ids: set[OrderId] = set()
+        """The undecided orders that `try_claim_undecided` claimed, until they are saved decided."""
         self._largest_limit: int | None = 1
         """The largest limit per buyer when orders were claimed; None if no product had one."""
         self._last_withdrawal: datetime | None = datetime.max.replace(tzinfo=UTC)
@@ -380,6 +382,12 @@ class PostgresOrderRepository:
             [(order.id, line.position, line.refunded) for order in changed if order.refunds for line in order.lines],
         )
         self._append(changed)
+        # Intake that finds their stock locked leaves the orders that it tried to the worker, with their traces.
+        if self._traces is not None and (
+            decided := [order.id for order in changed if order.id in self._tried_ids and order.decided_at is not None]
+        ):
+            self._tried_ids.difference_update(decided)
+            self._traces.take(decided)
 
     def _update_state(self, changed: Collection[Order]) -> None:
         """Write the columns in which an order of the batch differs from what was loaded, for all of them."""
@@ -417,7 +425,10 @@ class PostgresOrderRepository:
     def claim_undecided(self, limit: int, now: datetime) -> Sequence[Order]:
         # A separate statement, so that the snapshot of the next one includes the commit of the previous decider.
         ((is_locked,),) = self._sql.fetch_fast(_TRY_LOCK)
-        return self._claimed(self._sql.fetch_fast(_undecided(limit), {"now": now})) if is_locked else ()
+        claimed = self._claimed(self._sql.fetch_fast(_undecided(limit), {"now": now})) if is_locked else ()
+        if claimed and self._traces is not None:
+            self._traces.take([order.id for order in claimed])
+        return claimed
 
     def try_claim_undecided(self, limit: int, now: datetime) -> Sequence[Order] | None:
         # Separate statements for the reason given in `claim_undecided`.
@@ -431,7 +442,11 @@ class PostgresOrderRepository:
         rows = self._sql.fetch_fast(_TRY_CLAIM, {"ids": id_array(ids), "now": now}) if ids else ()
         self._sql.pending_changes.by_decision = True
         # Locked ones are left out, and so are those that were cancelled or deferred meanwhile.
-        return self._claimed(rows) if len(rows) == len(ids) else None
+        if len(rows) < len(ids):
+            return None
+        claimed = self._claimed(rows)
+        self._tried_ids = {order.id for order in claimed}
+        return claimed
 
     def _claimed(self, rows: Sequence[Row]) -> Sequence[Order]:
         if not rows:
@@ -441,8 +456,6 @@ class PostgresOrderRepository:
         for order_id, *line, _, _ in found:
             lines[order_id].append(OrderLine(*line))
         *_, self._largest_limit, self._last_withdrawal = found[-1]
-        if self._traces is not None:
-            self._traces.take(lines.keys())
         return self._load(rows, lines)
 
     def claim_expired(self, limit: int, now: datetime) -> Sequence[Order]:
