@@ -41,7 +41,7 @@ from scalecommerce_core.services.experiments import Experiments
 from scalecommerce_core.services.intake_throttle import IntakeThrottle
 from scalecommerce_core.services.login_throttle import LoginLimits
 from scalecommerce_core.services.market import Market
-from scalecommerce_core.services.ordering import Ordering, OrderRules
+from scalecommerce_core.services.ordering import INTAKE_DECISIONS, Ordering, OrderRules
 from scalecommerce_core.services.outbox_relay import RETENTION as EVENT_RETENTION
 from scalecommerce_core.services.outbox_relay import OutboxRelay
 from scalecommerce_core.services.password_reset import PasswordReset
@@ -216,7 +216,13 @@ def build_market(ports: MarketPorts, rules: MarketRules) -> Market:
             measurements=ports.measurements,
             throttle=None
             if rules.orders.max_decision_wait is None
-            else IntakeThrottle(queries, clock, rules.orders.max_decision_wait, ports.in_background),
+            else IntakeThrottle(
+                queries,
+                clock,
+                rules.orders.max_decision_wait,
+                ports.in_background,
+                decided_by_intake=INTAKE_DECISIONS if rules.orders.decide_at_intake else 0,
+            ),
         ),
         password_reset=PasswordReset(
             store,

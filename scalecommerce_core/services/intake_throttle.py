@@ -30,12 +30,17 @@ PROGRESS_MEMORY: Final = timedelta(seconds=2)
 SAMPLE_INTERVAL: Final = timedelta(milliseconds=250)
 REFUSING_INTERVAL: Final = timedelta(milliseconds=100)
 """The interval of samples while orders are refused, so that intake resumes before the decider has nothing to do."""
+RETRY_INTERVAL: Final = timedelta(seconds=1)
+"""The interval of samples while they fail."""
 SAMPLE_SHARE: Final = 0.05
 """The largest share of time that is spent on samples."""
 STALE_AFTER: Final = timedelta(seconds=2)
 """An older sample is not used: the next order waits for a new one."""
 RATE_WEIGHT: Final = 0.3
 """The weight of the last sample in the measured rate of decisions."""
+MEASURED_FOR: Final = timedelta(seconds=1)
+"""A rate of decisions refuses orders only after it has been measured for this long while orders were left: in a single
+sample, a pause of the decider cannot be told from a low rate."""
 
 
 @frozen
@@ -49,16 +54,21 @@ class BacklogSample:
 class BacklogRule:
     """Decides from successive samples whether orders are refused. It reads nothing and has no clock."""
 
-    def __init__(self, limit: timedelta) -> None:
+    def __init__(self, limit: timedelta, decided_by_intake: int = 0) -> None:
         """`limit`: orders are refused at once if the expected wait is longer, or if nothing has been decided for so
-        long.
+        long. `decided_by_intake`: with fewer undecided orders, the next accepted order decides all of them, so a
+        decider that is away does not matter.
         """
         self._limit = limit
+        self._decided_by_intake = decided_by_intake
         self._target = min(TARGET_WAIT, limit / 2)
         self._standing_after = min(STANDING_AFTER, limit)
         self._last: BacklogSample | None = None
-        self._rate: float | None = None
-        """Measured decisions per second while orders were always left to decide; otherwise a lower bound."""
+        self._rate = 0.0
+        self._measured_for = timedelta()
+        """For how long `_rate` has been measured while orders were left. Zero: it is only a lower bound."""
+        self._first_since: datetime | None = None
+        """Since when the first undecided order has been the first."""
         self._progress_at: datetime | None = None
         self._above_since: datetime | None = None
         self._below_since: datetime | None = None
@@ -68,46 +78,63 @@ class BacklogRule:
 
     @property
     def decisions_per_second(self) -> float | None:
-        """The measured rate of decisions; None before the first decision."""
-        return self._rate
+        """The measured rate of decisions; None while only a lower bound is known."""
+        # During an overload, refusals empty the queue before `MEASURED_FOR` has passed.
+        needed = timedelta.resolution if self._is_congested else MEASURED_FOR
+        return self._rate if self._measured_for >= needed else None
 
     def observe(self, sample: BacklogSample) -> None:
         """Take a sample. `remaining` must count the orders with an id up to `last` of the sample before."""
         previous, self._last = self._last, sample
         now, backlog = sample.at, sample.backlog
+        if previous is not None and now - previous.at > STANDING_AFTER:
+            self._forget_load()
         has_remaining = previous is not None and backlog.remaining > 0
         decided = 0
         if previous is not None and previous.at < now:
             decided = max(0, previous.backlog.undecided - backlog.remaining)
-            self._update_rate(decided / (now - previous.at).total_seconds(), is_exact=has_remaining)
+            self._update_rate(decided, now - previous.at, has_remaining=has_remaining)
         if decided or not has_remaining:
             self._progress_at = now
         is_deciding = self._progress_at is not None and now - self._progress_at < PROGRESS_MEMORY
-        # An order that was requeued is old, and is decided at once. One that is first in two samples is not decided.
-        is_stuck = has_remaining and previous is not None and previous.backlog.first == backlog.first
-        stuck_for = now - backlog.oldest if is_stuck and backlog.oldest is not None else timedelta()
+        if previous is None or previous.backlog.first != backlog.first:
+            self._first_since = now
+        # The age of the order is not used: one that was requeued is old.
+        is_stuck = not is_deciding and backlog.undecided >= self._decided_by_intake
+        stuck_for = now - (self._first_since or now) if is_stuck else timedelta()
         wait = self._expected_wait(backlog) if has_remaining else timedelta()
         self._update_state(now, wait, stuck_for, is_deciding=is_deciding)
 
-    def _update_rate(self, rate: float, *, is_exact: bool) -> None:
-        """Update the rate. If no order remained, the decider was idle for some time, so `rate` is a lower bound."""
-        if not rate:
-            return
-        if self._rate is None:
-            self._rate = rate
-        elif is_exact:
-            self._rate += RATE_WEIGHT * (rate - self._rate)
-        else:
+    def _forget_load(self) -> None:
+        """Forget the state of the queue after a period without orders, in which it may have changed."""
+        self._is_congested = False
+        self._above_since = self._below_since = self.retry_after = None
+        self._measured_for = timedelta()
+
+    def _update_rate(self, decided: int, elapsed: timedelta, *, has_remaining: bool) -> None:
+        """Update the rate. If no order remained, the decider was idle for some time, so the rate is a lower bound."""
+        rate = decided / elapsed.total_seconds()
+        if not has_remaining or elapsed > STALE_AFTER:
             self._rate = max(self._rate, rate)
+            if not self._is_congested:
+                self._measured_for = timedelta()
+        elif decided:
+            # A lower bound can be far too small, so it does not lower the first exact figure.
+            is_first = not self._measured_for
+            self._rate = max(self._rate, rate) if is_first else self._rate + RATE_WEIGHT * (rate - self._rate)
+            self._measured_for += elapsed
 
     def _expected_wait(self, backlog: ValidationBacklog) -> timedelta:
-        return timedelta(seconds=backlog.undecided / self._rate) if self._rate else timedelta()
+        """Zero if the rate of decisions is not known."""
+        rate = self.decisions_per_second
+        return timedelta(seconds=backlog.undecided / rate) if rate else timedelta()
 
     def _update_state(self, now: datetime, wait: timedelta, stuck_for: timedelta, *, is_deciding: bool) -> None:
         is_above = wait > self._target and is_deciding
         self._above_since = (self._above_since or now) if is_above else None
         self._below_since = None if wait > self._target else (self._below_since or now)
-        is_above_limit = wait > self._limit or stuck_for > self._limit
+        # While nothing is decided, the wait cannot be computed from an earlier rate.
+        is_above_limit = (wait > self._limit and is_deciding) or stuck_for > self._limit
         is_standing = self._above_since is not None and now - self._above_since >= self._standing_after
         is_refusing = self.retry_after is not None
         if is_above_limit or is_standing:
@@ -126,8 +153,7 @@ class IntakeThrottle:
     """Samples the backlog while orders arrive, and decides whether they are refused.
 
     A sample is one statement, a few times per second, started by an order and run by `in_background`. Only an order
-    after a pause of `STALE_AFTER` waits for it. If there are no samples, because the store does not answer, no order is
-    refused.
+    after a pause of `STALE_AFTER` waits for it. If samples fail, no order is refused.
     """
 
     def __init__(
@@ -136,12 +162,16 @@ class IntakeThrottle:
         clock: Clock,
         limit: timedelta,
         in_background: Callable[[Callable[[], None]], object],
+        *,
+        decided_by_intake: int = 0,
     ) -> None:
+        """`limit`, `decided_by_intake`: as for `BacklogRule`."""
         self._queries = queries
         self._clock = clock
         self._in_background = in_background
         self._limit = limit
-        self._rule = BacklogRule(limit)
+        self._decided_by_intake = decided_by_intake
+        self._rule = BacklogRule(limit, decided_by_intake)
         self._sampling = Lock()
         self._sampled_at: datetime | None = None
         self._due_at: datetime | None = None
@@ -164,11 +194,19 @@ class IntakeThrottle:
                 self._sample()
             except Unavailable as error:
                 logger.debug("the undecided orders could not be counted: %s", error)
-                self._rule, self._last = BacklogRule(self._limit), ValidationBacklog()
-                # The next orders do not wait for a store that does not answer.
-                self._sampled_at = self._clock.now()
+                self._start_again()
+            except Exception:
+                # The order that started the sample is accepted all the same.
+                logger.exception("the undecided orders could not be counted")
+                self._start_again()
             finally:
                 self._sampling.release()
+
+    def _start_again(self) -> None:
+        self._rule, self._last = BacklogRule(self._limit, self._decided_by_intake), ValidationBacklog()
+        # The next orders do not wait for a store that does not answer.
+        self._sampled_at = self._clock.now()
+        self._due_at = self._sampled_at + RETRY_INTERVAL
 
     def _sample(self) -> None:
         begun = self._clock.now()
