@@ -372,7 +372,7 @@ class Settings:
     orders_hot_days: int = _setting(
         0,
         "How long settled orders stay in the hot tables after their last change; older ones move to the archive, where"
-        " lists still find them. More than `BUYER_LIMIT_DAYS`; 0: for ever.",
+        " lists still find them. More than `BUYER_LIMIT_DAYS` and `PRICE_PROMISE_SECONDS`; 0: for ever.",
         validator=_days_or_zero,
     )
     payment_gateway: str = _setting("sandbox", "Payment gateway; `sandbox` moves no money.", validator=_gateway)
@@ -844,6 +844,11 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(
             f"ORDERS_HOT_DAYS: must be 0 or more than BUYER_LIMIT_DAYS ({settings.buyer_limit_days}), as limits per"
             " buyer count hot orders only."
+        )
+    if 0 < settings.orders_hot_days * 86_400 <= settings.price_promise_seconds:
+        raise SettingsError(
+            f"ORDERS_HOT_DAYS: must be 0 or longer than PRICE_PROMISE_SECONDS ({settings.price_promise_seconds}), as"
+            " the units of promised prices are counted in hot orders only."
         )
     if settings.database_read_url and _schema(settings.database_read_url) != _schema(settings.database_url):
         raise SettingsError("DATABASE_READ_URL: its `schema` must be that of DATABASE_URL.")

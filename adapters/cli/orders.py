@@ -32,6 +32,8 @@ app = typer.Typer(
 
 BATCH: Final = 500
 """Orders that are archived in one transaction."""
+SHOWN: Final = 100
+"""Discrepancies that `verify` shows."""
 
 OrderArgument = Annotated[int, typer.Argument(min=1, max=MAX_BIGINT, help="Number of the order.", show_default=False)]
 
@@ -190,18 +192,16 @@ def archive(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     done = 0
     with runtime.open(data) as opened:
         archiving = opened.market.archiving
+        if not archiving.is_on:
+            raise CommandFailed("No orders are archived: set ORDERS_HOT_DAYS for this command and for the workers.")
         with progress_bars("Completed batches stay archived.", quiet=as_json) as progress:
             while archived := archiving.archive(BATCH):
                 done += archived
                 progress("orders", done, None)
     if as_json:
         print_json({"archived": done})
-    elif archiving.is_on:
-        print_line(f"{done:,} orders archived.")
     else:
-        print_line("No orders are archived: set ORDERS_HOT_DAYS for this command and for the workers.")
-    if not archiving.is_on:
-        raise typer.Exit(ExitCode.PROBLEM)
+        print_line(f"{done:,} orders archived.")
 
 
 @app.command()
@@ -209,22 +209,26 @@ def verify(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = Fa
     """Compare the archive with its checksums and sums; list its months.
 
     Each order has a checksum of all its rows, each month the number of orders, the units and the money of its orders,
-    and each product the units that its archived orders moved. Exits with 1 if something differs. `stock verify` checks
-    the orders that are not archived.
+    and each product the units that its archived orders moved. Exits with 1 and the first 100
+    differences if any exist. `stock verify` checks the orders that are not archived.
     """
     runtime: Runtime = ctx.obj
     with runtime.open(data) as opened:
         queries = opened.market.queries
-        differing = queries.archive_discrepancies()
+        found = queries.archive_discrepancies(SHOWN + 1)
         months = queries.archived_months()
+    differing, has_more = found[:SHOWN], len(found) > SHOWN
     if as_json:
-        document = {"clean": not differing, "discrepancies": [asdict(each) for each in differing]}
+        discrepancies = [asdict(each) for each in differing]
+        document = {"clean": not differing, "discrepancies": discrepancies, "has_more": has_more}
         print_json(document | {"months": [asdict(each) for each in months]})
     elif differing:
         print_table(
             columns("figure", "of", "stored", "expected", numbers=("stored", "expected")),
             [[each.figure, each.key, each.stored, each.expected] for each in differing],
         )
+        if has_more:
+            print_line(f"These are the first {SHOWN} discrepancies; there are more.")
     else:
         _print_months(months)
         print_line("Clean: the rows of the archive have the stored checksums and sums.")

@@ -72,5 +72,8 @@ class StockQueries(Protocol):
         ...
 
     def movement_totals(self) -> Sequence[MovementTotal]:
-        """Return the number of ledger entries and their units for each kind of movement."""
+        """Return the number of ledger entries, archived ones included, and their units for each kind of movement.
+
+        The units of all kinds add up to the stock on hand.
+        """
         ...

@@ -15,8 +15,7 @@ class Archiving:
     def __init__(self, store: Store, clock: Clock, hot_time: timedelta | None = None) -> None:
         """Orders stay hot for `hot_time` after their last change; None: for ever.
 
-        It must be longer than the periods for which orders count in limits (`OrderQuotas.buyer_limit_window`,
-        `PricePromise.lasts`), which read hot orders only.
+        `MarketRules.orders_hot_time` has the rule for its length.
         """
         self._store = store
         self._clock = clock

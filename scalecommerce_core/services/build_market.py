@@ -116,7 +116,19 @@ class MarketRules:
     decision_retention: timedelta = DECISION_RETENTION
     audit_retention: timedelta = AUDIT_RETENTION
     orders_hot_time: timedelta | None = None
-    """How long settled orders stay in the hot tables; None: for ever."""
+    """How long settled orders stay in the hot tables; None: for ever.
+
+    Raise `ValueError` unless it is longer than the periods for which orders count in limits, which read hot orders
+    only: `OrderQuotas.buyer_limit_window` and `PricePromise.lasts`.
+    """
+
+    def __attrs_post_init__(self) -> None:
+        counted = max(self.orders.quotas.buyer_limit_window, self.orders.price_promise.lasts)
+        if self.orders_hot_time is not None and self.orders_hot_time <= counted:
+            raise ValueError(
+                f"orders_hot_time must be longer than {counted}, the longer of OrderQuotas.buyer_limit_window and"
+                " PricePromise.lasts, as limits count hot orders only"
+            )
 
 
 def build_market(ports: MarketPorts, rules: MarketRules) -> Market:

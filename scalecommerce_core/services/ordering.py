@@ -83,6 +83,7 @@ class PlaceOrder:
     """The caller makes `id` before the first attempt, so that a retry does not place a second order."""
 
     id: CommandId
+    """Never used again after its order was archived (`MarketRules.orders_hot_time`): then it places a second order."""
     owner: AccountId
     lines: Sequence[OrderLineRequest]
     idempotency: IdempotencyKey | None = field(default=None, eq=False)

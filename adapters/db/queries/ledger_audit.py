@@ -5,7 +5,7 @@ tables.
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, bindparam, func, select, text
+from sqlalchemy import BigInteger, bindparam, select, text
 
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import Keyset, build_page, decode_key, page_direction, page_statements
@@ -69,8 +69,16 @@ _DISCREPANCIES: Final = text(
     LIMIT CAST(:limit AS bigint)
     """
 )
-_TOTALS: Final = select(stock_movements.c.kind, func.count(), func.sum(stock_movements.c.quantity)).group_by(
-    stock_movements.c.kind
+# The archived movements too, so that the totals add up to the stock on hand.
+_TOTALS: Final = text(
+    """
+    SELECT kind, sum(entries), sum(units) FROM (
+        SELECT kind, count(*) AS entries, sum(quantity) AS units FROM stock_movements GROUP BY kind
+        UNION ALL
+        SELECT kind, count(*), sum(quantity) FROM archived_stock_movements GROUP BY kind
+    ) AS summed
+    GROUP BY kind
+    """
 )
 
 
@@ -121,7 +129,7 @@ class StockQueries:
 
     def movement_totals(self) -> Sequence[MovementTotal]:
         totals = [
-            MovementTotal(MovementKind(kind), entries, int(units))
+            MovementTotal(MovementKind(kind), int(entries), int(units))
             for kind, entries, units in self._executor.fetch_with_settings(_NO_TIMEOUT, _TOTALS)
         ]
         return sorted(totals, key=lambda total: total.kind)

@@ -683,7 +683,7 @@ class MemoryQueries(
 
     def movement_totals(self) -> Sequence[MovementTotal]:
         kinds: dict[MovementKind, list[int]] = {}
-        for _, movement in self._tables.hot_movements():
+        for movement in self._tables.movements.all():
             kinds.setdefault(movement.kind, []).append(movement.quantity)
         return [MovementTotal(kind, len(kinds[kind]), sum(kinds[kind])) for kind in sorted(kinds)]
 

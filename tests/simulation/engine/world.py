@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from adapters.tasks.schedule import DECIDE, TASKS, ScheduledTask
 from adapters.tasks.tasks import BackgroundTasks
@@ -23,6 +23,7 @@ from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.domain.webhook import DeliveryStatus, WebhookAnswer
 from scalecommerce_core.ports import NumberedEvent, OutgoingWebhook, Store
 from scalecommerce_core.services.accounts import SignUp
+from scalecommerce_core.services.archiving import Archiving
 from scalecommerce_core.services.catalog import AdjustStock, CreateProduct, EditProduct, WithdrawPrice
 from scalecommerce_core.services.idempotency import IdempotencyKey
 from scalecommerce_core.services.market import Market
@@ -246,16 +247,18 @@ class World:
             simulation.actor(act.__name__, act, weight)
 
     def market(self, life: Life) -> Market:
-        return in_memory_market(
+        store = life.seams.store(self._tamper(self.memory))
+        market = in_memory_market(
             life.clock,
             memory=self.memory,
-            store=life.seams.store(self._tamper(self.memory)),
+            store=store,
             ids=self.simulation.ids,
             gateway=life.seams.port("gateway", self.gateway),
             sender=life.seams.port("webhook_sender", self.receivers),
             order_rules=RULES,
-            orders_hot_time=HOT_TIME,
         )
+        # `MarketRules` allows no time as short.
+        return evolve(market, archiving=Archiving(store, life.clock, HOT_TIME))
 
     def _open(self) -> None:
         """Create accounts and products with little stock, before faults begin."""

@@ -91,6 +91,10 @@ def test_orders_stay_hot_for_longer_than_they_count_in_limits_per_buyer() -> Non
     for wrong in ({"ORDERS_HOT_DAYS": "30"}, {"ORDERS_HOT_DAYS": "90", "BUYER_LIMIT_DAYS": "90"}):
         with pytest.raises(SettingsError, match="ORDERS_HOT_DAYS: must be 0 or more than BUYER_LIMIT_DAYS"):
             load(GOOD | wrong)
+    promise = {"ORDERS_HOT_DAYS": "40", "PRICE_PROMISE_SECONDS": str(40 * 86_400)}
+    with pytest.raises(SettingsError, match="ORDERS_HOT_DAYS: must be 0 or longer than PRICE_PROMISE_SECONDS"):
+        load(GOOD | promise)
+    assert load(GOOD | promise | {"ORDERS_HOT_DAYS": "41"}).orders_hot_days == 41
 
 
 def test_all_missing_variables_are_reported_at_once() -> None:

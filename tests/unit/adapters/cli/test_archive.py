@@ -44,18 +44,25 @@ def test_settled_orders_are_archived_and_verified(cli: Cli) -> None:
 
 
 def test_without_the_setting_the_command_names_it(cli: Cli) -> None:
-    ended = cli("orders", "archive")
-    assert (ended.code, "ORDERS_HOT_DAYS" in ended.out) == (1, True)
+    for option in ((), ("--json",)):
+        ended = cli("orders", "archive", *option)
+        assert (ended.code, ended.out, "ORDERS_HOT_DAYS" in ended.err) == (1, "", True)
 
 
 def test_differences_are_listed(cli: Cli, shop: MemoryRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [ArchiveDiscrepancy("amount", "2026-01 USD", 2000, 1999)]
-    monkeypatch.setattr(type(shop.market.queries), "archive_discrepancies", lambda _self: found)
+    monkeypatch.setattr(type(shop.market.queries), "archive_discrepancies", lambda _self, limit: found[:limit])
     ended = cli("orders", "verify")
     assert ended.code == 1
     assert "2026-01 USD" in ended.out
     assert "Clean" not in ended.out
-    assert not json.loads(cli("orders", "verify", "--json").out)["clean"]
+    assert "more" not in ended.out
+    document = json.loads(cli("orders", "verify", "--json").out)
+    assert (document["clean"], document["has_more"]) == (False, False)
+    found *= 101
+    assert "first 100 discrepancies; there are more" in cli("orders", "verify").out
+    document = json.loads(cli("orders", "verify", "--json").out)
+    assert (len(document["discrepancies"]), document["has_more"]) == (100, True)
 
 
 @pytest.mark.usefixtures("shop")

@@ -159,7 +159,7 @@ AUDITED: Mapping[str, Sequence[AuditAction]] = {
 def shop(runtime: MemoryRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryRuntime:
     """A shop with data for every command, and with the most difficult names that users may choose."""
     sender = RecordingSender()
-    market = runtime.market = in_memory_market(runtime.clock, sender=sender, orders_hot_time=timedelta(days=20))
+    market = runtime.market = in_memory_market(runtime.clock, sender=sender, orders_hot_time=timedelta(days=31))
     actions = MarketActions(market)
     seller, buyer = actions.person("seller"), actions.person("buyer")
     guarded = actions.person("guarded")

@@ -7,8 +7,11 @@ import pytest
 from scalecommerce_core.domain.audit import OPERATOR
 from scalecommerce_core.domain.errors import Forbidden, Invalid, NotFound, NothingToRetry, TransitionNotAllowed
 from scalecommerce_core.domain.order import Order, OrderStatus, RefundLine
+from scalecommerce_core.domain.order_quotas import OrderQuotas
+from scalecommerce_core.domain.price_history import PricePromise
 from scalecommerce_core.queries import PageRequest
-from scalecommerce_core.services.ordering import CancelOrder, RefundOrder
+from scalecommerce_core.services.build_market import MarketRules
+from scalecommerce_core.services.ordering import CancelOrder, OrderRules, RefundOrder
 from scalecommerce_core.services.payments import PayOrder
 from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import SettableClock, in_memory_market
@@ -53,6 +56,20 @@ def test_nothing_is_archived_without_a_hot_time(clock: SettableClock) -> None:
     assert not actions.market.archiving.is_on
     assert actions.market.archiving.archive() == 0
     assert list(actions.market.queries.iter_archived_orders()) == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        OrderRules(quotas=OrderQuotas(buyer_limit_window=40 * DAY)),
+        OrderRules(PricePromise(lasts=40 * DAY)),
+    ],
+)
+def test_orders_stay_hot_for_longer_than_limits_count_them(rules: OrderRules) -> None:
+    with pytest.raises(ValueError, match="orders_hot_time must be longer than 40 days"):
+        MarketRules(orders=rules, orders_hot_time=40 * DAY)
+    assert MarketRules(orders=rules).orders_hot_time is None
+    assert MarketRules(orders=rules, orders_hot_time=41 * DAY).orders_hot_time == 41 * DAY
 
 
 def test_a_refund_restores_an_archived_order(actions: MarketActions, clock: SettableClock) -> None:
