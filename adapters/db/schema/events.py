@@ -46,6 +46,8 @@ events: Final = Table(
     Column("audience", ARRAY(BigInteger), nullable=False),
     Column("payload", JSONB),
     Column("order_id", BigInteger),
+    # A relay of an earlier release, which does not know `order_id`, must fail instead of losing the facts of an event.
+    CheckConstraint("(payload IS NULL) = (order_id IS NOT NULL)", name="facts_stored"),
 )
 
 INDEXED_READERS: Final = 3
