@@ -19,12 +19,15 @@ from adapters.tasks.tasks import BackgroundTasks
 logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS: Final = 1.5
-"""The timer starts tasks when no message has arrived for this long: beat sends several messages per second."""
+"""The timer starts tasks when no message has arrived for this long and Redis does not answer. Beat sends at least one
+message per second; several workers share them, so one of them may receive none for longer."""
 TICK_SECONDS: Final = 0.5
 RECONNECT_SECONDS: Final = 40.0
 """The timer continues for this long after Redis is back, unless messages arrive before."""
 PING_SECONDS: Final = 5.0
 """Between two checks of a Redis that is away; a check may take as long as its timeout."""
+SILENT_PING_SECONDS: Final = 1.0
+"""Between two checks of a Redis that answers although no messages arrive."""
 
 
 class MessageClock:
@@ -119,7 +122,7 @@ class OwnTimer:
         elif self._clock() >= self._ping_at:
             if self._is_broker_away():
                 self._runs_until = self._clock() + RECONNECT_SECONDS
-            self._ping_at = self._clock() + (PING_SECONDS if self._clock() < self._runs_until else 0)
+            self._ping_at = self._clock() + (PING_SECONDS if self._clock() < self._runs_until else SILENT_PING_SECONDS)
         is_needed = self._clock() < self._runs_until
         if is_needed and not self._is_running:
             logger.warning("no messages arrive from Redis: this worker decides orders on its own timer")

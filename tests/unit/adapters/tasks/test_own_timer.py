@@ -63,6 +63,8 @@ def test_the_timer_leaves_messages_that_stop_while_redis_answers_to_the_watchdog
     worker.is_broker_away = False
     worker.pass_time(60, with_messages=False)
     assert worker.runs == []
+    # The first after `SILENCE_SECONDS`.
+    assert worker.pings == 59
 
 
 def test_the_timer_goes_on_until_the_worker_has_connected_again(worker: Worker) -> None:
