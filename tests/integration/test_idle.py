@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -29,6 +30,8 @@ from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.services.ordering import OrderRules
 from scalecommerce_core.testing import MemoryViewCounter
+from tests.integration.deployment import Deployment
+from tests.integration.engine_process import eventually
 from tests.integration.real_market import real_market
 from tests.unit.support.shop import MarketActions, line
 
@@ -92,6 +95,13 @@ def test_an_order_that_intake_decides_ends_the_idleness(database: str, redis_url
         actions.place(buyer, line(product))
         monitor.check()
         assert (client.exists(IDLE_KEY), sent) == (0, [True])
+
+
+def test_a_worker_finds_out_that_the_market_is_idle(tmp_path: Path, database: str, redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        with Deployment(tmp_path / "deployment", database, redis_url):
+            eventually(lambda: client.exists(IDLE_KEY), "the mark of an idle market")
 
 
 def test_a_database_that_does_not_answer_is_reported() -> None:
