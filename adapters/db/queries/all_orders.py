@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.queries.keyset import decode_key, encode_key
 from adapters.db.schema import (
+    ARCHIVED,
     Moment,
     all_rows_of,
     order_lines,
@@ -171,10 +172,15 @@ class _PageStatement:
         return f"SELECT DISTINCT id FROM ({found}) AS found ORDER BY id {self.direction} LIMIT :scan"  # noqa: S608 - constants
 
     def _of_lines(self, condition: str) -> str:
-        return (
-            f"SELECT DISTINCT order_id AS id FROM {_LINES} WHERE {condition}{self._beyond('order_id')}"  # noqa: S608 - constants
-            f" ORDER BY order_id {self.direction} LIMIT :scan"
-        )
+        """Each table is read along its index up to the limit. PostgreSQL has no statistics of a union: it would expect
+        few different orders, and read all lines of the seller or product.
+        """
+        parts = [
+            f"(SELECT DISTINCT order_id AS id FROM {lines.name} WHERE {condition}{self._beyond('order_id')}"  # noqa: S608 - constants
+            f" ORDER BY order_id {self.direction} LIMIT :scan)"
+            for lines in (order_lines, ARCHIVED[order_lines])
+        ]
+        return f"SELECT id FROM ({' UNION ALL '.join(parts)}) AS parts ORDER BY id {self.direction} LIMIT :scan"  # noqa: S608 - constants
 
     def _of_orders(self, condition: str) -> str:
         return (
