@@ -18,6 +18,7 @@ from adapters.db.store import PostgresStore
 from adapters.db.validation_backlog import Backlog, read_backlog
 from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.tasks.broker import QUEUE
+from adapters.tasks.grow_only_autoscaler import MIN_PROCESSES
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.testing.contracts.stage import NOW, Stage
 from tests.integration.deployment import Deployment, await_resource
@@ -46,7 +47,8 @@ MALFORMED_MESSAGES = [
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[EngineProcess]:
-    engine = EngineProcess(tmp_path / "shop", WORKER_STALL_TIMEOUT_SECONDS="2", DECIDE_AT_INTAKE="false")
+    settings = {"WORKER_STALL_TIMEOUT_SECONDS": "2", "DECIDE_AT_INTAKE": "false", "WORKER_CONCURRENCY": "1"}
+    engine = EngineProcess(tmp_path / "shop", **settings)
     try:
         assert engine.url
         yield engine
@@ -65,10 +67,17 @@ def test_a_worker_that_stopped_consuming_is_restarted(engine: EngineProcess) -> 
     product = {"name": "Tea pot", "category_id": 5, "price": "10.00", "stock": 10}
     made = engine.request("/products/api/v1/", token=token, body=product)[1]["id"]
     worker = engine.child("worker")
-    pool = children(worker)
-    assert pool
-    for child in pool:
-        os.kill(child, signal.SIGSTOP)
+    pool = set(children(worker))
+    # One more process starts when tasks wait, up to `WORKER_CONCURRENCY` + 2.
+    maximum = len(pool) + 3 - MIN_PROCESSES
+
+    def has_stopped_all() -> bool:
+        pool.update(children(worker))
+        for child in pool:
+            os.kill(child, signal.SIGSTOP)
+        return len(pool) == maximum
+
+    eventually(has_stopped_all, "the last process of the worker")
     status, order = engine.request(ORDERS, token=token, body={"order_item": [{"product": made, "quantity": 1}]})
     assert status == 202
 
