@@ -108,6 +108,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory, failing_seams: Path) -> Ite
         "--demo",
         FAILPOINTS=f"fail={failing_seams}",
         WEBHOOKS_ALLOW_LOOPBACK="true",
+        # Orders are parked by failing decisions of workers.
+        DECIDE_AT_INTAKE="false",
     )
     try:
         yield running
