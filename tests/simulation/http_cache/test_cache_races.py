@@ -6,8 +6,6 @@ notifications in the order of the commits. A seed determines the time and the or
 """
 
 import asyncio
-import random
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -22,10 +20,9 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, Product
 from scalecommerce_core.domain.money import Money
 from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import CategoryRef, ProductQueries, ProductView, SellerRef
+from tests.simulation.http_cache.simulated_processes import CachingProcess, InterleavedSteps
 
 PRODUCTS = [ProductId(number) for number in (1, 2, 3)]
-PROCESSES = 3
-STEPS = 150
 
 
 @define
@@ -116,135 +113,58 @@ class ByHand:
 
 
 @define
-class Process:
-    database: Database
-    meanwhile: Callable[[], None]
-    place: int = 0
-    """The part of the log that reads have returned."""
-    read_begun_at: float | None = None
-    inbox: deque[CatalogChange | float] = Factory(deque)
-    """What a read returned: changes, and then the time at which it began."""
+class Process(CachingProcess[Database]):
     made: dict[ProductId, int] = Factory(dict)
     """The versions that this process has committed."""
-    validity: CacheValidity = field(init=False)
     copies: ProductCache = field(init=False)
     batch: ByHand = field(init=False)
     queries: ProductQueries = field(init=False)
 
-    def create_queries(self, reads: Reads, _clock: Callable[[], float]) -> ProductQueries:
+    def create_queries(self, reads: Reads) -> ProductQueries:
         """The queries that the cache loads from."""
         return cast(ProductQueries, reads)
 
-    def __attrs_post_init__(self) -> None:
-        def clock() -> float:
-            return self.database.now
-
+    def create_cache(self) -> None:
         def batched(load: Callable[[Sequence[ProductId]], Sequence[ProductCacheEntry | Exception]]) -> ByHand:
             self.batch = ByHand(load)
             return self.batch
 
         reads = Reads(self.database, self.meanwhile)
-        self.queries = self.create_queries(reads, clock)
-        self.validity = CacheValidity(clock)
+        self.queries = self.create_queries(reads)
         self.copies = ProductCache(
             self.queries,
             self.validity,
             limit=10**6,
             ttl_seconds=5,
             shared=reads,
-            clock=clock,
+            clock=self.clock,
             create_queue=batched,
         )
-        self.connect()
 
-    def connect(self) -> None:
-        self.place = len(self.database.log)
-        self.read_begun_at = None
-        self.inbox.clear()
-        self.validity.on_start(self.database.next_number)
+    def clear_cache(self) -> None:
         self.copies.clear()
 
-    def read_log(self, chance: random.Random) -> None:
-        """Begin a read of the change log, or end the one that was begun."""
-        if self.read_begun_at is None:
-            self.read_begun_at = self.database.now
-            return
-        found = self.database.log[self.place :]
-        self.place += len(found)
-        chance.shuffle(found)
-        self.inbox.extend([*found, self.read_begun_at])
-        self.read_begun_at = None
-
-    def hear(self) -> None:
-        if not self.inbox:
-            return
-        message = self.inbox.popleft()
-        if isinstance(message, CatalogChange):
-            self.validity.on_change(message, is_local=False)
-            self.copies.on_change(message)
-        else:
-            self.validity.on_heartbeat(message)
-
-    def commit(self, number: int) -> None:
-        change = self.database.commit(number)
-        (product,) = change.products
-        self.validity.on_change(change, is_local=True)
+    def drop_changed(self, change: CatalogChange, *, is_local: bool) -> None:
         self.copies.on_change(change)
-        self.made[product] = self.database.versions[product]
+        if is_local:
+            (product,) = change.products
+            self.made[product] = self.database.versions[product]
 
 
-class Simulation:
+class Simulation(InterleavedSteps[Database]):
     process: type[Process] = Process
-    between: Sequence[str] = ("begin", "commit", "hear", "hear", "read_log", "wait")
-    """Steps that may be taken between two statements of a load."""
-    steps: Sequence[str] = (
-        "begin", "commit", "hear", "hear", "hear_all", *["read_log"] * 4, "wait", "reconnect", "ask", "ask", "ask",
-        "load", "load",
-    )  # fmt: skip
+    steps: Sequence[str] = (*InterleavedSteps.steps, "ask", "ask", "ask", "load", "load")
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.database = Database()
-        self.depth = 0
-        self.processes = [self.process(self.database, self.meanwhile) for _ in range(PROCESSES)]
+        super().__init__(seed, Database(), self.process)
         self.reads: list[tuple[asyncio.Task[ProductCacheEntry], int]] = []
         self.read = 0
         self.from_copies = 0
-
-    def meanwhile(self) -> None:
-        """Run other processes and the feed between two statements of a load."""
-        if self.depth == 0 and self.chance.random() < 0.5:
-            self.depth += 1
-            for _ in range(self.chance.randrange(4)):
-                getattr(self, self.chance.choice(self.between))()
-            self.depth -= 1
 
     def begin(self) -> None:
         free = [product for product in PRODUCTS if product not in self.database.running.values()]
         if free and len(self.database.running) < 2:
             self.database.begin(self.chance.choice(free))
-
-    def commit(self) -> None:
-        if self.database.running:
-            self.chance.choice(self.processes).commit(self.chance.choice(list(self.database.running)))
-
-    def hear(self) -> None:
-        self.chance.choice(self.processes).hear()
-
-    def hear_all(self) -> None:
-        process = self.chance.choice(self.processes)
-        while process.inbox:
-            process.hear()
-
-    def read_log(self) -> None:
-        self.chance.choice(self.processes).read_log(self.chance)
-
-    def wait(self) -> None:
-        self.database.now += self.chance.choice([0.001, 0.01, 0.05, 0.3])
-
-    def reconnect(self) -> None:
-        if self.chance.random() < 0.1:
-            self.chance.choice(self.processes).connect()
 
     def ask(self) -> None:
         process, product = self.chance.choice(self.processes), self.chance.choice(PRODUCTS)
@@ -265,11 +185,7 @@ class Simulation:
             self.meanwhile()
 
     async def run(self) -> None:
-        for _ in range(STEPS):
-            getattr(self, self.chance.choice(self.steps))()
-            for _ in range(self.chance.randrange(4)):
-                await asyncio.sleep(0)
-            self.check()
+        await super().run()
         for _ in range(20):
             for process in self.processes:
                 self.load_of(process)

@@ -6,8 +6,6 @@ commit in any order, and each statement of a load sees what is committed when it
 """
 
 import asyncio
-import random
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,12 +20,11 @@ from adapters.http.cache.list_dependencies import ListChanges, ListDependencies
 from adapters.http.framework.operation import Call
 from scalecommerce_core.domain.identifiers import AccountId, CategoryId, ProductId
 from scalecommerce_core.ports import CatalogChange, ProductAspect, ProductScope
+from tests.simulation.http_cache.simulated_processes import CachingProcess, InterleavedSteps
 
 KITCHEN, GARDEN = CategoryId(1), CategoryId(2)
 SELLER: Final = AccountId(7)
 PRODUCTS: Final = {ProductId(1): KITCHEN, ProductId(2): KITCHEN, ProductId(3): GARDEN}
-PROCESSES: Final = 3
-STEPS: Final = 150
 
 
 @frozen
@@ -106,35 +103,31 @@ class ListDatabase:
 
 
 @define
-class ListProcess:
-    database: ListDatabase
-    pause: Callable[[], None]
-    place: int = 0
-    """The part of the log that reads have returned."""
-    read_begun_at: float | None = None
-    inbox: deque[CatalogChange | float] = Factory(deque)
+class ListProcess(CachingProcess[ListDatabase]):
     made: set[int] = Factory(set)
     """The numbers of the changes that this process has committed."""
     loads: int = 0
-    validity: CacheValidity = field(init=False)
     lists: ListCache = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        def clock() -> float:
-            return self.database.now
-
-        self.validity = CacheValidity(clock)
+    def create_cache(self) -> None:
         self.lists = ListCache(
             self.database.horizon, self.validity, self.run_in_thread, limit=10**6, ttl_seconds=5, shared=self,
-            clock=clock,
+            clock=self.clock,
         )  # fmt: skip
-        self.connect()
+
+    def clear_cache(self) -> None:
+        self.lists.clear()
+
+    def drop_changed(self, change: CatalogChange, *, is_local: bool) -> None:
+        if is_local:
+            self.lists.on_local_change()
+            self.made.add(change.number)
 
     async def run_in_thread(self, work: Callable[..., Any], *given: Any) -> Any:
-        self.pause()
+        self.meanwhile()
         found = work(*given)
         await asyncio.sleep(0)
-        self.pause()
+        self.meanwhile()
         return found
 
     async def load(self, call: Call[Any, Any]) -> ListResponse:
@@ -153,63 +146,14 @@ class ListProcess:
     def put(self, entries: Mapping[str, bytes]) -> None:
         self.database.shared.update(entries)
 
-    # The feed
 
-    def connect(self) -> None:
-        self.place = len(self.database.log)
-        self.read_begun_at = None
-        self.inbox.clear()
-        self.validity.on_start(self.database.next_number)
-        self.lists.clear()
-
-    def read_log(self, chance: random.Random) -> None:
-        """Begin a read of the change log, or end the one that was begun."""
-        if self.read_begun_at is None:
-            self.read_begun_at = self.database.now
-            return
-        found = self.database.log[self.place :]
-        self.place += len(found)
-        chance.shuffle(found)
-        self.inbox.extend([*found, self.read_begun_at])
-        self.read_begun_at = None
-
-    def hear(self) -> None:
-        if not self.inbox:
-            return
-        message = self.inbox.popleft()
-        if isinstance(message, CatalogChange):
-            self.validity.on_change(message, is_local=False)
-        else:
-            self.validity.on_heartbeat(message)
-
-    def commit(self, number: int) -> None:
-        change = self.database.commit(number)
-        self.validity.on_change(change, is_local=True)
-        self.lists.on_local_change()
-        self.made.add(number)
-
-
-class ListSimulation:
-    between: Sequence[str] = ("begin", "commit", "hear", "hear", "read_log", "wait")
-    """Steps that may be taken between two statements of a load."""
-    steps: Sequence[str] = (
-        "begin", "commit", "hear", "hear", "hear_all", *["read_log"] * 4, "wait", "reconnect", *["ask"] * 5,
-    )  # fmt: skip
+class ListSimulation(InterleavedSteps[ListDatabase]):
+    steps: Sequence[str] = (*InterleavedSteps.steps, *["ask"] * 5)
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.database = ListDatabase()
-        self.depth = 0
-        self.processes = [ListProcess(self.database, self.meanwhile) for _ in range(PROCESSES)]
+        super().__init__(seed, ListDatabase(), ListProcess)
         self.reads: list[tuple[asyncio.Task[Any], set[int]]] = []
         self.read = 0
-
-    def meanwhile(self) -> None:
-        if self.depth == 0 and self.chance.random() < 0.5:
-            self.depth += 1
-            for _ in range(self.chance.randrange(3)):
-                getattr(self, self.chance.choice(self.between))()
-            self.depth -= 1
 
     def begin(self) -> None:
         busy = {edit.product for edit in self.database.running.values()}
@@ -218,28 +162,6 @@ class ListSimulation:
             edit = Edit(product, self.chance.random() < 0.5, self.chance.random() < 0.7)
             self.database.running[self.database.next_number] = edit
             self.database.next_number += 1
-
-    def commit(self) -> None:
-        if self.database.running:
-            self.chance.choice(self.processes).commit(self.chance.choice(list(self.database.running)))
-
-    def hear(self) -> None:
-        self.chance.choice(self.processes).hear()
-
-    def hear_all(self) -> None:
-        process = self.chance.choice(self.processes)
-        while process.inbox:
-            process.hear()
-
-    def read_log(self) -> None:
-        self.chance.choice(self.processes).read_log(self.chance)
-
-    def wait(self) -> None:
-        self.database.now += self.chance.choice([0.001, 0.01, 0.05, 0.3])
-
-    def reconnect(self) -> None:
-        if self.chance.random() < 0.1:
-            self.chance.choice(self.processes).connect()
 
     def ask(self) -> None:
         process, path = self.chance.choice(self.processes), self.chance.choice(list(LISTS))
@@ -251,11 +173,7 @@ class ListSimulation:
         self.reads.append((answer, old | own))
 
     async def run(self) -> None:
-        for _ in range(STEPS):
-            getattr(self, self.chance.choice(self.steps))()
-            for _ in range(self.chance.randrange(4)):
-                await asyncio.sleep(0)
-            self.check()
+        await super().run()
         while self.reads:
             await asyncio.sleep(0)
             self.check()

@@ -17,6 +17,7 @@ from adapters.db.core.standby_monitor import MAX_SILENCE, Horizon, PolledInstanc
 from adapters.db.queries.standby_products import StandbyProductQueries
 from adapters.http.cache.invalidation import HEARTBEAT_TIMEOUT
 from scalecommerce_core.domain.identifiers import ProductId
+from scalecommerce_core.ports import CatalogChange
 from scalecommerce_core.queries import PageRequest, ProductFilter, ProductQueries, ProductView
 from tests.simulation.http_cache.test_cache_races import PRODUCTS, Database, Process, Reads, Simulation, _view
 
@@ -104,8 +105,8 @@ class ProcessWithStandby(Process):
     freshness: StandbyFreshness = field(init=False)
     replica: Replica = field(init=False)
 
-    def create_queries(self, reads: Reads, clock: Callable[[], float]) -> ProductQueries:
-        self.freshness = StandbyFreshness(clock)
+    def create_queries(self, reads: Reads) -> ProductQueries:
+        self.freshness = StandbyFreshness(self.clock)
         self.replica = Replica(self.database, self.meanwhile)
         primary = PrimaryReads(self.database, reads, self.meanwhile)
         found = StandbyProductQueries(cast(Any, primary), cast(Any, self.replica), self.freshness)
@@ -126,9 +127,10 @@ class ProcessWithStandby(Process):
             else:
                 self.freshness.on_change(message)
 
-    def commit(self, number: int) -> None:
-        super().commit(number)
-        self.freshness.on_local_change(self.database.log[-1])
+    def drop_changed(self, change: CatalogChange, *, is_local: bool) -> None:
+        super().drop_changed(change, is_local=is_local)
+        if is_local:
+            self.freshness.on_local_change(change)
 
 
 class SimulationWithStandbys(Simulation):
