@@ -18,7 +18,14 @@ from adapters.http.examples.demo_market import (
 )
 from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
-from adapters.http.resources.orders import OrderItem, OrderSchema, QuoteListSchema, QuoteSchema, Sale
+from adapters.http.resources.orders import (
+    OrderItem,
+    OrderSchema,
+    QuoteListSchema,
+    QuoteSchema,
+    RefundedOrder,
+    Sale,
+)
 from scalecommerce_core.domain.errors import Forbidden, TransitionNotAllowed
 from scalecommerce_core.domain.order import LINE_ID_SPAN, OrderStatus
 
@@ -52,7 +59,13 @@ _PAID: Final = OrderSchema(
     updated_at=EARLIER + timedelta(minutes=11),
     expires_at=None,
 )
-_REFUNDED: Final = replace(_PAID, order_items=[replace(_PAID.order_items[0], refunded=1), _PAID.order_items[1]])
+_REFUNDED: Final = RefundedOrder(
+    id=PAID_ORDER,
+    order_items=[replace(_PAID.order_items[0], refunded=1), _PAID.order_items[1]],
+    currency="USD",
+    status=OrderStatus.PAID,
+    updated_at=NOW,
+)
 _CANCELLED: Final = OrderSchema(
     id=CANCELLED_ORDER,
     user=STAFF_ID,

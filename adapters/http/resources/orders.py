@@ -1,6 +1,7 @@
 """`orders/api/v1/`: orders, payments, cancellations, refunds and sales."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -34,13 +35,14 @@ from scalecommerce_core.domain.errors import (
     TransitionNotAllowed,
     Unavailable,
 )
-from scalecommerce_core.domain.identifiers import OrderId, ProductId
+from scalecommerce_core.domain.identifiers import AccountId, OrderId, ProductId
 from scalecommerce_core.domain.money import decimal_text
 from scalecommerce_core.domain.order import (
     LINE_ID_SPAN,
     MAX_LINES,
     MAX_QUANTITY,
     Order,
+    OrderLine,
     OrderStatus,
     RefundLine,
     RejectionReason,
@@ -160,6 +162,16 @@ class OrderSchema(msgspec.Struct):
     expires_at: datetime | None
     rejected_because: list[ShortfallSchema] | UnsetType = UNSET
     cancelled_by_staff: bool | UnsetType = UNSET
+
+
+class RefundedOrder(msgspec.Struct):
+    """An order after a refund: the lines that the caller may refund, those of all sellers only for staff."""
+
+    id: int
+    order_items: list[OrderItem]
+    currency: str
+    status: OrderStatus
+    updated_at: datetime
 
 
 class PaymentBody(msgspec.Struct):
@@ -397,9 +409,9 @@ class OrderResource:
         path=f"{ORDER}refunds/",
         name="refundOrder",
         summary="Refund units of an order",
-        description="Staff may refund all lines, sellers the lines with their products. `restock` returns the units to"
-        " the stock.",
-        responses={201: ResponseSpec(OrderSchema, "The order.", [LOCATION])},
+        description="Staff may refund all lines, sellers the lines with their products; the response shows the same"
+        " lines. `restock` returns the units to the stock.",
+        responses={201: ResponseSpec(RefundedOrder, "The lines of the order that the caller may refund.")},
         tag=TAG,
         max_body_bytes=MAX_LINES_BYTES,
         access=Access.ACCOUNT,
@@ -408,6 +420,7 @@ class OrderResource:
         errors=(Forbidden, TransitionNotAllowed),
     )
     async def refund_order(self, call: Call[RefundBody, None]) -> Response:
+        encode = partial(encode_refunded_order, seller=None if call.identity.is_staff else call.identity.account_id)
         command = RefundOrder(
             order_id=OrderId(call.id),
             owner=call.identity.account_id,
@@ -415,11 +428,10 @@ class OrderResource:
             restock=call.body.restock,
             as_staff=call.identity.is_staff,
             address=call.client_address,
-            idempotency=await build_idempotency_key(call, encode_order),
+            idempotency=await build_idempotency_key(call, encode),
         )
         outcome = await self._dependencies.refund_order.submit(command)
-        body = response_body([outcome], encode_order)
-        return Response(body, 201, {"Location": f"{ROOT}{call.id}/"}, "application/json")
+        return Response(response_body([outcome], encode), 201, media_type="application/json")
 
     async def _load_visible_order(self, call: Call[Any, Any]) -> OrderView:
         view = await self._dependencies.load_order.submit(OrderId(call.id))
@@ -443,20 +455,31 @@ def encode_order(order: Order) -> bytes:
     return msgspec.json.encode(to_order_schema(order))
 
 
+def encode_refunded_order(order: Order, *, seller: AccountId | None) -> bytes:
+    """The order as `RefundedOrder`, with the lines of one seller; None: with all lines."""
+    lines = [line for line in order.lines if seller is None or line.seller_id == seller]
+    items = _to_order_items(order, lines)
+    return msgspec.json.encode(RefundedOrder(order.id, items, order.currency, order.status, order.updated_at))
+
+
+def _to_order_items(order: Order, lines: Sequence[OrderLine]) -> list[OrderItem]:
+    return [
+        OrderItem(
+            order.id * LINE_ID_SPAN + line.position,
+            line.product_id,
+            line.quantity,
+            decimal_text(line.price, order.currency),
+            line.refunded,
+        )
+        for line in lines
+    ]
+
+
 def to_order_schema(order: Order) -> OrderSchema:
     schema = OrderSchema(
         id=order.id,
         user=order.buyer_id,
-        order_items=[
-            OrderItem(
-                order.id * LINE_ID_SPAN + line.position,
-                line.product_id,
-                line.quantity,
-                decimal_text(line.price, order.currency),
-                line.refunded,
-            )
-            for line in order.lines
-        ],
+        order_items=_to_order_items(order, order.lines),
         total_amount=decimal_text(order.total.minor, order.currency),
         currency=order.currency,
         status=order.status,

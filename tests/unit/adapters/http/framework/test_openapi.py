@@ -103,7 +103,8 @@ COMPONENTS = """
     PromotedProductDocument PromotionDocument PromotionInForceDocument PromotionNote PromotionOverProblem
     PromotionPatch PromotionStatus PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest
     QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody
-    RefundDocument RefundItem RefundStatus RefusedProblem RejectionReason RequestHeaderFieldsTooLargeProblem
+    RefundDocument RefundItem RefundStatus RefundedOrder RefusedProblem RejectionReason
+    RequestHeaderFieldsTooLargeProblem
     RequestTimeoutProblem ResetBody ResetRequestBody RetryDocument RotationBody RunDocument
     RunNotAwaitingApprovalProblem RunNotReversibleProblem RunStatus Sale SaleState SalesReportDocument Scope
     SecondFactorDocument SecondFactorEnabledProblem SecondFactorNotEnabledProblem

@@ -533,17 +533,21 @@ def test_a_seller_refunds_only_own_lines(
     problem(seller.act(order, "refunds", refund((mine["id"], 1), (theirs["id"], 1))), 403)
     problem(buyer.act(order, "refunds", refund((mine["id"], 1))), 403)
     problem(place.person().act(order, "refunds", refund((mine["id"], 1))), 404)
-    response = seller.act(order, "refunds", refund((mine["id"], 1)))
-    refunded = answer(response, 201)
-    assert response.headers["location"] == f"{ORDERS}{order['id']}/"
-    assert (refunded["status"], [item["refunded"] for item in refunded["order_items"]]) == ("PAID", [1, 0])
+    path, body, key = f"{ORDERS}{order['id']}/refunds/", refund((mine["id"], 1)), {"Idempotency-Key": "refund-1"}
+    refunded = answer(seller.post(path, body, headers=key), 201)
+    # Neither the buyer nor the lines of other sellers, also in the stored response.
+    assert set(refunded) == {"id", "order_items", "currency", "status", "updated_at"}
+    assert refunded["status"] == "PAID"
+    assert [(item["product"], item["refunded"]) for item in refunded["order_items"]] == [(mine["id"], 1)]
+    assert answer(seller.post(path, body, headers=key), 201) == refunded
 
 
 def test_staff_refund_all_lines(place: Marketplace, seller: Person, buyer: Person, staff: Person) -> None:
-    made = seller.list(stock=5)
-    order = place.sell(buyer, (made["id"], 2))
-    refunded = answer(staff.act(order, "refunds", refund((made["id"], 2))), 201)
+    made, other = seller.list(stock=5), place.person().list(stock=5)
+    order = place.sell(buyer, (made["id"], 2), (other["id"], 1))
+    refunded = answer(staff.act(order, "refunds", refund((made["id"], 2), (other["id"], 1))), 201)
     assert refunded["status"] == "REFUNDED"
+    assert [item["refunded"] for item in refunded["order_items"]] == [2, 1]
     assert answer(buyer.get(f"{PRODUCTS}{made['id']}/"))["stock"] == 5
     problem(staff.act(order, "refunds", refund((made["id"], 1))), 409)
 
