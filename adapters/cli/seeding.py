@@ -131,7 +131,8 @@ def _seeded(
         case SeedStep.USERS:
             return seeding.users(counts[step], rng_seed=rng_seed, progress=progress)
         case SeedStep.PRODUCTS:
-            return seeding.products(counts[step], rng_seed=rng_seed, progress=progress)
+            made = seeding.products(counts[step], rng_seed=rng_seed, progress=progress)
+            return made + seeding.policies()
         case SeedStep.ORDERS:
             return seeding.orders(counts[step], rng_seed=rng_seed, progress=progress)
 

@@ -26,7 +26,7 @@ from scalecommerce_core.services.catalog import CreateProduct
 from scalecommerce_core.services.pricing import AssignProduct, CreatePolicy
 from scalecommerce_core.services.progress import Progress
 from scalecommerce_core.services.results import unwrap_single
-from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, Seeding
+from scalecommerce_core.services.seeding import PASSWORD, AlreadySeeded, Seeded, Seeding
 from scalecommerce_core.services.seeding.users import is_seeded
 
 RNG_SEED: Final = 1
@@ -55,11 +55,15 @@ def _seed(engine: Engine, progress: Progress) -> None:
     market = engine.market
     seeding = Seeding(market.store, market.queries, market.clock, engine.passwords, currency=market.currency)
     seeding.categories()
+    made = Seeded()
     for step, count in ((seeding.users, USERS), (seeding.products, PRODUCTS), (seeding.orders, ORDERS)):
         try:
-            step(count, rng_seed=RNG_SEED, progress=progress)
+            made += step(count, rng_seed=RNG_SEED, progress=progress)
         except AlreadySeeded:
             continue
+    # Not at later starts, which would restore policies that were deleted.
+    if made.rows:
+        seeding.policies()
 
 
 def _make_staff(engine: Engine, account_id: AccountId) -> None:

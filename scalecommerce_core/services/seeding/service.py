@@ -89,7 +89,7 @@ class Seeding:
             made += self.products(products, rng_seed=rng_seed, progress=progress)
         if orders:
             made += self.orders(orders, rng_seed=rng_seed, progress=progress)
-        return made
+        return made + self.policies() if products else made
 
     def categories(self) -> Seeded:
         """Add the default categories that do not exist."""
@@ -116,7 +116,7 @@ class Seeding:
 
     @gc_paused()
     def products(self, count: int, *, rng_seed: int, progress: Progress = no_progress) -> Seeded:
-        """Add `count` products of seeded users, with stock, price histories and a policy per seller.
+        """Add `count` products of seeded users, with stock and price histories.
 
         Raise `AlreadySeeded`, or `NothingToSeedOn` if there are no seeded users or categories.
         """
@@ -150,7 +150,7 @@ class Seeding:
             for written in results:
                 made += written
                 progress("products", made.products, count)
-        return made + self._policies(market.sellers)
+        return made
 
     @gc_paused()
     def orders(self, count: int, *, rng_seed: int, progress: Progress = no_progress) -> Seeded:
@@ -202,8 +202,12 @@ class Seeding:
             tx.products.add_views({(product, source.base): count for product, count in views.items()}, past=True)
         return made
 
-    def _policies(self, sellers: Sequence[AccountId]) -> Seeded:
-        """Add a policy for each seller who has none."""
+    def policies(self) -> Seeded:
+        """Add a policy for each seeded seller who has none.
+
+        This is the last step: the first run of a policy learns from the sales that are known by then.
+        """
+        sellers = _sellers(self._users())
         with self._store.begin() as tx:
             served = {policy.seller_id for policy in tx.policies.of_sellers(sellers)}
             unserved = [seller for seller in sellers if seller not in served]

@@ -8,6 +8,7 @@ from scalecommerce_core.domain.identifiers import AccountId, CategoryId, PolicyI
 from scalecommerce_core.domain.order import OrderStatus
 from scalecommerce_core.domain.product import PriceCause, PriceWithdrawal
 from scalecommerce_core.ports import Store
+from scalecommerce_core.ports.statistics import PendingFacts
 from scalecommerce_core.pricing.facts import DAY as DAY_MICROSECONDS
 from scalecommerce_core.pricing.facts import microseconds
 from scalecommerce_core.pricing.policy import PricingPolicy
@@ -62,6 +63,27 @@ class PoliciesContract:
         _add_run(store, many[3])
         assert due(2) == [one.id, many[2].id]
         assert due(1) == [one.id]
+
+    def test_first_runs_wait_for_imported_sales_in_the_statistics(self, store: Store) -> None:
+        stage = Stage(store)
+        seller = stage.account()
+        product = stage.product(seller)
+        new, old = _policy(store, seller), _policy(store, seller, created_at=NOW - 8 * DAY)
+        with store.begin() as tx:
+            (schedule,) = tx.policies.lock_schedules([old.id]).values()
+            schedule.advance(old, NOW - 8 * DAY)
+            schedule.is_done = True
+            tx.policies.save_schedules([schedule])
+            tx.statistics.add_pending_facts(PendingFacts(products=[product]))
+
+        def due() -> set[PolicyId]:
+            with store.begin() as tx:
+                return set(tx.policies.due(NOW, 9, {"elasticity_learning"}, per_seller=9))
+
+        assert due() == {old.id}
+        with store.begin() as tx:
+            tx.statistics.take_pending_facts(9)
+        assert due() == {new.id, old.id}
 
     def test_sellers_take_turns_with_unfinished_runs(self, store: Store) -> None:
         stage = Stage(store)

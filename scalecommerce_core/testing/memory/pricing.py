@@ -113,6 +113,8 @@ class MemoryPolicies:
             policy = self._tables.policies.get(schedule.policy_id)
             if policy is None or not policy.is_active or policy.policy not in known or policy.id in running:
                 continue
+            if schedule.epoch < 0 and any(self._tables.pending_facts.items()):
+                continue
             seller = self._tables.accounts.get(policy.seller_id)
             if seller is not None and not seller.is_active:
                 continue
