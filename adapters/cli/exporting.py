@@ -63,7 +63,7 @@ def products(
         owner = None if seller is None else find_account(market, seller)
         return export_products(market, file, written_as, seller=owner, progress=progress)
 
-    _export(ctx.obj, export, written_as, file, data)
+    _export(ctx.obj, export, written_as, file, data, rows="products")
 
 
 @app.command()
@@ -111,7 +111,7 @@ def orders(  # noqa: PLR0917 - Typer's options have names
     def export(market: Market, file: IO[str], written_as: ExportFormat, *, progress: Progress) -> int:
         return export_orders(market, file, written_as, archived=chosen, progress=progress)
 
-    _export(ctx.obj, export, ExportFormat(written_as), file, data)
+    _export(ctx.obj, export, ExportFormat(written_as), file, data, rows="orders")
 
 
 def _export_parquet(runtime: Runtime, archived: ArchivedOrders | None, file: Path | None, data: Path | None) -> None:
@@ -128,14 +128,16 @@ def _export_parquet(runtime: Runtime, archived: ArchivedOrders | None, file: Pat
         draft.open("wb") as binary,
     ):
         count = export_orders_to_parquet(opened.market, binary, archived=archived, progress=progress)
-    stderr_console().print(f"{count:,} written to {file}.")
+    stderr_console().print(f"{count:,} orders written to {file}.")
 
 
 class Export(Protocol):
     def __call__(self, market: Market, file: IO[str], written_as: ExportFormat, *, progress: Progress) -> int: ...
 
 
-def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Path | None, data: Path | None) -> None:
+def _export(
+    runtime: Runtime, export: Export, written_as: ExportFormat, file: Path | None, data: Path | None, *, rows: str
+) -> None:
     with (
         runtime.open(data) as opened,
         _destination(file) as destination,
@@ -146,7 +148,7 @@ def _export(runtime: Runtime, export: Export, written_as: ExportFormat, file: Pa
     ):
         count = export(opened.market, destination, written_as, progress=progress)
     if file is not None:
-        stderr_console().print(f"{count:,} written to {file}.")
+        stderr_console().print(f"{count:,} {rows} written to {file}.")
 
 
 @contextmanager

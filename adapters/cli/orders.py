@@ -193,7 +193,10 @@ def archive(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
     with runtime.open(data) as opened:
         archiving = opened.market.archiving
         if not archiving.is_on:
-            raise CommandFailed("No orders are archived: set ORDERS_HOT_DAYS for this command and for the workers.")
+            raise CommandFailed(
+                "No orders are archived: set ORDERS_HOT_DAYS for this command and for the workers. While"
+                " `scalecommerce up` runs, its settings apply: start it again with ORDERS_HOT_DAYS."
+            )
         with progress_bars("Completed batches stay archived.", quiet=as_json) as progress:
             while archived := archiving.archive(BATCH):
                 done += archived

@@ -48,7 +48,7 @@ def test_products_are_imported_and_exported(cli: Cli, file: Path, tmp_path: Path
         ("B", "[red]Cup[/]", "4.50", "7"),
     ]
     copy = tmp_path / "copy.csv"
-    assert cli("export", "products", "--output", str(copy)).err == f"2 written to {copy}.\n"
+    assert cli("export", "products", "--output", str(copy)).err == f"2 products written to {copy}.\n"
     again = cli("import", "products", str(copy), "--seller", SELLER, "--json")
     assert json.loads(again.out)["unchanged"] == 2
 
