@@ -29,9 +29,8 @@ RECORD: Final = text(
 # Account 1 (BUSY) reads two fifths of all events. Each event is also read by one of 100,000 other accounts. Accounts 2
 # (OLD) and 3 (NEW) read three events each: the first three and the last three.
 FILL: Final = """
-INSERT INTO events (seq, topic, occurred_at, audience, payload)
-SELECT n, 'product.edited', now(),
-    ARRAY[1000 + n * 7919 % 100000, CASE WHEN n % 5 < 2 THEN 1 ELSE 200000 + n % 1000 END],
+INSERT INTO events (seq, topic, occurred_at, reader_1, reader_2, payload)
+SELECT n, 'product.edited', now(), 1000 + n * 7919 % 100000, CASE WHEN n % 5 < 2 THEN 1 ELSE 200000 + n % 1000 END,
     jsonb_build_object('product_id', n, 'seller_id', 1)
 FROM generate_series(1, CAST(:events AS bigint)) AS n;
 INSERT INTO event_audience (account_id, seq)

@@ -59,16 +59,27 @@ VALUES ('order.reserved', now(), ARRAY[:buyer, :low_seller, :high_seller]::bigin
 # What is left in the tables when the engine has decided an order and numbered its two events. The numbers come from a
 # sequence, which no transaction waits for; the engine's are in the order of commits.
 _ENGINE_EVENTS: Final = """
-INSERT INTO events (seq, topic, occurred_at, audience, {facts})
-VALUES (nextval('pgbench_events'), 'order.placed', now(), ARRAY[:buyer]::bigint[],
+INSERT INTO events (seq, topic, occurred_at, {readers}, {facts})
+VALUES (nextval('pgbench_events'), 'order.placed', now(), {readers_of_placed},
         {placed}),
-       (nextval('pgbench_events'), 'order.reserved', now(), ARRAY[:buyer, :low_seller, :high_seller]::bigint[],
+       (nextval('pgbench_events'), 'order.reserved', now(), {readers_of_reserved},
         {reserved});
 {audience}
 INSERT INTO change_log (xid, products, sellers, revoked_sessions, key_owners, lists, everything, events)
 VALUES (pg_current_xact_id()::text::bigint, ARRAY[:low, :high]::bigint[], ARRAY[]::bigint[], ARRAY[]::text[],
         ARRAY[]::bigint[], false, false, false);
 """
+_READER_COLUMNS: Final = {
+    "readers": "reader_1, reader_2, reader_3",
+    "readers_of_placed": ":buyer, NULL, NULL",
+    "readers_of_reserved": ":buyer, :low_seller, :high_seller",
+}
+_READER_ARRAY: Final = {
+    "readers": "audience",
+    "readers_of_placed": "ARRAY[:buyer]::bigint[]",
+    "readers_of_reserved": "ARRAY[:buyer, :low_seller, :high_seller]::bigint[]",
+}
+"""In revisions before 0071."""
 _AUDIENCE: Final = """
 INSERT INTO event_audience (account_id, seq)
 VALUES (:buyer, currval('pgbench_events') - 1), (:buyer, currval('pgbench_events')),
@@ -101,10 +112,12 @@ def write_engine_rows_script(directory: Path, market: MarketSize, mode: str, url
             "SELECT column_name FROM information_schema.columns WHERE table_name = 'events'"
         ).fetchall()
     number = "currval('order_ids')"
+    readers = _READER_COLUMNS if ("reader_1",) in columns else _READER_ARRAY
     if ("order_id",) in columns:
-        events = _ENGINE_EVENTS.format(facts="order_id", placed=number, reserved=number, audience="")
+        events = _ENGINE_EVENTS.format(facts="order_id", placed=number, reserved=number, audience="", **readers)
     else:
         events = _ENGINE_EVENTS.format(
+            **readers,
             facts="payload",
             placed=_PAYLOAD.format(status="CREATED"),
             reserved=_PAYLOAD.format(status="PENDING"),

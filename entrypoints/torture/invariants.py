@@ -10,6 +10,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 
 from adapters.cli.torture_report import Checked
+from adapters.db.schema import AUDIENCE
 from entrypoints.torture.client_log import AcknowledgedOrder, ClientLog, RequestedRefund
 
 EXAMPLES: Final = 3
@@ -439,7 +440,7 @@ class Invariants:
                 stored = [
                     seq
                     for (seq,) in self._rows(
-                        "SELECT seq FROM events WHERE audience @> ARRAY[%s::bigint] AND seq <= %s ORDER BY seq",
+                        f"SELECT seq FROM events WHERE %s = ANY ({AUDIENCE}) AND seq <= %s ORDER BY seq",  # noqa: S608 - a constant
                         account,
                         feed.position,
                     )
@@ -457,11 +458,11 @@ class Invariants:
         missing: list[str] = []
         for account, endpoint in self._log.endpoints.items():
             rows = self._rows(
-                """
-                SELECT e.seq, d.message_id, d.status FROM events e
-                LEFT JOIN webhook_deliveries d ON (d.endpoint_id, d.seq) = (%s, e.seq)
-                WHERE e.audience @> ARRAY[%s::bigint] ORDER BY e.seq
-                """,
+                f"""
+                SELECT events.seq, d.message_id, d.status FROM events
+                LEFT JOIN webhook_deliveries d ON (d.endpoint_id, d.seq) = (%s, events.seq)
+                WHERE %s = ANY ({AUDIENCE}) ORDER BY events.seq
+                """,  # noqa: S608 - a constant
                 endpoint,
                 account,
             )

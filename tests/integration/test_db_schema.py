@@ -164,8 +164,8 @@ def _beside_products(connection: Connection) -> tuple[int, ...]:
 def test_an_event_without_its_facts_is_refused(engine: Engine) -> None:
     """As a relay that does not know `order_id` would store it."""
     insert = """
-        INSERT INTO events (seq, topic, occurred_at, audience, payload, order_id)
-        VALUES (1, 'order.paid', now(), '{}', NULL, :order_id)
+        INSERT INTO events (seq, topic, occurred_at, payload, order_id)
+        VALUES (1, 'order.paid', now(), NULL, :order_id)
     """
     with pytest.raises(IntegrityError, match="events_facts_stored"), engine.begin() as connection:
         connection.execute(text(insert), {"order_id": None})

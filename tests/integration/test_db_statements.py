@@ -284,7 +284,7 @@ HOT: dict[str, tuple[Callable[[FilledDatabase], object], set[str]]] = {
     "a consumer": (_in_transaction(lambda tx, _: tx.events.read_after(0, 20)), {"events_pk"}),
     "forgetting": (
         _in_transaction(lambda tx, _: tx.events.purge(NOW + 1000 * SECOND, 20)),
-        {"events_pk", "event_audience_pk"},
+        {"events_pk", "event_audience_seq_idx"},
     ),
     "lines of events": (
         lambda filled: filled.queries.visible_events(range(LAST, LAST + 20), None),

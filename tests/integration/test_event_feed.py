@@ -230,19 +230,22 @@ def crowded(make_database: Callable[[], str], request: pytest.FixtureRequest) ->
         connection.execute(
             text(
                 """
-                INSERT INTO events (seq, topic, occurred_at, audience, payload)
-                SELECT n, 'product.edited', now(),
-                    array_fill(10, ARRAY[CAST(:others AS int)])
-                    || CASE WHEN n <= 3 THEN 2 WHEN n = :events THEN 3 WHEN n % 5 < 2 THEN 1 ELSE 100 + n % 500 END
-                    || ARRAY[10, 10, 10, 10],
-                    '{"product_id": 1, "seller_id": 1}'
-                FROM generate_series(1, CAST(:events AS bigint)) AS n
+                WITH numbered AS (
+                    SELECT n AS seq,
+                        array_fill(10, ARRAY[CAST(:others AS int)])
+                        || CASE WHEN n <= 3 THEN 2 WHEN n = :events THEN 3 WHEN n % 5 < 2 THEN 1 ELSE 100 + n % 500 END
+                        || ARRAY[10, 10, 10, 10] AS readers
+                    FROM generate_series(1, CAST(:events AS bigint)) AS n
+                ), stored AS (
+                    INSERT INTO events (seq, occurred_at, reader_1, reader_2, reader_3, topic, payload)
+                    SELECT seq, now(), readers[1], readers[2], readers[3], 'product.edited',
+                        '{"product_id": 1, "seller_id": 1}'
+                    FROM numbered
+                )
+                INSERT INTO event_audience SELECT DISTINCT account, seq FROM numbered, unnest(readers[4:]) AS account
                 """
             ),
             {"events": EVENTS, "others": request.param - 1},
-        )
-        connection.execute(
-            text("INSERT INTO event_audience SELECT DISTINCT account, seq FROM events, unnest(audience[4:]) AS account")
         )
         connection.execute(text("INSERT INTO event_counter (singleton, last) VALUES (true, :last)"), {"last": EVENTS})
     yield engine

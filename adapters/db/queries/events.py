@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Select, and_, bindparam, or_, select, text
+from sqlalchemy import BigInteger, Select, and_, bindparam, exists, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
-from adapters.db.schema import INDEXED_READERS, Moment, all_order_lines, all_orders, events
+from adapters.db.schema import Moment, all_order_lines, all_orders, event_audience, events, reader_columns
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.queries import FeedEvent, FeedPage, check_feed_position
@@ -32,7 +32,7 @@ _ALL: Final = """
 # The index has `abs(seq)`. With `seq`, the planner would sometimes walk along the primary key.
 _OF_READER: Final = """(
     SELECT seq, topic, occurred_at, order_id, payload FROM events
-    WHERE audience[{position}] = :account AND abs(seq) > greatest(CAST(:after AS bigint), counter.forgotten)
+    WHERE {reader} = :account AND abs(seq) > greatest(CAST(:after AS bigint), counter.forgotten)
     ORDER BY abs(seq) LIMIT :limit
 )"""
 # OFFSET 0 forces a join event by event: the planner does not know the limit, expects a large part of the table, and
@@ -48,9 +48,10 @@ _OF_FURTHER_READER: Final = """(
         SELECT topic, occurred_at, order_id, payload FROM events WHERE events.seq = found.seq OFFSET 0
     ) AS event
 )"""
+_PARTS: Final = [*(_OF_READER.format(reader=reader.name) for reader in reader_columns), _OF_FURTHER_READER]
 _OF_ACCOUNT: Final = f"""
     SELECT * FROM (
-        {" UNION ALL ".join([*(_OF_READER.format(position=n + 1) for n in range(INDEXED_READERS)), _OF_FURTHER_READER])}
+        {" UNION ALL ".join(_PARTS)}
     ) AS found
     ORDER BY seq LIMIT :limit
 """  # noqa: S608 - no values in it
@@ -79,7 +80,14 @@ _FEED_OF_ACCOUNT: Final = _page(_OF_ACCOUNT)
 _ACCOUNT: Final = bindparam("account", type_=BigInteger)
 _VISIBLE: Final = (
     select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.order_id, events.c.payload)
-    .where(equals_any(events.c.seq), or_(_ACCOUNT.is_(None), events.c.audience.any_() == _ACCOUNT))
+    .where(
+        equals_any(events.c.seq),
+        or_(
+            _ACCOUNT.is_(None),
+            *(reader == _ACCOUNT for reader in reader_columns),
+            exists().where(event_audience.c.account_id == _ACCOUNT, event_audience.c.seq == events.c.seq),
+        ),
+    )
     .order_by(events.c.seq)
 )
 # Order lines that the account may not see are not read.

@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Text, bindparam, func, select, text
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, func, literal_column, select, text
 
 from adapters.db.core.advisory_locks import AdvisoryLock, lock_key_column
 from adapters.db.core.bulk_statements import text_array
 from adapters.db.core.driver_statements import DriverStatement
 from adapters.db.core.session import SqlSession
-from adapters.db.schema import Moment, event_counter, events
+from adapters.db.schema import AUDIENCE, INDEXED_READERS, Moment, event_counter, events, reader_columns
 from scalecommerce_core.ports import EventRange, NumberedEvent
 
 _TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(AdvisoryLock.OUTBOX_RELAY)))
@@ -22,7 +22,7 @@ _TRY_LOCK: Final = select(func.pg_try_advisory_xact_lock(lock_key_column(Advisor
 # Rows are moved instead of updated: an update would write a second version of each row, and its index entries, to the
 # table that keeps events for a month. The array fixes the plan, whatever size the planner's statistics give the outbox.
 _MOVE_AND_NUMBER: Final = text(
-    """
+    f"""
     WITH moved AS (
         DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM outbox ORDER BY id LIMIT :limit))
         RETURNING id, topic, occurred_at, audience, order_id, payload
@@ -32,22 +32,34 @@ _MOVE_AND_NUMBER: Final = text(
         INSERT INTO event_counter (singleton, last) SELECT true, events FROM counted WHERE events > 0
         ON CONFLICT (singleton) DO UPDATE SET last = event_counter.last + excluded.last
         RETURNING last
-    ), numbered AS (
-        INSERT INTO events (seq, topic, occurred_at, audience, order_id, payload)
-        SELECT last - events + row_number() OVER (ORDER BY id), topic, occurred_at, audience, order_id, payload
+    ), numbered AS MATERIALIZED (
+        SELECT last - events + row_number() OVER (ORDER BY id) AS seq, topic, occurred_at, audience, order_id, payload
         FROM moved, counted, counter
-        RETURNING seq, audience
+    ), stored AS (
+        INSERT INTO events (seq, occurred_at, order_id, {", ".join(column.name for column in reader_columns)},
+            topic, payload)
+        SELECT seq, occurred_at, order_id, {", ".join(f"audience[{n}]" for n in range(1, INDEXED_READERS + 1))},
+            topic, payload
+        FROM numbered
     ), shown AS (
         INSERT INTO event_audience (account_id, seq)
-        SELECT DISTINCT account_id, seq FROM numbered, unnest(audience[4:]) AS account_id
+        SELECT DISTINCT account_id, seq
+        FROM numbered, unnest(audience[{INDEXED_READERS + 1}:]) AS account_id
         ORDER BY account_id, seq
     )
     SELECT events FROM counted
-    """
+    """  # noqa: S608 - names of columns
 ).bindparams(bindparam("limit", type_=BigInteger))
 _LAST_SEQ: Final = select(func.coalesce(func.max(event_counter.c.last), 0))
 _READ_AFTER: Final = (
-    select(events.c.seq, events.c.topic, events.c.occurred_at, events.c.audience, events.c.order_id, events.c.payload)
+    select(
+        events.c.seq,
+        events.c.topic,
+        events.c.occurred_at,
+        literal_column(AUDIENCE, ARRAY(BigInteger)),
+        events.c.order_id,
+        events.c.payload,
+    )
     .where(events.c.seq > bindparam("after", type_=BigInteger))
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
@@ -57,17 +69,17 @@ _READ_AFTER: Final = (
 # events with other topics are neither sent nor parsed.
 _READ_TOPICS_AFTER: Final = DriverStatement.compile(
     text(
-        """
+        f"""
         WITH part AS MATERIALIZED (
             SELECT least(CAST(:after AS bigint) + :limit, coalesce(max(last), 0)) AS last FROM event_counter
         )
         SELECT part.last, found.* FROM part LEFT JOIN LATERAL (
-            SELECT seq, topic, occurred_at, audience, order_id, payload FROM events
+            SELECT seq, topic, occurred_at, {AUDIENCE} AS audience, order_id, payload FROM events
             WHERE seq > CAST(:after AS bigint) AND seq <= part.last
               AND topic = ANY (CAST(:topics AS text[]))
             ORDER BY seq
         ) AS found ON true
-        """
+        """  # noqa: S608 - an expression of columns
     ).bindparams(bindparam("limit", type_=BigInteger))
 )
 
@@ -102,15 +114,15 @@ _PURGE: Final = text(
           AND seq <= coalesce((SELECT min(seq) FROM event_consumers), seq)
     ), gone AS (
         DELETE FROM events WHERE seq <= (SELECT upto FROM cut)
-        RETURNING seq, audience
+        RETURNING seq, reader_3
     ), unshown AS (
-        -- Delete each row by its key: for an overestimated number of rows, the planner would scan the table.
+        -- Find each row by the index: for an overestimated number of rows, the planner would scan the table.
         DELETE FROM event_audience WHERE ctid = ANY (ARRAY(
             SELECT place
-            FROM gone, unnest(audience[4:]) AS account, LATERAL (
-                SELECT ctid AS place FROM event_audience AS was
-                WHERE was.account_id = account AND was.seq = gone.seq OFFSET 0
+            FROM gone, LATERAL (
+                SELECT ctid AS place FROM event_audience AS was WHERE was.seq = gone.seq OFFSET 0
             ) AS found
+            WHERE reader_3 IS NOT NULL
         ))
     ), noted AS (
         UPDATE event_counter SET forgotten = greatest(forgotten, upto) FROM cut WHERE upto IS NOT NULL

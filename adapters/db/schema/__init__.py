@@ -34,6 +34,7 @@ from adapters.db.schema.archive import (
 from adapters.db.schema.audit import audit_log
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
 from adapters.db.schema.events import (
+    AUDIENCE,
     INDEXED_READERS,
     change_log,
     change_log_state,
@@ -42,6 +43,7 @@ from adapters.db.schema.events import (
     event_counter,
     events,
     outbox,
+    reader_columns,
 )
 from adapters.db.schema.idempotency import idempotency_keys
 from adapters.db.schema.installation import installation
@@ -92,6 +94,7 @@ from adapters.db.schema.webhooks import (
 
 __all__ = [
     "ARCHIVED",
+    "AUDIENCE",
     "INDEXED_READERS",
     "Moment",
     "Total",
@@ -158,6 +161,7 @@ __all__ = [
     "promoted_products",
     "promotion_ids",
     "promotions",
+    "reader_columns",
     "refunds",
     "replication_heartbeats",
     "run_ids",

@@ -132,6 +132,18 @@ class EventsContract:
         assert number(store) == 2
         assert [set(event.audience) for event in read(store)] == [{seller}, {seller}]
 
+    def test_every_seller_of_an_order_is_in_the_audience(self, store: Store) -> None:
+        stage = Stage(store)
+        sellers = [stage.account() for _ in range(6)]
+        for count in range(1, 7):
+            buyer = stage.account()
+            stage.order(buyer, {stage.product(seller): 1 for seller in sellers[:count]}, OrderStatus.PAID)
+            number(store)
+            with store.begin() as tx:
+                chosen = tx.events.read_topics_after(0, 1_000, ["order.paid"]).events
+            for found in (read(store)[-1], chosen[-1]):
+                assert (found.topic, sorted(found.audience)) == ("order.paid", sorted([*sellers[:count], buyer]))
+
     def test_concurrent_relays_number_each_event_once(self, store: Store) -> None:
         stage = Stage(store)
         seller = stage.account()
@@ -334,6 +346,23 @@ class FeedContract:
         for account in (ann, bob, buyer, stranger):
             events = queries.feed(0, 10, account).events
             assert queries.visible_events(everything, account) == {event.seq: event for event in events}
+
+    def test_events_of_many_sellers_are_seen_by_each_until_they_are_purged(
+        self, store: Store, queries: Queries
+    ) -> None:
+        stage = Stage(store)
+        readers = [stage.account() for _ in range(6)]
+        stage.order(stage.account(), {stage.product(seller): 1 for seller in readers}, OrderStatus.PAID)
+        number(store)
+        paid = queries.feed(0, 100, None).events[-1].seq
+        for reader in readers:
+            assert paid in queries.visible_events([paid], reader)
+            assert [event.topic for event in queries.feed(0, 100, reader).events][1:] == [
+                "order.reserved",
+                "order.paid",
+            ]
+        assert purge(store, NOW + DAY) == paid
+        assert [queries.feed(None, 100, reader).events for reader in readers] == [()] * 6
 
     def test_a_refund_shows_each_seller_their_part(self, store: Store, queries: Queries) -> None:
         stage = Stage(store)
