@@ -16,10 +16,14 @@ from adapters.db import migrate
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.schema_version import VERSIONS
+from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.domain.order import OrderStatus
+from scalecommerce_core.queries import PageRequest
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.real_market import real_market
+from tests.integration.recorded_statements import recorded_statements
+from tests.integration.test_db_statements import nodes
 
 ORDERS: Final = 7
 REVISION: Final = "0066"
@@ -154,6 +158,20 @@ def test_hot_and_archived_rows_have_the_same_columns(database: str) -> None:
     for hot in ("orders", "order_lines", "refunds", "payments", "payment_refunds", "stock_movements"):
         more = {("checksum", "bigint", True)} if hot == "orders" else set()
         assert columns[f"archived_{hot}"] == columns[hot] | more
+
+
+def test_lines_are_read_from_the_table_of_their_order(database: str, engine: Engine, queries: PostgresQueries) -> None:
+    buyer, archived = fill(database), 3
+    with PostgresStore(engine).begin() as tx:
+        assert tx.orders.archive(archived, NOW) == archived
+    with recorded_statements() as statements:
+        page = queries.orders_of_buyer(buyer, PageRequest(ORDERS))
+    assert [len(order.lines) for order in page.rows] == [1] * ORDERS
+    ((statement, parameters),) = statements
+    with engine.connect() as connection:
+        (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).one()
+    scans = {node.get("Relation Name"): node["Actual Loops"] for node in nodes(plan[0]["Plan"])}
+    assert (scans["order_lines"], scans["archived_order_lines"]) == (ORDERS - archived, archived)
 
 
 def test_a_downgrade_moves_archived_orders_back(database: str, engine: Engine, queries: PostgresQueries) -> None:

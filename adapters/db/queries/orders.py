@@ -6,13 +6,13 @@ from itertools import combinations
 from typing import Any, Final
 
 from attrs import asdict, frozen
-from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, text
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, text, true
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.queries.keyset import Keyset, build_page, decode_key, page_direction, page_statements
 from adapters.db.sales import is_sale
-from adapters.db.schema import Moment, all_order_lines, all_orders, orders, products
+from adapters.db.schema import Moment, all_order_lines, all_orders, lines_of, orders, products
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.domain.order import DECIDE_ATTEMPTS, LINE_ID_SPAN, OrderStatus, Shortfall
 from scalecommerce_core.queries import (
@@ -46,22 +46,23 @@ _ORDER: Final = (
 def _with_lines(chosen: Select[*tuple[Any, ...]], *, newest_first: bool) -> Select[*tuple[Any, ...]]:
     """Return a row for each line of the chosen orders."""
     # MATERIALIZED: the page is chosen before its lines are joined.
-    page = chosen.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+    page = chosen.add_columns(all_orders.c.is_archived).cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+    lines = lines_of(page)
     return (
         select(
-            *page.c,
-            all_order_lines.c.position,
-            all_order_lines.c.product_id,
-            all_order_lines.c.seller_id,
+            *(page.c[column.name] for column in _ORDER),
+            lines.c.position,
+            lines.c.product_id,
+            lines.c.seller_id,
             products.c.name,
-            all_order_lines.c.quantity,
-            all_order_lines.c.price,
-            all_order_lines.c.refunded,
+            lines.c.quantity,
+            lines.c.price,
+            lines.c.refunded,
         )
         .select_from(page)
-        .outerjoin(all_order_lines, all_order_lines.c.order_id == page.c.id)
-        .outerjoin(products, products.c.id == all_order_lines.c.product_id)
-        .order_by(page.c.id.desc() if newest_first else page.c.id, all_order_lines.c.position)
+        .outerjoin(lines, true())
+        .outerjoin(products, products.c.id == lines.c.product_id)
+        .order_by(page.c.id.desc() if newest_first else page.c.id, lines.c.position)
     )
 
 

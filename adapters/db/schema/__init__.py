@@ -30,6 +30,7 @@ from adapters.db.schema.archive import (
     archived_payments,
     archived_stock,
     archived_stock_movements,
+    lines_of,
 )
 from adapters.db.schema.audit import audit_log
 from adapters.db.schema.catalog import categories, category_ids, price_history, product_ids, products
@@ -125,6 +126,7 @@ __all__ = [
     "experiment_ids",
     "idempotency_keys",
     "installation",
+    "lines_of",
     "metadata",
     "order_ids",
     "order_lines",

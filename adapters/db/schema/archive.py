@@ -12,13 +12,16 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    FromClause,
     Index,
     Numeric,
     PrimaryKeyConstraint,
     Subquery,
     Table,
+    false,
     select,
     text,
+    true,
     union_all,
 )
 
@@ -128,11 +131,30 @@ ARCHIVED: Final = {
 
 def _all(hot: Table) -> Subquery:
     archive = ARCHIVED[hot]
-    return union_all(select(*hot.c), select(*(archive.c[column.name] for column in hot.c))).subquery(hot.name)
+    return union_all(
+        select(*hot.c, false().label("is_archived")),
+        select(*(archive.c[column.name] for column in hot.c), true().label("is_archived")),
+    ).subquery(hot.name)
 
 
 all_orders: Final = _all(orders)
 all_order_lines: Final = _all(order_lines)
+
+
+def lines_of(chosen: FromClause) -> FromClause:
+    """Return the lines of the rows of `chosen`, which has `id` and `is_archived` of `all_orders`, to join on true.
+
+    The lines of an order are read from one table: a join with `all_order_lines` would search the index of both.
+    """
+    return union_all(
+        *(
+            select(*lines.c).where(is_here, lines.c.order_id == chosen.c.id).correlate(chosen)
+            for lines, is_here in (
+                (order_lines, ~chosen.c.is_archived),
+                (archived_order_lines, chosen.c.is_archived),
+            )
+        )
+    ).lateral(order_lines.name)
 
 
 def all_rows_of(hot: Table) -> str:
