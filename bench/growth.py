@@ -1,9 +1,10 @@
 """Compare the latencies of orders and reads at two numbers of orders, and with all but the newest archived.
 
 Three databases on one server: `small` has `--hot` orders, `large` has `--orders`, and `archived` as many, of which all
-but `--hot` are archived. The measurements alternate between them. The rows are written by SQL, without foreign key
-checks. Besides the elapsed time, the CPU time of this process and of the server's process is measured, which suffers
-less from other work on the machine.
+but `--hot` are archived; `--without-large` leaves out the second. The measurements alternate between them. The rows
+are written by SQL, without foreign key checks, and the indexes of archived orders and lines are built afterwards.
+Besides the elapsed time, the CPU time of this process and of the server's process is measured, which suffers less from
+other work on the machine.
 """
 
 import argparse
@@ -11,7 +12,8 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -90,6 +92,14 @@ SIZES: Final = text(
     """
 )
 
+INDEXES: Final = text(
+    """
+    SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+    JOIN pg_class ON pg_class.oid = indrelid
+    WHERE relnamespace = 'public'::regnamespace AND relname LIKE :tables AND NOT indisunique
+    """
+)
+
 
 def check(is_right: object) -> None:
     """Raise an error if a statement did not return what it must."""
@@ -122,7 +132,8 @@ class Database:
         first_hot = self.total - self.hot + 1
         if first_hot > 1:
             archive = {"prefix": "archived_", "checksum": ", checksum", "zero": ", 0", "id": ", id", "number": ", n"}
-            self._run(ORDERS.format(**archive), first=1, last=first_hot - 1)
+            with self._without_indexes("archived_order%"):
+                self._run(ORDERS.format(**archive), first=1, last=first_hot - 1)
         hot = {"prefix": "", "checksum": "", "zero": "", "id": "", "number": ""}
         self._run(ORDERS.format(**hot), first=first_hot, last=self.total)
         self._run(ROLLUPS)
@@ -130,6 +141,19 @@ class Database:
             connection.execute(text("VACUUM (ANALYZE)"))
             connection.execute(text("CHECKPOINT"))
         print(f"{self.name}: filled in {time.perf_counter() - begun:.0f} s", flush=True)
+
+    @contextmanager
+    def _without_indexes(self, tables: str) -> Iterator[None]:
+        """Build the indexes of these tables afterwards, except those of keys."""
+        with self.administrator.begin() as connection:
+            found = connection.execute(INDEXES, {"tables": tables}).all()
+            for name, _ in found:
+                connection.execute(text(f"DROP INDEX {name}"))
+        yield
+        for _, definition in found:
+            with self.administrator.begin() as connection:
+                connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
+                connection.execute(text(definition))
 
     def _run(self, statements: str, **numbers: int) -> None:
         numbers |= {"buyers": self.buyers, "total": self.total}
@@ -200,6 +224,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=20_000_000, help="orders of the large databases (20,000,000)")
     parser.add_argument("--hot", type=int, default=100_000, help="hot orders of the small ones (100,000)")
     parser.add_argument("--rounds", type=int, default=400, help="samples per figure and database (400)")
+    parser.add_argument("--without-large", action="store_true", help="leave out the database whose orders are all hot")
     parser.add_argument("--directory", help="for the files of the server (default: a temporary directory)")
     arguments = parser.parse_args()
     with (
@@ -210,13 +235,13 @@ def main() -> None:
     ):
         databases = [
             Database(server, "small", arguments.hot, arguments.hot),
-            Database(server, "large", arguments.orders, arguments.orders),
+            *([] if arguments.without_large else [Database(server, "large", arguments.orders, arguments.orders)]),
             Database(server, "archived", arguments.orders, arguments.hot),
         ]
         for database in databases:
             database.fill()
-        small, large, archived = databases
-        hot_bytes = large.bytes_per_order("", large.total)
+        small, *_, archived = databases
+        hot_bytes = databases[-2].bytes_per_order("", databases[-2].total)
         archive_bytes = archived.bytes_per_order("archived_", archived.total - archived.hot)
         print(f"bytes per order with lines, payment and movement: hot {hot_bytes:.0f}, archived {archive_bytes:.0f}")
         measure(databases, arguments.rounds)
@@ -234,7 +259,8 @@ def measure(databases: list[Database], rounds: int) -> None:
         taken: dict[str, list[tuple[float, float]]] = {database.name: [] for database in databases}
         generators = {database.name: random.Random(7) for database in databases}
         for number in range(-20, rounds):
-            for database in databases[number % 3 :] + databases[: number % 3]:
+            first = number % len(databases)
+            for database in databases[first:] + databases[:first]:
                 cpu, begun = database.cpu_seconds(), time.perf_counter()
                 action(database, generators[database.name])
                 elapsed, used = time.perf_counter() - begun, database.cpu_seconds() - cpu
