@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
@@ -18,7 +19,7 @@ from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.operation import Call, encode_json
 from adapters.http.framework.request_client import RequestClient, current_client, shared_work
-from scalecommerce_core.domain.errors import MarketError
+from scalecommerce_core.domain.errors import MarketError, Overloaded
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 RunInThread = Callable[..., Awaitable[Any]]
@@ -90,6 +91,7 @@ class ListCache:
         self._entries: LruCache[str, ListCacheEntry] = LruCache(limit)
         self._single_flight: SingleFlight[str, ListCacheEntry | Response] = SingleFlight(clock)
         self._loading: set[asyncio.Task[ListCacheEntry | Response]] = set()
+        self._sharing: set[asyncio.Task[None]] = set()
         self._admission: AdmissionFilter[str] = AdmissionFilter(ADMISSION_KEYS)
         self._snapshot_number: asyncio.Future[int] | None = None
         self._snapshot_read_at = float("-inf")
@@ -122,6 +124,11 @@ class ListCache:
     def clear(self) -> None:
         self._entries.clear()
         self._single_flight.detach_all()
+
+    def close(self) -> None:
+        """Give up the writes to the shared cache that have not begun: the threads will be stopped."""
+        for sharing in self._sharing:
+            sharing.cancel()
 
     async def _get(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
         if (entry := self._entries.get(digest)) is not None and self._is_valid(entry):
@@ -192,8 +199,17 @@ class ListCache:
         dependencies = response.dependencies if isinstance(response, ListResponse) else ANY_CHANGE
         entry = ListCacheEntry(bytes(response.body), dependencies, snapshot_number, expires)
         if shared is not None:
-            await self._run_in_thread(shared.put, {key: encode_list(snapshot_number, dependencies, entry.body)})
+            content = encode_list(snapshot_number, dependencies, entry.body)
+            # The requests that wait for the list do not wait for Redis.
+            sharing = asyncio.ensure_future(self._share(shared, {key: content}))
+            self._sharing.add(sharing)
+            sharing.add_done_callback(self._sharing.discard)
         return entry
+
+    async def _share(self, shared: SharedCache, entries: Mapping[str, bytes]) -> None:
+        # Without it, other processes read the list from PostgreSQL.
+        with suppress(Overloaded):
+            await self._run_in_thread(shared.put, entries)
 
     async def _current_snapshot_number(self) -> int:
         """Read the visibility horizon, once for all loads within `SNAPSHOT_REUSE_SECONDS`."""
