@@ -188,6 +188,8 @@ def _steady_table(steady: Sequence[Steady]) -> Table:
         "goal",
         "slowest ms",
         "late p99 ms",
+        "p99 ms from sending",
+        "without core ms",
         "API µs",
         "failed",
     )
@@ -201,7 +203,7 @@ def _steady_table(steady: Sequence[Steady]) -> Table:
             f"{each.rate:,.0f}",
             *(f"{value:.1f}" for value in (each.p50, each.p95, each.p99)),
             f"≤ {P99_GOALS[each.kind]}" if each.kind in P99_GOALS else "",
-            *(f"{value:.1f}" for value in (each.slowest, each.late)),
+            *(f"{value:.1f}" for value in (each.slowest, each.late, each.p99_from_sending, each.without_core)),
             f"{each.cost:.0f}",
             str(each.failed),
         )

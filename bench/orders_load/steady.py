@@ -30,10 +30,11 @@ Request = bytes
 class Taken:
     """Answers of a run: milliseconds per answer, the time of each accepted order's 202, and counts by status.
 
-    `late` is the client's own delay in milliseconds, which is part of `milliseconds`.
+    `late` is the client's own delay in milliseconds, which is part of `milliseconds` and no part of `from_sending`.
     """
 
     milliseconds: list[float] = Factory(list)
+    from_sending: list[float] = Factory(list)
     late: list[float] = Factory(list)
     accepted: dict[int, datetime] = Factory(dict)
     statuses: dict[int, int] = Factory(dict)
@@ -46,13 +47,13 @@ class _Connection(asyncio.Protocol):
         self._taken = taken
         self._free = free
         self._received = b""
-        self._planned = 0.0
+        self._planned = self._sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
 
     def send(self, request: Request, planned: float) -> None:
-        self._planned = planned
+        self._planned, self._sent = planned, time.perf_counter()
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -63,7 +64,9 @@ class _Connection(asyncio.Protocol):
             return
         self._received = b""
         taken, status = self._taken, int((_STATUS.match(head) or [b"", b"0"])[1])
-        taken.milliseconds.append((time.perf_counter() - self._planned) * 1000)
+        now = time.perf_counter()
+        taken.milliseconds.append((now - self._planned) * 1000)
+        taken.from_sending.append((now - self._sent) * 1000)
         taken.statuses[status] = taken.statuses.get(status, 0) + 1
         if location := _LOCATION.search(head):
             taken.accepted[int(location[1])] = datetime.now(UTC)

@@ -29,7 +29,7 @@ from bench.orders_load.server import BenchPostgres
 from bench.orders_load.steady import Request, Taken, open_loop
 from bench.reads_load.edits import EDITS_PER_SECOND, editing
 from bench.reads_load.market import LARGE_SELLER, Sizes, Words, into_memory, seed
-from bench.reads_load.processor import processor_seconds
+from bench.reads_load.processor import processor_seconds, seconds_without_core
 from bench.reads_load.statements import statements_per_second, write_scripts
 from bench.reads_load.yardstick import GRANIAN, PATH, STARLETTE
 from entrypoints.processes.readiness_probe import api_answers
@@ -109,7 +109,11 @@ class Steady:
     p99: float
     slowest: float
     late: float
-    """The 99th percentile of how late the client itself sent; the other figures contain it."""
+    """The 99th percentile of how late the client itself sent; the others but `p99_from_sending` contain the delays."""
+    p99_from_sending: float
+    """Milliseconds from the moment at which the client wrote the request to a connection."""
+    without_core: float
+    """Milliseconds per request for which threads of the API and of PostgreSQL were ready to run, and had no core."""
     failed: int
     edits_per_second: float = 0.0
     failed_edits: int = 0
@@ -217,10 +221,16 @@ class ReadBench:
     def _steady(self, engine: MeasuredEngine, kind: str, name: str) -> Steady:
         """Measure the saturating rate of a read, and its latencies at half of it."""
         rate = _rate(self._read(engine, kind, self._options.seconds)) / 2
-        before = processor_seconds(engine.processes["serve"])
+        api, database = engine.processes["serve"], _postmaster(self.url)
+
+        def waited() -> float:
+            return seconds_without_core(api) + seconds_without_core(database)
+
+        before, waited_before = processor_seconds(api), waited()
         taken = self._open_loop(engine, kind, rate)
-        spent = processor_seconds(engine.processes["serve"]) - before
-        return _steady(name, rate, spent / max(1, len(taken.milliseconds)) * 1e6, taken)
+        requests = max(1, len(taken.milliseconds))
+        spent, without_core = processor_seconds(api) - before, waited() - waited_before
+        return _steady(name, rate, spent / requests * 1e6, without_core / requests * 1e3, taken)
 
     def _open_loop(self, engine: MeasuredEngine, kind: str, rate: float) -> Taken:
         paths = (self._directory / f"{kind}.txt").read_text().splitlines()
@@ -338,11 +348,20 @@ def _rate(answers: Answers) -> float:
     return answers.requests / answers.seconds
 
 
-def _steady(kind: str, rate: float, cost: float, taken: Taken) -> Steady:
+def _postmaster(url: str) -> int:
+    """The process id of the server, whose sessions are its descendants."""
+    with open_connection(url, autocommit=True) as connection:
+        first_line = "SELECT CAST(split_part(pg_read_file('postmaster.pid'), chr(10), 1) AS int)"
+        ((process,),) = connection.execute(first_line).fetchall()
+    return int(process)
+
+
+def _steady(kind: str, rate: float, cost: float, without_core: float, taken: Taken) -> Steady:
     failed = sum(count for status, count in taken.statuses.items() if status != 200)
     p50, p95, p99, slowest = map(float, np.percentile(taken.milliseconds, (50, 95, 99, 100)))
     late = float(np.percentile(taken.late, 99))
-    return Steady(kind, 2 * rate, rate, cost, p50, p95, p99, slowest, late, failed)
+    sent = float(np.percentile(taken.from_sending, 99))
+    return Steady(kind, 2 * rate, rate, cost, p50, p95, p99, slowest, late, sent, without_core, failed)
 
 
 @contextmanager
