@@ -56,7 +56,7 @@ from adapters.system import RandomIds, SystemClock, SystemRandomness
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.broker import Broker, create_publisher
 from adapters.tasks.decide_notifier import CeleryWorkNotifier, request_decisions
-from adapters.tasks.idle import IdleMonitor, RedisIdleMark, send_idle_tasks
+from adapters.tasks.idle import IdleMonitor, RedisIdleMark, send_idle_tasks, send_repricing
 from adapters.tasks.job_runner import ThreadRunner
 from adapters.tasks.own_timer import MessageClock, OwnTimer
 from adapters.tasks.tasks import BackgroundTasks
@@ -484,7 +484,7 @@ def worker_application(
     databases: list[DatabaseEngine] = []
     messages = MessageClock()
 
-    def read_work() -> tuple[int, bool]:
+    def read_work() -> tuple[int, bool, bool]:
         tasks()
         return read_waiting_work(databases[0])
 
@@ -494,7 +494,9 @@ def worker_application(
             timers.append(OwnTimer(messages, tasks, lambda: not answers_ping(redis_servers(settings))))
             mark = RedisIdleMark(redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1))
             publisher = create_publisher(broker_of(settings))
-            timers.append(IdleMonitor(read_work, mark, lambda: send_idle_tasks(publisher)))
+            timers.append(
+                IdleMonitor(read_work, mark, lambda: send_idle_tasks(publisher), lambda: send_repricing(publisher))
+            )
             for timer in timers:
                 timer.start()
 

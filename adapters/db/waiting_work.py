@@ -1,5 +1,7 @@
 """Whether background work waits, read by one statement that takes no locks."""
 
+from typing import NamedTuple
+
 from sqlalchemy import Engine, text
 
 from adapters.db.core.errors import translate_errors
@@ -15,13 +17,14 @@ _WORK = text(
         OR EXISTS (SELECT FROM vocabulary_changes)
         OR EXISTS (SELECT FROM webhook_deliveries WHERE status = 'PENDING')
         OR EXISTS (SELECT FROM outgoing_emails WHERE try_at <= now())
+        OR EXISTS (SELECT FROM orders WHERE status = 'CREATED')
         OR EXISTS (SELECT FROM orders WHERE status = 'PENDING' AND expires_at <= now())
         OR EXISTS (SELECT FROM payments WHERE check_at <= now())
         OR EXISTS (SELECT FROM payment_refunds WHERE status = 'OPEN' AND try_at <= now())
         OR EXISTS (SELECT FROM promotions WHERE due_at <= now())
         OR EXISTS (SELECT FROM promoted_products WHERE due_at <= now())
-        OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK'))
-        OR EXISTS (
+        OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')),
+        EXISTS (
             SELECT FROM pricing_policies AS policy JOIN pricing_schedules AS schedule ON schedule.policy_id = policy.id
             WHERE policy.is_active AND (schedule.ends_at <= now() OR NOT schedule.is_done)
         )
@@ -29,11 +32,19 @@ _WORK = text(
 )
 
 
-def read_waiting_work(engine: Engine) -> tuple[int, bool]:
-    """Read the number of the last event, and whether a task other than the decision of orders has work to do.
+class WaitingWork(NamedTuple):
+    """The number of the last event, whether work of any kind waits except due policies, and whether a policy is due."""
+
+    last_event: int
+    waits: bool
+    is_policy_due: bool
+
+
+def read_waiting_work(engine: Engine) -> WaitingWork:
+    """Read which work waits for tasks.
 
     It may miss work, so each task must also run without it. Raises `Unavailable`.
     """
     with translate_errors(engine), engine.connect() as connection:
-        last_event, work_waits = connection.execute(_WORK).one()
-    return int(last_event), bool(work_waits)
+        last_event, waits, is_policy_due = connection.execute(_WORK).one()
+    return WaitingWork(int(last_event), bool(waits), bool(is_policy_due))

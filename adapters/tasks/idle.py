@@ -4,6 +4,8 @@ Most tasks look for work, and in an idle market they find none. One process of e
 every `CHECK_SECONDS` whether work waits, and keeps a mark in Redis once none has waited for `IDLE_AFTER`. While beat
 finds the mark, it sends the messages of `IDLE_TASKS` every `IDLE_INTERVAL` only. When work waits again, the process
 that removes the mark sends these messages itself, so work waits for the next check, as it otherwise waits for beat.
+A due pricing policy alone ends the idleness only if it is still due at the following check; until then only repricing
+is started, because most of its runs change no price.
 
 The mark expires: without a worker that renews it, beat has its usual intervals. Work that the check does not find waits
 for `IDLE_INTERVAL` at most.
@@ -12,7 +14,7 @@ for `IDLE_INTERVAL` at most.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -20,7 +22,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
-from adapters.tasks.schedule import DECIDE, MESSAGE_TTL, TASKS
+from adapters.tasks.schedule import DECIDE, MESSAGE_TTL, NUMBER_EVENTS, REPRICE, TASKS
 from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
 
@@ -28,16 +30,16 @@ logger = logging.getLogger(__name__)
 
 IDLE_KEY: Final = "scalecommerce:idle"
 CHECK_SECONDS: Final = 1.0
-IDLE_AFTER: Final = 5.0
-"""Seconds without work after which the market counts as idle."""
+IDLE_AFTER: Final = 3.0
+"""Seconds without work after which the market counts as idle; more than the interval of the tasks that read events."""
 MARK_TTL_MS: Final = 5_000
 """Milliseconds for which the mark holds without a renewal."""
 IDLE_INTERVAL: Final = timedelta(seconds=10)
 IDLE_TASKS: Final = frozenset(
     task.name
     for task in TASKS
-    # Orders are decided at once even if their message was lost; views are in Redis, not in the database.
-    if task.every < IDLE_INTERVAL and task.name != DECIDE and task.run is not BackgroundTasks.flush_views
+    # Views are in Redis, not in the database.
+    if task.every < IDLE_INTERVAL and task.run is not BackgroundTasks.flush_views
 )
 
 
@@ -73,12 +75,21 @@ class RedisIdleMark:
 def send_idle_tasks(app: Celery) -> None:
     """Send the messages of all `IDLE_TASKS`; raise `Unavailable` while Redis is away.
 
-    Events are numbered first, because webhooks and statistics read only numbered events.
+    Orders are decided first, and events are numbered before webhooks and statistics read them.
     """
-    slowed = [task for task in TASKS if task.name in IDLE_TASKS]
+    first = {DECIDE: 0, NUMBER_EVENTS: 1}
+    _send(app, sorted((task.name for task in TASKS if task.name in IDLE_TASKS), key=lambda name: first.get(name, 2)))
+
+
+def send_repricing(app: Celery) -> None:
+    """Send the message that starts repricing; raise `Unavailable` while Redis is away."""
+    _send(app, [REPRICE])
+
+
+def _send(app: Celery, names: Iterable[str]) -> None:
     try:
-        for task in sorted(slowed, key=lambda task: task.run is not BackgroundTasks.number_events):
-            app.send_task(task.name, retry=False, expires=MESSAGE_TTL.total_seconds())
+        for name in names:
+            app.send_task(name, retry=False, expires=MESSAGE_TTL.total_seconds())
     except (RedisError, OperationalError, OSError) as error:
         raise Unavailable("Redis does not answer.") from error
 
@@ -86,20 +97,23 @@ def send_idle_tasks(app: Celery) -> None:
 class IdleMonitor:
     """Sets the mark while no work waits.
 
-    `read_work` returns the number of the last event and whether work waits, and raises `Unavailable`; `send` sends the
-    messages of `IDLE_TASKS`.
+    `read_work` returns the number of the last event, whether work waits, and whether a pricing policy is due, and
+    raises `Unavailable`; `send` sends the messages of `IDLE_TASKS`, `send_repricing` that of repricing.
     """
 
     def __init__(
         self,
-        read_work: Callable[[], tuple[int, bool]],
+        read_work: Callable[[], tuple[int, bool, bool]],
         mark: IdleMark,
         send: Callable[[], None],
+        send_repricing: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read_work = read_work
         self._mark = mark
         self._send = send
+        self._send_repricing = send_repricing
+        self._was_policy_due = False
         self._clock = clock
         self._last_event: int | None = None
         self._idle_since = clock()
@@ -114,14 +128,19 @@ class IdleMonitor:
     def check(self) -> None:
         """Check once. If a server does not answer, the market counts as busy."""
         try:
-            last_event, work_waits = self._read_work()
-            if work_waits or last_event != self._last_event:
+            last_event, work_waits, is_policy_due = self._read_work()
+            is_idle = self._clock() - self._idle_since >= IDLE_AFTER
+            needs_all = is_policy_due and (self._was_policy_due or not is_idle)
+            self._was_policy_due = is_policy_due
+            if work_waits or needs_all or last_event != self._last_event:
                 self._last_event = last_event
                 self._idle_since = self._clock()
                 if self._mark.remove():
                     self._send()
-            elif self._clock() - self._idle_since >= IDLE_AFTER:
+            elif is_idle:
                 self._mark.set()
+                if is_policy_due:
+                    self._send_repricing()
         except Unavailable:
             self._idle_since = self._clock()
 

@@ -19,8 +19,8 @@ from adapters.tasks.tasks import BackgroundTasks
 logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS: Final = 1.5
-"""The timer starts tasks when no message has arrived for this long and Redis does not answer. Beat sends at least one
-message per second; several workers share them, so one of them may receive none for longer."""
+"""The timer starts tasks when no message has arrived for this long and Redis does not answer. Beat sends few
+messages in an idle market, and several workers share them, so a worker may receive none for longer."""
 TICK_SECONDS: Final = 0.5
 RECONNECT_SECONDS: Final = 40.0
 """The timer continues for this long after Redis is back, unless messages arrive before."""

@@ -22,6 +22,8 @@ class ScheduledTask:
 
 
 DECIDE: Final = "scalecommerce.decide_orders"
+NUMBER_EVENTS: Final = "scalecommerce.number_events"
+REPRICE: Final = "scalecommerce.reprice"
 _PURGE_KEYS: Final = "scalecommerce.forget_idempotency_keys"
 
 # A purge deletes `MAX_BATCHES` batches per run, so its interval must be short enough to delete rows faster than they
@@ -35,12 +37,12 @@ TASKS: Final = (
     ScheduledTask("scalecommerce.flush_views", BackgroundTasks.flush_views, timedelta(seconds=2)),
     ScheduledTask(_PURGE_KEYS, BackgroundTasks.purge_idempotency_keys, timedelta(minutes=1)),
     ScheduledTask("scalecommerce.purge_sessions", BackgroundTasks.purge_sessions, timedelta(minutes=10)),
-    ScheduledTask("scalecommerce.number_events", BackgroundTasks.number_events, timedelta(seconds=1)),
+    ScheduledTask(NUMBER_EVENTS, BackgroundTasks.number_events, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.deliver_webhooks", BackgroundTasks.deliver_webhooks, timedelta(seconds=1)),
     ScheduledTask("scalecommerce.forget_webhooks", BackgroundTasks.purge_webhooks, timedelta(minutes=1)),
     ScheduledTask("scalecommerce.send_emails", BackgroundTasks.send_emails, timedelta(seconds=2)),
     ScheduledTask("scalecommerce.fold_statistics", BackgroundTasks.fold_statistics, timedelta(seconds=2)),
-    ScheduledTask("scalecommerce.reprice", BackgroundTasks.reprice, timedelta(seconds=1)),
+    ScheduledTask(REPRICE, BackgroundTasks.reprice, timedelta(seconds=1)),
     # Each experiment is measured once in an hour; this also finds those that have just ended.
     ScheduledTask("scalecommerce.measure_experiments", BackgroundTasks.measure_experiments, timedelta(minutes=1)),
     ScheduledTask("scalecommerce.forget_decisions", BackgroundTasks.purge_decisions, timedelta(minutes=1)),

@@ -24,8 +24,9 @@ from adapters.tasks.idle import (
     IdleMonitor,
     RedisIdleMark,
     send_idle_tasks,
+    send_repricing,
 )
-from adapters.tasks.schedule import TASKS
+from adapters.tasks.schedule import DECIDE, NUMBER_EVENTS, REPRICE, TASKS
 from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.services.ordering import OrderRules
@@ -57,18 +58,20 @@ def test_work_waits_until_the_tasks_have_run(database: str, engine: Engine) -> N
                 task.run(tasks)
 
         run_all()
-        assert read_waiting_work(engine) == (0, False)
+        assert read_waiting_work(engine) == (0, False, False)
         seller, buyer = actions.person("seller"), actions.person("buyer")
         product = actions.list(seller, stock=5)
-        assert read_waiting_work(engine)[1]
+        assert read_waiting_work(engine).waits
         run_all()
         run_all()
-        last_event, waits = read_waiting_work(engine)
+        last_event, waits, _ = read_waiting_work(engine)
         assert not waits
         actions.place(buyer, line(product))
+        tasks.number_events()
+        assert read_waiting_work(engine).waits, "an undecided order"
         run_all()
         run_all()
-        assert read_waiting_work(engine)[0] > last_event
+        assert read_waiting_work(engine).last_event > last_event
 
 
 def test_an_order_that_intake_decides_ends_the_idleness(database: str, redis_url: str, engine: Engine) -> None:
@@ -86,7 +89,7 @@ def test_an_order_that_intake_decides_ends_the_idleness(database: str, redis_url
         for task in TASKS * 2:
             task.run(tasks)
         monitor = IdleMonitor(
-            lambda: read_waiting_work(engine), RedisIdleMark(client), lambda: sent.append(True), lambda: now
+            lambda: read_waiting_work(engine), RedisIdleMark(client), lambda: sent.append(True), _no_tasks, lambda: now
         )
         monitor.check()
         now += IDLE_AFTER
@@ -149,7 +152,10 @@ def test_all_slowed_tasks_are_sent_when_work_waits_again(redis_url: str) -> None
         send_idle_tasks(app)
         assert client.llen(QUEUE) == len(IDLE_TASKS)
         # Each message is put at the left end, and workers take from the right one.
-        first = json.loads(client.lrange(QUEUE, -1, -1)[0])
-        assert first["headers"]["task"] == "scalecommerce.number_events"
+        first, second = (json.loads(client.lindex(QUEUE, at))["headers"]["task"] for at in (-1, -2))
+        assert (first, second) == (DECIDE, NUMBER_EVENTS)
+        client.flushall()
+        send_repricing(app)
+        assert [json.loads(each)["headers"]["task"] for each in client.lrange(QUEUE, 0, -1)] == [REPRICE]
     with create_celery_app("redis://127.0.0.1:1", _no_tasks) as away, pytest.raises(Unavailable):
         send_idle_tasks(away)

@@ -16,10 +16,12 @@ class Harness:
         self.now = 1_000.0
         self.last_event = 7
         self.work_waits = False
+        self.is_policy_due = False
         self.is_marked = False
         self.sent = 0
+        self.repricings = 0
         self.away = False
-        self.monitor = IdleMonitor(self._read_work, self, self._send, lambda: self.now)
+        self.monitor = IdleMonitor(self._read_work, self, self._send, self._send_repricing, lambda: self.now)
 
     def check(self, seconds: float = 1.0) -> bool:
         """Check once after some seconds; return whether the mark is set."""
@@ -34,13 +36,16 @@ class Harness:
         was_marked, self.is_marked = self.is_marked, False
         return was_marked
 
-    def _read_work(self) -> tuple[int, bool]:
+    def _read_work(self) -> tuple[int, bool, bool]:
         if self.away:
             raise Unavailable("away")
-        return self.last_event, self.work_waits
+        return self.last_event, self.work_waits, self.is_policy_due
 
     def _send(self) -> None:
         self.sent += 1
+
+    def _send_repricing(self) -> None:
+        self.repricings += 1
 
 
 @pytest.fixture
@@ -90,8 +95,37 @@ def test_a_server_that_does_not_answer_ends_the_idleness(harness: Harness) -> No
     assert not harness.is_marked
 
 
-def test_orders_views_and_rare_tasks_keep_their_intervals() -> None:
+def test_a_due_policy_starts_repricing_alone(harness: Harness) -> None:
+    harness.check()
+    assert harness.check(IDLE_AFTER)
+    harness.is_policy_due = True
+    assert harness.check()
+    assert (harness.repricings, harness.sent) == (1, 0)
+    harness.is_policy_due = False
+    assert harness.check()
+    assert (harness.repricings, harness.sent) == (1, 0)
+
+
+def test_a_policy_that_is_still_due_ends_the_idleness(harness: Harness) -> None:
+    harness.check()
+    assert harness.check(IDLE_AFTER)
+    harness.is_policy_due = True
+    assert harness.check()
+    assert not harness.check()
+    assert (harness.repricings, harness.sent) == (1, 1)
+
+
+def test_a_policy_that_is_due_before_the_market_counts_as_idle_removes_a_mark(harness: Harness) -> None:
+    harness.check()
+    harness.set()
+    harness.is_policy_due = True
+    assert not harness.check()
+    assert (harness.repricings, harness.sent) == (0, 1)
+
+
+def test_decisions_are_slowed_and_views_and_rare_tasks_keep_their_intervals() -> None:
     kept = {task.name for task in TASKS} - IDLE_TASKS
-    assert {DECIDE, "scalecommerce.flush_views"} <= kept
+    assert DECIDE in IDLE_TASKS
+    assert "scalecommerce.flush_views" in kept
     assert {task.name for task in TASKS if task.every >= IDLE_INTERVAL} <= kept
     assert all(task.every < timedelta(seconds=10) for task in TASKS if task.name in IDLE_TASKS)
