@@ -35,7 +35,11 @@ class _Server(ThreadingHTTPServer):
 def _handler(received: Counter[str], lock: threading.Lock) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            message = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            length = int(self.headers.get("Content-Length", 0))
+            content = self.rfile.read(length)
+            if len(content) < length:
+                return  # The sender was killed within the request: it was not received.
+            message = json.loads(content)
             is_verification = message["type"] == VERIFICATION
             with lock:
                 received[self.headers.get("webhook-id", "")] += not is_verification

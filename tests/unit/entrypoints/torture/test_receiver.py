@@ -1,7 +1,10 @@
 """The server that webhooks go to."""
 
 import http.client
+import socket
 from urllib.parse import urlsplit
+
+import pytest
 
 from entrypoints.torture.receiver import WebhookReceiver
 
@@ -21,3 +24,17 @@ def test_messages_are_counted_by_their_ids_except_verifications() -> None:
         assert +receiver.received == {"a": 2, "b": 1}
     finally:
         receiver.close()
+
+
+def test_a_request_that_ends_within_its_body_is_not_received(capsys: pytest.CaptureFixture[str]) -> None:
+    receiver = WebhookReceiver()
+    try:
+        address = urlsplit(receiver.url)
+        with socket.create_connection((str(address.hostname), address.port or 0)) as sender:
+            sender.sendall(b"POST /hooks HTTP/1.1\r\nwebhook-id: a\r\nContent-Length: 9\r\n\r\n{")
+            sender.shutdown(socket.SHUT_WR)
+            assert sender.recv(1) == b""
+        assert not receiver.received
+    finally:
+        receiver.close()
+    assert capsys.readouterr().err == ""
