@@ -24,6 +24,7 @@ from attrs import frozen
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 PROC: Final = Path("/proc")
 READY_SECONDS: Final = 150.0
+ROLES: Final = frozenset({"api", "worker", "beat", "traffic"})
 
 
 @frozen
@@ -110,7 +111,10 @@ def _role(entry: Path, is_root: bool) -> str:
     if is_root:
         return "up"
     if "entrypoints.local.child_main" in words:
-        return words[words.index("entrypoints.local.child_main") + 2]
+        arguments = words[words.index("entrypoints.local.child_main") + 2 :]
+        # Of engines whose processes are not forked, the command line has the role.
+        name = arguments[0] if arguments[:1] not in ([], [""]) else (entry / "comm").read_text().strip()
+        return name if name in ROLES else "fork server"
     return "PostgreSQL" if "postgres" in words[0] else "Redis"
 
 

@@ -1,46 +1,63 @@
-"""The program that `up` and `torture` run for each of their processes.
+"""The program that `up` and `torture` run for their processes: `python -P -m entrypoints.local.child_main OWNER`.
 
-`python -P -m entrypoints.local.child_main OWNER NAME [HOST PORT [PLAN]]`
+It loads the code of API, worker and beat, and forks each process at the request of its owner (`fork_server`).
 """
 
 import contextlib
 import json
 import os
 import signal
+import socket
 import sys
+import traceback
 from importlib import import_module
 
 from adapters.embedded.launch import die_with_parent
+from entrypoints.processes.fork_server import Fork, serve_forks
 
 _CHANNEL = 0
-"""Standard input, a socket: it delivers the settings, and `ready` is sent back over it."""
+"""Standard input, a socket: of the fork server for requests; of a forked process, it delivers the settings, and `ready`
+is sent back over it."""
 
-_MODULES = {
-    "api": ("entrypoints.serve", "entrypoints.asgi"),
-    "worker": ("entrypoints.worker",),
-    "beat": ("entrypoints.beat",),
-    "traffic": ("entrypoints.demo.traffic.run",),
-}
+_SHARED_MODULES = (
+    "entrypoints.asgi",
+    "entrypoints.serve",
+    "entrypoints.worker",
+    "entrypoints.beat",
+    "adapters.tasks.bounded_beat",
+    "adapters.tasks.grow_only_autoscaler",
+)
 
 
-def main(owner: int, name: str, *arguments: str) -> None:
+def main(owner: int) -> None:
+    # Its end makes the processes drain.
+    die_with_parent(owner, signal.SIGTERM)
+    fork = serve_forks(socket.socket(fileno=os.dup(_CHANNEL)), _load_shared_code)
+    if fork is not None:
+        _run(fork)
+
+
+def _load_shared_code() -> None:
+    for module in _SHARED_MODULES:
+        try:
+            import_module(module)
+        except Exception:  # noqa: BLE001 - the process that needs the module fails with the same error, in its own log
+            traceback.print_exc()
+
+
+def _run(fork: Fork) -> None:
     from entrypoints import logs
 
-    logs.configure_early(name)
-    # On SIGTERM the process drains; it must do so when its owner dies, too.
-    die_with_parent(owner, signal.SIGTERM)
-    # The imports take longest, and the servers may still be starting, so the settings are awaited afterwards.
-    for module in _MODULES[name]:
-        import_module(module)
+    logs.configure_early(fork.name)
     _receive_settings()
     from entrypoints import settings
 
     chosen = settings.load()
-    match name:
+    match fork.name:
         case "api":
             from entrypoints.serve import serve_on
 
-            host, port = arguments
+            host, port = fork.arguments
             serve_on(chosen, host, int(port), workers=1)
         case "worker":
             from entrypoints.worker import run_worker
@@ -54,8 +71,10 @@ def main(owner: int, name: str, *arguments: str) -> None:
             from entrypoints.demo.traffic.plan import TrafficPlan
             from entrypoints.demo.traffic.run import run_traffic
 
-            host, port, plan = arguments
+            host, port, plan = fork.arguments
             run_traffic(chosen, host, int(port), TrafficPlan.from_text(plan))
+        case name:
+            raise ValueError(f"There is no process {name!r}.")
 
 
 def _receive_settings() -> None:
@@ -74,4 +93,4 @@ def _report_ready() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+    main(int(sys.argv[1]))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from entrypoints.processes.errors import CannotRun
 from scalecommerce_core.domain.errors import Unavailable
@@ -31,7 +31,9 @@ class Status:
 
 @frozen
 class Migrated:
-    """The database has the tables of this release."""
+    """The database has the tables of this release; `settings` are all settings, by their environment variables."""
+
+    settings: Mapping[str, str] = field(repr=False)
 
 
 @frozen

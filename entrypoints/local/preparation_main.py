@@ -43,7 +43,7 @@ def main(owner: int) -> None:
         chosen = settings.load()
         logs.add_secrets(chosen.secret_texts())
         upgrade(chosen.database_url.reveal(), lambda migration: connection.send(_describe(migration)))
-        connection.send(Migrated())
+        connection.send(Migrated(settings.to_environment(chosen)))
         demo = None
         if wants_demo:
 

@@ -17,14 +17,15 @@ from entrypoints.demo.banner import Demo
 from entrypoints.demo.traffic.plan import TrafficPlan
 from entrypoints.local.embedded_servers import Servers, restart_server, start_servers
 from entrypoints.local.preparation import Migrated, Preparation, Status
+from entrypoints.local.settings_check import check_settings
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory, EngineInfo
 from entrypoints.processes.errors import CannotRun
+from entrypoints.processes.forked_processes import ForkServer
 from entrypoints.processes.log_tail import LogErrorTail
 from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.processes.readiness_probe import api_answers
 from entrypoints.processes.shutdown_signals import StopRequested, raise_on_stop_signal
-from entrypoints.settings import Settings
 from scalecommerce_core.domain.text import printable
 
 READY_SECONDS: Final = 120.0
@@ -50,8 +51,9 @@ _PLACEHOLDERS: Final = {
 """Placeholders for the settings that are generated later, so that all others can be checked at once."""
 
 
-def _metrics_port(chosen: Settings, child: str) -> dict[str, str]:
-    return {"METRICS_PORT": str(chosen.metrics_port + _METRICS_PORTS[child])} if chosen.metrics_port else {}
+def _metrics_port(chosen: Mapping[str, str], child: str) -> dict[str, str]:
+    port = int(chosen["METRICS_PORT"])
+    return {"METRICS_PORT": str(port + _METRICS_PORTS[child])} if port else {}
 
 
 @frozen
@@ -72,15 +74,17 @@ def up(options: UpOptions) -> None:
     Raises CannotRun, SettingsError, EmbeddedServerError or MarketError.
     """
     children: list[ChildProcess] = []
+    fork_server = ForkServer(DataDirectory(options.data))
     errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
     def kill_children() -> None:
         for child in children:
             child.send_sigkill()
+        fork_server.kill()
 
     with suppress(StopRequested), raise_on_stop_signal(kill_children), ExitStack() as stack:
         try:
-            LocalEngine(options, stack, children).run()
+            LocalEngine(options, stack, children, fork_server).run()
         except StopRequested:
             if not errors.is_terminal:  # a terminal shows this as a status line
                 errors.print(STOPPING, markup=False)
@@ -89,10 +93,13 @@ def up(options: UpOptions) -> None:
 
 
 class LocalEngine:
-    def __init__(self, options: UpOptions, stack: ExitStack, children: list[ChildProcess]) -> None:
+    def __init__(
+        self, options: UpOptions, stack: ExitStack, children: list[ChildProcess], fork_server: ForkServer
+    ) -> None:
         self._options = options
         self._stack = stack
         self._children = children
+        self._fork_server = fork_server
         self._data = DataDirectory(options.data)
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(highlight=False, soft_wrap=True, stderr=True)
@@ -102,13 +109,12 @@ class LocalEngine:
     def run(self) -> None:
         begun = time.monotonic()
         # Wrong settings are reported before anything is started.
-        settings.load({**_PLACEHOLDERS, **{name: text for name, text in os.environ.items() if text}})
+        check_settings({**_PLACEHOLDERS, **{name: text for name, text in os.environ.items() if text}})
         self._stack.enter_context(self._data.lock_exclusively())
         self._address = self._stack.enter_context(reserve_port(self._options.host, self._options.port))
         with self._err.status("Starting PostgreSQL and Redis …") as status:
             servers = self._start_servers_and_children()
             child_settings = self._child_settings(servers)
-            chosen = settings.load({**os.environ, **child_settings})
             status.update("Bringing the database up to date …")
 
             def report(progress: Status | Migrated) -> None:
@@ -118,8 +124,8 @@ class LocalEngine:
                 status.update("Starting API, worker and beat …")
                 for child in self._children:
                     if child.name != "api":
-                        child.send_settings({**child_settings, **_metrics_port(chosen, child.name)})
-                self._data.write_engine_info(self._engine_info(servers, chosen))
+                        child.send_settings({**child_settings, **_metrics_port(progress.settings, child.name)})
+                self._data.write_engine_info(self._engine_info(servers, progress.settings))
 
             demo = self._preparation.run(child_settings, demo=self._options.demo, report=report)
             self._start_api(child_settings, demo)
@@ -135,9 +141,10 @@ class LocalEngine:
         """Start the servers and the child processes together, since each mostly waits."""
         servers = self._stack.enter_context(ExitStack())
         # The stack runs this before it stops the servers: children need them while they drain.
+        self._stack.callback(self._fork_server.close)
         self._stack.callback(self._drain)
         for name, arguments in (("api", [self._address.host, str(self._address.port)]), ("worker", []), ("beat", [])):
-            child = ChildProcess(name, arguments, self._data.log_path(name))
+            child = ChildProcess(self._fork_server, name, arguments, self._data.log_path(name))
             self._children.append(child)
             child.start()
         self._errors = LogErrorTail([child.log for child in self._children])
@@ -159,7 +166,8 @@ class LocalEngine:
 
     def _start_traffic(self, child_settings: Mapping[str, str], plan: TrafficPlan) -> None:
         where = [self._address.reachable, str(self._address.port)]
-        visitors = ChildProcess("traffic", [*where, plan.to_text()], self._data.log_path("traffic"))
+        arguments = [*where, plan.to_text()]
+        visitors = ChildProcess(self._fork_server, "traffic", arguments, self._data.log_path("traffic"))
         self._children.append(visitors)
         visitors.start()
         visitors.send_settings(child_settings)
@@ -177,11 +185,11 @@ class LocalEngine:
             child_settings["SMTP_URL"] = os.environ.get("SMTP_URL") or settings.EMAIL_CONSOLE
         return child_settings
 
-    def _engine_info(self, servers: Servers, chosen: Settings) -> EngineInfo:
+    def _engine_info(self, servers: Servers, chosen: Mapping[str, str]) -> EngineInfo:
         return EngineInfo(
             url=self._address.url,
             embedded=any(isinstance(server, EmbeddedPostgres) for server in servers.embedded),
-            settings=settings.to_environment(chosen),
+            settings=chosen,
             directory=str(Path.cwd()),
         )
 

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 from adapters.embedded.file_lock import FileLock
 from adapters.embedded.log_file import open_log, tail
 from entrypoints.processes.errors import CannotRun
+from entrypoints.processes.forked_processes import ForkedProcess, ForkServer
 
 CRASH_LOOP_SECONDS: Final = 60.0
 CRASH_LOOP_EXITS: Final = 5
@@ -29,33 +29,32 @@ signal, since the parent-death signal has already made it drain."""
 class ChildProcess:
     """A process in a session separate from the terminal's: Ctrl-C reaches `up` alone, which then drains in order.
 
-    It can be started before its settings are known. It loads its code, which takes longest, and then waits for the
-    settings on a socket: unlike environment variables, they cannot be read from outside. When the process is ready it
-    sends `READY` over the same socket.
+    It is forked from a process that has loaded the code (`fork_server`), and can be started before its settings are
+    known: it waits for them on a socket, since environment variables can be read from outside. When the process is
+    ready it sends `READY` over the same socket.
 
     The process and its own children inherit a file lock. If that lock is held although no other engine owns the data
     directory, a killed engine has left the process running.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, *, expected_statuses: Container[int] = ()
+        self,
+        fork_server: ForkServer,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        *,
+        expected_statuses: Container[int] = (),
     ) -> None:
         """`expected_statuses`: exit statuses that do not count towards the limit of `CRASH_LOOP_EXITS`."""
         self.name = name
         self.log = log
-        self._arguments = [
-            sys.executable,
-            "-P",
-            "-m",
-            "entrypoints.local.child_main",
-            str(os.getpid()),
-            name,
-            *arguments,
-        ]
+        self._fork_server = fork_server
+        self._arguments = arguments
         self._expected_statuses = expected_statuses
         self._lock_path = log.with_suffix(".lock")
         self._settings: Mapping[str, str] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProcess | None = None
         self._channel: socket.socket | None = None
         self._exit_times: list[float] = []
         self._restart_at = 0.0
@@ -66,15 +65,8 @@ class ChildProcess:
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)
         with open_log(self.log) as log, theirs:
-            self._process = subprocess.Popen(
-                self._arguments,
-                pass_fds=[lock.descriptor],
-                stdin=theirs.fileno(),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        lock.write_holder(self._process.pid)
+            descriptors = [theirs.fileno(), log.fileno(), lock.descriptor]
+            self._process = self._fork_server.fork(self.name, self._arguments, descriptors)
         lock.close()
         if self._settings is not None:
             self._send(self._settings)
@@ -132,7 +124,7 @@ class ChildProcess:
     def terminate(self) -> None:
         """Send SIGTERM: the process finishes its current work and ends."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGTERM)
 
     def wait_or_kill(self, seconds: float) -> None:
         """Wait at most so many seconds for the end of the process, then kill it and its children."""
@@ -143,15 +135,19 @@ class ChildProcess:
 
     def send_sigkill(self) -> None:
         """Send SIGKILL to the process and its children; safe in a signal handler."""
-        if self._process is not None:
+        if self._process is not None and (pid := self._process.pid) is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """Kill the process and its children, and wait for its end."""
-        self.send_sigkill()
         if self._process is not None:
+            self.send_sigkill()
+            self._process.send_signal(signal.SIGKILL)
             self._process.wait()
+            # Its own children are in its process group, whose number is not used again before `forget`.
+            self.send_sigkill()
+            self._process.forget()
             self._process = None
         if self._channel is not None:
             self._channel.close()

@@ -4,7 +4,7 @@
     engine.lock    held by `scalecommerce up` while it runs
     engine.json    the settings of the running engine, for commands in another terminal; private
     jwt-secret     generated at the first start; private
-    logs/          api.log, worker.log, beat.log, traffic.log
+    logs/          api.log, worker.log, beat.log, traffic.log, fork-server.log
     postgresql/    see adapters.embedded
     redis/
 """

@@ -15,6 +15,7 @@ from entrypoints import settings
 from entrypoints.local.embedded_servers import restart_server, start_servers
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory
+from entrypoints.processes.forked_processes import ForkServer
 from entrypoints.processes.log_tail import LogErrorTail
 from entrypoints.processes.port_reservation import Address, reserve_port
 from entrypoints.settings import Settings
@@ -54,6 +55,7 @@ class EngineUnderTest:
         self._restarts: dict[object, threading.Thread] = {}
         self._failed: list[Exception] = []
         self.children: list[ChildProcess] = []
+        self._fork_server = ForkServer(data)
         self.armed = data.path / "fail-points"
         """Each file here names a fail-point at which the next process kills itself."""
         self.addresses: list[Address] = []
@@ -135,7 +137,8 @@ class EngineUnderTest:
         return postgres, redis
 
     def _child(self, name: str, log: str, *arguments: str) -> ChildProcess:
-        child = ChildProcess(name, arguments, self._data.log_path(log), expected_statuses=EXPECTED_STATUSES)
+        path = self._data.log_path(log)
+        child = ChildProcess(self._fork_server, name, arguments, path, expected_statuses=EXPECTED_STATUSES)
         self.children.append(child)
         child.start()
         return child
@@ -146,6 +149,7 @@ class EngineUnderTest:
         # The checks are done, so the processes need not finish their work.
         for child in self.children:
             child.kill()
+        self._fork_server.close()
 
 
 def children_of(pid: int) -> Iterator[tuple[int, str]]:

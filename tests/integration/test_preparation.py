@@ -29,7 +29,8 @@ def run(preparation: Preparation, database: str) -> list[Status | Migrated]:
 
 def test_an_empty_database_is_migrated(preparation: Preparation, empty_database: str) -> None:
     *migrations, last = run(preparation, empty_database)
-    assert last == Migrated()
+    assert isinstance(last, Migrated)
+    assert last.settings["DATABASE_URL"] == empty_database
     assert all(isinstance(each, Status) and each.line is None for each in migrations)
     assert len(migrations) > 2
 

@@ -47,5 +47,5 @@ def test_a_taken_port_is_reported(taken: int) -> None:
 
 @pytest.mark.parametrize(("child", "port"), [("api", "9464"), ("worker", "9465"), ("beat", "9466")])
 def test_the_programs_of_up_have_ports_of_their_own(child: str, port: str) -> None:
-    assert _metrics_port(chosen(METRICS_PORT="9464"), child) == {"METRICS_PORT": port}
-    assert _metrics_port(chosen(), child) == {}
+    assert _metrics_port(settings.to_environment(chosen(METRICS_PORT="9464")), child) == {"METRICS_PORT": port}
+    assert _metrics_port(settings.to_environment(chosen()), child) == {}

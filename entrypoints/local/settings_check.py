@@ -1,0 +1,40 @@
+"""Checks settings in a process of its own: the check loads the clients of the servers, which `up` itself never uses."""
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+
+from entrypoints import settings
+from entrypoints.processes.errors import CannotRun
+from entrypoints.settings import SettingsError
+
+
+def check_settings(environment: Mapping[str, str]) -> None:
+    """Raise `SettingsError` as `settings.load` does. This process must not have threads, because it is forked."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os._exit(_check(environment, writing))
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        problems = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if problems:
+        raise SettingsError(problems)
+    if status:
+        raise CannotRun("The settings could not be checked; the error is above.")
+
+
+def _check(environment: Mapping[str, str], writing: int) -> int:
+    """Write what is wrong with the settings; return an exit status."""
+    try:
+        settings.load(environment)
+    except SettingsError as error:
+        os.write(writing, str(error).encode())
+    except Exception:  # noqa: BLE001 - the parent process reports the failure
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stderr.flush()
+    return 0

@@ -1,0 +1,101 @@
+"""Processes that the fork server starts: their ends, signals and numbers, and the end of the server itself."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from entrypoints.local.settings_check import check_settings
+from entrypoints.processes.child_process import ChildProcess
+from entrypoints.processes.data_directory import DataDirectory
+from entrypoints.processes.forked_processes import ForkedProcess, ForkServer
+from entrypoints.settings import SettingsError
+from tests.integration.engine_process import PATIENCE, eventually
+
+
+@pytest.fixture
+def fork_server(tmp_path: Path) -> Iterator[ForkServer]:
+    fork_server = ForkServer(DataDirectory(tmp_path))
+    yield fork_server
+    fork_server.close()
+
+
+@pytest.fixture
+def child(fork_server: ForkServer, tmp_path: Path) -> Iterator[ChildProcess]:
+    """A beat that waits for its settings."""
+    child = ChildProcess(fork_server, "beat", [], tmp_path / "beat.log")
+    child.start()
+    yield child
+    child.kill()
+
+
+def running(child: ChildProcess) -> int:
+    eventually(lambda: child.pid is not None, "the number of the process")
+    assert child.pid is not None
+    return child.pid
+
+
+def forked(child: ChildProcess) -> ForkedProcess:
+    assert child._process is not None
+    return child._process
+
+
+def test_a_forked_process_leads_a_session_and_holds_the_lock(child: ChildProcess, tmp_path: Path) -> None:
+    pid = running(child)
+    eventually(lambda: (tmp_path / "beat.lock").read_text() == str(pid), "the number in the lock file")
+    assert os.getsid(pid) == pid
+    assert Path(f"/proc/{pid}/comm").read_text() == "beat\n"
+    assert [path for path in Path(f"/proc/{pid}/fd").iterdir() if path.resolve() == (tmp_path / "beat.lock").resolve()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_end_by_a_signal_is_reported(child: ChildProcess, number: int) -> None:
+    os.kill(running(child), number)
+    assert forked(child).wait(PATIENCE) == -number
+
+
+def test_the_exit_status_is_reported_and_the_number_kept_until_it_is_forgotten(child: ChildProcess) -> None:
+    pid = running(child)
+    child.send_settings({"JWT_SECRET": "short"})
+    assert forked(child).wait(PATIENCE) == 1
+    assert "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    child.kill()
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the end of the zombie")
+
+
+def test_a_signal_waits_until_the_process_is_forked(child: ChildProcess) -> None:
+    """The server is still loading the code when the signal is sent."""
+    process = forked(child)
+    assert process.pid is None
+    child.terminate()
+    assert process.wait(PATIENCE) == -signal.SIGTERM
+
+
+def test_a_wait_ends_in_time(child: ChildProcess) -> None:
+    running(child)
+    with pytest.raises(subprocess.TimeoutExpired):
+        forked(child).wait(0.05)
+
+
+def test_after_the_end_of_the_fork_server_its_processes_end_and_are_started_again(
+    fork_server: ForkServer, child: ChildProcess
+) -> None:
+    former = running(child)
+    fork_server.kill()
+
+    def restarted() -> bool:
+        child.restart_if_dead()
+        return child.pid not in {None, former}
+
+    eventually(restarted, "a new process")
+    eventually(lambda: not Path(f"/proc/{former}").exists(), "the end of the former process")
+    assert forked(child).poll() is None
+
+
+def test_wrong_settings_are_reported_by_the_process_that_checks_them() -> None:
+    check_settings({"DATABASE_URL": "postgresql://db/x", "REDIS_URL": "redis://cache", "JWT_SECRET": "x" * 32})
+    with pytest.raises(SettingsError, match=r"JWT_SECRET.*at least 32 bytes"):
+        check_settings({"DATABASE_URL": "postgresql://db/x", "REDIS_URL": "redis://cache", "JWT_SECRET": "x"})
