@@ -110,11 +110,11 @@ def _role(entry: Path, is_root: bool) -> str:
     words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
     if is_root:
         return "up"
-    if "entrypoints.local.child_main" in words:
-        arguments = words[words.index("entrypoints.local.child_main") + 2 :]
-        # Of engines whose processes are not forked, the command line has the role.
-        name = arguments[0] if arguments[:1] not in ([], [""]) else (entry / "comm").read_text().strip()
+    if "entrypoints.local.fork_server_main" in words:
+        name = (entry / "comm").read_text().strip()
         return name if name in ROLES else "fork server"
+    if "entrypoints.local.child_main" in words:  # an earlier checkout
+        return words[words.index("entrypoints.local.child_main") + 2]
     return "PostgreSQL" if "postgres" in words[0] else "Redis"
 
 

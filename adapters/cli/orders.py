@@ -194,8 +194,8 @@ def archive(ctx: typer.Context, data: DataOption = None, as_json: JsonOption = F
         archiving = opened.market.archiving
         if not archiving.is_on:
             raise CommandFailed(
-                "No orders are archived: set ORDERS_HOT_DAYS for this command and for the workers. While"
-                " `scalecommerce up` runs, its settings apply: start it again with ORDERS_HOT_DAYS."
+                "No orders are archived: ORDERS_HOT_DAYS is not set. Set it for this command and for the workers. If"
+                " `scalecommerce up` is running, restart it with ORDERS_HOT_DAYS."
             )
         with progress_bars("Completed batches stay archived.", quiet=as_json) as progress:
             while archived := archiving.archive(BATCH):

@@ -31,7 +31,7 @@ class Status:
 
 @frozen
 class Migrated:
-    """The database has the tables of this release; `settings` are all settings, by their environment variables."""
+    """The database has the tables of this release. `settings` maps environment variables to the settings in force."""
 
     settings: Mapping[str, str] = field(repr=False)
 

@@ -11,13 +11,16 @@ from entrypoints.settings import SettingsError
 
 
 def check_settings(environment: Mapping[str, str]) -> None:
-    """Raise `SettingsError` as `settings.load` does. This process must not have threads, because it is forked."""
-    reading, writing = os.pipe()
+    """Check the settings in a forked process; call this before this process starts threads.
+
+    Raises `SettingsError` as `settings.load` does, and `CannotRun` if the check itself fails.
+    """
+    read_end, write_end = os.pipe()
     pid = os.fork()
     if not pid:
-        os._exit(_check(environment, writing))
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as pipe:
+        os._exit(_check(environment, write_end))
+    os.close(write_end)
+    with os.fdopen(read_end, encoding="utf-8") as pipe:
         problems = pipe.read()
     _, status = os.waitpid(pid, 0)
     if problems:
@@ -26,12 +29,12 @@ def check_settings(environment: Mapping[str, str]) -> None:
         raise CannotRun("The settings could not be checked; the error is above.")
 
 
-def _check(environment: Mapping[str, str], writing: int) -> int:
-    """Write what is wrong with the settings; return an exit status."""
+def _check(environment: Mapping[str, str], write_end: int) -> int:
+    """Write the problems of the settings to the pipe; return an exit status."""
     try:
         settings.load(environment)
     except SettingsError as error:
-        os.write(writing, str(error).encode())
+        os.write(write_end, str(error).encode())
     except Exception:  # noqa: BLE001 - the parent process reports the failure
         traceback.print_exc()
         return 1

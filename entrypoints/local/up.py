@@ -21,7 +21,7 @@ from entrypoints.local.settings_check import check_settings
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory, EngineInfo
 from entrypoints.processes.errors import CannotRun
-from entrypoints.processes.forked_processes import ForkServer
+from entrypoints.processes.fork_client import ForkServerClient
 from entrypoints.processes.log_tail import LogErrorTail
 from entrypoints.processes.port_reservation import reserve_port
 from entrypoints.processes.readiness_probe import api_answers
@@ -74,7 +74,7 @@ def up(options: UpOptions) -> None:
     Raises CannotRun, SettingsError, EmbeddedServerError or MarketError.
     """
     children: list[ChildProcess] = []
-    fork_server = ForkServer(DataDirectory(options.data))
+    fork_server = ForkServerClient(DataDirectory(options.data))
     errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
     def kill_children() -> None:
@@ -94,7 +94,7 @@ def up(options: UpOptions) -> None:
 
 class LocalEngine:
     def __init__(
-        self, options: UpOptions, stack: ExitStack, children: list[ChildProcess], fork_server: ForkServer
+        self, options: UpOptions, stack: ExitStack, children: list[ChildProcess], fork_server: ForkServerClient
     ) -> None:
         self._options = options
         self._stack = stack

@@ -14,7 +14,7 @@ from typing import Final
 from adapters.embedded.file_lock import FileLock
 from adapters.embedded.log_file import open_log, tail
 from entrypoints.processes.errors import CannotRun
-from entrypoints.processes.forked_processes import ForkedProcess, ForkServer
+from entrypoints.processes.fork_client import ForkedProcess, ForkServerClient
 
 CRASH_LOOP_SECONDS: Final = 60.0
 CRASH_LOOP_EXITS: Final = 5
@@ -39,7 +39,7 @@ class ChildProcess:
 
     def __init__(
         self,
-        fork_server: ForkServer,
+        fork_server: ForkServerClient,
         name: str,
         arguments: Sequence[str],
         log: Path,
@@ -142,12 +142,17 @@ class ChildProcess:
     def kill(self) -> None:
         """Kill the process and its children, and wait for its end."""
         if self._process is not None:
-            self.send_sigkill()
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-            # Its own children are in its process group, whose number is not used again before `forget`.
-            self.send_sigkill()
-            self._process.forget()
+            if self._process.poll() is None:
+                self.send_sigkill()
+                self._process.send_signal(signal.SIGKILL)
+                self._process.wait()
+            if self._process.is_orphaned:
+                # It drains. Whether it has exited, and its PID is free, only its lock shows.
+                self._take_lock().close()
+            else:
+                # Its own children are in its process group. The PID is not reused before `reap`.
+                self.send_sigkill()
+                self._process.reap()
             self._process = None
         if self._channel is not None:
             self._channel.close()

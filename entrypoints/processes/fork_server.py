@@ -1,6 +1,6 @@
 """A process that has loaded the code of all children and forks them, so that they share its memory.
 
-Its client is `forked_processes.ForkServer`, which describes the messages.
+Its client is `fork_client.ForkServerClient`, which describes the messages.
 """
 
 import gc
@@ -23,22 +23,23 @@ _MAX_MESSAGE: Final = 65_536
 
 
 @frozen
-class Fork:
-    """What a forked process is to run."""
+class ForkRequest:
+    """The process that the client requests: its name and arguments."""
 
     name: str
     arguments: Sequence[str]
 
 
-def serve_forks(client: socket.socket, preload: Callable[[], None]) -> Fork | None:
+def serve_forks(client: socket.socket, preload: Callable[[], None]) -> ForkRequest | None:
     """Fork a process for each request of the client; return None when the client has closed the connection.
 
-    In each forked process the function returns the `Fork` that it is to run, so that its code runs as in a process of
-    its own: with empty handlers, and a regular end of the interpreter. The process leads its own session, holds the
-    lock, in whose file it has written its number, and gets SIGTERM when this process ends (Linux only).
+    In each forked process the function returns its `ForkRequest` instead. The caller then runs it with an unwound
+    stack, default handling of SIGCHLD and a normal exit of the interpreter. The forked process leads its own session,
+    has written its PID into the lock file, whose lock it inherits, and gets SIGTERM when the fork server exits (Linux
+    only).
     """
     preload()
-    # Collections would write to the pages that the forks share.
+    # Without this, garbage collections in the children would copy the pages that they share.
     gc.collect()
     gc.freeze()
     return _Server(client).run()
@@ -50,29 +51,29 @@ class _Server:
         self._text = b""
         self._descriptors: list[int] = []
         self._running: set[int] = set()
-        """Processes whose end has not been reported. They are waited for when the client asks for it, so that their
-        numbers are not used again before."""
-        self._woken, self._wake = socket.socketpair()
-        for end in (self._woken, self._wake):
+        """Children whose exit has not been reported. They stay zombies until the client sends `reap`, so that their
+        PIDs are not reused while the client may still signal them."""
+        self._wakeup_read, self._wakeup_write = socket.socketpair()
+        for end in (self._wakeup_read, self._wakeup_write):
             end.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
 
-    def run(self) -> Fork | None:
+    def run(self) -> ForkRequest | None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._client, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
+            selector.register(self._wakeup_read, selectors.EVENT_READ)
             while True:
                 ready = {key.fileobj for key, _ in selector.select()}
-                if self._woken in ready:
-                    self._woken.recv(_MAX_MESSAGE)
-                    self._report_ends()
+                if self._wakeup_read in ready:
+                    self._wakeup_read.recv(_MAX_MESSAGE)
+                    self._report_exits()
                 if self._client in ready:
                     if not self._receive():
                         return None
                     while (line := self._next_line()) is not None:
-                        if (fork := self._handle(json.loads(line))) is not None:
-                            return fork
+                        if (request := self._handle(json.loads(line))) is not None:
+                            return request
 
     def _receive(self) -> bool:
         try:
@@ -90,31 +91,31 @@ class _Server:
         self._text = rest
         return line
 
-    def _handle(self, message: Any) -> Fork | None:
-        if "forget" in message:
-            os.waitpid(message["forget"], 0)
+    def _handle(self, message: Any) -> ForkRequest | None:
+        if "reap" in message:
+            os.waitpid(message["reap"], 0)
             return None
-        given, self._descriptors = self._descriptors[:DESCRIPTORS], self._descriptors[DESCRIPTORS:]
+        descriptors, self._descriptors = self._descriptors[:DESCRIPTORS], self._descriptors[DESCRIPTORS:]
         owner = os.getpid()
         pid = os.fork()
         if not pid:
-            self._become_process(owner, message["name"], given)
-            return Fork(message["name"], message["arguments"])
-        for descriptor in given:
+            self._set_up_child(owner, message["name"], descriptors)
+            return ForkRequest(message["name"], message["arguments"])
+        for descriptor in descriptors:
             os.close(descriptor)
         self._running.add(pid)
         self._send({"request": message["request"], "pid": pid})
         return None
 
-    def _become_process(self, owner: int, name: str, given: Sequence[int]) -> None:
+    def _set_up_child(self, owner: int, name: str, descriptors: Sequence[int]) -> None:
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for each in (self._client, self._woken, self._wake):
+        for each in (self._client, self._wakeup_read, self._wakeup_write):
             each.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
-        channel, log, lock = given
+        channel, log, lock = descriptors
         os.dup2(channel, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -123,10 +124,10 @@ class _Server:
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         name_process(name)
-        # On SIGTERM the process drains; it must do so when its owner dies, too.
+        # The child must drain when the fork server dies, as it does on SIGTERM.
         die_with_parent(owner, signal.SIGTERM)
 
-    def _report_ends(self) -> None:
+    def _report_exits(self) -> None:
         for pid in list(self._running):
             ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is not None:

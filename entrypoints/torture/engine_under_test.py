@@ -15,7 +15,7 @@ from entrypoints import settings
 from entrypoints.local.embedded_servers import restart_server, start_servers
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory
-from entrypoints.processes.forked_processes import ForkServer
+from entrypoints.processes.fork_client import ForkServerClient
 from entrypoints.processes.log_tail import LogErrorTail
 from entrypoints.processes.port_reservation import Address, reserve_port
 from entrypoints.settings import Settings
@@ -55,7 +55,7 @@ class EngineUnderTest:
         self._restarts: dict[object, threading.Thread] = {}
         self._failed: list[Exception] = []
         self.children: list[ChildProcess] = []
-        self._fork_server = ForkServer(data)
+        self._fork_server = ForkServerClient(data)
         self.armed = data.path / "fail-points"
         """Each file here names a fail-point at which the next process kills itself."""
         self.addresses: list[Address] = []

@@ -62,8 +62,8 @@ class PolicyRepository(Protocol):
         The policy of each seller that is due longest comes first, then the second of each seller, and so on; of the
         same turn, the one that is due longest first. Left out are policies with a run in progress, also one that awaits
         approval, those whose strategy (`PricingPolicy.policy`) is not among `known`, and those that would exceed
-        `per_seller` runs of a seller that decide or write. While imported sales are missing in the statistics
-        (`StatisticsRepository.add_pending_facts`), first runs are not due: they would learn from a part of the past.
+        `per_seller` runs of a seller that decide or write. A policy's first run is not due while pending
+        facts exist (`StatisticsRepository.add_pending_facts`), because it would learn from only a part of the sales.
         """
         ...
 

@@ -124,7 +124,7 @@ class EngineProcess:
 
     def processes(self) -> dict[int, str]:
         """Return the command lines of all descendants by process id, found by data directory or owner."""
-        marks = (str(self.data).encode(), f"entrypoints.local.child_main\0{self.process.pid}\0".encode())
+        marks = (str(self.data).encode(), f"entrypoints.local.fork_server_main\0{self.process.pid}\0".encode())
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != self.process.pid:

@@ -22,7 +22,7 @@ from entrypoints.processes import child_process
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory
 from entrypoints.processes.errors import CannotRun
-from entrypoints.processes.forked_processes import ForkServer
+from entrypoints.processes.fork_client import ForkServerClient
 from tests.integration.engine_process import PATIENCE, EngineProcess, eventually, run
 
 ORDERS = "/orders/api/v1/"
@@ -284,16 +284,16 @@ def test_an_unreachable_server_of_the_environment_is_reported(
 
 def test_a_child_in_a_crash_loop_stops_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_process, "MAX_RESTART_DELAY", 0.01)
-    fork_server = ForkServer(DataDirectory(tmp_path))
+    fork_server = ForkServerClient(DataDirectory(tmp_path))
     child = ChildProcess(fork_server, "beat", [], tmp_path / "beat.log")
     child.send_settings({"JWT_SECRET": "short"})
     child.start()
 
-    def mended_for_ever() -> bool:
+    def restart_repeatedly() -> bool:
         child.restart_if_dead()
         return False
 
     with pytest.raises(CannotRun, match=r"The beat has ended 5 times within 60 s \(last with status 1\)"):
-        eventually(mended_for_ever, "the end of patience")
+        eventually(restart_repeatedly, "the crash-loop limit")
     assert "it must have at least 32 bytes" in child.tail_log()
     fork_server.close()

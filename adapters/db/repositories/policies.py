@@ -56,6 +56,7 @@ _DUE: Final = text(
         WHERE policy.is_active AND (schedule.ends_at <= :now OR NOT schedule.is_done)
           AND policy.document ->> 'policy' = ANY (CAST(:known AS text[]))
           AND policy.id NOT IN (SELECT policy_id FROM running)
+          -- The first run (epoch -1) waits until imported and seeded sales are in the statistics.
           AND (schedule.epoch >= 0 OR NOT EXISTS (SELECT FROM statistics_pending))
     )
     SELECT id FROM due WHERE turn <= :per_seller ORDER BY turn, ends_at, id LIMIT :limit

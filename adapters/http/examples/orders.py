@@ -20,10 +20,10 @@ from adapters.http.framework.example import Example
 from adapters.http.framework.pagination import PageSchema
 from adapters.http.resources.orders import (
     OrderItem,
+    OrderRefundSchema,
     OrderSchema,
     QuoteListSchema,
     QuoteSchema,
-    RefundedOrder,
     Sale,
 )
 from scalecommerce_core.domain.errors import Forbidden, TransitionNotAllowed
@@ -59,7 +59,7 @@ _PAID: Final = OrderSchema(
     updated_at=EARLIER + timedelta(minutes=11),
     expires_at=None,
 )
-_REFUNDED: Final = RefundedOrder(
+_REFUNDED: Final = OrderRefundSchema(
     id=PAID_ORDER,
     order_items=[replace(_PAID.order_items[0], refunded=1), _PAID.order_items[1]],
     currency="USD",

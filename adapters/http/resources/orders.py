@@ -164,8 +164,11 @@ class OrderSchema(msgspec.Struct):
     cancelled_by_staff: bool | UnsetType = UNSET
 
 
-class RefundedOrder(msgspec.Struct):
-    """An order after a refund: the lines that the caller may refund, those of all sellers only for staff."""
+class OrderRefundSchema(msgspec.Struct):
+    """The response to a refund: the order without its buyer, with the lines that the caller may refund.
+
+    Those are all lines for staff, and their own for sellers.
+    """
 
     id: int
     order_items: list[OrderItem]
@@ -411,7 +414,7 @@ class OrderResource:
         summary="Refund units of an order",
         description="Staff may refund all lines, sellers the lines with their products; the response shows the same"
         " lines. `restock` returns the units to the stock.",
-        responses={201: ResponseSpec(RefundedOrder, "The lines of the order that the caller may refund.")},
+        responses={201: ResponseSpec(OrderRefundSchema, "The lines of the order that the caller may refund.")},
         tag=TAG,
         max_body_bytes=MAX_LINES_BYTES,
         access=Access.ACCOUNT,
@@ -420,7 +423,7 @@ class OrderResource:
         errors=(Forbidden, TransitionNotAllowed),
     )
     async def refund_order(self, call: Call[RefundBody, None]) -> Response:
-        encode = partial(encode_refunded_order, seller=None if call.identity.is_staff else call.identity.account_id)
+        encode = partial(encode_order_refund, seller=None if call.identity.is_staff else call.identity.account_id)
         command = RefundOrder(
             order_id=OrderId(call.id),
             owner=call.identity.account_id,
@@ -455,11 +458,11 @@ def encode_order(order: Order) -> bytes:
     return msgspec.json.encode(to_order_schema(order))
 
 
-def encode_refunded_order(order: Order, *, seller: AccountId | None) -> bytes:
-    """The order as `RefundedOrder`, with the lines of one seller; None: with all lines."""
+def encode_order_refund(order: Order, *, seller: AccountId | None) -> bytes:
+    """Encode the order as `OrderRefundSchema`, with the lines of `seller` only, or with all lines if it is None."""
     lines = [line for line in order.lines if seller is None or line.seller_id == seller]
     items = _to_order_items(order, lines)
-    return msgspec.json.encode(RefundedOrder(order.id, items, order.currency, order.status, order.updated_at))
+    return msgspec.json.encode(OrderRefundSchema(order.id, items, order.currency, order.status, order.updated_at))
 
 
 def _to_order_items(order: Order, lines: Sequence[OrderLine]) -> list[OrderItem]:

@@ -85,7 +85,8 @@ COMPONENTS = """
     MisdirectedRequestProblem Motive MovementDocument MovementKind NewApiKey NewApiKeyDocument NewCategory
     NewEndpoint NewEndpointDocument NewExperiment NewOrder NewOrderItem NewPolicy NewProduct
     NewPromotedProduct NewPromotion NotAcceptableProblem NotAuthenticatedProblem NotFoundProblem Nothing
-    NothingToRetryProblem OrderBacklogFullProblem OrderDocument OrderItem OrderMoment OrderOrigin OrderStatus Ordering
+    NothingToRetryProblem OrderBacklogFullProblem OrderDocument OrderItem OrderMoment OrderOrigin
+    OrderRefundDocument OrderStatus Ordering
     OrdersOpenProblem Outcome OverloadedProblem OwnAccountProblem PageAnswer_AuditEntryDocument_
     PageAnswer_Delivery_ PageAnswer_EndpointDocument_ PageAnswer_ExperimentDocument_
     PageAnswer_OrderDocument_ PageAnswer_PolicyDocument_ PageAnswer_Product_
@@ -103,7 +104,7 @@ COMPONENTS = """
     PromotedProductDocument PromotionDocument PromotionInForceDocument PromotionNote PromotionOverProblem
     PromotionPatch PromotionStatus PromotionsOverlapProblem QuoteDocument QuoteListDocument QuoteRequest
     QuoteRequestItem Ready ReasonBody RecoveryCodesDocument ReductionDocument RefreshBody RefundBody
-    RefundDocument RefundItem RefundStatus RefundedOrder RefusedProblem RejectionReason
+    RefundDocument RefundItem RefundStatus RefusedProblem RejectionReason
     RequestHeaderFieldsTooLargeProblem
     RequestTimeoutProblem ResetBody ResetRequestBody RetryDocument RotationBody RunDocument
     RunNotAwaitingApprovalProblem RunNotReversibleProblem RunStatus Sale SaleState SalesReportDocument Scope

@@ -1,4 +1,4 @@
-"""Processes that the fork server starts: their ends, signals and numbers, and the end of the server itself."""
+"""Processes that the fork server starts: their exits, signals and PIDs, and the exit of the server itself."""
 
 import os
 import signal
@@ -11,20 +11,20 @@ import pytest
 from entrypoints.local.settings_check import check_settings
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory
-from entrypoints.processes.forked_processes import ForkedProcess, ForkServer
+from entrypoints.processes.fork_client import ForkedProcess, ForkServerClient
 from entrypoints.settings import SettingsError
 from tests.integration.engine_process import PATIENCE, eventually
 
 
 @pytest.fixture
-def fork_server(tmp_path: Path) -> Iterator[ForkServer]:
-    fork_server = ForkServer(DataDirectory(tmp_path))
+def fork_server(tmp_path: Path) -> Iterator[ForkServerClient]:
+    fork_server = ForkServerClient(DataDirectory(tmp_path))
     yield fork_server
     fork_server.close()
 
 
 @pytest.fixture
-def child(fork_server: ForkServer, tmp_path: Path) -> Iterator[ChildProcess]:
+def child(fork_server: ForkServerClient, tmp_path: Path) -> Iterator[ChildProcess]:
     """A beat that waits for its settings."""
     child = ChildProcess(fork_server, "beat", [], tmp_path / "beat.log")
     child.start()
@@ -32,8 +32,8 @@ def child(fork_server: ForkServer, tmp_path: Path) -> Iterator[ChildProcess]:
     child.kill()
 
 
-def running(child: ChildProcess) -> int:
-    eventually(lambda: child.pid is not None, "the number of the process")
+def wait_for_pid(child: ChildProcess) -> int:
+    eventually(lambda: child.pid is not None, "the PID")
     assert child.pid is not None
     return child.pid
 
@@ -44,8 +44,8 @@ def forked(child: ChildProcess) -> ForkedProcess:
 
 
 def test_a_forked_process_leads_a_session_and_holds_the_lock(child: ChildProcess, tmp_path: Path) -> None:
-    pid = running(child)
-    eventually(lambda: (tmp_path / "beat.lock").read_text() == str(pid), "the number in the lock file")
+    pid = wait_for_pid(child)
+    eventually(lambda: (tmp_path / "beat.lock").read_text() == str(pid), "the PID in the lock file")
     assert os.getsid(pid) == pid
     assert Path(f"/proc/{pid}/comm").read_text() == "beat\n"
     assert [path for path in Path(f"/proc/{pid}/fd").iterdir() if path.resolve() == (tmp_path / "beat.lock").resolve()]
@@ -53,17 +53,17 @@ def test_a_forked_process_leads_a_session_and_holds_the_lock(child: ChildProcess
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_end_by_a_signal_is_reported(child: ChildProcess, number: int) -> None:
-    os.kill(running(child), number)
+    os.kill(wait_for_pid(child), number)
     assert forked(child).wait(PATIENCE) == -number
 
 
-def test_the_exit_status_is_reported_and_the_number_kept_until_it_is_forgotten(child: ChildProcess) -> None:
-    pid = running(child)
+def test_an_exit_status_is_reported_and_the_pid_kept_until_it_is_reaped(child: ChildProcess) -> None:
+    pid = wait_for_pid(child)
     child.send_settings({"JWT_SECRET": "short"})
     assert forked(child).wait(PATIENCE) == 1
     assert "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
     child.kill()
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the end of the zombie")
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the zombie to be reaped")
 
 
 def test_a_signal_waits_until_the_process_is_forked(child: ChildProcess) -> None:
@@ -75,15 +75,15 @@ def test_a_signal_waits_until_the_process_is_forked(child: ChildProcess) -> None
 
 
 def test_a_wait_ends_in_time(child: ChildProcess) -> None:
-    running(child)
+    wait_for_pid(child)
     with pytest.raises(subprocess.TimeoutExpired):
         forked(child).wait(0.05)
 
 
 def test_after_the_end_of_the_fork_server_its_processes_end_and_are_started_again(
-    fork_server: ForkServer, child: ChildProcess
+    fork_server: ForkServerClient, child: ChildProcess
 ) -> None:
-    former = running(child)
+    former = wait_for_pid(child)
     fork_server.kill()
 
     def restarted() -> bool:

@@ -1,7 +1,8 @@
 """The client of `fork_server`: processes that are forked, watched and waited for through its connection.
 
-Messages are lines of JSON. `{"request", "name", "arguments"}`, with three file descriptors, forks a process and is
-answered by `{"request", "pid"}`; `{"ended", "status"}` reports its end; `{"forget"}` releases its number.
+Messages are lines of JSON. The client sends `{"request", "name", "arguments"}` with three file descriptors; the server
+forks a process and answers `{"request", "pid"}`. The server sends `{"ended": PID, "status"}` when a process exits. The
+client sends `{"reap": PID}` when it no longer needs the PID.
 """
 
 import json
@@ -21,31 +22,36 @@ from adapters.embedded.log_file import open_log
 from entrypoints.processes.data_directory import DataDirectory
 
 _POLL_SECONDS: Final = 0.02
-_END_SECONDS: Final = 5.0
+_EXIT_TIMEOUT_SECONDS: Final = 5.0
 
 
-class ForkServer:
-    """Starts the process at the first fork, and again if it has ended. `fork` and `close` are for the main thread."""
+class ForkServerClient:
+    """Starts the fork server at the first fork, and again if it has exited. Call `fork` and `close` from the main
+    thread only.
+    """
 
     def __init__(self, data: DataDirectory) -> None:
-        """`data`: the directory with the log."""
+        """`data`: the data directory, in which the fork server writes its log."""
         self._data = data
         self._connection: _Connection | None = None
 
     def fork(self, name: str, arguments: Sequence[str], descriptors: Sequence[int]) -> "ForkedProcess":
-        """Request a process (see `fork_server.Fork` and `DESCRIPTORS`); it is forked once the code is loaded."""
-        if self._connection is None or self._connection.is_lost:
+        """Request a process (see `fork_server.ForkRequest` and `DESCRIPTORS`); it is forked once the code is loaded."""
+        if self._connection is None or self._connection.is_closed:
             self.close()
             self._connection = _Connection(self._data.log_path("fork-server"))
         return self._connection.fork(name, arguments, descriptors)
 
     def kill(self) -> None:
-        """Kill the process; safe in a signal handler."""
+        """Kill the fork server; safe in a signal handler."""
         if self._connection is not None:
             self._connection.kill()
 
     def close(self) -> None:
-        """End the process. The processes that it has forked should have ended before; others get SIGTERM."""
+        """Close the connection, on which the fork server exits; kill it after 5 s.
+
+        Children that still run get SIGTERM (Linux only).
+        """
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -62,8 +68,8 @@ class _Connection:
         """By request."""
         self.statuses: dict[int, int] = {}
         """By process: the exit status, or the negative number of the signal that ended it."""
-        self.is_lost = False
-        arguments = [sys.executable, "-P", "-m", "entrypoints.local.child_main", str(os.getpid())]
+        self.is_closed = False
+        arguments = [sys.executable, "-P", "-m", "entrypoints.local.fork_server_main", str(os.getpid())]
         with open_log(log) as out, theirs:
             self._process = subprocess.Popen(
                 arguments, stdin=theirs.fileno(), stdout=out, stderr=out, start_new_session=True
@@ -76,17 +82,17 @@ class _Connection:
         try:
             socket.send_fds(self._socket, [json.dumps(message).encode() + b"\n"], descriptors)
         except OSError:
-            self.is_lost = True
+            self.is_closed = True
         return forked
 
     def receive(self) -> None:
-        """Take what has arrived.
+        """Handle the messages that have arrived, without waiting.
 
-        A stop signal can raise an exception at any place. Messages are removed from the socket after they were taken;
-        taking one twice has no effect.
+        A stop signal can raise `StopRequested` anywhere, so a message is removed from the socket only after it was
+        handled; handling it twice is harmless.
         """
         with self._lock:
-            while not self.is_lost:
+            while not self.is_closed:
                 try:
                     text = self._socket.recv(65_536, socket.MSG_PEEK | socket.MSG_DONTWAIT)
                 except BlockingIOError:
@@ -94,37 +100,37 @@ class _Connection:
                 except OSError:
                     text = b""
                 if not text:
-                    self.is_lost = True
+                    self.is_closed = True
                     return
                 lines = text[: text.rfind(b"\n") + 1]
                 for line in lines.splitlines():
-                    self._take(json.loads(line))
+                    self._handle_message(json.loads(line))
                 if not lines:
                     return
                 self._socket.recv(len(lines))
 
-    def _take(self, message: dict[str, int]) -> None:
+    def _handle_message(self, message: dict[str, int]) -> None:
         if "ended" in message:
             self.statuses[message["ended"]] = message["status"]
         else:
             self.pids[message["request"]] = message["pid"]
 
-    def forget(self, pid: int) -> None:
-        """Release the number of a process whose end was reported."""
-        if not self.is_lost and self.statuses.pop(pid, None) is not None:
+    def reap(self, pid: int) -> None:
+        """Let the server reap a process whose exit was reported; its PID can then be reused."""
+        if not self.is_closed and self.statuses.pop(pid, None) is not None:
             try:
-                self._socket.sendall(json.dumps({"forget": pid}).encode() + b"\n")
+                self._socket.sendall(json.dumps({"reap": pid}).encode() + b"\n")
             except OSError:
-                self.is_lost = True
+                self.is_closed = True
 
     def kill(self) -> None:
         self._process.kill()
 
     def close(self) -> None:
-        self.is_lost = True
+        self.is_closed = True
         self._socket.close()
         try:
-            self._process.wait(_END_SECONDS)
+            self._process.wait(_EXIT_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -137,8 +143,8 @@ class ForkedProcess:
         self._connection = connection
         self._request = request
         self._status: int | None = None
-        self._waiting_signal: int | None = None
-        """A signal for the process that is not yet forked."""
+        self._pending_signal: int | None = None
+        """A signal to send as soon as the process is forked."""
 
     @property
     def pid(self) -> int | None:
@@ -146,20 +152,22 @@ class ForkedProcess:
         return self._connection.pids.get(self._request)
 
     def poll(self) -> int | None:
-        """The exit status, or the negative number of a signal; None while the process runs or is not yet forked.
+        """Return the exit status, or the negative number of the signal that ended the process; None while it runs or is
+        not yet forked.
 
-        If the fork server has ended, its processes get SIGTERM, and nobody learns of their ends: they count as ended.
+        If the fork server has exited, exit statuses are unknown: its processes get SIGTERM, and `poll` returns -SIGTERM
+        although they may still be draining (`is_orphaned`).
         """
         if self._status is None:
             self._connection.receive()
             pid = self.pid
-            if pid is not None and self._waiting_signal is not None:
-                number, self._waiting_signal = self._waiting_signal, None
+            if pid is not None and self._pending_signal is not None:
+                number, self._pending_signal = self._pending_signal, None
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
             if pid is not None and pid in self._connection.statuses:
                 self._status = self._connection.statuses[pid]
-            elif self._connection.is_lost:
+            elif self._connection.is_closed:
                 self._status = -signal.SIGTERM
         return self._status
 
@@ -173,11 +181,16 @@ class ForkedProcess:
         return status
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the process alone, now or when it is forked, unless it has ended."""
-        self._waiting_signal = number
+        """Send a signal to the process, but not to its children; if it is not forked yet, `poll` sends it later."""
+        self._pending_signal = number
         self.poll()
 
-    def forget(self) -> None:
-        """Release the number of the process, which has ended."""
+    def reap(self) -> None:
+        """Let the server reap the process, which has exited."""
         if self.pid is not None:
-            self._connection.forget(self.pid)
+            self._connection.reap(self.pid)
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the fork server has exited: the process may still run, or its PID may belong to another one."""
+        return self._connection.is_closed

@@ -1,6 +1,6 @@
-"""The program that `up` and `torture` run for their processes: `python -P -m entrypoints.local.child_main OWNER`.
+"""The fork server of `up` and `torture`: `python -P -m entrypoints.local.fork_server_main SUPERVISOR_PID`.
 
-It loads the code of API, worker and beat, and forks each process at the request of its owner (`fork_server`).
+It loads the code of API, worker and beat, and forks a process for each request of the supervisor (`fork_server`).
 """
 
 import contextlib
@@ -13,11 +13,11 @@ import traceback
 from importlib import import_module
 
 from adapters.embedded.launch import die_with_parent
-from entrypoints.processes.fork_server import Fork, serve_forks
+from entrypoints.processes.fork_server import ForkRequest, serve_forks
 
 _CHANNEL = 0
-"""Standard input, a socket: of the fork server for requests; of a forked process, it delivers the settings, and `ready`
-is sent back over it."""
+"""Standard input, a socket to the supervisor. The fork server receives requests on it; a forked process receives its
+settings and sends `ready`."""
 
 _SHARED_MODULES = (
     "entrypoints.asgi",
@@ -29,12 +29,12 @@ _SHARED_MODULES = (
 )
 
 
-def main(owner: int) -> None:
-    # Its end makes the processes drain.
-    die_with_parent(owner, signal.SIGTERM)
-    fork = serve_forks(socket.socket(fileno=os.dup(_CHANNEL)), _load_shared_code)
-    if fork is not None:
-        _run(fork)
+def main(supervisor: int) -> None:
+    # When the fork server ends, its children get SIGTERM and drain.
+    die_with_parent(supervisor, signal.SIGTERM)
+    request = serve_forks(socket.socket(fileno=os.dup(_CHANNEL)), _load_shared_code)
+    if request is not None:
+        _run(request)
 
 
 def _load_shared_code() -> None:
@@ -45,19 +45,19 @@ def _load_shared_code() -> None:
             traceback.print_exc()
 
 
-def _run(fork: Fork) -> None:
+def _run(request: ForkRequest) -> None:
     from entrypoints import logs
 
-    logs.configure_early(fork.name)
+    logs.configure_early(request.name)
     _receive_settings()
     from entrypoints import settings
 
     chosen = settings.load()
-    match fork.name:
+    match request.name:
         case "api":
             from entrypoints.serve import serve_on
 
-            host, port = fork.arguments
+            host, port = request.arguments
             serve_on(chosen, host, int(port), workers=1)
         case "worker":
             from entrypoints.worker import run_worker
@@ -71,7 +71,7 @@ def _run(fork: Fork) -> None:
             from entrypoints.demo.traffic.plan import TrafficPlan
             from entrypoints.demo.traffic.run import run_traffic
 
-            host, port, plan = fork.arguments
+            host, port, plan = request.arguments
             run_traffic(chosen, host, int(port), TrafficPlan.from_text(plan))
         case name:
             raise ValueError(f"There is no process {name!r}.")
