@@ -189,7 +189,7 @@ def _steady_table(steady: Sequence[Steady]) -> Table:
         "slowest ms",
         "late p99 ms",
         "p99 ms from sending",
-        "without core ms",
+        "run-queue wait ms",
         "API µs",
         "failed",
     )
@@ -203,7 +203,7 @@ def _steady_table(steady: Sequence[Steady]) -> Table:
             f"{each.rate:,.0f}",
             *(f"{value:.1f}" for value in (each.p50, each.p95, each.p99)),
             f"≤ {P99_GOALS[each.kind]}" if each.kind in P99_GOALS else "",
-            *(f"{value:.1f}" for value in (each.slowest, each.late, each.p99_from_sending, each.without_core)),
+            *(f"{value:.1f}" for value in (each.slowest, each.late, each.p99_from_sending, each.run_queue_wait_ms)),
             f"{each.cost:.0f}",
             str(each.failed),
         )

@@ -33,18 +33,19 @@ _WORK = text(
 
 
 class WaitingWork(NamedTuple):
-    """The number of the last event, whether work of any kind waits except due policies, and whether a policy is due."""
+    """What the tasks have to do: `has_other_work` says whether anything but a due pricing policy waits."""
 
     last_event: int
-    waits: bool
+    """Its number."""
+    has_other_work: bool
     is_policy_due: bool
 
 
 def read_waiting_work(engine: Engine) -> WaitingWork:
-    """Read which work waits for tasks.
+    """Read whether background work waits, in one statement without locks.
 
-    It may miss work, so each task must also run without it. Raises `Unavailable`.
+    It can miss work, so beat must also start each task without it. Raises `Unavailable`.
     """
     with translate_errors(engine), engine.connect() as connection:
-        last_event, waits, is_policy_due = connection.execute(_WORK).one()
-    return WaitingWork(int(last_event), bool(waits), bool(is_policy_due))
+        last_event, has_other_work, is_policy_due = connection.execute(_WORK).one()
+    return WaitingWork(int(last_event), bool(has_other_work), bool(is_policy_due))

@@ -3,9 +3,9 @@
 Most tasks look for work, and in an idle market they find none. One process of each worker therefore asks the database
 every `CHECK_SECONDS` whether work waits, and keeps a mark in Redis once none has waited for `IDLE_AFTER`. While beat
 finds the mark, it sends the messages of `IDLE_TASKS` every `IDLE_INTERVAL` only. When work waits again, the process
-that removes the mark sends these messages itself, so work waits for the next check, as it otherwise waits for beat.
-A due pricing policy alone ends the idleness only if it is still due at the following check; until then only repricing
-is started, because most of its runs change no price.
+that removes the mark sends these messages itself, so work waits for at most one check. If only a pricing policy is due,
+the process sends the message of repricing alone, and the market stays idle, because most runs change no price. If the
+policy is still due at the next check, the market counts as busy.
 
 The mark expires: without a worker that renews it, beat has its usual intervals. Work that the check does not find waits
 for `IDLE_INTERVAL` at most.
@@ -97,8 +97,9 @@ def _send(app: Celery, names: Iterable[str]) -> None:
 class IdleMonitor:
     """Sets the mark while no work waits.
 
-    `read_work` returns the number of the last event, whether work waits, and whether a pricing policy is due, and
-    raises `Unavailable`; `send` sends the messages of `IDLE_TASKS`, `send_repricing` that of repricing.
+    `read_work` returns the number of the last event, whether work other than due policies waits, and whether a policy
+    is due; it raises `Unavailable`. `send` sends the messages of all `IDLE_TASKS`, `send_repricing` only the message of
+    repricing.
     """
 
     def __init__(
@@ -130,9 +131,9 @@ class IdleMonitor:
         try:
             last_event, work_waits, is_policy_due = self._read_work()
             is_idle = self._clock() - self._idle_since >= IDLE_AFTER
-            needs_all = is_policy_due and (self._was_policy_due or not is_idle)
+            is_busy_with_policies = is_policy_due and (self._was_policy_due or not is_idle)
             self._was_policy_due = is_policy_due
-            if work_waits or needs_all or last_event != self._last_event:
+            if work_waits or is_busy_with_policies or last_event != self._last_event:
                 self._last_event = last_event
                 self._idle_since = self._clock()
                 if self._mark.remove():

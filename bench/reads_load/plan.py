@@ -29,7 +29,7 @@ from bench.orders_load.server import BenchPostgres
 from bench.orders_load.steady import Request, Taken, open_loop
 from bench.reads_load.edits import EDITS_PER_SECOND, editing
 from bench.reads_load.market import LARGE_SELLER, Sizes, Words, into_memory, seed
-from bench.reads_load.processor import processor_seconds, seconds_without_core
+from bench.reads_load.processor import processor_seconds, run_queue_wait_seconds
 from bench.reads_load.statements import statements_per_second, write_scripts
 from bench.reads_load.yardstick import GRANIAN, PATH, STARLETTE
 from entrypoints.processes.readiness_probe import api_answers
@@ -112,7 +112,7 @@ class Steady:
     """The 99th percentile of how late the client itself sent; the others but `p99_from_sending` contain the delays."""
     p99_from_sending: float
     """Milliseconds from the moment at which the client wrote the request to a connection."""
-    without_core: float
+    run_queue_wait_ms: float
     """Milliseconds per request for which threads of the API and of PostgreSQL were ready to run, and had no core."""
     failed: int
     edits_per_second: float = 0.0
@@ -224,13 +224,13 @@ class ReadBench:
         api, database = engine.processes["serve"], _postmaster(self.url)
 
         def waited() -> float:
-            return seconds_without_core(api) + seconds_without_core(database)
+            return run_queue_wait_seconds(api) + run_queue_wait_seconds(database)
 
         before, waited_before = processor_seconds(api), waited()
         taken = self._open_loop(engine, kind, rate)
         requests = max(1, len(taken.milliseconds))
-        spent, without_core = processor_seconds(api) - before, waited() - waited_before
-        return _steady(name, rate, spent / requests * 1e6, without_core / requests * 1e3, taken)
+        spent, run_queue_wait_ms = processor_seconds(api) - before, waited() - waited_before
+        return _steady(name, rate, spent / requests * 1e6, run_queue_wait_ms / requests * 1e3, taken)
 
     def _open_loop(self, engine: MeasuredEngine, kind: str, rate: float) -> Taken:
         paths = (self._directory / f"{kind}.txt").read_text().splitlines()
@@ -356,12 +356,12 @@ def _postmaster(url: str) -> int:
     return int(process)
 
 
-def _steady(kind: str, rate: float, cost: float, without_core: float, taken: Taken) -> Steady:
+def _steady(kind: str, rate: float, cost: float, run_queue_wait_ms: float, taken: Taken) -> Steady:
     failed = sum(count for status, count in taken.statuses.items() if status != 200)
     p50, p95, p99, slowest = map(float, np.percentile(taken.milliseconds, (50, 95, 99, 100)))
     late = float(np.percentile(taken.late, 99))
     sent = float(np.percentile(taken.from_sending, 99))
-    return Steady(kind, 2 * rate, rate, cost, p50, p95, p99, slowest, late, sent, without_core, failed)
+    return Steady(kind, 2 * rate, rate, cost, p50, p95, p99, slowest, late, sent, run_queue_wait_ms, failed)
 
 
 @contextmanager

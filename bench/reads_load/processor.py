@@ -10,30 +10,30 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 def processor_seconds(process: int) -> float:
     """Return the processor time of a process and its descendants in seconds; 0 where there is no /proc."""
-    return sum((int(figures[11]) + int(figures[12])) / _TICKS for figures in _figures(process).values())
+    return sum((int(fields[11]) + int(fields[12])) / _TICKS for fields in _stat_fields(process).values())
 
 
-def seconds_without_core(process: int) -> float:
-    """Return for how long threads of a process and its descendants were ready to run, but each core ran another thread.
+def run_queue_wait_seconds(process: int) -> float:
+    """Return the seconds for which threads of a process and its descendants waited in the run queue for a core.
 
-    Threads that have ended are left out; 0 where there is no /proc.
+    Read from `/proc/PID/task/*/schedstat`. Threads that have exited are left out; 0 where there is no /proc.
     """
     nanoseconds = 0
-    for number in _figures(process):
+    for number in _stat_fields(process):
         for entry in Path(f"/proc/{number}/task").glob("*/schedstat"):
             with suppress(OSError):  # the thread has ended
                 nanoseconds += int(entry.read_text().split()[1])
     return nanoseconds / 1e9
 
 
-def _figures(process: int) -> dict[int, list[str]]:
-    """The figures of `/proc/PID/stat` behind the name, of a process and its descendants by process id."""
+def _stat_fields(process: int) -> dict[int, list[str]]:
+    """Return the fields of `/proc/PID/stat` after the command name, by PID, of a process and its descendants."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # the process has ended
             found[int(entry.parent.name)] = entry.read_text().rpartition(")")[2].split()
-    parents = {number: int(figures[1]) for number, figures in found.items()}
-    return {number: figures for number, figures in found.items() if _is_below(number, process, parents)}
+    parents = {number: int(fields[1]) for number, fields in found.items()}
+    return {number: fields for number, fields in found.items() if _is_below(number, process, parents)}
 
 
 def _is_below(number: int, top: int, parents: dict[int, int]) -> bool:

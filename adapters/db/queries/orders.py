@@ -91,7 +91,8 @@ _OF_BUYER: Final = page_statements(
     )
 )
 _BY_ID: Final = _with_lines(select(*_ORDER).where(equals_any(all_orders.c.id)), newest_first=False)
-# For an array, the plan for any parameters expects ten orders; PostgreSQL would plan each execution for one id anew.
+# A generic plan for `= ANY(array)` assumes ten ids and looks more expensive than a plan for one id, so PostgreSQL would
+# plan every execution.
 _ONE_BY_ID: Final = _with_lines(
     select(*_ORDER).where(all_orders.c.id == bindparam("id", type_=BigInteger)), newest_first=False
 )
@@ -128,19 +129,20 @@ def _newest_first(lines: Table | Subquery) -> Keyset:
     return Keyset((lines.c.order_id, lines.c.position), descending=True)
 
 
-def _sales(request: PageRequest, conditions: Sequence[str], *, is_short: bool) -> Select[*tuple[Any, ...]]:
-    """Return the page of the hot and the archived sales nearest to the cursor.
+def _sales(request: PageRequest, conditions: Sequence[str], *, is_http_page: bool) -> Select[*tuple[Any, ...]]:
+    """Return the statement of one page of sales, merged from the hot and the archived tables.
 
-    Lines are joined with orders of the same kind: for a join with `all_orders`, the planner expects so many rows that
-    it does not choose the index of the seller.
+    Hot lines are joined with hot orders and archived with archived: for a join with `all_orders`, the planner
+    overestimates the rows and does not choose the seller's index.
     """
     parts = [
-        _newest_first(lines).page_statement(_sales_of(orders, lines, conditions), request) for orders, lines in _SOLD
+        _newest_first(lines).page_statement(_sales_of(orders, lines, conditions), request) for orders, lines in _PLACES
     ]
-    if is_short and not conditions:
-        # With a parameter, the plan for any limit expects a tenth of the sales, and PostgreSQL plans each execution.
-        # With conditions it must do so: their values decide whether the index of the seller or of a product is better.
-        parts = [part.limit(literal_column(str(_SHORT + 1))) for part in parts]
+    if is_http_page and not conditions:
+        # A generic plan assumes that a parameter as LIMIT returns a tenth of the rows, so PostgreSQL would plan every
+        # execution; a constant avoids this. With conditions, the values decide between the indexes of seller and
+        # product, so each execution is planned.
+        parts = [part.limit(literal_column(str(_MAX_HTTP_PAGE + 1))) for part in parts]
     sale = union_all(*parts).subquery("sale")
     page = select(*sale.c, products.c.name).join(products, products.c.id == sale.c.product_id)
     return _newest_first(sale).slice_statement(page, has_cursor=False, backwards=request.before is not None)
@@ -169,12 +171,13 @@ def _sales_of(orders: Table, lines: Table, conditions: Sequence[str]) -> Select[
     )
 
 
-_SOLD: Final = ((orders, order_lines), (ARCHIVED[orders], ARCHIVED[order_lines]))
-_SHORT: Final = 100
-"""The longest page over HTTP."""
+# Where orders and their lines are: hot and archived.
+_PLACES: Final = ((orders, order_lines), (ARCHIVED[orders], ARCHIVED[order_lines]))
+_MAX_HTTP_PAGE: Final = 100
+"""The largest page over HTTP; larger pages pass the limit as a parameter."""
 _SALES: Final = {
-    (chosen, is_short): page_statements(partial(_sales, conditions=chosen, is_short=is_short))
-    for is_short in (True, False)
+    (chosen, is_http_page): page_statements(partial(_sales, conditions=chosen, is_http_page=is_http_page))
+    for is_http_page in (True, False)
     for size in range(len(_CONDITIONS) + 1)
     for chosen in combinations(_CONDITIONS, size)
 }
@@ -201,7 +204,9 @@ class OrderQueries:
         values = asdict(criteria) | {"status": None if criteria.status is None else criteria.status.value}
         given = {name: values[name] for name in _CONDITIONS if values[name] is not None}
         parameters = {"seller": seller_id, **given, **_newest_first(order_lines).page_params(_with_index_keys(page))}
-        fetched = self._executor.fetch(_SALES[tuple(given), page.size <= _SHORT][page_direction(page)], parameters)
+        fetched = self._executor.fetch(
+            _SALES[tuple(given), page.size <= _MAX_HTTP_PAGE][page_direction(page)], parameters
+        )
         return build_page(fetched, page, _sale, lambda row: (_line_id(row[0], row[1]),))
 
     def oldest_undecided(self) -> datetime | None:

@@ -142,14 +142,15 @@ all_order_lines: Final = _all(order_lines)
 
 
 def lines_of(chosen: FromClause) -> FromClause:
-    """Return the lines of the rows of `chosen`, which has `id` and `is_archived` of `all_orders`, to join on true.
+    """Return a LATERAL subquery with the lines of each row of `chosen`, for a join ON true.
 
-    The lines of an order are read from one table: a join with `all_order_lines` would search the index of both.
+    `chosen` must have the columns `id` and `is_archived` of `all_orders`. Only the table that holds the order is read;
+    a join with `all_order_lines` would search the indexes of both.
     """
     return union_all(
         *(
-            select(*lines.c).where(is_here, lines.c.order_id == chosen.c.id).correlate(chosen)
-            for lines, is_here in (
+            select(*lines.c).where(is_in_table, lines.c.order_id == chosen.c.id).correlate(chosen)
+            for lines, is_in_table in (
                 (order_lines, ~chosen.c.is_archived),
                 (archived_order_lines, chosen.c.is_archived),
             )

@@ -54,10 +54,10 @@ events: Final = Table(
 )
 
 INDEXED_READERS: Final = 3
-"""The first accounts of an event's audience are columns, each with an index; `event_audience` has the others.
+"""How many accounts of an event's audience are stored in columns with an index each; `event_audience` has the others.
 
-Orders of more than two sellers are rare. For the others, a row of `event_audience` with its index entry would take more
-than the entry of an index alone.
+Few orders have more than two sellers. For the first readers, an index entry alone is smaller than a row of
+`event_audience` with its index entry.
 """
 
 reader_columns: Final = tuple(events.c[f"reader_{position}"] for position in range(1, INDEXED_READERS + 1))
@@ -87,7 +87,7 @@ AUDIENCE: Final = """
     ELSE ARRAY[events.reader_1, events.reader_2, events.reader_3]
         || ARRAY(SELECT account_id FROM event_audience WHERE event_audience.seq = events.seq ORDER BY account_id) END
 """
-"""The readers of a row of `events`, as an expression of SQL."""
+"""SQL expression for the array of all readers of a row of `events`; the table must not have an alias."""
 
 # One row: `last` is the highest number in use, `forgotten` the highest number that was purged.
 event_counter: Final = Table(

@@ -91,7 +91,7 @@ class ListCache:
         self._entries: LruCache[str, ListCacheEntry] = LruCache(limit)
         self._single_flight: SingleFlight[str, ListCacheEntry | Response] = SingleFlight(clock)
         self._loading: set[asyncio.Task[ListCacheEntry | Response]] = set()
-        self._sharing: set[asyncio.Task[None]] = set()
+        self._shared_writes: set[asyncio.Task[None]] = set()
         self._admission: AdmissionFilter[str] = AdmissionFilter(ADMISSION_KEYS)
         self._snapshot_number: asyncio.Future[int] | None = None
         self._snapshot_read_at = float("-inf")
@@ -126,9 +126,9 @@ class ListCache:
         self._single_flight.detach_all()
 
     def close(self) -> None:
-        """Give up the writes to the shared cache that have not begun: the threads will be stopped."""
-        for sharing in self._sharing:
-            sharing.cancel()
+        """Cancel the writes to the shared cache that are still queued, because the threads that run them stop next."""
+        for write in self._shared_writes:
+            write.cancel()
 
     async def _get(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
         if (entry := self._entries.get(digest)) is not None and self._is_valid(entry):
@@ -200,14 +200,14 @@ class ListCache:
         entry = ListCacheEntry(bytes(response.body), dependencies, snapshot_number, expires)
         if shared is not None:
             content = encode_list(snapshot_number, dependencies, entry.body)
-            # The requests that wait for the list do not wait for Redis.
-            sharing = asyncio.ensure_future(self._share(shared, {key: content}))
-            self._sharing.add(sharing)
-            sharing.add_done_callback(self._sharing.discard)
+            # Not awaited: the response must not wait for Redis.
+            write = asyncio.ensure_future(self._write_shared(shared, {key: content}))
+            self._shared_writes.add(write)
+            write.add_done_callback(self._shared_writes.discard)
         return entry
 
-    async def _share(self, shared: SharedCache, entries: Mapping[str, bytes]) -> None:
-        # Without it, other processes read the list from PostgreSQL.
+    async def _write_shared(self, shared: SharedCache, entries: Mapping[str, bytes]) -> None:
+        # The write is optional: without it, other processes load the list from PostgreSQL.
         with suppress(Overloaded):
             await self._run_in_thread(shared.put, entries)
 
