@@ -22,7 +22,7 @@ from scalecommerce_core.domain.stock import Stock
 from scalecommerce_core.ports import Transaction
 from scalecommerce_core.pricing.policy import PricingPolicy
 from scalecommerce_core.pricing.policy_scope import policy_scope
-from scalecommerce_core.queries import Facet, Interval, PageRequest, ProductFilter, SortOrder
+from scalecommerce_core.queries import Facet, Interval, PageRequest, ProductFilter, SaleFilter, SortOrder
 from scalecommerce_core.services.price_explanation import explain_price
 from scalecommerce_core.services.search_index import SearchIndex
 from tests.integration.recorded_statements import recorded_statements
@@ -290,6 +290,10 @@ HOT: dict[str, tuple[Callable[[FilledDatabase], object], set[str]]] = {
         lambda filled: filled.queries.visible_events(range(LAST, LAST + 20), None),
         {"events_pk", "order_lines_pk"},
     ),
+    "lines of events of an account": (
+        lambda filled: filled.queries.visible_events(range(LAST, LAST + 20), filled.people[3]),
+        {"events_pk"},
+    ),
     "signals": (_in_transaction(_signals), {"products_pk", "price_history_pk", "stock_pk"}),
 }
 BIG = {
@@ -333,6 +337,19 @@ def test_statements_of_orders_are_not_planned_each_time(filled: FilledDatabase) 
     engine.dispose()
     assert len(prepared) == 6
     assert [statement for statement, generic_plans in prepared if generic_plans == 0] == []
+
+
+def test_sales_are_planned_for_each_seller(filled: FilledDatabase) -> None:
+    """A generic plan for average sellers would walk all orders for one with few old sales."""
+    engine = database_engine(filled.engine.url.render_as_string(hide_password=False), pool_size=1, max_overflow=0)
+    queries = PostgresQueries(engine)
+    for _ in range(15):
+        assert queries.sales(filled.people[0], PageRequest()).rows
+        queries.sales(filled.people[0], PageRequest(), SaleFilter(status=OrderStatus.PENDING))
+    with engine.connect() as connection:
+        prepared = connection.execute(text("SELECT statement FROM pg_prepared_statements")).scalars().all()
+    engine.dispose()
+    assert [statement for statement in prepared if "order_lines" in statement] == []
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

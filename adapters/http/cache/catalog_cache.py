@@ -78,7 +78,6 @@ class CatalogCache:
         return EventLoopListener(loop, self)
 
     async def close(self) -> None:
-        self.lists.close()
         await self.products.close()
 
     # --- `CacheListener`, on the loop

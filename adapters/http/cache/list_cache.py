@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
@@ -19,7 +18,7 @@ from adapters.http.cache.single_flight import InFlightLoad, SingleFlight
 from adapters.http.framework.etags import content_etag, is_current
 from adapters.http.framework.operation import Call, encode_json
 from adapters.http.framework.request_client import RequestClient, current_client, shared_work
-from scalecommerce_core.domain.errors import MarketError, Overloaded
+from scalecommerce_core.domain.errors import MarketError
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
 RunInThread = Callable[..., Awaitable[Any]]
@@ -91,7 +90,6 @@ class ListCache:
         self._entries: LruCache[str, ListCacheEntry] = LruCache(limit)
         self._single_flight: SingleFlight[str, ListCacheEntry | Response] = SingleFlight(clock)
         self._loading: set[asyncio.Task[ListCacheEntry | Response]] = set()
-        self._shared_writes: set[asyncio.Task[None]] = set()
         self._admission: AdmissionFilter[str] = AdmissionFilter(ADMISSION_KEYS)
         self._snapshot_number: asyncio.Future[int] | None = None
         self._snapshot_read_at = float("-inf")
@@ -124,11 +122,6 @@ class ListCache:
     def clear(self) -> None:
         self._entries.clear()
         self._single_flight.detach_all()
-
-    def close(self) -> None:
-        """Cancel the writes to the shared cache that are still queued, because the threads that run them stop next."""
-        for write in self._shared_writes:
-            write.cancel()
 
     async def _get(self, digest: str, load: Callable[[], Awaitable[Response]]) -> ListCacheEntry | Response:
         if (entry := self._entries.get(digest)) is not None and self._is_valid(entry):
@@ -199,17 +192,8 @@ class ListCache:
         dependencies = response.dependencies if isinstance(response, ListResponse) else ANY_CHANGE
         entry = ListCacheEntry(bytes(response.body), dependencies, snapshot_number, expires)
         if shared is not None:
-            content = encode_list(snapshot_number, dependencies, entry.body)
-            # Not awaited: the response must not wait for Redis.
-            write = asyncio.ensure_future(self._write_shared(shared, {key: content}))
-            self._shared_writes.add(write)
-            write.add_done_callback(self._shared_writes.discard)
+            await self._run_in_thread(shared.put, {key: encode_list(snapshot_number, dependencies, entry.body)})
         return entry
-
-    async def _write_shared(self, shared: SharedCache, entries: Mapping[str, bytes]) -> None:
-        # The write is optional: without it, other processes load the list from PostgreSQL.
-        with suppress(Overloaded):
-            await self._run_in_thread(shared.put, entries)
 
     async def _current_snapshot_number(self) -> int:
         """Read the visibility horizon, once for all loads within `SNAPSHOT_REUSE_SECONDS`."""

@@ -5,7 +5,7 @@ import functools
 import gc
 import threading
 import tracemalloc
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, cast
 
 import pytest
@@ -626,63 +626,6 @@ def test_lists_loaded_at_the_same_time_share_one_read_of_the_horizon() -> None:
         time.now += 2 * SNAPSHOT_REUSE_SECONDS
         await cached(listing("/list/?6"))
         assert reads == 3
-
-    run(scenario())
-
-
-def recurring_list(put: Callable[[], Awaitable[object]]) -> tuple[ListCache, Callable[[], Awaitable[Response]]]:
-    """A list cache, and a request for a list that was requested before; `put` is what a write to the shared cache
-    waits for.
-    """
-    clock = Time()
-    validity, shared = CacheValidity(clock), MemorySharedCache()
-    validity.on_start(1)
-    validity.on_heartbeat(10**9)
-
-    async def in_a_thread(work: Callable[..., Any], *given: Any) -> Any:
-        if work == shared.put:
-            await put()
-        return work(*given)
-
-    async def make(_call: Call[None, None]) -> Response:
-        return Response(b"{}")
-
-    lists = ListCache(lambda: 10, validity, in_a_thread, limit=10**6, ttl_seconds=5, shared=shared, clock=clock)
-    cached = lists.cached(make)
-
-    async def ask() -> Response:
-        await cached(listing("/list/"))
-        clock.now += 10
-        return await cached(listing("/list/"))
-
-    return lists, ask
-
-
-def test_the_answer_of_a_list_does_not_wait_for_the_shared_cache() -> None:
-    async def scenario() -> None:
-        never = asyncio.Event()
-        lists, ask = recurring_list(never.wait)
-        assert (await asyncio.wait_for(ask(), 5)).body == b"{}"
-        (writing,) = asyncio.all_tasks() - {asyncio.current_task()}
-        lists.close()
-        with pytest.raises(asyncio.CancelledError):
-            await writing
-
-    run(scenario())
-
-
-def test_a_list_is_answered_without_being_shared_if_too_many_reads_wait() -> None:
-    async def scenario() -> None:
-        refused: list[Exception] = []
-
-        async def refuse() -> None:
-            refused.append(Overloaded())
-            raise refused[-1]
-
-        _, ask = recurring_list(refuse)
-        assert (await ask()).body == b"{}"
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
-        assert len(refused) == 1
 
     run(scenario())
 
