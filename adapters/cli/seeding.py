@@ -134,7 +134,8 @@ def _seeded(
             made = seeding.products(counts[step], rng_seed=rng_seed, progress=progress)
             return made + seeding.policies()
         case SeedStep.ORDERS:
-            return seeding.orders(counts[step], rng_seed=rng_seed, progress=progress)
+            made = seeding.orders(counts[step], rng_seed=rng_seed, progress=progress)
+            return made + seeding.policies()
 
 
 def _print(made: "Seeded", seconds: float) -> None:

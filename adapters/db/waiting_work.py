@@ -26,7 +26,14 @@ _WORK = text(
         OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')),
         EXISTS (
             SELECT FROM pricing_policies AS policy JOIN pricing_schedules AS schedule ON schedule.policy_id = policy.id
+            JOIN accounts ON accounts.id = policy.seller_id AND accounts.is_active
             WHERE policy.is_active AND (schedule.ends_at <= now() OR NOT schedule.is_done)
+              -- Otherwise a policy that cannot start would keep the market busy.
+              AND NOT EXISTS (SELECT FROM pricing_stops)
+              AND (schedule.epoch >= 0 OR NOT EXISTS (SELECT FROM statistics_pending))
+              AND policy.id NOT IN (
+                  SELECT policy_id FROM pricing_runs WHERE status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING')
+              )
         )
     """
 )

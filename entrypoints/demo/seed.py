@@ -61,8 +61,8 @@ def _seed(engine: Engine, progress: Progress) -> None:
             made += step(count, rng_seed=RNG_SEED, progress=progress)
         except AlreadySeeded:
             continue
-    # Not at later starts, which would restore policies that were deleted.
-    if made.rows:
+    # Later starts must not restore policies that were deleted. The demo's own policy is created after this.
+    if made.rows or not _has_demo_policy(engine):
         seeding.policies()
 
 
@@ -163,6 +163,11 @@ def _create_demo_products(engine: Engine, owner: AccountId, products: Sequence[D
         [offer(product, categories[slug_of(product.category)]) for product in products]
     ):
         unwrap_single([outcome])
+
+
+def _has_demo_policy(engine: Engine) -> bool:
+    policies = engine.market.queries.policies(None, PageRequest(100)).rows
+    return any(policy.name == POLICY_NAME for policy in policies)
 
 
 def _find_or_create_policy(engine: Engine, owner: AccountId) -> PolicyId:

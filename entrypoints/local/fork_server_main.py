@@ -30,8 +30,8 @@ _SHARED_MODULES = (
 
 
 def main(supervisor: int) -> None:
-    # When the fork server ends, its children get SIGTERM and drain.
-    die_with_parent(supervisor, signal.SIGTERM)
+    # When the fork server ends, its children get SIGTERM and drain. SIGKILL also ends it while it is stopped.
+    die_with_parent(supervisor, signal.SIGKILL)
     request = serve_forks(socket.socket(fileno=os.dup(_CHANNEL)), _load_shared_code)
     if request is not None:
         _run(request)

@@ -1,6 +1,7 @@
 """Checks settings in a process of its own: the check loads the clients of the servers, which `up` itself never uses."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -18,7 +19,14 @@ def check_settings(environment: Mapping[str, str]) -> None:
     read_end, write_end = os.pipe()
     pid = os.fork()
     if not pid:
-        os._exit(_check(environment, write_end))
+        status = 1
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            status = _check(environment, write_end)
+        finally:
+            # Also if a stop signal raised an exception before: the fork must not run the code of its parent.
+            os._exit(status)
     os.close(write_end)
     with os.fdopen(read_end, encoding="utf-8") as pipe:
         problems = pipe.read()

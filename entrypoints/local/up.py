@@ -237,6 +237,9 @@ class LocalEngine:
             [child for child in self._children if child.name == "api"],
             [child for child in self._children if child.name not in {"traffic", "api"}],
         ]
+        if all(child.pid is None for child in self._children):
+            # The fork server still loads its code, so no process has begun its work.
+            self._fork_server.kill()
         with self._err.status(STOPPING):
             for group in groups:
                 for child in group:

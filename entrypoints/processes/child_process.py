@@ -20,6 +20,10 @@ CRASH_LOOP_SECONDS: Final = 60.0
 CRASH_LOOP_EXITS: Final = 5
 """A process that ends this often within `CRASH_LOOP_SECONDS` is not restarted again."""
 MAX_RESTART_DELAY: Final = 8.0
+KILL_SECONDS: Final = 5.0
+"""Time in which a process ends after SIGKILL, and its fork server reports it."""
+ORPHAN_DRAIN_SECONDS: Final = 25.0
+"""Time for requests and tasks in progress of a process whose fork server has ended."""
 READY: Final = b"ready"
 _LEFTOVER_SIGNALS: Final = ((0, 3.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 """Signals to a process that a killed engine has left, and the seconds to wait after each. At first (0) it gets no
@@ -102,8 +106,9 @@ class ChildProcess:
         if self._process is not None:
             if (status := self._process.poll()) is None:
                 return None
+            is_orphan = self._process.is_orphaned
             # Its own children may still run; they would work beside those of the next process.
-            self.kill()
+            self.wait_or_kill(ORPHAN_DRAIN_SECONDS)
             if status in self._expected_statuses:
                 return None
             self._exit_times = [at for at in self._exit_times if at > now - CRASH_LOOP_SECONDS] + [now]
@@ -114,6 +119,8 @@ class ChildProcess:
                 )
             pause = min(MAX_RESTART_DELAY, 0.25 * 2 ** (len(self._exit_times) - 1))
             self._restart_at = now + pause
+            if is_orphan:
+                return f"The {self.name} is being restarted, because its fork server has ended: {self._fork_server.log}"
             return (
                 f"The {self.name} has ended with {_describe_status(status)} and is being restarted. Its log: {self.log}"
             )
@@ -127,28 +134,44 @@ class ChildProcess:
             self._process.send_signal(signal.SIGTERM)
 
     def wait_or_kill(self, seconds: float) -> None:
-        """Wait at most so many seconds for the end of the process, then kill it and its children."""
+        """Wait at most so many seconds for the end of the process, then kill it and its children.
+
+        Raises CannotRun if the process still runs, after its fork server has ended.
+        """
         if self._process is not None:
+            deadline = time.monotonic() + seconds
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
-            self.kill()
+            self._end(deadline - time.monotonic())
 
     def send_sigkill(self) -> None:
-        """Send SIGKILL to the process and its children; safe in a signal handler."""
-        if self._process is not None and (pid := self._process.pid) is not None:
+        """Send SIGKILL to the process and its children; safe in a signal handler.
+
+        Not after the end of its fork server: the PID may belong to another process by then.
+        """
+        if self._process is not None and not self._process.is_orphaned and (pid := self._process.pid) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """Kill the process and its children, and wait for its end."""
+        """Kill the process and its children, and wait for its end. Raises CannotRun as `wait_or_kill` does."""
+        self._end(0.0)
+
+    def _end(self, orphan_seconds: float) -> None:
+        """Kill the process and its children. A process whose fork server has ended drains for `orphan_seconds`."""
         if self._process is not None:
             if self._process.poll() is None:
                 self.send_sigkill()
                 self._process.send_signal(signal.SIGKILL)
-                self._process.wait()
+                try:
+                    self._process.wait(KILL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    # The fork server does not answer, or still loads its code.
+                    self._fork_server.kill()
+                    self._process.wait()
             if self._process.is_orphaned:
-                # It drains. Whether it has exited, and its PID is free, only its lock shows.
-                self._take_lock().close()
+                # Only its lock shows whether it has exited.
+                self._take_lock(((0, max(0.0, orphan_seconds)), (signal.SIGKILL, KILL_SECONDS))).close()
             else:
                 # Its own children are in its process group. The PID is not reused before `reap`.
                 self.send_sigkill()
@@ -167,10 +190,10 @@ class ChildProcess:
             if self._channel is not None:
                 self._channel.sendall(json.dumps(settings).encode() + b"\n")
 
-    def _take_lock(self) -> FileLock:
-        """Acquire the lock; a process that a killed engine has left running is stopped first."""
+    def _take_lock(self, signals: Sequence[tuple[int, float]] = _LEFTOVER_SIGNALS) -> FileLock:
+        """Acquire the lock; a process that a killed engine or fork server has left running is stopped first."""
         lock = FileLock(self._lock_path)
-        if lock.acquire_from_leftover(_LEFTOVER_SIGNALS, _signal_session):
+        if lock.acquire_from_leftover(signals, _signal_session):
             return lock
         lock.close()
         raise CannotRun(

@@ -1,8 +1,8 @@
 """The client of `fork_server`: processes that are forked, watched and waited for through its connection.
 
 Messages are lines of JSON. The client sends `{"request", "name", "arguments"}` with three file descriptors; the server
-forks a process and answers `{"request", "pid"}`. The server sends `{"ended": PID, "status"}` when a process exits. The
-client sends `{"reap": PID}` when it no longer needs the PID.
+forks a process and answers `{"request", "pid"}`, with 0 if it cannot fork. The server sends `{"ended": PID, "status"}`
+when a process exits. The client sends `{"reap": PID}` when it no longer needs the PID.
 """
 
 import json
@@ -21,6 +21,8 @@ from typing import Final
 from adapters.embedded.log_file import open_log
 from entrypoints.processes.data_directory import DataDirectory
 
+FORK_FAILED: Final = 1
+"""The status of a process that could not be forked."""
 _POLL_SECONDS: Final = 0.02
 _EXIT_TIMEOUT_SECONDS: Final = 5.0
 
@@ -39,8 +41,12 @@ class ForkServerClient:
         """Request a process (see `fork_server.ForkRequest` and `DESCRIPTORS`); it is forked once the code is loaded."""
         if self._connection is None or self._connection.is_closed:
             self.close()
-            self._connection = _Connection(self._data.log_path("fork-server"))
+            self._connection = _Connection(self.log)
         return self._connection.fork(name, arguments, descriptors)
+
+    @property
+    def log(self) -> Path:
+        return self._data.log_path("fork-server")
 
     def kill(self) -> None:
         """Kill the fork server; safe in a signal handler."""
@@ -148,8 +154,8 @@ class ForkedProcess:
 
     @property
     def pid(self) -> int | None:
-        """None until the server has forked the process."""
-        return self._connection.pids.get(self._request)
+        """None until the server has forked the process, and if it could not."""
+        return self._connection.pids.get(self._request) or None
 
     def poll(self) -> int | None:
         """Return the exit status, or the negative number of the signal that ended the process; None while it runs or is
@@ -160,15 +166,18 @@ class ForkedProcess:
         """
         if self._status is None:
             self._connection.receive()
-            pid = self.pid
-            if pid is not None and self._pending_signal is not None:
+            pid = self._connection.pids.get(self._request)
+            status = None if pid is None else self._connection.statuses.get(pid)
+            if status is not None:
+                self._status = status
+            elif pid == 0:
+                self._status = FORK_FAILED
+            elif self._connection.is_closed:
+                self._status = -signal.SIGTERM
+            elif pid is not None and self._pending_signal is not None:
                 number, self._pending_signal = self._pending_signal, None
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
-            if pid is not None and pid in self._connection.statuses:
-                self._status = self._connection.statuses[pid]
-            elif self._connection.is_closed:
-                self._status = -signal.SIGTERM
         return self._status
 
     def wait(self, seconds: float | None = None) -> int:

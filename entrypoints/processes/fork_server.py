@@ -9,6 +9,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -93,11 +94,19 @@ class _Server:
 
     def _handle(self, message: Any) -> ForkRequest | None:
         if "reap" in message:
-            os.waitpid(message["reap"], 0)
+            with suppress(ChildProcessError):
+                os.waitpid(message["reap"], 0)
             return None
         descriptors, self._descriptors = self._descriptors[:DESCRIPTORS], self._descriptors[DESCRIPTORS:]
         owner = os.getpid()
-        pid = os.fork()
+        if len(descriptors) < DESCRIPTORS:
+            self._refuse(message, descriptors, "too many files are open.")
+            return None
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._refuse(message, descriptors, str(error))
+            return None
         if not pid:
             self._set_up_child(owner, message["name"], descriptors)
             return ForkRequest(message["name"], message["arguments"])
@@ -106,6 +115,14 @@ class _Server:
         self._running.add(pid)
         self._send({"request": message["request"], "pid": pid})
         return None
+
+    def _refuse(self, message: Any, descriptors: Sequence[int], reason: str) -> None:
+        """Report that the process cannot be forked; its log, or that of the fork server, says why."""
+        log = descriptors[1] if len(descriptors) > 1 else sys.stderr.fileno()
+        os.write(log, f"The process {message['name']} cannot be forked: {reason}\n".encode())
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._send({"request": message["request"], "pid": 0})
 
     def _set_up_child(self, owner: int, name: str, descriptors: Sequence[int]) -> None:
         os.setsid()

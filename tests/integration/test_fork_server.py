@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from entrypoints.local.settings_check import check_settings
+from entrypoints.processes import child_process
 from entrypoints.processes.child_process import ChildProcess
 from entrypoints.processes.data_directory import DataDirectory
-from entrypoints.processes.fork_client import ForkedProcess, ForkServerClient
+from entrypoints.processes.fork_client import FORK_FAILED, ForkedProcess, ForkServerClient
 from entrypoints.settings import SettingsError
 from tests.integration.engine_process import PATIENCE, eventually
 
@@ -93,6 +94,26 @@ def test_after_the_end_of_the_fork_server_its_processes_end_and_are_started_agai
     eventually(restarted, "a new process")
     eventually(lambda: not Path(f"/proc/{former}").exists(), "the end of the former process")
     assert forked(child).poll() is None
+
+
+def test_a_fork_server_that_does_not_answer_is_killed(child: ChildProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_process, "KILL_SECONDS", 0.2)
+    pid = wait_for_pid(child)
+    os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGSTOP)
+    child.kill()
+    assert child.pid is None
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the exit of the process")
+
+
+def test_a_process_that_cannot_be_forked_ends_alone(
+    fork_server: ForkServerClient, child: ChildProcess, tmp_path: Path
+) -> None:
+    pid = wait_for_pid(child)
+    with (tmp_path / "none").open("wb") as file:
+        refused = fork_server.fork("worker", [], [file.fileno(), file.fileno()])
+        assert refused.wait(PATIENCE) == FORK_FAILED
+    assert (tmp_path / "none").read_text() == "The process worker cannot be forked: too many files are open.\n"
+    assert child.pid == pid
 
 
 def test_wrong_settings_are_reported_by_the_process_that_checks_them() -> None:

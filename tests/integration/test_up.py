@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -201,10 +202,7 @@ def test_a_child_that_ends_is_restarted(demo: EngineProcess) -> None:
         os.kill(demo.child(name), signal.SIGKILL)
 
     def back() -> bool:
-        try:
-            return demo.request("/readyz")[0] == 200 and demo.child("worker") in demo.processes()
-        except OSError:
-            return False
+        return is_ready(demo) and demo.child("worker") in demo.processes()
 
     eventually(lambda: "The api has ended with signal SIGKILL" in demo.err, "what it says about the API")
     eventually(lambda: "The worker has ended with signal SIGKILL" in demo.err, "what it says about the worker")
@@ -238,6 +236,33 @@ def test_a_request_in_flight_is_answered_before_the_end(start: Any) -> None:
         status, order = answer.result()
     assert (status, order["status"]) == (201, "PENDING")
     assert engine.process.wait(PATIENCE) == 0
+
+
+def test_a_request_in_flight_is_answered_after_the_end_of_the_fork_server(start: Any) -> None:
+    engine = start("forks")
+    address = urlsplit(engine.url)
+    api = engine.child("api")
+    fork_server = int(Path(f"/proc/{api}/stat").read_text().rpartition(")")[2].split()[1])
+    with socket.create_connection((str(address.hostname), address.port or 0), PATIENCE) as client:
+        client.sendall(b"POST /users/api/v1/token/ HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\n")
+        client.sendall(b"Expect: 100-continue\r\nContent-Length: 52\r\n\r\n")
+        # The application reads the body.
+        assert client.recv(65_536).startswith(b"HTTP/1.1 100")
+        client.sendall(b'{"email": "nobody@example')
+        os.kill(fork_server, signal.SIGKILL)
+        eventually(lambda: "Shutting down" in (engine.data / "logs" / "api.log").read_text(), "the end of the API")
+        client.sendall(b'.com", "password": "wrong"}')
+        assert client.recv(65_536).startswith(b"HTTP/1.1 401")
+    eventually(lambda: "The api is being restarted, because its fork server has ended" in engine.err, "the message")
+    eventually(lambda: engine.child("api") != api and is_ready(engine), "the new API")
+    engine._err.write_text("")
+
+
+def is_ready(engine: EngineProcess) -> bool:
+    try:
+        return engine.request("/readyz")[0] == 200
+    except OSError:
+        return False
 
 
 def test_a_second_signal_ends_the_engine_at_once(start: Any) -> None:

@@ -87,9 +87,14 @@ class Seeding:
             made += self.users(users, rng_seed=rng_seed, progress=progress)
         if products:
             made += self.products(products, rng_seed=rng_seed, progress=progress)
-        if orders:
-            made += self.orders(orders, rng_seed=rng_seed, progress=progress)
-        return made + self.policies() if products else made
+        try:
+            if orders:
+                made += self.orders(orders, rng_seed=rng_seed, progress=progress)
+        finally:
+            # Also after an interruption, since the products cannot be seeded again.
+            if products:
+                made += self.policies()
+        return made
 
     def categories(self) -> Seeded:
         """Add the default categories that do not exist."""
