@@ -5,10 +5,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from typing import Final
 
 from entrypoints import settings
 from entrypoints.processes.errors import CannotRun
 from entrypoints.settings import SettingsError
+
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def check_settings(environment: Mapping[str, str]) -> None:
@@ -17,16 +20,20 @@ def check_settings(environment: Mapping[str, str]) -> None:
     Raises `SettingsError` as `settings.load` does, and `CannotRun` if the check itself fails.
     """
     read_end, write_end = os.pipe()
+    # Python ignores exceptions of signal handlers in the hooks that run at a fork, so a stop signal would be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     pid = os.fork()
     if not pid:
         status = 1
         try:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in _STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
             status = _check(environment, write_end)
         finally:
-            # Also if a stop signal raised an exception before: the fork must not run the code of its parent.
+            # The fork must not go on with the code of its parent.
             os._exit(status)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     os.close(write_end)
     with os.fdopen(read_end, encoding="utf-8") as pipe:
         problems = pipe.read()

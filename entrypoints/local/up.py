@@ -38,7 +38,7 @@ DEMO_VIEW_CAPS: Final = (
     "VIEWS_PER_ADDRESS_AND_PRODUCT", "VIEWS_PER_ADDRESS", "VIEWS_PER_NETWORK_AND_PRODUCT", "VIEWS_PER_NETWORK",
 )  # fmt: skip
 """Off in a demo with simulated visitors, who all have the address of this machine."""
-STOPPING: Final = "Stopping: requests and tasks in progress are finished; Ctrl-C again stops at once …"
+STOPPING: Final = "Stopping after the requests and tasks in progress; Ctrl-C again stops at once …"
 STOPPED: Final = "Stopped. The data stays in {data}."
 
 _METRICS_PORTS: Final = {"api": 0, "worker": 1, "beat": 2}
@@ -82,9 +82,9 @@ def up(options: UpOptions) -> None:
             child.send_sigkill()
         fork_server.kill()
 
-    with suppress(StopRequested), raise_on_stop_signal(kill_children), ExitStack() as stack:
+    with suppress(StopRequested), raise_on_stop_signal(kill_children) as raise_if_stopped, ExitStack() as stack:
         try:
-            LocalEngine(options, stack, children, fork_server).run()
+            LocalEngine(options, stack, children, fork_server, raise_if_stopped).run()
         except StopRequested:
             if not errors.is_terminal:  # a terminal shows this as a status line
                 errors.print(STOPPING, markup=False)
@@ -94,12 +94,19 @@ def up(options: UpOptions) -> None:
 
 class LocalEngine:
     def __init__(
-        self, options: UpOptions, stack: ExitStack, children: list[ChildProcess], fork_server: ForkServerClient
+        self,
+        options: UpOptions,
+        stack: ExitStack,
+        children: list[ChildProcess],
+        fork_server: ForkServerClient,
+        raise_if_stopped: Callable[[], None],
     ) -> None:
+        """`raise_if_stopped` raises `StopRequested` after a stop signal."""
         self._options = options
         self._stack = stack
         self._children = children
         self._fork_server = fork_server
+        self._raise_if_stopped = raise_if_stopped
         self._data = DataDirectory(options.data)
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(highlight=False, soft_wrap=True, stderr=True)
@@ -216,6 +223,7 @@ class LocalEngine:
 
     def _supervise(self, servers: Servers) -> None:
         """Restart servers and children that have ended, and show new errors of the children."""
+        self._raise_if_stopped()
         for server in servers.stopped_servers():
             self._restarts += 1
             if self._restarts > MAX_SERVER_RESTARTS:

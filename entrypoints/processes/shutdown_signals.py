@@ -32,9 +32,17 @@ def call_on_stop_signal(callback: Callable[[], None]) -> None:
 
 
 @contextmanager
-def raise_on_stop_signal(on_repeat: Callable[[], None]) -> Iterator[None]:
-    """Raise `StopRequested` at the first stop signal; call `on_repeat` at every later one."""
+def raise_on_stop_signal(on_repeat: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Raise `StopRequested` at the first stop signal; call `on_repeat` at every later one.
+
+    Yields a function that raises `StopRequested` if there was a signal: Python ignores exceptions of signal handlers in
+    some places, such as destructors, so a loop must call it before each turn.
+    """
     is_requested = False
+
+    def raise_if_requested() -> None:
+        if is_requested:
+            raise StopRequested
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal is_requested
@@ -49,7 +57,7 @@ def raise_on_stop_signal(on_repeat: Callable[[], None]) -> Iterator[None]:
         numbers.append(signal.SIGHUP)
     before = [(number, signal.signal(number, handle)) for number in numbers]
     try:
-        yield
+        yield raise_if_requested
     finally:
         for number, handler in before:
             signal.signal(number, handler)

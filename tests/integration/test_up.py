@@ -180,7 +180,7 @@ def test_a_killed_engine_leaves_no_process_and_recovers(start: Any) -> None:
     assert again.processes() == {}
     assert not (again.data / "engine.json").exists()
     assert again.err == (
-        "Stopping: requests and tasks in progress are finished; Ctrl-C again stops at once …\n"
+        "Stopping after the requests and tasks in progress; Ctrl-C again stops at once …\n"
         "Stopped. The data stays in .scalecommerce.\n"
     )
 
