@@ -5,7 +5,6 @@ from time import perf_counter
 
 from celery import Celery
 
-from adapters.tasks import redis_transport
 from adapters.tasks.broker import Broker, create_publisher
 from adapters.tasks.schedule import TASKS, ScheduledTask, beat_schedule
 from adapters.tasks.tasks import BackgroundTasks
@@ -24,7 +23,6 @@ def create_celery_app(
 
     `on_message` is called before each task.
     """
-    redis_transport.install()
     app = create_publisher(broker)
     app.conf.update(
         task_ignore_result=True,

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from attrs import field, frozen
 from celery import Celery
 
+from adapters.tasks import redis_transport
+
 QUEUE: Final = "scalecommerce"
 MAX_QUEUED_MESSAGES: Final = 1_000
 """Publishers send no message while the queue holds this many: messages carry no data, so more would do no more work."""
@@ -28,6 +30,8 @@ class Broker:
 
 def create_publisher(broker: Broker | str) -> Celery:
     """Return an application without tasks, which can send messages. It verifies the certificate of `rediss://` URLs."""
+    # Before the first connection: kombu keeps the transport that it finds then for the rest of the process.
+    redis_transport.install()
     broker = Broker.of(broker)
     app = Celery("scalecommerce", broker=_verified(broker.url), set_as_current=False)
     app.conf.update(

@@ -120,7 +120,9 @@ class EngineProcess:
 
     def child(self, name: str) -> int:
         """Return the id of a child process, which is also the id of its process group."""
-        return int((self.data / "logs" / f"{name}.lock").read_text())
+        lock = self.data / "logs" / f"{name}.lock"
+        # The file is empty while a process takes over the lock of an earlier one.
+        return int(eventually(lock.read_text, f"the process id in {lock.name}"))
 
     def processes(self) -> dict[int, str]:
         """Return the command lines of all descendants by process id, found by data directory or owner."""

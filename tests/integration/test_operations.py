@@ -66,7 +66,7 @@ def _literal(value: object) -> str:
 
 @pytest.fixture(scope="module")
 def crowd(make_database: Callable[[], str]) -> Iterator[Crowd]:
-    engine = database_engine(make_database())
+    engine = database_engine(make_database(), statement_timeout=None)
     yield Crowd(engine)
     engine.dispose()
 

@@ -48,7 +48,7 @@ FILL: Final = (
 
 @pytest.fixture(scope="module")
 def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
-    engine = database_engine(make_database())
+    engine = database_engine(make_database(), statement_timeout=None)
     with engine.begin() as connection:
         for statement in FILL:
             connection.execute(text(statement))

@@ -18,7 +18,6 @@ DEACTIVATED: Final = 20
 # Of the products every hundredth is paused and every two-hundredth withdrawn. 20 of the 1,000 sellers are deactivated,
 # and seller 1 has as many products as all others.
 FILL: Final = """
-SET statement_timeout = 0;
 INSERT INTO accounts (id, email, password_hash, first_name, last_name, bio, is_staff, is_active, created_at)
 SELECT n, 'person-' || n || '@example.com', 'hash', 'Kara', 'Lind', '', false, mod(n, 50) <> 7, now()
 FROM generate_series(1, 1000) AS n;
@@ -45,11 +44,10 @@ FROM generate_series(1, 20000) AS n;
 
 @pytest.fixture(scope="module")
 def engine(make_database: Callable[[], str]) -> Iterator[Engine]:
-    engine = database_engine(make_database())
+    engine = database_engine(make_database(), statement_timeout=None)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.exec_driver_sql(FILL)
         connection.exec_driver_sql("VACUUM ANALYZE")
-        connection.exec_driver_sql("RESET statement_timeout")
     yield engine
     engine.dispose()
 
