@@ -15,6 +15,7 @@ from rich.table import Table
 
 from adapters.embedded.postgres import DEFAULT_SETTINGS
 from bench.orders_load.checkout import THIS, Checkout, CheckoutUnusable
+from bench.orders_load.engine import EngineFailed
 from bench.orders_load.market import SERVER_SETTINGS
 from bench.orders_load.plan import Latency, OrderBench, OrderBenchOptions, Overload, Saturated, prepared
 from bench.orders_load.rush import Rush
@@ -52,7 +53,7 @@ def main() -> int:
         find_wrk()
         options.checkout.check()
         report = _measured(options, modes, console)
-    except (WrkMissing, CheckoutUnusable) as error:
+    except (WrkMissing, CheckoutUnusable, EngineFailed) as error:
         console.print(str(error), markup=False)
         return 1
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ _LISTENS: Final = re.compile(r"listens on (?P<host>\S+) port (?P<port>\d+)")
 
 
 class EngineFailed(Exception):
-    """A process ended or did not become ready; the message contains the end of its log."""
+    """A process ended, did not become ready or refuses all orders; the message contains the end of its log, or the answer."""
 
 
 @frozen
@@ -48,7 +48,14 @@ def running_engine(
     The benchmarks do not pay orders. Reservations last a day, so that no order expires while it is counted, and the
     quota of open orders is counted as usual but never reached.
     """
-    given = {"RESERVATION_SECONDS": "86400", "OPEN_ORDERS_PER_ACCOUNT": "1000000", "LOG_LEVEL": "WARNING", **settings}
+    given = {
+        "RESERVATION_SECONDS": "86400",
+        "OPEN_ORDERS_PER_ACCOUNT": "1000000",
+        # `market.access_tokens` are valid for a day; the engine limits the age of any token to this setting.
+        "ACCESS_TOKEN_SECONDS": "86400",
+        "LOG_LEVEL": "WARNING",
+        **settings,
+    }
     with ExitStack() as stack:
         # The worker logs that it is ready, and `serve` logs its port, at level INFO.
         serve = stack.enter_context(

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import THIS, Checkout
-from bench.orders_load.engine import MeasuredEngine, running_engine
+from bench.orders_load.engine import EngineFailed, MeasuredEngine, running_engine
 from bench.orders_load.figures import Window, percentiles, undecided, unnumbered, verdict_milliseconds, window
 from bench.orders_load.market import (
     SERVER_SETTINGS,
@@ -25,7 +25,7 @@ from bench.orders_load.market import (
     write_tokens,
 )
 from bench.orders_load.rush import Rush, rush
-from bench.orders_load.saturation import Answers, saturate
+from bench.orders_load.saturation import Answers, order_once, saturate
 from bench.orders_load.server import BenchPostgres
 from bench.orders_load.steady import steady_load
 from bench.orders_load.transactions import CLIENTS, run_pgbench, write_engine_rows_script, write_script
@@ -182,7 +182,7 @@ class OrderBench:
             return window(url, begun, begun + timedelta(seconds=self._options.seconds)), answers, waiting
 
     def _saturate(self, engine: MeasuredEngine, mode: str, seconds: float) -> Answers:
-        return saturate(
+        answers = saturate(
             engine,
             tokens=self._buyers,
             products=self._options.products,
@@ -190,6 +190,9 @@ class OrderBench:
             connections=self._options.connections,
             seconds=seconds,
         )
+        if answers.refused == answers.requests:
+            raise EngineFailed(f"The engine refuses all orders: {order_once(engine, self._tokens[0])}")
+        return answers
 
     def _settle(self, url: str) -> None:
         deadline = time.monotonic() + SETTLE_SECONDS

@@ -1,5 +1,6 @@
 """HTTP load from wrk at the saturating rate."""
 
+import http.client
 import json
 import shutil
 import subprocess
@@ -54,3 +55,16 @@ def saturate(
         check=True,
     ).stdout  # fmt: skip
     return Answers(**json.loads(output.strip().rpartition("\n")[2]))
+
+
+def order_once(engine: MeasuredEngine, token: str) -> str:
+    """Return status and body of the answer to one order of the products 1 and 2."""
+    connection = http.client.HTTPConnection(engine.host, engine.port, timeout=10)
+    body = json.dumps({"order_item": [{"product": 1, "quantity": 1}, {"product": 2, "quantity": 1}]})
+    connection.request(
+        "POST", "/orders/api/v1/", body, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    )
+    answer = connection.getresponse()
+    text = answer.read().decode(errors="replace")
+    connection.close()
+    return f"{answer.status} {text}"
