@@ -7,6 +7,7 @@ The verifier determines the algorithm: the key named by `kid` allows one algorit
 import hashlib
 import hmac
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -91,7 +92,7 @@ class JwtTokens:
         self._issuer = issuer
         self._audience = audience
         self._access_seconds = math.inf if access_lifetime is None else access_lifetime.total_seconds()
-        self._verified_tokens: dict[str, tuple[Claims, float, float]] = {}
+        self._verified_tokens: OrderedDict[str, tuple[Claims, float, float]] = OrderedDict()
         """The claims, and the times in seconds from and before which they are valid."""
         # `read` gets the time as an argument and checks it; PyJWT would use the clock of the machine.
         self._jwt = jwt.PyJWT(
@@ -133,9 +134,10 @@ class JwtTokens:
         found = self._verified_tokens.get(token)
         if found is None:
             found = self._verify(token)
-            if len(self._verified_tokens) >= VERIFIED_CACHE_SIZE:
-                self._verified_tokens.clear()
             self._verified_tokens[token] = found
+            if len(self._verified_tokens) > VERIFIED_CACHE_SIZE:
+                # Only the oldest: otherwise the tokens of all clients would be verified again at about the same time.
+                self._verified_tokens.popitem(last=False)
         claims, begins, ends = found
         seconds = now.timestamp()
         if seconds >= ends:

@@ -208,6 +208,7 @@ def test_the_number_of_remembered_tokens_is_bounded(tokens: JwtTokens, monkeypat
     for token in made:
         tokens.read(token, NOW)
         assert len(tokens._verified_tokens) <= 2
+    assert list(tokens._verified_tokens) == made[-2:]
 
 
 def test_a_changed_token_does_not_match_a_remembered_one(tokens: JwtTokens) -> None:
