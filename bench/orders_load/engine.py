@@ -24,7 +24,10 @@ _LISTENS: Final = re.compile(r"listens on (?P<host>\S+) port (?P<port>\d+)")
 
 
 class EngineFailed(Exception):
-    """A process ended, did not become ready or refuses all orders; the message contains the end of its log, or the answer."""
+    """A process ended, did not become ready or refuses all orders.
+
+    The message contains the end of its log, or the answer.
+    """
 
 
 @frozen
