@@ -1,16 +1,18 @@
 """Celery's beat as a process: it sends the scheduled messages, without an engine."""
 
 import logging
+from functools import partial
 from typing import NoReturn
 
 from celery.signals import after_task_publish, beat_init
 
 from adapters.metrics.series import Program
 from adapters.tasks.application import create_celery_app
+from adapters.tasks.bounded_beat import BoundedBeat
 from entrypoints import celery_logging, logs
 from entrypoints.metrics import open_process_metrics, start_exporter
 from entrypoints.settings import Settings
-from entrypoints.wiring import broker_of
+from entrypoints.wiring import UNFLUSHED_VIEWS, broker_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def run_beat(settings: Settings) -> None:
 
     after_task_publish.connect(record_message, weak=False)
     # The intervals are seconds, so the times of the last runs are not stored in a schedule file.
-    app.Beat(scheduler="adapters.tasks.bounded_beat:BoundedBeat", loglevel=settings.log_level, quiet=True).run()
+    app.Beat(scheduler=partial(BoundedBeat, view_keys=UNFLUSHED_VIEWS), loglevel=settings.log_level, quiet=True).run()
 
 
 def _log_start(**_sent: object) -> None:

@@ -45,7 +45,7 @@ from adapters.redis.restart_counter import RedisRestartCounter
 from adapters.redis.security_counters import RedisSecurityCounters
 from adapters.redis.servers import RedisServers
 from adapters.redis.shared_cache import RedisSharedCache
-from adapters.redis.view_counter import RedisViewCounter
+from adapters.redis.view_counter import UNFLUSHED, RedisViewCounter
 from adapters.security.one_time_passwords import TimeBasedPasswords
 from adapters.security.passwords import Argon2Passwords
 from adapters.security.quote_signer import HmacQuoteSigner
@@ -58,7 +58,7 @@ from adapters.tasks.broker import Broker, create_publisher
 from adapters.tasks.decide_notifier import CeleryWorkNotifier, request_decisions
 from adapters.tasks.idle import IdleMonitor, RedisIdleMark, send_idle_tasks, send_repricing
 from adapters.tasks.job_runner import ThreadRunner
-from adapters.tasks.own_timer import MessageClock, OwnTimer
+from adapters.tasks.own_timer import SILENCE_SECONDS, MessageClock, OwnTimer
 from adapters.tasks.tasks import BackgroundTasks
 from adapters.tasks.worker_lock import worker_lock
 from adapters.webhooks.sender import HttpWebhookSender
@@ -91,6 +91,8 @@ from scalecommerce_core.services.payments import PaymentRules
 from scalecommerce_core.services.pricing import PricingRules
 from scalecommerce_core.services.webhooks import WebhookRules
 
+UNFLUSHED_VIEWS: Final = UNFLUSHED
+"""Keys in Redis of which one exists while views wait to be written to the database."""
 METRICS_TIMEOUT: Final = timedelta(seconds=2)
 """How long a statement for `/metrics` may take; a scrape usually has 10 s."""
 
@@ -402,11 +404,14 @@ class WorkerMonitor:
         redis = redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1)
         self._broker = create_publisher(broker_of(settings))
         self.restart_counter = RedisRestartCounter(redis, host)
+        self._idle_mark = RedisIdleMark(redis)
 
     def read_backlog(self) -> Backlog:
-        """Read the backlog of undecided orders; raises also when only Redis does not answer."""
-        self.restart_counter.ping()
-        return read_backlog(self._database)
+        """Read the backlog of undecided orders; raises also when only Redis does not answer.
+
+        In an idle market no order is undecided, and the database is not asked.
+        """
+        return Backlog(None) if self._idle_mark.is_set() else read_backlog(self._database)
 
     def request_decision(self) -> None:
         request_decisions(self._broker)
@@ -491,8 +496,12 @@ def worker_application(
     def start_timers(**_sent: object) -> None:
         # One process of the pool has the timers. A process that replaces it gets its index.
         if getattr(current_process(), "index", 0) == 0:
-            timers.append(OwnTimer(messages, tasks, lambda: not answers_ping(redis_servers(settings))))
             mark = RedisIdleMark(redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1))
+
+            def is_broker_away() -> bool:
+                return not (mark.has_answered(SILENCE_SECONDS) or answers_ping(redis_servers(settings)))
+
+            timers.append(OwnTimer(messages, tasks, is_broker_away))
             publisher = create_publisher(broker_of(settings))
             timers.append(
                 IdleMonitor(read_work, mark, lambda: send_idle_tasks(publisher), lambda: send_repricing(publisher))

@@ -13,6 +13,8 @@ _WORK = text(
     SELECT
         coalesce((SELECT max(last) FROM event_counter), 0),
         EXISTS (SELECT FROM outbox)
+        OR EXISTS (SELECT FROM event_consumers JOIN event_counter ON event_consumers.seq < event_counter.last)
+        OR EXISTS (SELECT FROM statistics_pending)
         OR EXISTS (SELECT FROM product_prices_pending)
         OR EXISTS (SELECT FROM vocabulary_changes)
         OR EXISTS (SELECT FROM webhook_deliveries WHERE status = 'PENDING')
@@ -23,7 +25,8 @@ _WORK = text(
         OR EXISTS (SELECT FROM payment_refunds WHERE status = 'OPEN' AND try_at <= now())
         OR EXISTS (SELECT FROM promotions WHERE due_at <= now())
         OR EXISTS (SELECT FROM promoted_products WHERE due_at <= now())
-        OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK')),
+        OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK'))
+        OR EXISTS (SELECT FROM pricing_runs WHERE status = 'AWAITING_APPROVAL' AND approval_until <= now()),
         EXISTS (
             SELECT FROM pricing_policies AS policy JOIN pricing_schedules AS schedule ON schedule.policy_id = policy.id
             JOIN accounts ON accounts.id = policy.seller_id AND accounts.is_active
@@ -53,6 +56,7 @@ def read_waiting_work(engine: Engine) -> WaitingWork:
 
     It can miss work, so beat must also start each task without it. Raises `Unavailable`.
     """
-    with translate_errors(engine), engine.connect() as connection:
+    # Committed, because psycopg drops its prepared statements when it rolls back.
+    with translate_errors(engine), engine.begin() as connection:
         last_event, has_other_work, is_policy_due = connection.execute(_WORK).one()
     return WaitingWork(int(last_event), bool(has_other_work), bool(is_policy_due))

@@ -19,10 +19,6 @@ class RedisRestartCounter:
         self._redis = redis
         self._key = f"scalecommerce:stalls:{host}"
 
-    def ping(self) -> None:
-        with _raise_unavailable():
-            self._redis.ping()
-
     def get(self) -> int:
         with _raise_unavailable():
             return int(self._redis.get(self._key) or 0)

@@ -56,6 +56,8 @@ MAX_VIEWS: Final = 2**31 - 1
 
 OPEN: Final = "scalecommerce:views:open"
 SEALED: Final = "scalecommerce:views:sealed"
+UNFLUSHED: Final = (OPEN, SEALED)
+"""One of these keys exists while views wait to be written to PostgreSQL."""
 PUSHED: Final = "scalecommerce:views:pushed:"
 SEEN: Final = "scalecommerce:views:looked:"
 ORIGINS: Final = "scalecommerce:views:origins:"

@@ -1,6 +1,7 @@
 """Celery beat's scheduler, with a bound on the number of queued messages, and longer intervals in an idle market."""
 
 import logging
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -11,13 +12,13 @@ from redis import RedisError
 
 from adapters.tasks.broker import MAX_QUEUED_MESSAGES, QUEUE
 from adapters.tasks.idle import IDLE_INTERVAL, IDLE_KEY, IDLE_TASKS
-from adapters.tasks.schedule import TASKS
+from adapters.tasks.schedule import FLUSH_VIEWS, TASKS
 
 logger = logging.getLogger(__name__)
 
 COUNT_SECONDS: Final = 1.0
-"""How long a count of the queued messages is used; messages that beat sends meanwhile are added to it. The mark of an
-idle market is read at the same interval."""
+"""How long a count of the queued messages is used; messages that beat sends meanwhile are added to it. Whether the
+market is idle, and whether views wait, is read at the same interval."""
 _INTERVALS: Final = {task.name: task.every for task in TASKS if task.name in IDLE_TASKS}
 
 
@@ -28,7 +29,8 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
     thousands of messages on a day without a worker.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, view_keys: Sequence[str] = (), **options: Any) -> None:
+        """`view_keys`: keys in Redis of which one exists while views wait to be written to the database."""
         super().__init__(*args, **options)
         # It connects when it is first used, and again after an outage.
         self._connection = self.app.connection_for_write()
@@ -36,29 +38,38 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
         self._queued = 0
         self._counted_at = float("-inf")
         self._is_broker_away = False
-        self._is_idle = False
-        self._idle_read_at = float("-inf")
+        self._view_keys = view_keys
+        self._slowed = frozenset[str]()
+        self._slowed_read_at = float("-inf")
 
     def tick(self, *args: Any, **options: Any) -> Any:
         """Send the next message that is due; return the seconds until the next call."""
-        if monotonic() >= self._idle_read_at + COUNT_SECONDS:
-            self._idle_read_at = monotonic()
-            if self._is_idle != (is_idle := self._read_idle_mark()):
-                self._is_idle = is_idle
+        if monotonic() >= self._slowed_read_at + COUNT_SECONDS:
+            self._slowed_read_at = monotonic()
+            if self._slowed != (slowed := self._read_slowed_tasks()):
+                self._slowed = slowed
                 self._change_intervals()
         return super().tick(*args, **options)
 
     def _change_intervals(self) -> None:
         for name, every in _INTERVALS.items():
-            self.schedule[name].schedule = schedule(IDLE_INTERVAL if self._is_idle else every, app=self.app)
+            self.schedule[name].schedule = schedule(IDLE_INTERVAL if name in self._slowed else every, app=self.app)
         # Celery then orders the entries by their new times.
         self._heap = None
 
-    def _read_idle_mark(self) -> bool:
+    def _read_slowed_tasks(self) -> frozenset[str]:
+        """Return the names of the tasks that have nothing to do."""
         try:
-            return bool(self._connection.default_channel.client.exists(IDLE_KEY))
+            with self._connection.default_channel.client.pipeline(transaction=False) as pipe:
+                pipe.exists(IDLE_KEY)
+                if self._view_keys:
+                    pipe.exists(*self._view_keys)
+                is_idle, *views = pipe.execute()
         except (RedisError, OperationalError, OSError):
-            return False
+            return frozenset()
+        if not is_idle:
+            return frozenset()
+        return IDLE_TASKS if views == [0] else IDLE_TASKS - {FLUSH_VIEWS}
 
     def schedules_equal(self, old_schedules: Any, new_schedules: Any) -> bool:
         """Celery compares all entries at each message; this schedule does not change."""

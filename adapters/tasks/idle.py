@@ -7,14 +7,18 @@ that removes the mark sends these messages itself, so work waits for at most one
 the process sends the message of repricing alone, and the market stays idle, because most runs change no price. If the
 policy is still due at the next check, the market counts as busy.
 
-The mark expires: without a worker that renews it, beat has its usual intervals. Work that the check does not find waits
-for `IDLE_INTERVAL` at most.
+Views wait in Redis. Beat asks for them when it reads the mark, and sends their message at the usual interval while
+there are some, so views do not end the idleness.
+
+The mark expires: without a worker that renews it, beat has its usual intervals. The check finds the work of all
+`IDLE_TASKS`; work that it misses, such as that of a later release, waits for `IDLE_INTERVAL` at most.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -23,7 +27,6 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from adapters.tasks.schedule import DECIDE, MESSAGE_TTL, NUMBER_EVENTS, REPRICE, TASKS
-from adapters.tasks.tasks import BackgroundTasks
 from scalecommerce_core.domain.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -34,13 +37,8 @@ IDLE_AFTER: Final = 3.0
 """Seconds without work after which the market counts as idle; more than the interval of the tasks that read events."""
 MARK_TTL_MS: Final = 5_000
 """Milliseconds for which the mark holds without a renewal."""
-IDLE_INTERVAL: Final = timedelta(seconds=10)
-IDLE_TASKS: Final = frozenset(
-    task.name
-    for task in TASKS
-    # Views are in Redis, not in the database.
-    if task.every < IDLE_INTERVAL and task.run is not BackgroundTasks.flush_views
-)
+IDLE_INTERVAL: Final = timedelta(seconds=30)
+IDLE_TASKS: Final = frozenset(task.name for task in TASKS if task.every < IDLE_INTERVAL)
 
 
 class IdleMark(Protocol):
@@ -56,20 +54,37 @@ class IdleMark(Protocol):
 
 
 class RedisIdleMark:
-    def __init__(self, redis: Redis) -> None:
+    """The mark in Redis. `clock` is in seconds."""
+
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
+        self._clock = clock
+        self._answered_at = float("-inf")
 
     def set(self) -> None:
-        try:
+        with self._answer():
             self._redis.set(IDLE_KEY, 1, px=MARK_TTL_MS)
-        except RedisError as error:
-            raise Unavailable("Redis does not answer.") from error
 
     def remove(self) -> bool:
-        try:
+        with self._answer():
             return bool(self._redis.delete(IDLE_KEY))
+
+    def is_set(self) -> bool:
+        """Return whether the market was idle within the last `MARK_TTL_MS`; raise `Unavailable`."""
+        with self._answer():
+            return bool(self._redis.exists(IDLE_KEY))
+
+    def has_answered(self, seconds: float) -> bool:
+        """Whether Redis has answered a command of this object within the last `seconds`."""
+        return self._clock() - self._answered_at <= seconds
+
+    @contextmanager
+    def _answer(self) -> Iterator[None]:
+        try:
+            yield
         except RedisError as error:
             raise Unavailable("Redis does not answer.") from error
+        self._answered_at = self._clock()
 
 
 def send_idle_tasks(app: Celery) -> None:

@@ -24,6 +24,7 @@ class ScheduledTask:
 DECIDE: Final = "scalecommerce.decide_orders"
 NUMBER_EVENTS: Final = "scalecommerce.number_events"
 REPRICE: Final = "scalecommerce.reprice"
+FLUSH_VIEWS: Final = "scalecommerce.flush_views"
 _PURGE_KEYS: Final = "scalecommerce.forget_idempotency_keys"
 
 # A purge deletes `MAX_BATCHES` batches per run, so its interval must be short enough to delete rows faster than they
@@ -34,7 +35,7 @@ TASKS: Final = (
     ScheduledTask("scalecommerce.expire_reservations", BackgroundTasks.expire_reservations, timedelta(seconds=5)),
     ScheduledTask("scalecommerce.reconcile_payments", BackgroundTasks.reconcile_payments, timedelta(seconds=5)),
     ScheduledTask("scalecommerce.send_refunds", BackgroundTasks.send_refunds, timedelta(seconds=5)),
-    ScheduledTask("scalecommerce.flush_views", BackgroundTasks.flush_views, timedelta(seconds=2)),
+    ScheduledTask(FLUSH_VIEWS, BackgroundTasks.flush_views, timedelta(seconds=2)),
     ScheduledTask(_PURGE_KEYS, BackgroundTasks.purge_idempotency_keys, timedelta(minutes=1)),
     ScheduledTask("scalecommerce.purge_sessions", BackgroundTasks.purge_sessions, timedelta(minutes=10)),
     ScheduledTask(NUMBER_EVENTS, BackgroundTasks.number_events, timedelta(seconds=1)),

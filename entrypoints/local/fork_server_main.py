@@ -24,8 +24,20 @@ _SHARED_MODULES = (
     "entrypoints.serve",
     "entrypoints.worker",
     "entrypoints.beat",
-    "adapters.tasks.bounded_beat",
     "adapters.tasks.grow_only_autoscaler",
+    # Celery and kombu import these when they are first used.
+    "celery.app.amqp",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.app.routes",
+    "celery.apps.beat",
+    "celery.backends.base",
+    "celery.concurrency.prefork",
+    "celery.fixups.django",
+    "celery.worker.consumer.agent",
+    "celery.worker.consumer.connection",
+    "celery.worker.loops",
+    "encodings.idna",
 )
 
 
@@ -43,6 +55,11 @@ def _load_shared_code() -> None:
             import_module(module)
         except Exception:  # noqa: BLE001 - the process that needs the module fails with the same error, in its own log
             traceback.print_exc()
+    from entrypoints import settings
+
+    # The first conversion of a setting imports more libraries. Other settings are missing here, which is an error.
+    with contextlib.suppress(settings.SettingsError):
+        settings.load({"SHOP": "true"})
 
 
 def _run(request: ForkRequest) -> None:

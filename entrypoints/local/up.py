@@ -29,7 +29,9 @@ from entrypoints.processes.shutdown_signals import StopRequested, raise_on_stop_
 from scalecommerce_core.domain.text import printable
 
 READY_SECONDS: Final = 120.0
-POLL_SECONDS: Final = 0.1
+SUPERVISION_SECONDS: Final = 0.5
+"""Most seconds between two checks of servers and logs; the end of a process of the fork server is noticed at once."""
+READY_POLL_SECONDS: Final = 0.05
 DRAIN_SECONDS: Final = 25.0
 MAX_SERVER_RESTARTS: Final = 5
 DEMO_TOKEN_SECONDS: Final = 3_600
@@ -142,7 +144,7 @@ class LocalEngine:
         self._print_banner(time.monotonic() - begun, demo)
         while True:
             self._supervise(servers)
-            time.sleep(POLL_SECONDS)
+            self._fork_server.wait_for_message(SUPERVISION_SECONDS)
 
     def _start_servers_and_children(self) -> Servers:
         """Start the servers and the child processes together, since each mostly waits."""
@@ -215,7 +217,7 @@ class LocalEngine:
                     f"API and worker did not answer within {READY_SECONDS:.0f} s."
                     f" Their logs are in {self._data.path}/logs."
                 )
-            time.sleep(POLL_SECONDS / 2)
+            time.sleep(READY_POLL_SECONDS)
 
     @property
     def _worker_is_ready(self) -> bool:

@@ -7,6 +7,7 @@ when a process exits. The client sends `{"reap": PID}` when it no longer needs t
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -47,6 +48,13 @@ class ForkServerClient:
     @property
     def log(self) -> Path:
         return self._data.log_path("fork-server")
+
+    def wait_for_message(self, seconds: float) -> None:
+        """Wait until the fork server reports something, such as the end of a process, for `seconds` at most."""
+        if self._connection is None or self._connection.is_closed:
+            time.sleep(seconds)
+        else:
+            self._connection.wait_for_message(seconds)
 
     def kill(self) -> None:
         """Kill the fork server; safe in a signal handler."""
@@ -90,6 +98,10 @@ class _Connection:
         except OSError:
             self.is_closed = True
         return forked
+
+    def wait_for_message(self, seconds: float) -> None:
+        if select.select([self._socket], [], [], seconds)[0]:
+            self.receive()
 
     def receive(self) -> None:
         """Handle the messages that have arrived, without waiting.

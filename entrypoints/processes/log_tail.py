@@ -22,9 +22,13 @@ class LogErrorTail:
                     yield f"{log.stem}: {description}"
 
     def _read_new_lines(self, log: Path) -> list[bytes]:
-        if not log.exists():
+        try:
+            size = log.stat().st_size
+        except FileNotFoundError:
             return []
-        if log.stat().st_size < self._offsets[log]:  # the file was rotated
+        if size == self._offsets[log]:
+            return []
+        if size < self._offsets[log]:  # the file was rotated
             self._offsets[log] = 0
         with log.open("rb") as file:
             file.seek(self._offsets[log])

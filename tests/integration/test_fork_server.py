@@ -67,6 +67,20 @@ def test_an_exit_status_is_reported_and_the_pid_kept_until_it_is_reaped(child: C
     eventually(lambda: not Path(f"/proc/{pid}").exists(), "the zombie to be reaped")
 
 
+def test_the_end_of_a_process_or_of_the_server_ends_a_wait_for_messages(
+    fork_server: ForkServerClient, child: ChildProcess
+) -> None:
+    process = forked(child)
+    os.kill(wait_for_pid(child), signal.SIGTERM)
+    while process.poll() is None:
+        fork_server.wait_for_message(10 * PATIENCE)
+    assert process.poll() == -signal.SIGTERM
+    fork_server.kill()
+    while not process.is_orphaned:
+        fork_server.wait_for_message(10 * PATIENCE)
+    fork_server.wait_for_message(0.01)
+
+
 def test_a_signal_waits_until_the_process_is_forked(child: ChildProcess) -> None:
     """The server is still loading the code when the signal is sent."""
     process = forked(child)

@@ -11,7 +11,9 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from adapters.db.core.engine import database_engine
+from adapters.db.validation_backlog import Backlog
 from adapters.db.waiting_work import read_waiting_work
+from adapters.redis.view_counter import UNFLUSHED
 from adapters.tasks import bounded_beat
 from adapters.tasks.application import create_celery_app
 from adapters.tasks.bounded_beat import COUNT_SECONDS, BoundedBeat
@@ -26,8 +28,10 @@ from adapters.tasks.idle import (
     send_idle_tasks,
     send_repricing,
 )
-from adapters.tasks.schedule import DECIDE, NUMBER_EVENTS, REPRICE, TASKS
+from adapters.tasks.schedule import DECIDE, FLUSH_VIEWS, NUMBER_EVENTS, REPRICE, TASKS
 from adapters.tasks.tasks import BackgroundTasks
+from entrypoints.settings import load as load_settings
+from entrypoints.wiring import WorkerMonitor
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.services.ordering import OrderRules
 from scalecommerce_core.testing import MemoryViewCounter
@@ -72,6 +76,22 @@ def test_work_waits_until_the_tasks_have_run(database: str, engine: Engine) -> N
         run_all()
         run_all()
         assert read_waiting_work(engine).last_event > last_event
+
+
+def test_events_that_a_consumer_has_not_processed_count_as_work(database: str, engine: Engine) -> None:
+    with real_market(database) as market:
+        actions = MarketActions(market)
+        tasks = BackgroundTasks(market, MemoryViewCounter(), lambda: None)
+        for task in TASKS:
+            task.run(tasks)
+        actions.list(actions.person("seller"), stock=5)
+        for run in (tasks.number_events, tasks.update_vocabulary, tasks.sync_price_index, tasks.send_emails):
+            run()
+        assert read_waiting_work(engine).has_other_work
+        tasks.fold_statistics()
+        assert read_waiting_work(engine).has_other_work, "webhooks"
+        tasks.deliver_webhooks()
+        assert not read_waiting_work(engine).has_other_work
 
 
 def test_an_order_that_intake_decides_ends_the_idleness(database: str, redis_url: str, engine: Engine) -> None:
@@ -120,9 +140,37 @@ def test_the_mark_is_removed_by_one_process(redis_url: str) -> None:
         there.set()
         assert [here.remove(), there.remove()] == [True, False]
     with Redis.from_url("redis://127.0.0.1:1") as away:
-        for call in (RedisIdleMark(away).set, RedisIdleMark(away).remove):
+        mark = RedisIdleMark(away)
+        for call in (mark.set, mark.remove, mark.is_set):
             with pytest.raises(Unavailable):
                 call()
+        assert not mark.has_answered(1.0)
+
+
+def test_the_mark_shows_that_redis_has_answered(redis_url: str) -> None:
+    now = 1_000.0
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        mark = RedisIdleMark(client, lambda: now)
+        assert not mark.has_answered(1.0)
+        assert not mark.is_set()
+        mark.set()
+        assert mark.is_set()
+        assert mark.has_answered(0.0)
+        now += 2.0
+        assert (mark.has_answered(1.0), mark.has_answered(2.0)) == (False, True)
+
+
+def test_the_watchdog_does_not_ask_the_database_in_an_idle_market(redis_url: str) -> None:
+    away = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+    chosen = load_settings({"DATABASE_URL": away, "REDIS_URL": redis_url, "JWT_SECRET": "*" * 32})
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        monitor = WorkerMonitor(chosen, "a host")
+        with pytest.raises(Unavailable):
+            monitor.read_backlog()
+        RedisIdleMark(client).set()
+        assert monitor.read_backlog() == Backlog(None)
 
 
 def test_beat_sends_fewer_messages_while_the_market_is_idle(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +179,7 @@ def test_beat_sends_fewer_messages_while_the_market_is_idle(redis_url: str, monk
     every = {task.name: task.every for task in TASKS}
     with Redis.from_url(redis_url) as client, create_celery_app(redis_url, _no_tasks) as app:
         client.flushall()
-        scheduler = BoundedBeat(app=app)
+        scheduler = BoundedBeat(app=app, view_keys=UNFLUSHED)
 
         def intervals() -> dict[str, object]:
             scheduler.tick()
@@ -141,6 +189,13 @@ def test_beat_sends_fewer_messages_while_the_market_is_idle(redis_url: str, monk
         RedisIdleMark(client).set()
         now += COUNT_SECONDS
         assert intervals() == {name: IDLE_INTERVAL if name in IDLE_TASKS else every[name] for name in every}
+        for key in UNFLUSHED:
+            client.hset(key, "id", "1")
+            now += COUNT_SECONDS
+            assert (intervals()[FLUSH_VIEWS], intervals()[DECIDE]) == (every[FLUSH_VIEWS], IDLE_INTERVAL)
+            client.delete(key)
+        now += COUNT_SECONDS
+        assert intervals()[FLUSH_VIEWS] == IDLE_INTERVAL
         RedisIdleMark(client).remove()
         now += COUNT_SECONDS
         assert intervals() == every

@@ -150,11 +150,10 @@ def test_the_backlog_names_the_oldest_order_and_the_lock_holder(database: str) -
 def test_the_restart_counter_is_stored_in_redis(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         here, there = RedisRestartCounter(client, "here"), RedisRestartCounter(client, "there")
-        here.ping()
         here.increment()
         here.increment()
         assert (here.get(), there.get()) == (2, 0)
         here.reset()
         assert here.get() == 0
     with redis.Redis.from_url("redis://127.0.0.1:1") as away, pytest.raises(Unavailable):
-        RedisRestartCounter(away, "here").ping()
+        RedisRestartCounter(away, "here").get()
