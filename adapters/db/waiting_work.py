@@ -5,11 +5,12 @@ from typing import NamedTuple
 from sqlalchemy import Engine, text
 
 from adapters.db.core.errors import translate_errors
+from adapters.db.repositories.policies import DUE_POLICIES
 
 # Every part reads one entry of an index, or a table that is empty when its task has done its work. Deliveries count
 # until they end, because finding those that are due reads all that wait.
 _WORK = text(
-    """
+    f"""
     SELECT
         coalesce((SELECT max(last) FROM event_counter), 0),
         EXISTS (SELECT FROM outbox)
@@ -28,17 +29,10 @@ _WORK = text(
         OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK'))
         OR EXISTS (SELECT FROM pricing_runs WHERE status = 'AWAITING_APPROVAL' AND approval_until <= now()),
         EXISTS (
-            SELECT FROM pricing_policies AS policy JOIN pricing_schedules AS schedule ON schedule.policy_id = policy.id
-            JOIN accounts ON accounts.id = policy.seller_id AND accounts.is_active
-            WHERE policy.is_active AND (schedule.ends_at <= now() OR NOT schedule.is_done)
-              -- Otherwise a policy that cannot start would keep the market busy.
-              AND NOT EXISTS (SELECT FROM pricing_stops)
-              AND (schedule.epoch >= 0 OR NOT EXISTS (SELECT FROM statistics_pending))
-              AND policy.id NOT IN (
-                  SELECT policy_id FROM pricing_runs WHERE status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING')
-              )
+            -- While pricing is stopped, no policy can begin, and so none must keep the market busy.
+            SELECT FROM {DUE_POLICIES.format(now="now()")} WHERE NOT EXISTS (SELECT FROM pricing_stops)
         )
-    """
+    """  # noqa: S608 - constants
 )
 
 

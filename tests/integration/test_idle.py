@@ -33,7 +33,11 @@ from adapters.tasks.tasks import BackgroundTasks
 from entrypoints.settings import load as load_settings
 from entrypoints.wiring import WorkerMonitor
 from scalecommerce_core.domain.errors import Unavailable
+from scalecommerce_core.pricing.policy import PricingPolicy
+from scalecommerce_core.pricing.runs import RunStatus
 from scalecommerce_core.services.ordering import OrderRules
+from scalecommerce_core.services.pricing import CreatePolicy
+from scalecommerce_core.services.results import unwrap_single
 from scalecommerce_core.testing import MemoryViewCounter
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
@@ -92,6 +96,25 @@ def test_events_that_a_consumer_has_not_processed_count_as_work(database: str, e
         assert read_waiting_work(engine).has_other_work, "webhooks"
         tasks.deliver_webhooks()
         assert not read_waiting_work(engine).has_other_work
+
+
+def test_a_policy_that_can_begin_a_run_is_due(database: str, engine: Engine) -> None:
+    with real_market(database) as market:
+        seller = MarketActions(market).person("seller")
+        policy = unwrap_single(market.pricing.create([CreatePolicy(seller.id, {"name": "Mine"})]))
+        assert isinstance(policy, PricingPolicy)
+        tasks = BackgroundTasks(market, MemoryViewCounter(), lambda: None)
+        tasks.number_events()
+        tasks.fold_statistics()
+        assert list(market.repricing.due(1)) == [policy.id]
+        assert read_waiting_work(engine).is_policy_due
+        market.pricing.stop()
+        assert not read_waiting_work(engine).is_policy_due
+        market.pricing.resume()
+        run = market.repricing.begin(policy.id)
+        assert run.status is RunStatus.DECIDING
+        assert not market.repricing.due(1)
+        assert not read_waiting_work(engine).is_policy_due
 
 
 def test_an_order_that_intake_decides_ends_the_idleness(database: str, redis_url: str, engine: Engine) -> None:

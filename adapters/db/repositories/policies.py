@@ -39,28 +39,32 @@ _LOCK_SCHEDULES: Final = (
     .order_by(pricing_schedules.c.policy_id)
     .with_for_update(key_share=True)
 )
+DUE_POLICIES: Final = """
+    pricing_policies AS policy JOIN pricing_schedules AS schedule ON schedule.policy_id = policy.id
+    JOIN accounts ON accounts.id = policy.seller_id AND accounts.is_active
+        AND policy.is_active AND (schedule.ends_at <= {now} OR NOT schedule.is_done)
+        AND policy.id NOT IN (
+            SELECT policy_id FROM pricing_runs WHERE status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING')
+        )
+        -- The first run (epoch -1) waits until imported and seeded sales are in the statistics.
+        AND (schedule.epoch >= 0 OR NOT EXISTS (SELECT FROM statistics_pending))
+"""
+"""The policies that can begin a run, for a FROM clause, as `policy` and `schedule`; `{now}` is an SQL expression. They
+also need their strategy in the process, and no stop of all pricing."""
 _DUE: Final = text(
-    """
-    WITH running AS MATERIALIZED (
-        SELECT policy_id, seller_id, status FROM pricing_runs
-        WHERE status IN ('DECIDING', 'AWAITING_APPROVAL', 'WRITING')
-    ), busy AS MATERIALIZED (
-        SELECT seller_id, count(*) AS runs FROM running WHERE status <> 'AWAITING_APPROVAL' GROUP BY seller_id
+    f"""
+    WITH busy AS MATERIALIZED (
+        SELECT seller_id, count(*) AS runs FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING') GROUP BY seller_id
     ), due AS (
         SELECT policy.id, schedule.ends_at, coalesce(busy.runs, 0) + row_number() OVER (
             PARTITION BY policy.seller_id ORDER BY schedule.ends_at, policy.id
         ) AS turn
-        FROM pricing_policies policy JOIN pricing_schedules schedule ON schedule.policy_id = policy.id
-        JOIN accounts ON accounts.id = policy.seller_id AND accounts.is_active
+        FROM {DUE_POLICIES.format(now=":now")}
         LEFT JOIN busy ON busy.seller_id = policy.seller_id
-        WHERE policy.is_active AND (schedule.ends_at <= :now OR NOT schedule.is_done)
-          AND policy.document ->> 'policy' = ANY (CAST(:known AS text[]))
-          AND policy.id NOT IN (SELECT policy_id FROM running)
-          -- The first run (epoch -1) waits until imported and seeded sales are in the statistics.
-          AND (schedule.epoch >= 0 OR NOT EXISTS (SELECT FROM statistics_pending))
+        WHERE policy.document ->> 'policy' = ANY (CAST(:known AS text[]))
     )
     SELECT id FROM due WHERE turn <= :per_seller ORDER BY turn, ends_at, id LIMIT :limit
-    """
+    """  # noqa: S608 - constants
 ).bindparams(
     bindparam("now", type_=Moment), bindparam("limit", type_=BigInteger), bindparam("per_seller", type_=BigInteger)
 )
