@@ -62,7 +62,8 @@ def _seed(engine: Engine, progress: Progress) -> None:
         except AlreadySeeded:
             continue
     # Later starts must not restore policies that were deleted. The demo's own policy is created after this.
-    if made.rows or not _has_demo_policy(engine):
+    owner = _demo_accounts(market.queries.accounts(PageRequest(100)).rows)[0]
+    if made.rows or _find_policy(engine, owner.id) is None:
         seeding.policies()
 
 
@@ -76,7 +77,7 @@ def _make_staff(engine: Engine, account_id: AccountId) -> None:
 
 
 def _describe_demo(engine: Engine, accounts: Sequence[AccountView]) -> Demo | None:
-    seeded = [account for account in accounts if is_seeded(account.email)][:USERS]
+    seeded = _demo_accounts(accounts)
     product = _find_orderable_product(engine)
     if product is None or len(seeded) < USERS:
         return None
@@ -165,16 +166,19 @@ def _create_demo_products(engine: Engine, owner: AccountId, products: Sequence[D
         unwrap_single([outcome])
 
 
-def _has_demo_policy(engine: Engine) -> bool:
-    policies = engine.market.queries.policies(None, PageRequest(100)).rows
-    return any(policy.name == POLICY_NAME for policy in policies)
+def _demo_accounts(accounts: Sequence[AccountView]) -> Sequence[AccountView]:
+    """The accounts of the demo; the first one owns its products and its policy."""
+    return [account for account in accounts if is_seeded(account.email)][:USERS]
+
+
+def _find_policy(engine: Engine, owner: AccountId) -> PolicyId | None:
+    with engine.market.store.begin() as tx:
+        return next((each.id for each in tx.policies.of_sellers({owner}) if each.name == POLICY_NAME), None)
 
 
 def _find_or_create_policy(engine: Engine, owner: AccountId) -> PolicyId:
-    with engine.market.store.begin() as tx:
-        for policy in tx.policies.of_sellers({owner}):
-            if policy.name == POLICY_NAME:
-                return policy.id
+    if (found := _find_policy(engine, owner)) is not None:
+        return found
     document = {
         "name": POLICY_NAME,
         "assigned_only": True,
