@@ -1,7 +1,7 @@
 """The directory of one engine on one machine: lock, token secret, logs, and the file through which commands find it.
 
 .scalecommerce/
-    engine.lock    held by `scalecommerce up` while it runs
+    engine.lock    held by `scalecommerce up` while it runs, whose PID it contains
     engine.json    the settings of the running engine, for commands in another terminal; private
     jwt-secret     generated at the first start; private
     logs/          api.log, worker.log, beat.log, traffic.log, fork-server.log
@@ -11,6 +11,7 @@
 
 import contextlib
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,8 +113,20 @@ class DataDirectory:
                 f"{self.path} cannot be used as a data directory: {error.strerror}. Choose another one with --data."
             ) from error
         if lock.try_acquire(_LOCK_TIMEOUT):
+            lock.write_holder(os.getpid())
             return lock
+        pid = lock.holder
         lock.close()
+        process = "" if pid is None else f" (process {pid})"
         raise CannotRun(
-            f"Another engine runs in {self.path}. Stop that one first, or choose another directory with --data."
+            f"Another engine{process} {self._describe_place()}. Stop that one first, or choose another directory with"
+            " --data."
         )
+
+    def _describe_place(self) -> str:
+        """Where the running engine answers, as far as this user may know, and its directory."""
+        try:
+            info = self._read_info()
+        except (CannotRun, ValueError, TypeError):  # private, or being written
+            info = None
+        return f"runs in {self.path}" if info is None else f"runs in {self.path} and answers at {info.url}"

@@ -126,7 +126,8 @@ def test_a_directory_has_one_engine(demo: EngineProcess) -> None:
     second = run("up", "--port", "0", cwd=demo.directory)
     assert (second.returncode, second.stdout) == (1, "")
     assert second.stderr == (
-        f"Another engine runs in {demo.data}. Stop that one first, or choose another directory with --data.\n"
+        f"Another engine (process {demo.process.pid}) runs in {demo.data} and answers at {demo.url}."
+        " Stop that one first, or choose another directory with --data.\n"
     )
 
 

@@ -1,5 +1,6 @@
 """The information file of a running engine: when commands use it, and when they ignore it."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -45,10 +46,18 @@ def test_a_directory_has_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("entrypoints.processes.data_directory._LOCK_TIMEOUT", 0.0)
     with (
         DataDirectory(tmp_path).lock_exclusively(),
-        pytest.raises(CannotRun, match="Another engine runs in"),
+        pytest.raises(CannotRun) as starting,
         DataDirectory(tmp_path).lock_exclusively(),
     ):
         pass
+    with DataDirectory(tmp_path).lock_exclusively():
+        DataDirectory(tmp_path).write_engine_info(NOTE)
+        with pytest.raises(CannotRun) as running, DataDirectory(tmp_path).lock_exclusively():
+            pass
+    advice = "Stop that one first, or choose another directory with --data."
+    who = f"Another engine (process {os.getpid()}) runs in {tmp_path}"
+    assert str(starting.value) == f"{who}. {advice}"
+    assert str(running.value) == f"{who} and answers at {NOTE.url}. {advice}"
 
 
 def test_the_token_secret_is_generated_once(tmp_path: Path) -> None:
