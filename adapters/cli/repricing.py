@@ -1,11 +1,13 @@
 """`reprice`: run pricing policies, and roll runs back."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from adapters.cli.failures import CommandFailed, ExitCode
+from adapters.cli.formats import format_time
 from adapters.cli.options import MAX_BIGINT, MAX_INTEGER, DataOption, JsonOption
 from adapters.cli.options import seller as seller_option
 from adapters.cli.runtime import Runtime
@@ -67,7 +69,8 @@ def reprice(
 ) -> None:
     """Run the active pricing policies: change prices, and explain each change.
 
-    Each product is decided once in an epoch of its policy. All decisions are made before the first price is changed,
+    Each product is decided once in an epoch of its policy; a dry run after that decides as in the next epoch. All
+    decisions are made before the first price is changed,
     and the circuit breaker reduces the changes of a run that would change too much of a catalog at once. Ctrl-C keeps
     completed ranges. Exits with 1 if a policy was refused or failed.
     """
@@ -159,19 +162,47 @@ def _preview(
     market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool, progress: Progress
 ) -> dict[str, Any]:
     del shadow
+    until = market.repricing.waits_until(policy.id)
     preview = market.repricing.preview(policy.id, only=only, progress=progress)
+    if not preview.looked_at:
+        epoch = _why_nothing_is_due(only, preview.products, until)
+    elif until is not None:
+        epoch = (
+            "All products were decided in this epoch; the dry run decides as in the next one, which begins at"
+            f" {format_time(until)}."
+        )
+    else:
+        epoch = ""
     moves = [_move(decision) for decision in preview.decisions(moves_only=True)]
     return {
         "policy": policy.id, "name": policy.name, "run": None, "status": "DRY RUN", "looked_at": preview.looked_at,
         "moves": moves, "written": 0, "move_factor": preview.breaker.factor, "caps_moves": preview.breaker.caps,
-        "note": preview.sentence,
+        "note": preview.sentence, "next_epoch_at": until, "epoch_note": epoch,
     }  # fmt: skip
 
 
 def _run(market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool, progress: Progress) -> dict[str, Any]:
     run = market.repricing.run(policy.id, shadow=shadow, only=only, progress=progress, by=OPERATOR)
     moves = [_move(stored.decision) | {"outcome": stored.outcome.value} for stored in _moves(market.queries, run)]
-    return {"policy": policy.id, "name": policy.name, **run_document(run), "moves": moves}
+    until = market.repricing.waits_until(policy.id)
+    epoch = (
+        "" if run.tally.decided or run.status is RunStatus.FAILED else _why_nothing_is_due(only, run.products, until)
+    )
+    return {
+        "policy": policy.id, "name": policy.name, **run_document(run), "next_epoch_at": until, "epoch_note": epoch,
+        "moves": moves,
+    }  # fmt: skip
+
+
+def _why_nothing_is_due(only: Selection, products: int, until: datetime | None) -> str:
+    """Why a run of `products` products decided none; the next epoch begins at `until`, if all were decided in this."""
+    if not products and only.is_all:
+        return "No product is due: none follows this policy."
+    if not products and only.limit is None:
+        return f"No product is due: none of category {only.category_id} follows this policy."
+    if until is not None:
+        return f"No product is due: all were decided in this epoch; the next one begins at {format_time(until)}."
+    return "No product is due: all were decided in this epoch, or none follows this policy."
 
 
 def _moves(queries: Queries, run: Run) -> Sequence[StoredDecision]:
@@ -236,7 +267,7 @@ def _summary(document: dict[str, Any], moves: int) -> str:
     number = "" if document.get("run") is None else f", run {document['run']}"
     head = f"Policy {document['policy']} ({document['name']}){number}: {document['status']}"
     if document.get("looked_at") == 0 and document["status"] != RunStatus.FAILED:
-        return f"{head}. No product is due: all were decided in this epoch, or none follows this policy."
+        return f"{head}. {document['epoch_note']}"
     if "looked_at" in document and document["status"] != RunStatus.FAILED:
         head += f", {moves:,} of {document['looked_at']:,} prices would change, {document['written']:,} written"
-    return f"{head}. {document['note']}".strip()
+    return " ".join(filter(None, (f"{head}.", document["note"], document.get("epoch_note"))))

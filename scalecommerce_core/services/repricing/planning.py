@@ -1,7 +1,7 @@
 """Planning of pricing runs: which policies are due, and the ranges of a new run or of a preview."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -51,6 +51,8 @@ class Preview:
     parts: Sequence[Decisions]
     breaker: Breaker
 
+    products: int
+    """How many products the run would cover, also those that were decided in this epoch."""
     sentence: str
     """How the circuit breaker would limit the run, and for how many products there was no usable proposal."""
 
@@ -80,6 +82,12 @@ class Planning(RepricingBase):
             if tx.policies.is_stopped():
                 return []
             return tx.policies.due(self._clock.now(), limit, known_strategies(), per_seller=per_seller)
+
+    def waits_until(self, policy_id: PolicyId) -> datetime | None:
+        """When the next epoch of a policy begins, if all its products were decided in the present one; else None."""
+        with self._store.begin() as tx:
+            schedule = tx.policies.lock_schedules([policy_id]).get(policy_id)
+            return schedule.ends_at if schedule and schedule.is_done and self._clock.now() < schedule.ends_at else None
 
     def unfinished(self, limit: int = 100, *, per_seller: int = ANY_NUMBER) -> Sequence[RunId]:
         """Runs that decide, write or roll back, the oldest first; deciding ones if their strategy is registered.
@@ -208,7 +216,7 @@ class Planning(RepricingBase):
         breaker = tally.breaker(chosen)
         if breaker.acts:
             decided = [_limited(each, chosen, breaker) for each in decided]
-        return Preview(chosen, decided, breaker, tally.sentence(chosen))
+        return Preview(chosen, decided, breaker, total, tally.sentence(chosen))
 
     def _ranges(
         self, tx: Transaction, context: RunContext, only: Selection, epoch: int, *, split_blocks: bool
