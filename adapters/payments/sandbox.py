@@ -30,8 +30,8 @@ UNKNOWN_METHOD: Final = "unknown_method"
 # A concurrent insert of the same key waits for the first one; then both read its row.
 _CHARGE: Final = text(
     """
-    INSERT INTO sandbox_charges (key, amount, currency, method, declined_because)
-    VALUES (:key, :amount, :currency, :method, :declined_because)
+    INSERT INTO sandbox_charges (key, amount, currency, declined_because)
+    VALUES (:key, :amount, :currency, :declined_because)
     ON CONFLICT (key) DO NOTHING
     """
 ).bindparams(bindparam("key", type_=Uuid))
@@ -73,7 +73,6 @@ class SandboxGateway:
                     "key": request.key,
                     "amount": request.amount.minor,
                     "currency": request.amount.currency,
-                    "method": request.method,
                     "declined_because": DECLINE_CODES.get(request.method, UNKNOWN_METHOD),
                 },
             )

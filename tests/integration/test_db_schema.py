@@ -34,7 +34,7 @@ def engine(database: str) -> Iterator[Engine]:
 def test_migrations_create_the_tables_of_the_metadata(engine: Engine) -> None:
     with engine.connect() as connection:
         # Alembic compares the texts of expressions; their definitions are compared below.
-        by_expression = {"accounts_search_idx", *(f"events_reader_{number}_idx" for number in (1, 2, 3))}
+        by_expression = {"accounts_search_idx", *(f"events_feed_{number}_idx" for number in (1, 2, 3))}
         opts = {"compare_server_default": True, "include_object": lambda _, name, *__: name not in by_expression}
         context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
@@ -54,7 +54,7 @@ UNION ALL
 SELECT attrelid::regclass || '.' || attname,
     concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attgenerated, attidentity, pg_get_expr(adbin, adrelid))
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-WHERE relnamespace = CAST(:schema AS regnamespace) AND relkind = 'r' AND attnum > 0
+WHERE relnamespace = CAST(:schema AS regnamespace) AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
 """
 
 

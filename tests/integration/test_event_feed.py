@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
 from adapters.db.store import PostgresStore
-from scalecommerce_core.domain.errors import ConnectionLost
+from scalecommerce_core.domain.errors import ConnectionLost, Invalid
 from scalecommerce_core.domain.identifiers import AccountId, ProductId
 from scalecommerce_core.domain.product import Product
 from scalecommerce_core.ports import Transaction
@@ -211,6 +211,47 @@ def test_a_consumer_is_locked_by_one_transaction_at_a_time(store: PostgresStore)
         assert tx.events.claim("mail") == 0
         assert thread.submit(claim).result(timeout=20) is None
     assert claim() == 0
+
+
+FAR = 2**34
+"""From this number of an event on, the ranges of neighbouring accounts in an index of readers overlap."""
+
+
+@pytest.mark.parametrize("position", [1, 2, 3])
+@pytest.mark.parametrize("account", [7, 2**30 - 2, 2**62])
+def test_pages_are_right_where_the_ranges_of_accounts_overlap(engine: Engine, position: int, account: int) -> None:
+    others = ", ".join(str(2**40 + n) for n in range(1, position))
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"""
+                INSERT INTO events (seq, occurred_at, {", ".join(f"reader_{n}" for n in range(1, position + 1))},
+                    topic, payload)
+                SELECT seq, now(), {others + ", " if others else ""} reader, 'product.edited',
+                    '{{"product_id": 1, "seller_id": 1}}'
+                FROM unnest(CAST(:numbers AS bigint[]), CAST(:readers AS bigint[])) AS event(seq, reader)
+                """  # noqa: S608 - numbers
+            ),
+            {
+                "numbers": [1, 2, 3, FAR + 1, FAR + 2, FAR + 3, FAR + 4],
+                "readers": [account, account + 1, account, account, account + 1, account - 1, account],
+            },
+        )
+        connection.execute(text("INSERT INTO event_counter (singleton, last) VALUES (true, :last)"), {"last": FAR + 4})
+    queries = PostgresQueries(engine)
+
+    def numbers(reader: int, after: int = 0, limit: int = 10) -> list[int]:
+        return [event.seq for event in queries.feed(after, limit, AccountId(reader)).events]
+
+    assert numbers(account) == [1, 3, FAR + 1, FAR + 4]
+    assert numbers(account, limit=3) == [1, 3, FAR + 1]
+    assert numbers(account, after=3) == [FAR + 1, FAR + 4]
+    assert numbers(account, after=FAR + 1) == [FAR + 4]
+    assert numbers(account + 1) == [2, FAR + 2]
+    assert numbers(account + 1, after=2) == [FAR + 2]
+    assert numbers(account - 1) == [FAR + 3]
+    with pytest.raises(Invalid, match="so far"):
+        numbers(account, after=2**63 - 1)
 
 
 # --- what a page costs

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.db.core.bulk_statements import equals_any, id_array
 from adapters.db.queries.executor import QueryExecutor, Rows
-from adapters.db.schema import Moment, all_order_lines, all_orders, event_audience, events, reader_columns
+from adapters.db.schema import Moment, all_order_lines, all_orders, event_audience, events, feed_key, reader_columns
 from scalecommerce_core.domain.event_visibility import EventOrder, EventOrderLine, visible_payload
 from scalecommerce_core.domain.identifiers import AccountId, OrderId
 from scalecommerce_core.queries import FeedEvent, FeedPage, check_feed_position
@@ -29,12 +29,22 @@ _ALL: Final = """
     WHERE seq > greatest(CAST(:after AS bigint), counter.forgotten)
     ORDER BY seq LIMIT :limit
 """
-# The index has `abs(seq)`. With `seq`, the planner would sometimes walk along the primary key.
-_OF_READER: Final = """(
-    SELECT seq, topic, occurred_at, order_id, payload FROM events
-    WHERE {reader} = :account AND abs(seq) > greatest(CAST(:after AS bigint), counter.forgotten)
-    ORDER BY abs(seq) LIMIT :limit
-)"""
+
+
+def _of_reader(reader: str) -> str:
+    key, account = feed_key(reader, "seq"), "CAST(:account AS bigint)"
+    # `after` may be any number, which must not overflow the key.
+    after = "least(greatest(CAST(:after AS bigint), counter.forgotten), counter.last)"
+    # CASE because the planner multiplies the shares of rows that it expects for two conditions. It would expect few
+    # rows, and read and sort all events of the account.
+    return f"""(
+        SELECT seq, topic, occurred_at, order_id, payload FROM events
+        WHERE {key} > {feed_key(account, after)} AND {key} <= {feed_key(account, "counter.last")}
+            AND CASE WHEN {reader} = :account THEN true END
+        ORDER BY {key} LIMIT :limit
+    )"""  # noqa: S608 - constants and names of columns
+
+
 # OFFSET 0 forces a join event by event: the planner does not know the limit, expects a large part of the table, and
 # would otherwise read all of it.
 _OF_FURTHER_READER: Final = """(
@@ -48,7 +58,7 @@ _OF_FURTHER_READER: Final = """(
         SELECT topic, occurred_at, order_id, payload FROM events WHERE events.seq = found.seq OFFSET 0
     ) AS event
 )"""
-_PARTS: Final = [*(_OF_READER.format(reader=reader.name) for reader in reader_columns), _OF_FURTHER_READER]
+_PARTS: Final = [*(_of_reader(reader.name) for reader in reader_columns), _OF_FURTHER_READER]
 _OF_ACCOUNT: Final = f"""
     SELECT * FROM (
         {" UNION ALL ".join(_PARTS)}

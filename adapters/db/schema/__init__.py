@@ -43,6 +43,7 @@ from adapters.db.schema.events import (
     event_consumers,
     event_counter,
     events,
+    feed_key,
     outbox,
     reader_columns,
 )
@@ -124,6 +125,7 @@ __all__ = [
     "event_counter",
     "events",
     "experiment_ids",
+    "feed_key",
     "idempotency_keys",
     "installation",
     "lines_of",

@@ -67,10 +67,8 @@ sandbox_charges: Final = Table(
     Column("key", Uuid, primary_key=True),
     Column("amount", Total, CheckConstraint("amount >= 1", name="amount_range"), nullable=False),
     currency_column(),
-    Column("method", Text, nullable=False),
     # Null: the charge succeeded.
     Column("declined_because", Text),
-    Column("occurred_at", Moment, server_default=text("now()"), nullable=False),
 )
 
 sandbox_refunds: Final = Table(
