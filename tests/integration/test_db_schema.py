@@ -368,6 +368,50 @@ def test_feeds_are_the_same_before_and_after_the_compact_form_of_events(empty_da
     engine.dispose()
 
 
+PAYMENT = """
+INSERT INTO payments (id, order_id, amount, currency, method, created_at, deadline, status, updated_at, check_at,
+    checks, reference, reason, refunded, trouble)
+VALUES (gen_random_uuid(), 9, 2000, 'USD', 'card', '2026-01-01', '2026-01-02', 'CAPTURED', '2026-01-03', '2026-01-04',
+    1, 'charge', NULL, 1500, 'The refund waits.');
+INSERT INTO payment_refunds (id, payment_id, reference, amount, currency, created_at, status, try_at, tries)
+SELECT gen_random_uuid(), id, 'charge', 1500, 'USD', now(), 'OPEN', now(), 0 FROM payments;
+INSERT INTO refunds (order_id, position, quantity, amount, restocked, occurred_at) VALUES (9, 3, 1, 500, false, now());
+"""
+
+
+def test_rows_are_the_same_in_tables_without_padding(empty_database: str) -> None:
+    engine = database_engine(empty_database)
+    tables = ("order_lines", "payments", "archived_order_lines", "archived_payments")
+    with engine.begin() as connection:
+
+        def rows() -> dict[str, list[Any]]:
+            return {
+                table: list(connection.scalars(text(f"SELECT to_jsonb({table}) AS row FROM {table} ORDER BY 1")))  # noqa: S608 - constants
+                for table in tables
+            }
+
+        def columns(table: str) -> list[str]:
+            return list(connection.execute(text(f"SELECT * FROM {table}")).keys())  # noqa: S608 - a constant
+
+        migrate.migrate_to(connection, "0055")
+        connection.exec_driver_sql(ORDER_OF_0055)
+        migrate.migrate_to(connection, "0073")
+        connection.exec_driver_sql(PAYMENT)
+        for table in tables[2:]:
+            name = table.removeprefix("archived_")
+            connection.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM {name}")  # noqa: S608 - constants
+        stored, former = rows(), {table: columns(table) for table in tables}
+        assert [len(stored[table]) for table in tables] == [4, 1, 4, 1]
+        migrate.migrate_to(connection, "0074")
+        assert rows() == stored
+        assert all(columns(table) == [column.name for column in metadata.tables[table].c] for table in tables)
+        assert all(columns(table) != former[table] for table in tables)
+        migrate.migrate_to(connection, "0073")
+        assert rows() == stored
+        assert {table: columns(table) for table in tables} == former
+    engine.dispose()
+
+
 @pytest.mark.parametrize("imported", [0, 2])
 def test_earlier_views_count_and_imported_sales_are_counted_again(empty_database: str, imported: int) -> None:
     engine = database_engine(empty_database)

@@ -56,9 +56,20 @@ def _columns(table: Table) -> str:
     return ", ".join(column.name for column in table.c)
 
 
+_HASHED: Final = {
+    order_lines: ("order_id", "position", "product_id", "seller_id", "quantity", "price", "refunded"),
+    payments: (
+        "id", "order_id", "amount", "currency", "method", "created_at", "deadline", "status", "updated_at", "check_at",
+        "checks", "reference", "reason", "refunded", "trouble",
+    ),
+}  # fmt: skip
+"""The columns in the order in which they are hashed, where it is not that of the table (migration 0074 changed it)."""
+
+
 def _hash(table: Table, name: str) -> str:
+    columns = _HASHED.get(table) or tuple(column.name for column in table.c)
     # By the values, so it does not depend on settings of the session that format times.
-    return f"hash_record_extended(ROW({', '.join(f'{name}.{column.name}' for column in table.c)}), 0)"
+    return f"hash_record_extended(ROW({', '.join(f'{name}.{column}' for column in columns)}), 0)"
 
 
 def checksum_sql(of: dict[Table, str]) -> str:

@@ -73,15 +73,16 @@ orders: Final = Table(
     Index("orders_created_at_id_idx", "created_at", "id"),
 )
 
+# Columns of 8 bytes come first, so that rows have no padding.
 order_lines: Final = Table(
     "order_lines",
     metadata,
     Column("order_id", BigInteger, ForeignKey(orders.c.id), nullable=False),
-    Column("position", Integer, nullable=False),
     Column("product_id", BigInteger, nullable=False),
     Column("seller_id", BigInteger, nullable=False),
-    Column("quantity", Integer, nullable=False),
     Column("price", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("quantity", Integer, nullable=False),
     Column("refunded", Integer, nullable=False),
     PrimaryKeyConstraint("order_id", "position"),
     ForeignKeyConstraint(["product_id", "seller_id"], [products.c.id, products.c.seller_id]),

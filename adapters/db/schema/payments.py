@@ -9,20 +9,21 @@ from adapters.db.schema.orders import orders
 from scalecommerce_core.domain.payment import MAX_TEXT, PaymentStatus, RefundStatus
 from scalecommerce_core.domain.text import CAUSE_LENGTH
 
+# Columns of fixed sizes come first, so that rows have no padding.
 payments: Final = Table(
     "payments",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("order_id", BigInteger, ForeignKey(orders.c.id), nullable=False, index=True),
-    Column("amount", Total, nullable=False),
-    currency_column(),
-    Column("method", String(MAX_TEXT), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("deadline", Moment, nullable=False),
-    Column("status", Text, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("check_at", Moment),
     Column("checks", Integer, nullable=False),
+    Column("amount", Total, nullable=False),
+    currency_column(),
+    Column("method", String(MAX_TEXT), nullable=False),
+    Column("status", Text, nullable=False),
     Column("reference", String(MAX_TEXT)),
     Column("reason", String(MAX_TEXT)),
     Column("refunded", Total, nullable=False),
