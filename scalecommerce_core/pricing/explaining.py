@@ -221,7 +221,7 @@ class _Seen:
 
     def demand(self) -> tuple[Message, ...]:
         seen = self._values
-        if seen["counted_views"] >= 0:
+        if self._is_corrected():
             return self._unusual_demand()
         views, units, days = seen["views"], seen["units"], Days(seen["days"])
         if not seen["weight"]:
@@ -239,6 +239,16 @@ class _Seen:
             sold = _phrase("demand.sold", views=Number(counted), units=Number(units), days=days)
             sold += _phrase("demand.followed", used_views=Number(views))
         return (*sold, *_phrase("demand.conversion", conversion=Share(units / views))) if views else sold
+
+    def _is_corrected(self) -> bool:
+        """Whether the anomaly filter changed the demand by more than the rounding of the phrases hides."""
+        seen = self._values
+        if seen["counted_views"] < 0:
+            return False
+        is_same = (
+            round(seen["counted_views"]) == round(seen["views"]) and abs(seen["counted_units"] - seen["units"]) < 0.05
+        )
+        return seen["weight"] != 1 or not is_same
 
     def _unusual_demand(self) -> tuple[Message, ...]:
         seen = self._values

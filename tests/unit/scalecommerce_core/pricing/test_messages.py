@@ -105,6 +105,8 @@ INPUTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"views_assumed": True}, {"demand.without_views"}),
     ({"counted_views": 9.0, "counted_units": 2.0, "weight": 0.0}, {"demand.ignored"}),
     ({"counted_views": 9.0, "counted_units": 2.0}, {"demand.corrected"}),
+    ({"counted_views": 9.0, "counted_units": 2.0, "views": 8.9, "units": 2.0}, {"demand.sold", "demand.conversion"}),
+    ({"counted_views": 9.0, "counted_units": 2.0, "views": 8.9, "units": 1.9}, {"demand.corrected"}),
     ({"counted_views": 9.0, "counted_units": 2.0, "weight": 0.5}, {"demand.weighted"}),
     ({"late_units": 1.0, "late_price": 9_00.0}, {"late_sales.paid"}),
     ({"late_units": -2.0, "late_price": 9_00.0}, {"late_sales.refunded"}),
