@@ -50,6 +50,8 @@ class ProductCounts:
 
     def estimate_without_filters(self, query: BoundQuery) -> int:
         """Return the estimate for the text alone."""
+        if not query.shape.has_filters:
+            return self.estimate(query)
         shape = evolve(query.shape, filters=frozenset(), in_stock=None)
         texts = {name: value for name, value in query.values.items() if name not in query.shape.filters}
         return self._estimate(shape, texts)

@@ -64,13 +64,15 @@ class FacetCounter:
         if not facets:
             return FacetCounts({})
         binder = self._interpreter.binder(criteria)
-        by_criteria: dict[int, _Group] = {}
+        by_criteria: dict[int, tuple[ProductFilter, list[Facet]]] = {}
         for facet in dict.fromkeys(facets):
             without = criteria.without_filter_of(facet)
             number = 0 if without == criteria else len(by_criteria) + 1
-            group = by_criteria.get(number, _Group(without, (), self._planner.plan_sample(binder.bind(without))))
-            by_criteria[number] = evolve(group, facets=(*group.facets, facet))
-        found = self._count_groups(binder, list(by_criteria.values()))
+            by_criteria.setdefault(number, (without, []))[1].append(facet)
+        groups = [
+            _Group(each, tuple(of), self._planner.plan_sample(binder.bind(each))) for each, of in by_criteria.values()
+        ]
+        found = self._count_groups(binder, groups)
         return FacetCounts(
             {facet: each.values[facet] for facet in facets for each in found if facet in each.values},
             is_exact=all(each.is_exact for each in found),
