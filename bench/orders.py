@@ -42,6 +42,7 @@ def main() -> int:
         search_seconds=options.search_seconds,
         connections=arguments.connections,
         overload_seconds=arguments.seconds or 60,
+        api_processes=arguments.api_processes,
         overload_processes=arguments.processes,
         checkout=Checkout(arguments.engine.resolve()) if arguments.engine else THIS,
     )
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, help="length of a run (default 30, overload 60)")
     parser.add_argument("--connections", type=int, default=256, help="persistent connections of wrk (default 256)")
     parser.add_argument("--processes", type=int, default=2, help="API processes of the part `overload` (default 2)")
+    parser.add_argument("--api-processes", type=int, default=1, help="API processes of the other parts (default 1)")
     parser.add_argument(
         "--engine", type=Path, metavar="DIR", help="measure the engine of this checkout (with its .venv), not our own"
     )

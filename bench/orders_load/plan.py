@@ -48,6 +48,8 @@ class OrderBenchOptions:
     rush_buyers: int = 10_000
     rush_units: int = 100
     overload_seconds: float = 60
+    api_processes: int = 1
+    """API processes of all parts but the overload."""
     overload_processes: int = 2
     """API processes of the overload."""
     checkout: Checkout = THIS
@@ -253,13 +255,15 @@ class OrderBench:
             return rush(engine, url, self._tokens[: self._options.rush_buyers], units=self._options.rush_units)
 
     @contextmanager
-    def _engine(self, url: str, api_processes: int = 1) -> Iterator[MeasuredEngine]:
+    def _engine(self, url: str, api_processes: int | None = None) -> Iterator[MeasuredEngine]:
         settings: Mapping[str, str] = {
             "DATABASE_URL": url,
             "REDIS_URL": self._redis.url,
             "JWT_SECRET": self._secret,
         }
-        with running_engine(self._directory, settings, self._options.checkout, api_processes) as engine:
+        with running_engine(
+            self._directory, settings, self._options.checkout, api_processes or self._options.api_processes
+        ) as engine:
             yield engine
 
 
