@@ -407,9 +407,9 @@ class WorkerMonitor:
         self._idle_mark = RedisIdleMark(redis)
 
     def read_backlog(self) -> Backlog:
-        """Read the backlog of undecided orders; raises also when only Redis does not answer.
+        """Read the backlog of undecided orders; raise `Unavailable` if PostgreSQL or Redis does not respond.
 
-        In an idle market no order is undecided, and the database is not asked.
+        PostgreSQL is not read while the idle mark is set: then no order is undecided.
         """
         return Backlog(None) if self._idle_mark.is_set() else read_backlog(self._database)
 
@@ -499,7 +499,7 @@ def worker_application(
             mark = RedisIdleMark(redis_servers(settings).client(socket_timeout=2, socket_connect_timeout=1))
 
             def is_broker_away() -> bool:
-                return not (mark.has_answered(SILENCE_SECONDS) or answers_ping(redis_servers(settings)))
+                return not (mark.responded_within(SILENCE_SECONDS) or answers_ping(redis_servers(settings)))
 
             timers.append(OwnTimer(messages, tasks, is_broker_away))
             publisher = create_publisher(broker_of(settings))

@@ -69,10 +69,10 @@ def reprice(
 ) -> None:
     """Run the active pricing policies: change prices, and explain each change.
 
-    Each product is decided once in an epoch of its policy; a dry run after that decides as in the next epoch. All
-    decisions are made before the first price is changed,
-    and the circuit breaker reduces the changes of a run that would change too much of a catalog at once. Ctrl-C keeps
-    completed ranges. Exits with 1 if a policy was refused or failed.
+    Each product is decided once in an epoch of its policy. When all products of a policy have been decided, a dry run
+    shows the decisions of its next epoch. All decisions are made before the first price is changed, and the circuit
+    breaker reduces the changes of a run that would change too much of a catalog at once. Ctrl-C keeps completed ranges.
+    Exits with 1 if a policy was refused or failed.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -195,14 +195,14 @@ def _run(market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool
 
 
 def _why_nothing_is_due(only: Selection, products: int, until: datetime | None) -> str:
-    """Why a run of `products` products decided none; the next epoch begins at `until`, if all were decided in this."""
+    """Explain why a run over `products` products had none to decide. `until`: the start of the next epoch, or None."""
     if not products and only.is_all:
         return "No product is due: none follows this policy."
     if not products and only.limit is None:
         return f"No product is due: none of category {only.category_id} follows this policy."
     if until is not None:
         return f"No product is due: all were decided in this epoch; the next one begins at {format_time(until)}."
-    return "No product is due: all were decided in this epoch, or none follows this policy."
+    return "No product is due: all selected products were decided in this epoch, or no product follows this policy."
 
 
 def _moves(queries: Queries, run: Run) -> Sequence[StoredDecision]:

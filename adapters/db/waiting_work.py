@@ -29,7 +29,7 @@ _WORK = text(
         OR EXISTS (SELECT FROM pricing_runs WHERE status IN ('DECIDING', 'WRITING', 'ROLLING_BACK'))
         OR EXISTS (SELECT FROM pricing_runs WHERE status = 'AWAITING_APPROVAL' AND approval_until <= now()),
         EXISTS (
-            -- While pricing is stopped, no policy can begin, and so none must keep the market busy.
+            -- While pricing is stopped, due policies are not work.
             SELECT FROM {DUE_POLICIES.format(now="now()")} WHERE NOT EXISTS (SELECT FROM pricing_stops)
         )
     """  # noqa: S608 - constants

@@ -58,7 +58,7 @@ class BoundedBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
         self._heap = None
 
     def _read_slowed_tasks(self) -> frozenset[str]:
-        """Return the names of the tasks that have nothing to do."""
+        """Return the names of the tasks that are to run every `IDLE_INTERVAL`."""
         try:
             with self._connection.default_channel.client.pipeline(transaction=False) as pipe:
                 pipe.exists(IDLE_KEY)

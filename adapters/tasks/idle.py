@@ -7,11 +7,11 @@ that removes the mark sends these messages itself, so work waits for at most one
 the process sends the message of repricing alone, and the market stays idle, because most runs change no price. If the
 policy is still due at the next check, the market counts as busy.
 
-Views wait in Redis. Beat asks for them when it reads the mark, and sends their message at the usual interval while
-there are some, so views do not end the idleness.
+Views wait in Redis. Beat checks for them when it reads the mark, and while there are some, it sends their message at
+the usual interval, without ending the idle state.
 
 The mark expires: without a worker that renews it, beat has its usual intervals. The check finds the work of all
-`IDLE_TASKS`; work that it misses, such as that of a later release, waits for `IDLE_INTERVAL` at most.
+`IDLE_TASKS`; work that it does not know, such as that of a later release, waits for `IDLE_INTERVAL` at most.
 """
 
 import logging
@@ -59,32 +59,32 @@ class RedisIdleMark:
     def __init__(self, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._clock = clock
-        self._answered_at = float("-inf")
+        self._responded_at = float("-inf")
 
     def set(self) -> None:
-        with self._answer():
+        with self._record_response():
             self._redis.set(IDLE_KEY, 1, px=MARK_TTL_MS)
 
     def remove(self) -> bool:
-        with self._answer():
+        with self._record_response():
             return bool(self._redis.delete(IDLE_KEY))
 
     def is_set(self) -> bool:
         """Return whether the market was idle within the last `MARK_TTL_MS`; raise `Unavailable`."""
-        with self._answer():
+        with self._record_response():
             return bool(self._redis.exists(IDLE_KEY))
 
-    def has_answered(self, seconds: float) -> bool:
-        """Whether Redis has answered a command of this object within the last `seconds`."""
-        return self._clock() - self._answered_at <= seconds
+    def responded_within(self, seconds: float) -> bool:
+        """Whether Redis has responded to a command of this object within the last `seconds`."""
+        return self._clock() - self._responded_at <= seconds
 
     @contextmanager
-    def _answer(self) -> Iterator[None]:
+    def _record_response(self) -> Iterator[None]:
         try:
             yield
         except RedisError as error:
             raise Unavailable("Redis does not answer.") from error
-        self._answered_at = self._clock()
+        self._responded_at = self._clock()
 
 
 def send_idle_tasks(app: Celery) -> None:

@@ -57,7 +57,7 @@ def _load_shared_code() -> None:
             traceback.print_exc()
     from entrypoints import settings
 
-    # The first conversion of a setting imports more libraries. Other settings are missing here, which is an error.
+    # Imports what the first conversion of a setting imports; then it fails, because required settings are missing.
     with contextlib.suppress(settings.SettingsError):
         settings.load({"SHOP": "true"})
 

@@ -30,7 +30,7 @@ from scalecommerce_core.domain.text import printable
 
 READY_SECONDS: Final = 120.0
 SUPERVISION_SECONDS: Final = 0.5
-"""Most seconds between two checks of servers and logs; the end of a process of the fork server is noticed at once."""
+"""Maximum interval of the checks of servers and logs; the exit of a forked process ends the wait earlier."""
 READY_POLL_SECONDS: Final = 0.05
 DRAIN_SECONDS: Final = 25.0
 MAX_SERVER_RESTARTS: Final = 5

@@ -20,7 +20,7 @@ MOTIVE_MESSAGES: Final = Templates(
     {
         "other": "the strategy proposes this price",
         "hold": "there is no reason for another price",
-        "waiting": "too little is known about demand at this price yet",
+        "waiting": "there is not enough demand data at this price yet",
         "profit_rose": "profit per view rose after the last change",
         "profit_fell": "profit per view fell after the last change",
         "stock_short": "the stock would sell out too soon",

@@ -241,7 +241,7 @@ class _Seen:
         return (*sold, *_phrase("demand.conversion", conversion=Share(units / views))) if views else sold
 
     def _is_corrected(self) -> bool:
-        """Whether the anomaly filter changed the demand by more than the rounding of the phrases hides."""
+        """Whether the anomaly filter changed the demand by more than the rounding of the displayed numbers."""
         seen = self._values
         if seen["counted_views"] < 0:
             return False

@@ -3,7 +3,8 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,13 +73,19 @@ def test_the_end_of_a_process_or_of_the_server_ends_a_wait_for_messages(
 ) -> None:
     process = forked(child)
     os.kill(wait_for_pid(child), signal.SIGTERM)
-    while process.poll() is None:
-        fork_server.wait_for_message(10 * PATIENCE)
+    _wait_by_messages(fork_server, lambda: process.poll() is not None)
     assert process.poll() == -signal.SIGTERM
     fork_server.kill()
-    while not process.is_orphaned:
-        fork_server.wait_for_message(10 * PATIENCE)
+    _wait_by_messages(fork_server, lambda: process.is_orphaned)
     fork_server.wait_for_message(0.01)
+
+
+def _wait_by_messages(fork_server: ForkServerClient, is_done: Callable[[], bool]) -> None:
+    """Wait for messages until `is_done`; fail if a wait ends by its timeout alone."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_done():
+        assert time.monotonic() < deadline
+        fork_server.wait_for_message(2 * PATIENCE)
 
 
 def test_a_signal_waits_until_the_process_is_forked(child: ChildProcess) -> None:

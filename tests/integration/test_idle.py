@@ -167,21 +167,21 @@ def test_the_mark_is_removed_by_one_process(redis_url: str) -> None:
         for call in (mark.set, mark.remove, mark.is_set):
             with pytest.raises(Unavailable):
                 call()
-        assert not mark.has_answered(1.0)
+        assert not mark.responded_within(1.0)
 
 
-def test_the_mark_shows_that_redis_has_answered(redis_url: str) -> None:
+def test_the_mark_shows_that_redis_responded_within(redis_url: str) -> None:
     now = 1_000.0
     with Redis.from_url(redis_url) as client:
         client.flushall()
         mark = RedisIdleMark(client, lambda: now)
-        assert not mark.has_answered(1.0)
+        assert not mark.responded_within(1.0)
         assert not mark.is_set()
         mark.set()
         assert mark.is_set()
-        assert mark.has_answered(0.0)
+        assert mark.responded_within(0.0)
         now += 2.0
-        assert (mark.has_answered(1.0), mark.has_answered(2.0)) == (False, True)
+        assert (mark.responded_within(1.0), mark.responded_within(2.0)) == (False, True)
 
 
 def test_the_watchdog_does_not_ask_the_database_in_an_idle_market(redis_url: str) -> None:

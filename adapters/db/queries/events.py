@@ -35,8 +35,8 @@ def _of_reader(reader: str) -> str:
     key, account = feed_key(reader, "seq"), "CAST(:account AS bigint)"
     # `after` may be any number, which must not overflow the key.
     after = "least(greatest(CAST(:after AS bigint), counter.forgotten), counter.last)"
-    # CASE because the planner multiplies the shares of rows that it expects for two conditions. It would expect few
-    # rows, and read and sort all events of the account.
+    # CASE hides the condition on the reader from the planner, which would multiply both selectivities, expect few rows,
+    # and read and sort all events of the account.
     return f"""(
         SELECT seq, topic, occurred_at, order_id, payload FROM events
         WHERE {key} > {feed_key(account, after)} AND {key} <= {feed_key(account, "counter.last")}

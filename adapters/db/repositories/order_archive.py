@@ -63,7 +63,7 @@ _HASHED: Final = {
         "checks", "reference", "reason", "refunded", "trouble",
     ),
 }  # fmt: skip
-"""The columns in the order in which they are hashed, where it is not that of the table (migration 0074 changed it)."""
+"""The order of columns in checksums: that of the tables before migration 0074, by which existing ones were computed."""
 
 
 def _hash(table: Table, name: str) -> str:

@@ -49,8 +49,8 @@ DUE_POLICIES: Final = """
         -- The first run (epoch -1) waits until imported and seeded sales are in the statistics.
         AND (schedule.epoch >= 0 OR NOT EXISTS (SELECT FROM statistics_pending))
 """
-"""The policies that can begin a run, for a FROM clause, as `policy` and `schedule`; `{now}` is an SQL expression. They
-also need their strategy in the process, and no stop of all pricing."""
+"""The policies that can begin a run: an item of a FROM clause with the aliases `policy` and `schedule`; `{now}` is the
+SQL of the time. Callers must also check that pricing is not stopped and that the strategy is registered."""
 _DUE: Final = text(
     f"""
     WITH busy AS MATERIALIZED (

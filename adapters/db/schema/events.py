@@ -44,7 +44,7 @@ Few orders have more than two sellers. For the first readers, an index entry alo
 
 
 def feed_key(reader: str, seq: str) -> str:
-    """Return the key of an event in the index of a reader, as an SQL expression; both parts are SQL expressions, too.
+    """Return the SQL expression of the key of an event in the index of a reader; `reader` and `seq` are expressions.
 
     One number instead of two makes entries shorter, and rises with `seq` for each reader. From 2**34 events or 2**29
     accounts on, the ranges of several readers can overlap, so queries must also compare the reader.

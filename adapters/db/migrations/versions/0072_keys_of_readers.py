@@ -15,7 +15,20 @@ depends_on: Final = None
 # Code of earlier revisions would read the whole event log for each page of an account.
 compatible_since: Final = "0072"
 
+# An index whose concurrent build has failed exists, and answers no query.
 UPGRADE: Final = """
+DO $$
+DECLARE
+    unusable regclass;
+BEGIN
+    FOR unusable IN
+        SELECT indexrelid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        WHERE indrelid = CAST('events' AS regclass) AND starts_with(relname, 'events_feed_') AND NOT indisvalid
+    LOOP
+        EXECUTE 'DROP INDEX ' || unusable;
+    END LOOP;
+END
+$$;
 CREATE INDEX IF NOT EXISTS events_feed_1_idx ON events (((reader_1 << 34) + seq));
 CREATE INDEX IF NOT EXISTS events_feed_2_idx ON events (((reader_2 << 34) + seq)) WHERE reader_2 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_feed_3_idx ON events (((reader_3 << 34) + seq)) WHERE reader_3 IS NOT NULL;

@@ -45,7 +45,7 @@ _TYPES: Final = {
     },
 }
 """The columns in their former order."""
-_ORDER: Final = {
+_NEW_ORDER: Final = {
     "order_lines": ("order_id", "product_id", "seller_id", "price", "position", "quantity", "refunded"),
     "payments": (
         "id", "order_id", "created_at", "deadline", "updated_at", "check_at", "checks", "amount", "currency", "method",
@@ -53,14 +53,14 @@ _ORDER: Final = {
     ),
 }  # fmt: skip
 
-# The place of a column in a row cannot be changed, so the rows are copied.
+# PostgreSQL cannot reorder columns, so the rows are copied.
 _COPY: Final = """
 ALTER TABLE {name} RENAME TO former_{name};
 CREATE TABLE {name} ({types});
 INSERT INTO {name} ({columns}) SELECT {columns} FROM former_{name} ORDER BY order_id;
 DROP TABLE former_{name};
 """
-_LEAVE: Final = """
+_DROP_FOREIGN_KEYS: Final = """
 ALTER TABLE refunds DROP CONSTRAINT refunds_order_id_fk;
 ALTER TABLE payment_refunds DROP CONSTRAINT payment_refunds_payment_id_fk;
 """
@@ -106,9 +106,9 @@ ANALYZE order_lines, payments, archived_order_lines, archived_payments;
 """
 
 
-def _rewrite(order: Mapping[str, Sequence[str]]) -> None:
+def _copy_tables(order: Mapping[str, Sequence[str]]) -> None:
     execute = op.get_bind().exec_driver_sql
-    execute(_LEAVE)
+    execute(_DROP_FOREIGN_KEYS)
     for table, columns in order.items():
         types = ", ".join(f"{column} {_TYPES[table][column]}" for column in columns)
         for name in (table, f"archived_{table}"):
@@ -117,8 +117,8 @@ def _rewrite(order: Mapping[str, Sequence[str]]) -> None:
 
 
 def upgrade() -> None:
-    _rewrite(_ORDER)
+    _copy_tables(_NEW_ORDER)
 
 
 def downgrade() -> None:
-    _rewrite({table: tuple(types) for table, types in _TYPES.items()})
+    _copy_tables({table: tuple(types) for table, types in _TYPES.items()})

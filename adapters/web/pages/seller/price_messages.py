@@ -29,7 +29,7 @@ TEMPLATES: Final = (
     N_("Lowered by {share} to {price}"),
     N_("the strategy proposes this price"),
     N_("there is no reason for another price"),
-    N_("too little is known about demand at this price yet"),
+    N_("there is not enough demand data at this price yet"),
     N_("profit per view rose after the last change"),
     N_("profit per view fell after the last change"),
     N_("the stock would sell out too soon"),
