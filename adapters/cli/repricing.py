@@ -168,7 +168,7 @@ def _preview(
         epoch = _why_nothing_is_due(only, preview.products, until)
     elif until is not None:
         epoch = (
-            "All products were decided in this epoch; the dry run decides as in the next one, which begins at"
+            "The current epoch is finished; the dry run decides as in the next one, which begins at"
             f" {format_time(until)}."
         )
     else:
@@ -185,9 +185,8 @@ def _run(market: Market, policy: PricingPolicy, only: Selection, *, shadow: bool
     run = market.repricing.run(policy.id, shadow=shadow, only=only, progress=progress, by=OPERATOR)
     moves = [_move(stored.decision) | {"outcome": stored.outcome.value} for stored in _moves(market.queries, run)]
     until = market.repricing.waits_until(policy.id)
-    epoch = (
-        "" if run.tally.decided or run.status is RunStatus.FAILED else _why_nothing_is_due(only, run.products, until)
-    )
+    is_idle = run.status is RunStatus.DONE and not run.tally.decided
+    epoch = _why_nothing_is_due(only, run.products, until) if is_idle else ""
     return {
         "policy": policy.id, "name": policy.name, **run_document(run), "next_epoch_at": until, "epoch_note": epoch,
         "moves": moves,
@@ -200,9 +199,9 @@ def _why_nothing_is_due(only: Selection, products: int, until: datetime | None) 
         return "No product is due: none follows this policy."
     if not products and only.limit is None:
         return f"No product is due: none of category {only.category_id} follows this policy."
-    if until is not None:
-        return f"No product is due: all were decided in this epoch; the next one begins at {format_time(until)}."
-    return "No product is due: all selected products were decided in this epoch, or no product follows this policy."
+    if until is not None and (products or only.category_id is None):
+        return f"No product is due: the current epoch is finished; the next one begins at {format_time(until)}."
+    return "No product is due: all selected products were decided in this epoch, or none of them follows this policy."
 
 
 def _moves(queries: Queries, run: Run) -> Sequence[StoredDecision]:
@@ -266,7 +265,7 @@ def _print(documents: Sequence[dict[str, Any]]) -> None:
 def _summary(document: dict[str, Any], moves: int) -> str:
     number = "" if document.get("run") is None else f", run {document['run']}"
     head = f"Policy {document['policy']} ({document['name']}){number}: {document['status']}"
-    if document.get("looked_at") == 0 and document["status"] != RunStatus.FAILED:
+    if document.get("looked_at") == 0 and document["epoch_note"]:
         return f"{head}. {document['epoch_note']}"
     if "looked_at" in document and document["status"] != RunStatus.FAILED:
         head += f", {moves:,} of {document['looked_at']:,} prices would change, {document['written']:,} written"

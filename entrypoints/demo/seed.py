@@ -62,8 +62,8 @@ def _seed(engine: Engine, progress: Progress) -> None:
         except AlreadySeeded:
             continue
     # Later starts must not restore policies that were deleted. The demo's own policy is created after this.
-    owner = _demo_accounts(market.queries.accounts(PageRequest(100)).rows)[0]
-    if made.rows or _find_policy(engine, owner.id) is None:
+    owners = {account.id for account in _demo_accounts(market.queries.accounts(PageRequest(100)).rows)}
+    if made.rows or _find_policy(engine, owners) is None:
         seeding.policies()
 
 
@@ -171,13 +171,13 @@ def _demo_accounts(accounts: Sequence[AccountView]) -> Sequence[AccountView]:
     return [account for account in accounts if is_seeded(account.email)][:USERS]
 
 
-def _find_policy(engine: Engine, owner: AccountId) -> PolicyId | None:
+def _find_policy(engine: Engine, owners: Collection[AccountId]) -> PolicyId | None:
     with engine.market.store.begin() as tx:
-        return next((each.id for each in tx.policies.of_sellers({owner}) if each.name == POLICY_NAME), None)
+        return next((each.id for each in tx.policies.of_sellers(owners) if each.name == POLICY_NAME), None)
 
 
 def _find_or_create_policy(engine: Engine, owner: AccountId) -> PolicyId:
-    if (found := _find_policy(engine, owner)) is not None:
+    if (found := _find_policy(engine, {owner})) is not None:
         return found
     document = {
         "name": POLICY_NAME,

@@ -55,11 +55,14 @@ def _load_shared_code() -> None:
             import_module(module)
         except Exception:  # noqa: BLE001 - the process that needs the module fails with the same error, in its own log
             traceback.print_exc()
-    from entrypoints import settings
+    try:
+        from entrypoints import settings
 
-    # Imports what the first conversion of a setting imports; then it fails, because required settings are missing.
-    with contextlib.suppress(settings.SettingsError):
-        settings.load({"SHOP": "true"})
+        # Imports what the first conversion of a setting imports; then it fails, because required settings are missing.
+        with contextlib.suppress(settings.SettingsError):
+            settings.load({"SHOP": "true"})
+    except Exception:  # noqa: BLE001 - as above
+        traceback.print_exc()
 
 
 def _run(request: ForkRequest) -> None:

@@ -1,7 +1,7 @@
 """Migrations create the tables of `adapters.db.schema`, also when several processes run them."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -16,6 +16,7 @@ from adapters.db import migrate
 from adapters.db.core.connection_parameters import database_url
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.repositories.order_archive import CHECKSUM_COLUMNS
 from adapters.db.schema import metadata
 from adapters.db.schema_version import VERSIONS, release_revisions
 from scalecommerce_core.domain.audit import AuditAction
@@ -379,6 +380,26 @@ INSERT INTO refunds (order_id, position, quantity, amount, restocked, occurred_a
 """
 
 
+def test_indexes_of_events_whose_concurrent_build_failed_are_replaced(empty_database: str) -> None:
+    engine = database_engine(empty_database)
+    with engine.begin() as connection:
+        migrate.migrate_to(connection, "0071")
+        connection.exec_driver_sql(
+            "INSERT INTO events (seq, occurred_at, reader_1, topic, payload)"
+            " VALUES (1, now(), 1, 'x', '{}'), (2, now(), 1, 'x', '{}')"
+        )
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, pytest.raises(IntegrityError):
+        connection.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY events_feed_1_idx ON events (reader_1)")
+    with engine.begin() as connection:
+        invalid = text("SELECT CAST(indexrelid AS regclass) FROM pg_index WHERE NOT indisvalid")
+        assert list(connection.scalars(invalid)) == ["events_feed_1_idx"]
+        migrate.migrate_to(connection, "0072")
+        assert list(connection.scalars(invalid)) == []
+        found = connection.scalar(text("SELECT indexdef FROM pg_indexes WHERE indexname = 'events_feed_1_idx'"))
+        assert "reader_1 & " in found
+    engine.dispose()
+
+
 def test_rows_are_the_same_in_tables_without_padding(empty_database: str) -> None:
     engine = database_engine(empty_database)
     tables = ("order_lines", "payments", "archived_order_lines", "archived_payments")
@@ -401,15 +422,24 @@ def test_rows_are_the_same_in_tables_without_padding(empty_database: str) -> Non
             name = table.removeprefix("archived_")
             connection.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM {name}")  # noqa: S608 - constants
         stored, former = rows(), {table: columns(table) for table in tables}
+        hashes = {table: connection.scalar(text(_hash_of_rows(table, columns(table)))) for table in tables}
         assert [len(stored[table]) for table in tables] == [4, 1, 4, 1]
         migrate.migrate_to(connection, "0074")
         assert rows() == stored
         assert all(columns(table) == [column.name for column in metadata.tables[table].c] for table in tables)
         assert all(columns(table) != former[table] for table in tables)
+        for table in tables:
+            hashed = CHECKSUM_COLUMNS[metadata.tables[table.removeprefix("archived_")]]
+            assert sorted(hashed) == sorted(columns(table))
+            assert connection.scalar(text(_hash_of_rows(table, hashed))) == hashes[table]
         migrate.migrate_to(connection, "0073")
         assert rows() == stored
         assert {table: columns(table) for table in tables} == former
     engine.dispose()
+
+
+def _hash_of_rows(table: str, columns: Sequence[str]) -> str:
+    return f"SELECT sum(hash_record_extended(ROW({', '.join(columns)}), 0)) FROM {table}"  # noqa: S608 - names of columns
 
 
 @pytest.mark.parametrize("imported", [0, 2])

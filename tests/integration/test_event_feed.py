@@ -218,7 +218,7 @@ FAR = 2**34
 
 
 @pytest.mark.parametrize("position", [1, 2, 3])
-@pytest.mark.parametrize("account", [7, 2**30 - 2, 2**62])
+@pytest.mark.parametrize("account", [7, 2**28 - 1, 2**29 - 1, 2**30 - 2, 2**62])
 def test_pages_are_right_where_the_ranges_of_accounts_overlap(engine: Engine, position: int, account: int) -> None:
     others = ", ".join(str(2**40 + n) for n in range(1, position))
     with engine.begin() as connection:

@@ -56,7 +56,7 @@ def _columns(table: Table) -> str:
     return ", ".join(column.name for column in table.c)
 
 
-_HASHED: Final = {
+CHECKSUM_COLUMNS: Final = {
     order_lines: ("order_id", "position", "product_id", "seller_id", "quantity", "price", "refunded"),
     payments: (
         "id", "order_id", "amount", "currency", "method", "created_at", "deadline", "status", "updated_at", "check_at",
@@ -67,7 +67,7 @@ _HASHED: Final = {
 
 
 def _hash(table: Table, name: str) -> str:
-    columns = _HASHED.get(table) or tuple(column.name for column in table.c)
+    columns = CHECKSUM_COLUMNS.get(table) or tuple(column.name for column in table.c)
     # By the values, so it does not depend on settings of the session that format times.
     return f"hash_record_extended(ROW({', '.join(f'{name}.{column}' for column in columns)}), 0)"
 

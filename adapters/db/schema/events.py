@@ -46,10 +46,11 @@ Few orders have more than two sellers. For the first readers, an index entry alo
 def feed_key(reader: str, seq: str) -> str:
     """Return the SQL expression of the key of an event in the index of a reader; `reader` and `seq` are expressions.
 
-    One number instead of two makes entries shorter, and rises with `seq` for each reader. From 2**34 events or 2**29
-    accounts on, the ranges of several readers can overlap, so queries must also compare the reader.
+    One number instead of two makes entries shorter, and rises with `seq` for each reader. From 2**34 events or 2**28
+    accounts on, the ranges of several readers can overlap, so queries must also compare the reader. The lowest 28 bits
+    of the reader leave room for any number of events below 2**62.
     """
-    return f"({reader} << 34) + {seq}"
+    return f"(({reader} & {2**28 - 1}) << 34) + {seq}"
 
 
 def _reader_index(position: int) -> Index:

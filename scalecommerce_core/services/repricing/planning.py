@@ -84,7 +84,7 @@ class Planning(RepricingBase):
             return tx.policies.due(self._clock.now(), limit, known_strategies(), per_seller=per_seller)
 
     def waits_until(self, policy_id: PolicyId) -> datetime | None:
-        """Return the start of the next epoch if all products were decided in the current one, else None."""
+        """Return the start of the next epoch if the current one is finished (`Schedule.is_done`), else None."""
         with self._store.begin() as tx:
             schedule = tx.policies.lock_schedules([policy_id]).get(policy_id)
             return schedule.ends_at if schedule and schedule.is_done and self._clock.now() < schedule.ends_at else None

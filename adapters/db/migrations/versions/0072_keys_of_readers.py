@@ -29,9 +29,11 @@ BEGIN
     END LOOP;
 END
 $$;
-CREATE INDEX IF NOT EXISTS events_feed_1_idx ON events (((reader_1 << 34) + seq));
-CREATE INDEX IF NOT EXISTS events_feed_2_idx ON events (((reader_2 << 34) + seq)) WHERE reader_2 IS NOT NULL;
-CREATE INDEX IF NOT EXISTS events_feed_3_idx ON events (((reader_3 << 34) + seq)) WHERE reader_3 IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_feed_1_idx ON events ((((reader_1 & 268435455) << 34) + seq));
+CREATE INDEX IF NOT EXISTS events_feed_2_idx ON events ((((reader_2 & 268435455) << 34) + seq))
+    WHERE reader_2 IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_feed_3_idx ON events ((((reader_3 & 268435455) << 34) + seq))
+    WHERE reader_3 IS NOT NULL;
 DROP INDEX events_reader_1_idx, events_reader_2_idx, events_reader_3_idx;
 """
 DOWNGRADE: Final = """

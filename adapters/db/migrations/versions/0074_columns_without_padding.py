@@ -13,8 +13,8 @@ revision: Final = "0074"
 down_revision: Final = "0073"
 branch_labels: Final = None
 depends_on: Final = None
-# Earlier code names the columns that it reads and writes.
-compatible_since: Final = "0073"
+# Requests of running processes would wait longer than their `lock_timeout`, and fail.
+compatible_since: Final = "0074"
 
 _TYPES: Final = {
     "order_lines": {
@@ -59,6 +59,11 @@ ALTER TABLE {name} RENAME TO former_{name};
 CREATE TABLE {name} ({types});
 INSERT INTO {name} ({columns}) SELECT {columns} FROM former_{name} ORDER BY order_id;
 DROP TABLE former_{name};
+"""
+# In the order in which requests lock them. A lock that is taken later could deadlock with a request, after the copy.
+_LOCK: Final = """
+LOCK TABLE products, orders, order_lines, payments, refunds, payment_refunds, archived_order_lines, archived_payments
+    IN ACCESS EXCLUSIVE MODE;
 """
 _DROP_FOREIGN_KEYS: Final = """
 ALTER TABLE refunds DROP CONSTRAINT refunds_order_id_fk;
@@ -108,6 +113,7 @@ ANALYZE order_lines, payments, archived_order_lines, archived_payments;
 
 def _copy_tables(order: Mapping[str, Sequence[str]]) -> None:
     execute = op.get_bind().exec_driver_sql
+    execute(_LOCK)
     execute(_DROP_FOREIGN_KEYS)
     for table, columns in order.items():
         types = ", ".join(f"{column} {_TYPES[table][column]}" for column in columns)

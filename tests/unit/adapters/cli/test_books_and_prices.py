@@ -127,30 +127,32 @@ def test_a_dry_run_explains_and_changes_nothing(cli: Cli, runtime: MemoryRuntime
 
 
 def test_a_run_without_due_products_says_why(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
-    def said(*arguments: str) -> str:
+    def output(*arguments: str) -> str:
         return " ".join(cli("reprice", *arguments).out.split())
 
     none_of_category = "No product is due: none of category 2 follows this policy."
-    assert none_of_category in said("--category", "2")
+    assert none_of_category in output("--category", "2")
     cli("reprice")
     ends = "2026-02-05 00:00:00Z"
-    assert f"No product is due: all were decided in this epoch; the next one begins at {ends}." in said()
-    preview = said("--dry-run")
+    assert f"No product is due: the current epoch is finished; the next one begins at {ends}." in output()
+    preview = output("--dry-run")
     assert re.search("[01] of 1 prices would change", preview)
     assert f"the dry run decides as in the next one, which begins at {ends}." in preview
-    assert none_of_category in said("--dry-run", "--category", "2")
+    assert none_of_category in output("--dry-run", "--category", "2")
     (policy,) = runtime.market.queries.policies(None, PageRequest()).rows
     until = runtime.market.repricing.waits_until(policy.id)
     assert until is not None
     (document,) = json.loads(cli("reprice", "--dry-run", "--json").out)
     assert document["next_epoch_at"] == f"{until:%Y-%m-%dT%H:%M:%SZ}"
     runtime.clock.advance(days=8)
-    said("--limit", "1")
-    assert "No product is due: all were decided in this epoch, or none follows this policy." in said("--limit", "1")
+    output("--limit", "1")
+    assert "No product is due: all selected products were decided in this epoch, or none of them follows" in output(
+        "--limit", "1"
+    )
     unwrap_single(runtime.market.catalog.withdraw_products([WithdrawProduct(shop, policy.seller_id)]))
     runtime.clock.advance(days=8)
-    assert "No product is due: none follows this policy." in said("--dry-run")
-    assert "No product is due: none follows this policy." in said()
+    assert "No product is due: none follows this policy." in output("--dry-run")
+    assert "No product is due: none follows this policy." in output()
 
 
 def test_prices_are_changed_explained_and_rolled_back(cli: Cli, runtime: MemoryRuntime, shop: ProductId) -> None:
