@@ -1,0 +1,262 @@
+"""Building of segments: from products, and from the documents of other segments."""
+
+import re
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, Final, Self
+
+import numpy as np
+from attrs import evolve, frozen
+from numpy.typing import NDArray
+
+from adapters.db.queries.search.index.arrays import Array, narrow
+from adapters.db.queries.search.index.query import unescaped
+from adapters.db.queries.search.index.segment import (
+    MAX_DOCUMENTS,
+    POSITION_BITS,
+    Columns,
+    Postings,
+    Segment,
+    names_of,
+    price_buckets,
+)
+from adapters.db.queries.search.index.string_table import Numbering, StringTable
+
+_LEXEME: Final = re.compile(r"'((?:[^'\\]|''|\\.)*)'(?::([0-9A-D,]+))?")
+_WEIGHTS: Final = {"A": 3, "B": 2, "C": 1}
+_OCCURRENCE_BITS: Final = 16
+_INVERTED: Final = 0b11 << POSITION_BITS
+"""Inverts the weight of an occurrence, so that the highest weight sorts first."""
+
+
+class SegmentBuilder:
+    """Collects products and builds a segment of them.
+
+    Without `names`, brands and currencies get numbers of their own; otherwise those of the given numberings.
+    """
+
+    def __init__(self, names: tuple[Numbering, Numbering] | None = None) -> None:
+        self._names = names
+        self._columns = {name: array("q") for name in ("id", "category_id", "seller_id", "price", "created_at", "tier")}
+        self._brands, self._currencies = _Collector(), _Collector()
+        self._lexemes: dict[str, int] = {}
+        self._lexeme_numbers, self._lengths, self._occurrences = array("I"), array("I"), array("H")
+        # The occurrences of most texts are the same few: a dict look-up takes less than parsing.
+        self._parsed: dict[str, tuple[int, ...]] = {}
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> Self:
+        """Add products, of which no two may have the same id: the values of `ProductRow`, in its order."""
+        columns, brands, currencies = self._columns, self._brands, self._currencies
+        ids, categories, sellers = columns["id"], columns["category_id"], columns["seller_id"]
+        prices, created, tiers = columns["price"], columns["created_at"], columns["tier"]
+        for id_, category, brand, seller, price, currency, created_at, tier, document in rows:
+            ids.append(id_)
+            categories.append(category)
+            brands.append(brand)
+            sellers.append(seller)
+            prices.append(price)
+            currencies.append(currency)
+            created.append(created_at)
+            tiers.append(tier)
+            self._lengths.append(self._add_document(document))
+        return self
+
+    def _add_document(self, document: str) -> int:
+        """Add the occurrences of a document and return their number."""
+        lexemes, parsed, count = self._lexemes, self._parsed, 0
+        add_number, add_occurrences = self._lexeme_numbers.append, self._occurrences.extend
+        for lexeme, positions in _LEXEME.findall(document):
+            number = lexemes.setdefault(lexeme, len(lexemes))
+            occurrences = parsed.get(positions)
+            if occurrences is None:
+                occurrences = _parse_positions(positions)
+                if len(parsed) < 100_000:
+                    parsed[positions] = occurrences
+            for _ in occurrences:
+                add_number(number)
+            add_occurrences(occurrences)
+            count += len(occurrences)
+        return count
+
+    def build(self) -> Segment:
+        """Return the segment of the products that were added; it may be empty."""
+        columns = {name: np.array(values, np.int64) for name, values in self._columns.items()}
+        lexicon, lexeme_numbers = StringTable.build([unescaped(lexeme) for lexeme in self._lexemes])
+        if self._names is None:
+            brand_table, brand_numbers = StringTable.build(self._brands.strings)
+            currency_table, currency_numbers = StringTable.build(self._currencies.strings)
+            names = Numbering(brand_table), Numbering(currency_table)
+        else:
+            names = self._names
+            brand_numbers = _add_all(names[0], self._brands.strings)
+            currency_numbers = _add_all(names[1], self._currencies.strings)
+        brands = brand_numbers[np.array(self._brands.numbers, np.int64)]
+        currencies = currency_numbers[np.array(self._currencies.numbers, np.int64)]
+        documents = np.repeat(np.arange(len(columns["id"])), np.array(self._lengths, np.int64))
+        return _build_segment(
+            _Documents(
+                Columns(
+                    columns["id"],
+                    columns["category_id"],
+                    brands,
+                    columns["seller_id"],
+                    columns["price"],
+                    currencies,
+                    columns["created_at"],
+                    price_buckets(columns["price"]),
+                    columns["tier"].astype(np.int8),
+                ),
+                documents,
+                lexeme_numbers[np.array(self._lexeme_numbers, np.int64)],
+                np.array(self._occurrences, np.uint16),
+            ),
+            lexicon,
+            names,
+        )
+
+
+def merge_segments(segments: Sequence[tuple[Segment, NDArray[np.int8]]]) -> Segment:
+    """Return one segment of the documents of several, which share their brands and currencies.
+
+    Each segment is given with the present tiers of its documents, -1 for those that are deleted.
+    """
+    brands, currencies = segments[0][0].brands, segments[0][0].currencies
+    parts = [_live_documents(segment, tiers) for segment, tiers in segments]
+    texts = [[segment.lexicon[number] for number in np.unique(part.lexemes).tolist()]
+             for (segment, _), part in zip(segments, parts, strict=True)]  # fmt: skip
+    lexicon, numbers = StringTable.build(distinct := list(dict.fromkeys(chain.from_iterable(texts))))
+    number_of = dict(zip(distinct, numbers.tolist(), strict=True))
+    renumbered = []
+    for part, strings in zip(parts, texts, strict=True):
+        new_numbers = np.array([number_of[string] for string in strings], np.uint32)
+        renumbered.append(new_numbers[np.unique(part.lexemes, return_inverse=True)[1]])
+    starts = np.cumsum([0, *(len(part.columns.ids) for part in parts)])
+    columns = (np.concatenate([getattr(part.columns, name) for part in parts]) for name in names_of(Columns))
+    merged = _Documents(
+        Columns(*columns),
+        np.concatenate([part.documents + start for part, start in zip(parts, starts[:-1], strict=True)]),
+        np.concatenate(renumbered),
+        np.concatenate([part.occurrences for part in parts]),
+    )
+    return _build_segment(merged, lexicon, (brands, currencies))
+
+
+@frozen(eq=False)
+class _Documents:
+    """Documents in any order, and their occurrences in any order: document, number of the lexeme, and where."""
+
+    columns: Columns
+    documents: Array
+    lexemes: Array
+    occurrences: NDArray[np.uint16]
+
+
+def _live_documents(segment: Segment, tiers: NDArray[np.int8]) -> _Documents:
+    postings, is_live = segment.postings, tiers >= 0
+    numbers = np.arange(len(segment.lexicon), dtype=np.uint32)
+    lexemes = np.concatenate((
+        np.repeat(numbers, np.diff(postings.offsets)),
+        np.repeat(numbers, np.diff(postings.more_offsets)),
+    ))  # fmt: skip
+    documents = np.concatenate((postings.documents, postings.more_documents))
+    kept = is_live[documents]
+    columns = (getattr(segment.columns, name)[is_live] for name in names_of(Columns))
+    return _Documents(
+        evolve(Columns(*columns), tiers=tiers[is_live]),
+        (np.cumsum(is_live) - 1)[documents[kept]],
+        lexemes[kept],
+        np.concatenate((postings.occurrences, postings.more_occurrences))[kept],
+    )
+
+
+def _build_segment(found: _Documents, lexicon: StringTable, names: tuple[Numbering, Numbering]) -> Segment:
+    order = np.lexsort((found.columns.ids, found.columns.tiers))[::-1]
+    if len(order) > MAX_DOCUMENTS:
+        raise ValueError(f"{len(order)} products: a segment has at most {MAX_DOCUMENTS}.")
+    numbers = np.empty(len(order), np.uint32)
+    numbers[order] = np.arange(len(order), dtype=np.uint32)
+    columns = (getattr(found.columns, name)[order] for name in names_of(Columns))
+    return Segment(
+        _narrowed(Columns(*columns)),
+        _sort_postings(found, numbers, len(lexicon)),
+        lexicon,
+        *names,
+    )
+
+
+def _sort_postings(found: _Documents, numbers: NDArray[np.uint32], lexeme_count: int) -> Postings:
+    """Sort occurrences by lexeme, document, and weight (highest first). `numbers` maps the documents."""
+    document_bits = max(len(numbers) - 1, 1).bit_length()
+    if document_bits + max(lexeme_count - 1, 1).bit_length() + _OCCURRENCE_BITS > 64:
+        raise ValueError(f"{len(numbers)} products with {lexeme_count} lexemes: the index does not support so many.")
+    # One number for each occurrence: sorting these is many times faster than sorting by several arrays.
+    keys = found.lexemes.astype(np.uint64)
+    keys <<= np.uint64(document_bits)
+    keys |= numbers[found.documents]
+    keys <<= np.uint64(_OCCURRENCE_BITS)
+    keys |= found.occurrences ^ np.uint16(_INVERTED)
+    keys.sort()
+    occurrences = keys.astype(np.uint16) ^ np.uint16(_INVERTED)
+    keys >>= np.uint64(_OCCURRENCE_BITS)
+    is_first = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    documents = (keys & np.uint64(2**document_bits - 1)).astype(np.uint32)
+    keys >>= np.uint64(document_bits)
+    lexemes = keys.astype(np.uint32)
+    del keys
+    is_more = ~is_first
+    return Postings(
+        _offsets(lexemes[is_first], lexeme_count),
+        documents[is_first],
+        occurrences[is_first],
+        _offsets(lexemes[is_more], lexeme_count),
+        documents[is_more],
+        occurrences[is_more],
+    )
+
+
+def _offsets(lexemes: NDArray[np.uint32], lexeme_count: int) -> Array:
+    return narrow(np.concatenate(([0], np.cumsum(np.bincount(lexemes, minlength=lexeme_count)))))
+
+
+def _narrowed(columns: Columns) -> Columns:
+    return Columns(
+        narrow(columns.ids),
+        narrow(columns.categories),
+        narrow(columns.brands),
+        narrow(columns.sellers),
+        narrow(columns.prices),
+        columns.currencies.astype(np.uint16),
+        columns.created_at.astype(np.int64),
+        columns.price_buckets,
+        columns.tiers,
+    )
+
+
+class _Collector:
+    """Numbers distinct strings in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.numbers = array("I")
+
+    @property
+    def strings(self) -> list[str]:
+        return list(self._numbers)
+
+    def append(self, string: str) -> None:
+        self.numbers.append(self._numbers.setdefault(string, len(self._numbers)))
+
+
+def _add_all(names: Numbering, strings: Iterable[str]) -> NDArray[np.uint32]:
+    return np.array([names.add(string) for string in strings], np.uint32)
+
+
+def _parse_positions(positions: str) -> tuple[int, ...]:
+    """Return the occurrences of `1A,5B,7`; a lexeme without positions has one at 0, which is in no phrase."""
+    found = []
+    for each in positions.split(",") if positions else ["0"]:
+        weight = _WEIGHTS.get(each[-1], 0)
+        found.append(weight << POSITION_BITS | int(each.rstrip("ABCD")))
+    return tuple(found)

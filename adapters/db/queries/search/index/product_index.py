@@ -1,0 +1,342 @@
+"""The products on sale as a list of segments, and the answers to queries over all of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any, Final
+
+import numpy as np
+from attrs import evolve, field, frozen
+from numpy.typing import NDArray
+
+from adapters.db.queries.search.index.arrays import NO_DOCUMENTS, Array
+from adapters.db.queries.search.index.building import SegmentBuilder, merge_segments
+from adapters.db.queries.search.index.matching import Scope, matches, points
+from adapters.db.queries.search.index.query import NO_FILTERS, ProductFilters, ProductQuery
+from adapters.db.queries.search.index.ranked_page import Ranking
+from adapters.db.queries.search.index.segment import Segment
+from adapters.db.queries.search.index.string_table import MISSING
+from scalecommerce_core.domain.popularity import TOP_TIER
+from scalecommerce_core.domain.relevance import TIER_PERCENT
+from scalecommerce_core.queries import MAX_FACET_VALUES
+
+DELETED: Final = -1
+"""The tier of a document whose product was changed or is no longer on sale."""
+TIER_FACTORS: Final = 100 + TIER_PERCENT * np.arange(TOP_TIER + 1)
+"""Percent by which a tier multiplies the points of a text."""
+MERGE_RATIO: Final = 8
+"""A new segment is merged with an older one, unless that has at least this many times as many documents."""
+
+
+@frozen
+class FacetSample:
+    """Counts over `size` products: by category, by brand (the most frequent ones), and by price bucket.
+
+    Buckets are numbered as `width_bucket` does it, from 1, and hold products in one currency.
+    """
+
+    size: int
+    categories: Mapping[int, int]
+    brands: Sequence[tuple[str, int]]
+    prices: Mapping[int, int]
+
+
+@frozen(eq=False, slots=False)
+class _LiveSegment:
+    """A segment and the present tiers of its documents, `DELETED` for those that are not live.
+
+    `risen` has, for each tier, the documents that are now in it or above and were below when the segment was built.
+    `is_changed` says whether any document is deleted or has another tier.
+    """
+
+    segment: Segment
+    tiers: NDArray[np.int8]
+    live: int
+    is_changed: bool = False
+    risen: tuple[Array, ...] = (NO_DOCUMENTS,) * (TOP_TIER + 1)
+
+    @classmethod
+    def of(cls, segment: Segment) -> "_LiveSegment":
+        return cls(segment, segment.columns.tiers, len(segment))
+
+    def without(self, ids: NDArray[np.int64]) -> "_LiveSegment":
+        """Mark the documents of these products as deleted."""
+        documents = self._find(ids)
+        if not len(documents):
+            return self
+        tiers = self.tiers.copy()
+        tiers[documents] = DELETED
+        return evolve(self, tiers=tiers, live=self.live - len(documents), is_changed=True)
+
+    def with_prices(self, ids: NDArray[np.int64], prices: NDArray[np.int64]) -> "_LiveSegment":
+        """Change the prices of the documents of these products, whose ids ascend."""
+        documents = self._find(ids)
+        if not len(documents):
+            return self
+        found = prices[ids.searchsorted(self.segment.columns.ids[documents])]
+        return evolve(self, segment=self.segment.with_prices(documents, found))
+
+    def with_tiers(self, ids: NDArray[np.int64], new: NDArray[np.int8]) -> "_LiveSegment":
+        """Change the tiers of the documents of these products, whose ids ascend, and of all others to 0."""
+        documents = self._find(ids)
+        tiers = np.where(self.tiers == DELETED, np.int8(DELETED), np.int8(0))
+        if len(documents):
+            tiers[documents] = new[ids.searchsorted(self.segment.columns.ids[documents])]
+        if np.array_equal(tiers, self.tiers):
+            return self
+        ends = self.segment.tier_ends
+        risen = (np.flatnonzero(tiers[end:] >= tier) + end for tier, end in enumerate(ends))
+        return evolve(self, tiers=tiers, is_changed=True, risen=tuple(each.astype(np.uint32) for each in risen))
+
+    def find(self, query: ProductQuery, min_tier: int, names: "_NumberedFilters") -> Array:
+        """Return the live documents of a tier and above that match, ascending."""
+        segment = self.segment
+        scope = Scope(segment.tier_ends[min_tier], self.risen[min_tier])
+        documents = matches(segment, query.required, query.excluded, scope)
+        if self.is_changed and len(documents):
+            documents = documents[self.tiers[documents] >= min_tier]
+        return names.apply(segment, documents) if len(documents) else documents
+
+    def _find(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        documents = self.segment.find_documents(ids)
+        is_live: NDArray[np.bool_] = self.tiers[documents] != DELETED
+        return documents[is_live]
+
+
+@frozen(eq=False, slots=False)
+class ProductIndex:
+    """An immutable state of the index: changes return a new one, which shares the segments that did not change.
+
+    Readers need no lock. Only one thread at a time may call `with_changes`: it adds new brands to a shared numbering.
+    """
+
+    _segments: tuple[_LiveSegment, ...] = field(alias="segments")
+
+    @classmethod
+    def of(cls, base: Segment) -> "ProductIndex":
+        """Return an index of the products of a segment."""
+        return cls((_LiveSegment.of(base),))
+
+    # --- changes
+
+    def with_changes(self, rows: Iterable[Sequence[Any]], removed: Iterable[int] = ()) -> "ProductIndex":
+        """Return the index with these products as they are now, new ones included, and without the removed ones.
+
+        The rows have the values of `ProductRow`, in its order.
+        """
+        current = {row[0]: row for row in rows}
+        outdated = np.array(sorted({*current, *removed}), np.int64)
+        base, *added = (each.without(outdated) for each in self._segments)
+        if current:
+            names = base.segment.brands, base.segment.currencies
+            added.append(_LiveSegment.of(SegmentBuilder(names).add(current.values()).build()))
+        return ProductIndex((base, *_merged(added)))
+
+    def with_prices(self, ids: NDArray[np.int64], prices: NDArray[np.int64]) -> "ProductIndex":
+        """Return the index with other prices of products, in their currencies; unknown ids are ignored."""
+        order = ids.argsort()
+        return self._replaced([each.with_prices(ids[order], prices[order]) for each in self._segments])
+
+    def with_tiers(self, ids: NDArray[np.int64], tiers: NDArray[np.integer]) -> "ProductIndex":
+        """Return the index with the popularity tiers of all products: those with other ids are in tier 0."""
+        order = ids.argsort()
+        new = tiers[order].astype(np.int8)
+        return self._replaced([each.with_tiers(ids[order], new) for each in self._segments])
+
+    def _replaced(self, segments: Sequence[_LiveSegment]) -> "ProductIndex":
+        is_same = all(new is old for new, old in zip(segments, self._segments, strict=True))
+        return self if is_same else ProductIndex(tuple(segments))
+
+    # --- size
+
+    @cached_property
+    def documents(self) -> int:
+        """The number of products."""
+        return sum(each.live for each in self._segments)
+
+    @cached_property
+    def added(self) -> int:
+        """The number of products in segments that were built in this process."""
+        return sum(each.live for each in self._segments[1:])
+
+    @cached_property
+    def deleted(self) -> int:
+        """The number of documents that are marked as deleted."""
+        return sum(len(each.segment) - each.live for each in self._segments)
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, mapped files included."""
+        return sum(each.segment.nbytes + each.tiers.nbytes * each.is_changed for each in self._segments)
+
+    # --- queries
+
+    def count(self, query: ProductQuery) -> int:
+        """Return the number of matches."""
+        return sum(len(documents) for _, documents in self._find(query))
+
+    def rank(self, query: ProductQuery, min_tier: int = 0, max_candidates: int | None = None) -> Ranking:
+        """Rank the matches of a tier and above, unless they are more than `max_candidates`."""
+        found = self._find(query, min_tier)
+        count = sum(len(documents) for _, documents in found)
+        if not count or (max_candidates is not None and count > max_candidates):
+            return Ranking(count, np.empty(0, np.int64), np.empty(0, np.int64))
+        total = _concatenated([
+            points(part.segment, query.required, documents) * TIER_FACTORS[part.tiers[documents]]
+            for part, documents in found
+        ])  # fmt: skip
+        ids = _concatenated([part.segment.columns.ids[documents].astype(np.int64) for part, documents in found])
+        order = np.lexsort((ids, total))[::-1]
+        return Ranking(count, total[order], ids[order])
+
+    def unranked(
+        self,
+        query: ProductQuery,
+        below_tier: int | None,
+        limit: int,
+        cursor: tuple[int, int] | None = None,
+        *,
+        backwards: bool = False,
+    ) -> list[tuple[int, int]]:
+        """Return at most `limit` rows (tier, id) of matches below a tier and below the cursor, highest first.
+
+        With `backwards`, those above the cursor, lowest first.
+        """
+        found = self._find(query)
+        if not found:
+            return []
+        tiers = _concatenated([part.tiers[documents] for part, documents in found]).astype(np.int64)
+        ids = _concatenated([part.segment.columns.ids[documents].astype(np.int64) for part, documents in found])
+        kept = np.ones(len(ids), bool) if below_tier is None else tiers < below_tier
+        if cursor is not None:
+            tier, id_ = cursor
+            if backwards:
+                kept &= (tiers > tier) | ((tiers == tier) & (ids > id_))
+            else:
+                kept &= (tiers < tier) | ((tiers == tier) & (ids < id_))
+        tiers, ids = tiers[kept], ids[kept]
+        order = np.lexsort((ids, tiers))
+        order = order[:limit] if backwards else order[::-1][:limit]
+        return list(zip(tiers[order].tolist(), ids[order].tolist(), strict=True))
+
+    def facets(self, query: ProductQuery, currency: str, min_tier: int = 0) -> FacetSample:
+        """Count the matches of a tier and above by category, brand and price; prices of one currency only."""
+        found = self._find(query, min_tier)
+        categories: Counter[int] = Counter()
+        prices: Counter[int] = Counter()
+        for part, documents in found:
+            columns = part.segment.columns
+            categories.update(_counts(columns.categories[documents], part.segment.max_category))
+            buckets = columns.price_buckets[documents]
+            number = part.segment.currencies.find(currency)
+            if number == MISSING:
+                continue
+            if len(part.segment.currencies) > 1:
+                buckets = buckets[columns.currencies[documents] == number]
+            prices.update(_counts(buckets, 255))
+        return FacetSample(sum(len(documents) for _, documents in found), categories, self._count_brands(found), prices)
+
+    def _find(self, query: ProductQuery, min_tier: int = 0) -> list[tuple[_LiveSegment, Array]]:
+        """Return the matches by segment; segments without matches are left out."""
+        names = _NumberedFilters.of(query.filters, self._segments[0].segment)
+        found = ((each, each.find(query, min_tier, names)) for each in self._segments)
+        return [(each, documents) for each, documents in found if len(documents)]
+
+    def _count_brands(self, found: Sequence[tuple[_LiveSegment, Array]]) -> list[tuple[str, int]]:
+        if not found:
+            return []
+        names = found[0][0].segment.brands
+        numbers = _concatenated([part.segment.columns.brands[documents] for part, documents in found])
+        brands, counts = _distinct(numbers, len(names))
+        is_named = brands != names.find("")
+        brands, counts = brands[is_named], counts[is_named]
+        if len(counts) > MAX_FACET_VALUES:
+            # All brands as frequent as the last one, since the order of the names decides between these.
+            least = np.partition(counts, -MAX_FACET_VALUES)[-MAX_FACET_VALUES]
+            brands, counts = brands[counts >= least], counts[counts >= least]
+        rows = zip((names[number] for number in brands.tolist()), counts.tolist(), strict=True)
+        return sorted(rows, key=lambda row: (-row[1], row[0]))[:MAX_FACET_VALUES]
+
+
+def _merged(added: Sequence[_LiveSegment]) -> list[_LiveSegment]:
+    """Merge segments from the newest one on, and leave out those without live documents."""
+    kept = [each for each in added if each.live]
+    while len(kept) > 1 and kept[-2].live < MERGE_RATIO * kept[-1].live:
+        older, newer = kept[-2:]
+        merged = merge_segments([(older.segment, older.tiers), (newer.segment, newer.tiers)])
+        kept[-2:] = [_LiveSegment.of(merged)]
+    return kept
+
+
+@frozen
+class _NumberedFilters:
+    """Filters whose strings are replaced by the numbers that all segments share."""
+
+    filters: ProductFilters
+    brands: Sequence[int] = ()
+    currency: int = MISSING
+
+    @classmethod
+    def of(cls, filters: ProductFilters, segment: Segment) -> "_NumberedFilters":
+        if filters == NO_FILTERS:
+            return cls(filters)
+        currency = MISSING if filters.currency is None else segment.currencies.find(filters.currency)
+        return cls(filters, segment.brands.find_all(filters.brands or ()), currency)
+
+    def apply(self, segment: Segment, documents: Array) -> Array:
+        """Return the documents that meet the filters."""
+        given, columns = self.filters, segment.columns
+        if given is NO_FILTERS:
+            return documents
+        if given.categories is not None:
+            documents = documents[_equals_any(columns.categories[documents], list(given.categories))]
+        if given.brands is not None:
+            documents = documents[_equals_any(columns.brands[documents], self.brands)]
+        if given.seller is not None:
+            documents = documents[_equals_any(columns.sellers[documents], [given.seller])]
+        if given.currency is not None:
+            documents = documents[_equals_any(columns.currencies[documents], [self.currency])]
+        documents = _bounded(columns.prices, documents, given.price_min, given.price_max)
+        after = None if given.created_after is None else given.created_after + 1
+        before = None if given.created_before is None else given.created_before - 1
+        return _bounded(columns.created_at, documents, after, before)
+
+
+def _equals_any(values: Array, wanted: Sequence[int]) -> NDArray[np.bool_]:
+    if len(wanted) <= MAX_COMPARISONS:
+        return reduce(or_, (values == each for each in wanted), np.zeros(len(values), bool))
+    return np.isin(values, np.array(wanted, np.int64))
+
+
+def _bounded(column: Array, documents: Array, least: int | None, most: int | None) -> Array:
+    if least is not None:
+        documents = documents[column[documents] >= least]
+    if most is not None:
+        documents = documents[column[documents] <= most]
+    return documents
+
+
+def _counts(values: Array, largest: int) -> dict[int, int]:
+    distinct, counts = _distinct(values, largest + 1)
+    return dict(zip(distinct.tolist(), counts.tolist(), strict=True))
+
+
+def _distinct(values: Array, bound: int) -> tuple[Array, Array]:
+    """Return the distinct values, all below `bound`, and how often each occurs."""
+    if bound > MAX_SPARSENESS * len(values) + MAX_SPARSENESS:
+        distinct, counts = np.unique(values, return_counts=True)
+        return distinct, counts
+    counts = np.bincount(values, minlength=0)
+    (distinct,) = counts.nonzero()
+    return distinct, counts[distinct]
+
+
+def _concatenated(parts: Sequence[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+MAX_COMPARISONS: Final = 4
+"""More values than this are compared by sorting them."""
+MAX_SPARSENESS: Final = 64
+"""Values are counted in an array if their range is at most this many times their number."""
