@@ -171,7 +171,7 @@ def _live_documents(segment: Segment, tiers: NDArray[np.int8]) -> _Documents:
 
 
 def _build_segment(found: _Documents, lexicon: StringTable, names: tuple[Numbering, Numbering]) -> Segment:
-    order = np.lexsort((found.columns.ids, found.columns.tiers))[::-1]
+    order = np.lexsort((found.columns.ids, -found.columns.tiers))
     if len(order) > MAX_DOCUMENTS:
         raise ValueError(f"{len(order)} products: a segment has at most {MAX_DOCUMENTS}.")
     numbers = np.empty(len(order), np.uint32)

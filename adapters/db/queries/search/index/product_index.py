@@ -1,5 +1,6 @@
 """The products on sale as a list of segments, and the answers to queries over all of them."""
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, reduce
@@ -16,10 +17,10 @@ from adapters.db.queries.search.index.matching import Scope, matches, points
 from adapters.db.queries.search.index.query import NO_FILTERS, ProductFilters, ProductQuery
 from adapters.db.queries.search.index.ranked_page import Ranking
 from adapters.db.queries.search.index.segment import Segment
-from adapters.db.queries.search.index.string_table import MISSING
+from adapters.db.queries.search.index.string_table import MISSING, Numbering
 from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.domain.relevance import TIER_PERCENT
-from scalecommerce_core.queries import MAX_FACET_VALUES
+from scalecommerce_core.queries import MAX_FACET_VALUES, PRICE_BUCKETS
 
 DELETED: Final = -1
 """The tier of a document whose product was changed or is no longer on sale."""
@@ -165,6 +166,11 @@ class ProductIndex:
         """The number of documents that are marked as deleted."""
         return sum(len(each.segment) - each.live for each in self._segments)
 
+    @property
+    def segments(self) -> int:
+        """The number of segments, which each query searches one after the other."""
+        return len(self._segments)
+
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all arrays, mapped files included."""
@@ -223,40 +229,32 @@ class ProductIndex:
     def facets(self, query: ProductQuery, currency: str, min_tier: int = 0) -> FacetSample:
         """Count the matches of a tier and above by category, brand and price; prices of one currency only."""
         found = self._find(query, min_tier)
-        categories: Counter[int] = Counter()
-        prices: Counter[int] = Counter()
+        names = self._segments[0].segment
+        wanted, currency_count = names.currencies.find(currency), len(names.currencies)
+        categories, brands, buckets = _Counts(), _Counts(), _Counts()
         for part, documents in found:
             columns = part.segment.columns
-            categories.update(_counts(columns.categories[documents], part.segment.max_category))
-            buckets = columns.price_buckets[documents]
-            number = part.segment.currencies.find(currency)
-            if number == MISSING:
-                continue
-            if len(part.segment.currencies) > 1:
-                buckets = buckets[columns.currencies[documents] == number]
-            prices.update(_counts(buckets, 255))
-        return FacetSample(sum(len(documents) for _, documents in found), categories, self._count_brands(found), prices)
+            # In parts whose arrays fit into the processor's cache.
+            for start in range(0, len(documents), COUNTED_AT_ONCE):
+                places = documents[start : start + COUNTED_AT_ONCE].astype(np.intp)
+                categories.add(columns.categories.take(places), part.segment.max_category + 1)
+                brands.add(columns.brands.take(places), len(names.brands))
+                if currency_count > 1:
+                    places = places[columns.currencies.take(places) == wanted]
+                if wanted != MISSING:
+                    buckets.add(columns.price_buckets.take(places), len(PRICE_BUCKETS) + 1)
+        return FacetSample(
+            sum(len(documents) for _, documents in found),
+            categories.totals(),
+            _most_frequent(brands.totals(), names.brands),
+            buckets.totals(),
+        )
 
     def _find(self, query: ProductQuery, min_tier: int = 0) -> list[tuple[_LiveSegment, Array]]:
         """Return the matches by segment; segments without matches are left out."""
         names = _NumberedFilters.of(query.filters, self._segments[0].segment)
         found = ((each, each.find(query, min_tier, names)) for each in self._segments)
         return [(each, documents) for each, documents in found if len(documents)]
-
-    def _count_brands(self, found: Sequence[tuple[_LiveSegment, Array]]) -> list[tuple[str, int]]:
-        if not found:
-            return []
-        names = found[0][0].segment.brands
-        numbers = _concatenated([part.segment.columns.brands[documents] for part, documents in found])
-        brands, counts = _distinct(numbers, len(names))
-        is_named = brands != names.find("")
-        brands, counts = brands[is_named], counts[is_named]
-        if len(counts) > MAX_FACET_VALUES:
-            # All brands as frequent as the last one, since the order of the names decides between these.
-            least = np.partition(counts, -MAX_FACET_VALUES)[-MAX_FACET_VALUES]
-            brands, counts = brands[counts >= least], counts[counts >= least]
-        rows = zip((names[number] for number in brands.tolist()), counts.tolist(), strict=True)
-        return sorted(rows, key=lambda row: (-row[1], row[0]))[:MAX_FACET_VALUES]
 
 
 def _merged(added: Sequence[_LiveSegment]) -> list[_LiveSegment]:
@@ -317,19 +315,39 @@ def _bounded(column: Array, documents: Array, least: int | None, most: int | Non
     return documents
 
 
-def _counts(values: Array, largest: int) -> dict[int, int]:
-    distinct, counts = _distinct(values, largest + 1)
-    return dict(zip(distinct.tolist(), counts.tolist(), strict=True))
+class _Counts:
+    """Counts numbers in several steps."""
+
+    def __init__(self) -> None:
+        self._dense = np.zeros(0, np.int64)
+        self._sparse: Counter[int] = Counter()
+
+    def add(self, numbers: Array, bound: int) -> None:
+        """Count numbers below `bound`."""
+        if bound <= MAX_SPARSENESS * len(numbers):
+            counts = np.bincount(numbers, minlength=len(self._dense))
+            counts[: len(self._dense)] += self._dense
+            self._dense = counts
+        else:
+            distinct, counts = np.unique(numbers, return_counts=True)
+            self._sparse.update(dict(zip(distinct.tolist(), counts.tolist(), strict=True)))
+
+    def totals(self) -> Mapping[int, int]:
+        """Return how often each number was counted."""
+        (numbers,) = self._dense.nonzero()
+        totals = dict(zip(numbers.tolist(), self._dense[numbers].tolist(), strict=True))
+        return totals if not self._sparse else self._sparse + Counter(totals)
 
 
-def _distinct(values: Array, bound: int) -> tuple[Array, Array]:
-    """Return the distinct values, all below `bound`, and how often each occurs."""
-    if bound > MAX_SPARSENESS * len(values) + MAX_SPARSENESS:
-        distinct, counts = np.unique(values, return_counts=True)
-        return distinct, counts
-    counts = np.bincount(values, minlength=0)
-    (distinct,) = counts.nonzero()
-    return distinct, counts[distinct]
+def _most_frequent(counts: Mapping[int, int], names: Numbering) -> list[tuple[str, int]]:
+    """Return the `MAX_FACET_VALUES` most frequent names; of equally frequent ones, the first in their order."""
+    unnamed = names.find("")
+    rows = [(number, count) for number, count in counts.items() if number != unnamed]
+    if len(rows) > MAX_FACET_VALUES:
+        least = heapq.nlargest(MAX_FACET_VALUES, (count for _, count in rows))[-1]
+        rows = [row for row in rows if row[1] >= least]
+    named = [(names[number], count) for number, count in rows]
+    return sorted(named, key=lambda row: (-row[1], row[0]))[:MAX_FACET_VALUES]
 
 
 def _concatenated(parts: Sequence[Array]) -> Array:
@@ -339,4 +357,5 @@ def _concatenated(parts: Sequence[Array]) -> Array:
 MAX_COMPARISONS: Final = 4
 """More values than this are compared by sorting them."""
 MAX_SPARSENESS: Final = 64
-"""Values are counted in an array if their range is at most this many times their number."""
+"""Numbers are counted in an array if their bound is at most this many times their number."""
+COUNTED_AT_ONCE: Final = 32_768

@@ -27,7 +27,7 @@ MAX_POSITION: Final = 2**POSITION_BITS - 1
 class Columns:
     """Arrays of one value for each document.
 
-    `ids` falls within each tier. `brands` and `currencies` are numbers of strings.
+    `ids` ascends within each tier. `brands` and `currencies` are numbers of strings.
     """
 
     ids: Array
@@ -59,7 +59,7 @@ class Postings:
 
 @frozen(eq=False, slots=False)
 class Segment:
-    """Products as numbered documents, in the order of (tier, id), highest first.
+    """Products as numbered documents, in the order of their tiers (highest first) and ids (lowest first).
 
     So the documents of a tier and above come first in every posting list. `tier_ends[t]` is the number of documents
     of tier t and above when the segment was built; `tier_ends[0]` is the number of documents.
@@ -96,15 +96,17 @@ class Segment:
 
     def find_documents(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of the documents with these product ids; other ids are left out."""
-        found = []
-        ends = (0, *reversed(self.tier_ends))
-        for start, end in pairwise(ends):
-            ascending = self.columns.ids[start:end][::-1]
+        known = self.columns.ids
+        limits = np.iinfo(known.dtype)
+        # In the type of the column, which would otherwise be converted.
+        wanted = ids[(ids >= limits.min) & (ids <= limits.max)].astype(known.dtype)
+        found = [np.empty(0, np.int64)]
+        for start, end in pairwise((0, *reversed(self.tier_ends))):
+            ascending = known[start:end]
             if len(ascending):
-                places = np.searchsorted(ascending, ids)
-                is_found = ascending.take(places, mode="clip") == ids
-                found.append(end - 1 - places[is_found])
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+                places = ascending.searchsorted(wanted)
+                found.append(places[ascending.take(places, mode="clip") == wanted] + start)
+        return np.concatenate(found)
 
     def with_prices(self, documents: Array, prices: NDArray[np.int64]) -> "Segment":
         """Return the segment with other prices of some documents."""
@@ -123,16 +125,20 @@ class Segment:
 
     @classmethod
     def open(cls, directory: Path) -> "Segment":
-        """Map the files of a segment into memory, which processes share."""
+        """Map the files of a segment into memory, which processes share.
+
+        Raises `ValueError` if a file is missing or damaged.
+        """
         arrays = {path.stem: _map(path) for path in directory.glob("*.npy")}
+        if missing := _FILES - arrays.keys():
+            raise ValueError(f"{directory} lacks {', '.join(sorted(missing))}: delete the directory.")
         part = _part(arrays)
-        tables = {name: StringTable(**part(name)) for name in ("lexicon", "brands", "currencies")}
         return cls(
             Columns(**part("columns")),
             Postings(**part("postings")),
-            tables["lexicon"],
-            Numbering(tables["brands"]),
-            Numbering(tables["currencies"]),
+            StringTable(**part("lexicon")),
+            Numbering(StringTable(**part("brands"))),
+            Numbering(StringTable(**part("currencies"))),
         )
 
     def _arrays(self) -> Mapping[str, Array]:
@@ -159,6 +165,19 @@ def price_buckets(prices: Array) -> NDArray[np.uint8]:
     return np.searchsorted(PRICE_BUCKETS, prices, side="right").astype(np.uint8)
 
 
+_FILES: Final = frozenset(
+    f"{part}.{name}"
+    for part, cls in (
+        ("columns", Columns),
+        ("postings", Postings),
+        ("lexicon", StringTable),
+        ("brands", StringTable),
+        ("currencies", StringTable),
+    )
+    for name in names_of(cls)
+)
+
+
 def _part(arrays: Mapping[str, Array]) -> Callable[[str], dict[str, Any]]:
     def part(name: str) -> dict[str, Any]:
         prefix = f"{name}."
@@ -168,5 +187,8 @@ def _part(arrays: Mapping[str, Array]) -> Callable[[str], dict[str, Any]]:
 
 
 def _map(path: Path) -> Array:
-    # As a plain array: each slice of a memmap costs several times as much.
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    try:
+        # As a plain array: each slice of a memmap costs several times as much.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (EOFError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: delete its directory.") from error
