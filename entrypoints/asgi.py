@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -41,9 +41,18 @@ from entrypoints.metrics import ProcessMetrics, open_process_metrics
 from entrypoints.processes.shutdown_signals import call_on_stop_signal
 from entrypoints.settings import Settings
 from entrypoints.tracing import ProcessTracing, start_tracing
-from entrypoints.wiring import ApiMonitor, Engine, standby_reads, watch_pool, watch_standbys, wire
+from entrypoints.wiring import (
+    ApiMonitor,
+    Engine,
+    SearchIndex,
+    StandbyReads,
+    standby_reads,
+    watch_pool,
+    watch_reads,
+    wire,
+)
 from scalecommerce_core.domain.errors import Unavailable
-from scalecommerce_core.ports import NO_MEASUREMENTS
+from scalecommerce_core.ports import NO_MEASUREMENTS, ChangeListener
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +98,7 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
         reads_per_client=chosen.reads_per_client,
         bots=chosen.bots,
         catalog_queries=None if standbys is None else standbys.queries,
-        feed=SharedFeed(engine.feed, [hub] if standbys is None else [hub, standbys.freshness]),
+        feed=SharedFeed(engine.feed, _listeners(hub, standbys, engine.search_index)),
         shared=engine.shared_cache(release, SHARED_TTL_FRACTION * chosen.cache_seconds)
         if chosen.cache_megabytes
         else None,
@@ -109,6 +118,7 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
         watchdogs[-1].start()
         installation.start()
         hub.start()
+        engine.start()
         # The server waits for open requests, and streams would stay open.
         call_on_stop_signal(hub.close)
         if limiter is not None:
@@ -140,13 +150,24 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
     if metrics is not None:
         metrics.recorder.name_routes(path_templates(app.routes))
         watch_pool(metrics, engine.database)
-        if standbys is not None:
-            watch_standbys(metrics, standbys)
+        watch_reads(metrics, standbys, engine.search_index)
         _watch(metrics, dependencies, pages.streams)
         metrics.sampler.start()
     reduce_gc_frequency()
     readiness.check_in_background()
     return app
+
+
+def _listeners(
+    hub: LiveHub, standbys: StandbyReads | None, search_index: SearchIndex | None
+) -> Sequence[ChangeListener]:
+    """The parts of the process that follow the feed besides its caches."""
+    found: list[ChangeListener] = [hub]
+    if standbys is not None:
+        found.append(standbys.freshness)
+    if search_index is not None:
+        found.append(search_index.fresh)
+    return found
 
 
 def request_policy(chosen: Settings) -> RequestPolicy:

@@ -27,6 +27,8 @@ from scalecommerce_core.domain.session import Lifetimes
 logger = logging.getLogger(__name__)
 
 MIN_SECRET_BYTES: Final = 32
+MEMORY_INDEX: Final = "memory"
+"""The value of `SEARCH_INDEX` with which API processes have an index."""
 EMAIL_CONSOLE: Final = "console:"
 """The value of `SMTP_URL` that writes e-mails to the log."""
 MAX_SENDER_LENGTH: Final = 320
@@ -402,6 +404,17 @@ class Settings:
         5,
         "Maximum age of a cached response, also without a change; view counts are as old as that.",
         validator=_positive,
+    )
+    search_index: str = _setting(
+        "postgresql",
+        "`memory`: API processes answer searches by relevance from an index in memory, which the processes of a host"
+        " share, about 150 MB for a million products. `postgresql`: statements answer all searches.",
+        validator=_choice("postgresql", MEMORY_INDEX),
+    )
+    search_index_dir: str = _setting(
+        "",
+        "Directory of the files of that index, on a local disk, for the user of the API processes alone. Empty: a"
+        " directory in that of temporary files.",
     )
     event_retention_days: int = _setting(
         30, "How long the event feed keeps events; a request for older ones is answered with 410.", validator=_days

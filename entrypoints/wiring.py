@@ -2,11 +2,17 @@
 
 import hashlib
 import hmac
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache, partial
+from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
@@ -27,6 +33,10 @@ from adapters.db.core.standby_monitor import Primary, Standby, StandbyMonitor
 from adapters.db.core.timed_pool import TimedPool
 from adapters.db.installation import read_installation
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.queries.search.index.files import IndexDirectory
+from adapters.db.queries.search.index.freshness import FreshIndex
+from adapters.db.queries.search.index.maintenance import IndexMaintainer
+from adapters.db.queries.search.index.source import IndexSource
 from adapters.db.queries.standby_products import StandbyProductQueries
 from adapters.db.standby_waits import count_standby_waits
 from adapters.db.store import PostgresStore
@@ -34,6 +44,7 @@ from adapters.db.validation_backlog import Backlog, read_backlog
 from adapters.db.waiting_work import read_waiting_work
 from adapters.email.console import ConsoleSender, NoSender
 from adapters.email.smtp import SmtpSender, SmtpServer
+from adapters.embedded.file_lock import FileLock, is_locked
 from adapters.metrics import definitions
 from adapters.metrics.exporter import DatabaseCollector
 from adapters.payments.sandbox import SandboxGateway
@@ -67,7 +78,7 @@ from entrypoints.gc_tuning import reduce_gc_frequency
 from entrypoints.installation import InstallationCheck
 from entrypoints.metrics import ProcessMetrics
 from entrypoints.policies import load_all
-from entrypoints.settings import EMAIL_CONSOLE, Settings
+from entrypoints.settings import EMAIL_CONSOLE, MEMORY_INDEX, Settings, to_environment
 from entrypoints.tracing import ProcessTracing, start_tracing
 from scalecommerce_core.domain.errors import Unavailable
 from scalecommerce_core.ports import (
@@ -114,6 +125,8 @@ class Engine:
     security_counters: RedisSecurityCounters
     security_log: LoggingSecurityLog
     background: ThreadPoolExecutor
+    search_index: "SearchIndex | None" = None
+    """It must follow the feed of changes, and is started by the process that uses it."""
 
     @property
     def cursor_key(self) -> bytes:
@@ -136,8 +149,15 @@ class Engine:
         """The cache that API processes of one release share; entries expire after `seconds`."""
         return RedisSharedCache.at(redis_servers(self.settings), release, seconds)
 
+    def start(self) -> None:
+        """Start the threads that the engine of an API process has."""
+        if self.search_index is not None:
+            self.search_index.maintainer.start()
+
     def close(self) -> None:
         self.background.shutdown()
+        if self.search_index is not None:
+            self.search_index.maintainer.close()
         self.feed.close()
         self.security_log.close()
         self.notifier.close()
@@ -167,7 +187,10 @@ def wire(
     clock, ids, passwords = SystemClock(), RandomIds(), Argon2Passwords()
     feed = PostgresCatalogFeed(database)
     store: Store = PostgresStore(database, feed.announce, feed.announce_access, tracing)
-    queries = PostgresQueries(database, currency=settings.market_currency)
+    search_index = _search_index(settings, database, feed) if process == "api" else None
+    queries = PostgresQueries(
+        database, currency=settings.market_currency, index=None if search_index is None else search_index.fresh
+    )
     views = RedisViewCounter(
         redis, secret=_derive_key(settings, b"views"), window=settings.view_window, caps=settings.view_caps
     )
@@ -239,7 +262,70 @@ def wire(
         security_counters=security_counters,
         security_log=security_log,
         background=background,
+        search_index=search_index,
     )
+
+
+@frozen
+class SearchIndex:
+    """The search index of a process and the thread that maintains it."""
+
+    fresh: FreshIndex
+    maintainer: IndexMaintainer
+
+
+def _search_index(settings: Settings, database: DatabaseEngine, feed: PostgresCatalogFeed) -> SearchIndex | None:
+    if settings.search_index != MEMORY_INDEX:
+        return None
+    fresh = FreshIndex(lambda: None if feed.position is None else feed.position.number)
+    fresh.keep_alive = feed.keep_alive
+    maintainer = IndexMaintainer(
+        fresh,
+        IndexSource(database),
+        feed,
+        lambda: _index_directory(settings, database),
+        partial(_start_index_build, settings),
+    )
+    return SearchIndex(fresh, maintainer)
+
+
+def _index_directory(settings: Settings, database: DatabaseEngine) -> IndexDirectory:
+    temporary = Path(tempfile.gettempdir()) / f"scalecommerce-search-{os.getuid()}"
+    chosen = Path(settings.search_index_dir) if settings.search_index_dir else temporary
+    return IndexDirectory(chosen, read_installation(database))
+
+
+def _start_index_build(settings: Settings, directory: IndexDirectory) -> "subprocess.Popen[bytes] | None":
+    """Start `entrypoints.search_index_main`, unless another process of this host builds the index at the moment."""
+    if is_locked(directory.lock_path):
+        return None
+    command = [sys.executable, "-P", "-m", "entrypoints.search_index_main", str(os.getpid())]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    with process.stdin as channel:  # type: ignore[union-attr] # it is a pipe
+        channel.write(json.dumps(to_environment(settings)).encode())
+    return process
+
+
+def build_search_index(settings: Settings) -> None:
+    """Build the index of this host; returns at once if another process does. Raise `MarketError` or OSError."""
+    database = database_engine(
+        settings.database_url.reveal(),
+        pool_size=1,
+        statement_timeout=None,
+        idle_in_transaction_timeout=None,
+        application_name="scalecommerce search index",
+    )
+    try:
+        directory = _index_directory(settings, database)
+        directory.prepare()
+        lock = FileLock(directory.lock_path)
+        try:
+            if lock.try_acquire():
+                directory.build(database)
+        finally:
+            lock.close()
+    finally:
+        database.dispose()
 
 
 @frozen
@@ -265,7 +351,13 @@ def standby_reads(settings: Settings, engine: Engine, session: str) -> StandbyRe
     freshness = StandbyFreshness()
     freshness.keep_alive = engine.feed.keep_alive
     monitor = StandbyMonitor(standbys, Primary(engine.database), freshness.on_horizon)
-    queries = StandbyProductQueries(engine.market.queries, monitor, freshness, currency=settings.market_currency)
+    queries = StandbyProductQueries(
+        engine.market.queries,
+        monitor,
+        freshness,
+        currency=settings.market_currency,
+        index=None if engine.search_index is None else engine.search_index.fresh,
+    )
     return StandbyReads(queries, freshness, monitor)
 
 
@@ -451,12 +543,30 @@ def watch_pool(metrics: ProcessMetrics, database: DatabaseEngine) -> None:
     watch(definitions.POOL_WAIT_SECONDS, read(lambda pool: pool.wait_seconds))
 
 
-def watch_standbys(metrics: ProcessMetrics, reads: StandbyReads) -> None:
+def watch_reads(metrics: ProcessMetrics, standbys: StandbyReads | None, search_index: SearchIndex | None) -> None:
+    """Sample what standbys and the search index answer, if the process has them."""
+    if standbys is not None:
+        _watch_standbys(metrics, standbys)
+    if search_index is not None:
+        _watch_search_index(metrics, search_index)
+
+
+def _watch_standbys(metrics: ProcessMetrics, reads: StandbyReads) -> None:
     """Sample how many reads of the catalog standbys and the primary answered."""
     watch, queries = metrics.sampler.watch, reads.queries
     watch(definitions.STANDBY_READS, lambda: queries.standby_reads)
     for reason in Fallback:
         watch(definitions.STANDBY_FALLBACKS, partial(queries.fallbacks.__getitem__, reason), reason.value)
+
+
+def _watch_search_index(metrics: ProcessMetrics, index: SearchIndex) -> None:
+    """Sample the size and the age of the search index, and how often it answers."""
+    watch, fresh = metrics.sampler.watch, index.fresh
+    watch(definitions.SEARCH_INDEX_PRODUCTS, lambda: 0 if (found := fresh.index) is None else found.documents)
+    watch(definitions.SEARCH_INDEX_BYTES, lambda: 0 if (found := fresh.index) is None else found.nbytes)
+    watch(definitions.SEARCH_INDEX_PENDING, lambda: fresh.pending)
+    watch(definitions.SEARCH_INDEX_ANSWERS, lambda: fresh.answers, "index")
+    watch(definitions.SEARCH_INDEX_ANSWERS, lambda: fresh.refusals, "statement")
 
 
 def database_figures(settings: Settings) -> DatabaseCollector:

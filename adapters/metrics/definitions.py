@@ -165,6 +165,26 @@ STANDBY_FALLBACKS: Final = _counter(
     "Reads of the catalog that the primary answered although `DATABASE_READ_URL` is set, by reason.",
     reason=("feed", "behind", "away", "missing", "failed"),
 )
+SEARCH_INDEX_PRODUCTS: Final = _gauge(
+    _API,
+    "search_index_products",
+    "Products in the search index (`SEARCH_INDEX=memory`), of all API processes together.",
+)
+SEARCH_INDEX_BYTES: Final = _gauge(
+    _API,
+    "search_index_bytes",
+    "Size of the search index, of all API processes together; those of a host share most of it.",
+)
+SEARCH_INDEX_PENDING: Final = _gauge(
+    _API, "search_index_pending_products", "Changed products that the search index is to read again."
+)
+SEARCH_INDEX_ANSWERS: Final = _counter(
+    _API,
+    "search_index_answers_total",
+    "Parts of searches, such as a page, a number of matches or facets, that the search index could answer, and those"
+    " that a statement answered because the index was not ready or lacked recent changes.",
+    by=("index", "statement"),
+)
 TASK_SECONDS: Final = _histogram(_WORKER, "task_seconds", "Duration of background tasks.", _TASK_SECONDS, task=TASKS)
 TASK_FAILURES: Final = _counter(
     _WORKER, "task_failures_total", "Background tasks that ended with an exception.", task=TASKS
@@ -218,7 +238,8 @@ METRICS: Final = (
     ORDERS_RECEIVED, INTAKE_ORDERS, INTAKE_SECONDS, INTAKE_WAITING, VERDICT_SECONDS, ORDERS_DEFERRED, REJECTIONS,
     UNDECIDED, OLDEST_UNDECIDED, REQUESTS, RESPONSE_SECONDS, LIVE_STREAMS, CACHE_LOOKUPS, CACHE_INVALIDATIONS,
     POOL_CONNECTIONS, POOL_LIMIT, POOL_CHECKOUTS, POOL_WAIT_SECONDS, STANDBY_READS,
-    STANDBY_FALLBACKS, OUTBOX, OLDEST_OUTBOX, CONSUMER_EVENTS,
+    STANDBY_FALLBACKS, SEARCH_INDEX_PRODUCTS, SEARCH_INDEX_BYTES, SEARCH_INDEX_PENDING, SEARCH_INDEX_ANSWERS,
+    OUTBOX, OLDEST_OUTBOX, CONSUMER_EVENTS,
     CONSUMER_SECONDS, PENDING_STATISTICS, OPEN_PAYMENTS, OPEN_REFUNDS, WAITING_EMAILS, WAITING_DELIVERIES, TROUBLES,
     FIGURES_READ,
     RUNS_ENDED, PRICES_DECIDED, GUARDRAILS, TASK_SECONDS, TASK_FAILURES, BEAT_MESSAGES, BEAT_SENT_AT, *_SYSTEM,

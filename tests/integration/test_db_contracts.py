@@ -1,6 +1,7 @@
 """The contract suites on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -20,6 +21,7 @@ from scalecommerce_core.testing.contracts import (
     QueriesContract,
     StoreContract,
 )
+from tests.integration.eager_index import EagerIndex
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,12 @@ class TestPostgresQueries(QueriesContract):
     @pytest.fixture
     def queries(self, engine: Engine) -> Queries:
         return PostgresQueries(engine)
+
+
+class TestQueriesWithSearchIndex(QueriesContract):
+    @pytest.fixture
+    def queries(self, engine: Engine, tmp_path: Path) -> Queries:
+        return PostgresQueries(engine, index=EagerIndex(engine, tmp_path / "index"))
 
 
 class TestPostgresChanges(CatalogChangesContract):

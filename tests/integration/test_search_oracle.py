@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,6 +19,7 @@ from sqlalchemy import Engine
 
 from adapters.db.core.engine import database_engine
 from adapters.db.queries.postgres_queries import PostgresQueries
+from adapters.db.queries.search.index.product_index import ProductIndex
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.category import slug_of
@@ -27,6 +29,7 @@ from scalecommerce_core.queries import Facet, Page, PageRequest, ProductFilter, 
 from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.testing import MemoryQueries, MemoryStore
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
+from tests.integration.eager_index import EagerIndex
 
 COMBINATIONS: Final = int(os.environ.get("SEARCH_COMBINATIONS", "300"))
 SEED: Final = int(os.environ.get("SEARCH_SEED", "5"))
@@ -90,6 +93,9 @@ class Twins:
         self.both(Stage.update_search_index)
 
 
+MakeQueries = Callable[[SearchLimits | None], PostgresQueries]
+
+
 def _same(first: Any, second: Any) -> Any:
     assert first == second
     return first
@@ -100,6 +106,29 @@ def engine(database: str) -> Iterator[Engine]:
     engine = database_engine(database)
     yield engine
     engine.dispose()
+
+
+class ForgetfulIndex(EagerIndex):
+    """Answers every second time only, so that statements continue what the index began."""
+
+    def current(self) -> ProductIndex | None:
+        found = super().current()
+        return found if self.answers % 2 else None
+
+
+@pytest.fixture(params=["statements", "index", "index and statements"])
+def make_queries(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> MakeQueries:
+    """Returns the queries with these limits. The index has the products of the first call in its files."""
+    kinds: dict[str, type[EagerIndex]] = {"index": EagerIndex, "index and statements": ForgetfulIndex}
+    opened: list[EagerIndex] = []
+
+    def make(limits: SearchLimits | None = None) -> PostgresQueries:
+        kind = kinds.get(request.param)
+        if kind is not None and not opened:
+            opened.append(kind(engine, tmp_path / "index"))
+        return PostgresQueries(engine, limits=limits, index=opened[0] if opened else None)
+
+    return make
 
 
 def _text(chance: random.Random) -> str | None:
@@ -170,12 +199,12 @@ def _filter(chance: random.Random, sellers: Sequence[AccountId]) -> ProductFilte
     )
 
 
-def test_random_searches_return_what_the_in_memory_adapter_returns(engine: Engine) -> None:
+def test_random_searches_return_what_the_in_memory_adapter_returns(engine: Engine, make_queries: MakeQueries) -> None:
     chance = random.Random(SEED)
     twins = Twins.made(engine, chance)
     # These limits cover both ways to sort by price and views, and exact as well as estimated totals.
     both_limits = SearchLimits(sort_all=20), SearchLimits(sort_all=20, exact_count_bytes=0)
-    both, naive = [PostgresQueries(engine, limits=limits) for limits in both_limits], MemoryQueries(_memory(twins))
+    both, naive = [make_queries(limits) for limits in both_limits], MemoryQueries(_memory(twins))
     kinds: set[str] = set()
     for number in range(COMBINATIONS):
         if number % 50 == 49:
@@ -260,12 +289,12 @@ def _walks() -> Iterator[tuple[ProductFilter, int]]:
         yield wanted, chance.choice((1, 3, 10))
 
 
-def test_unranked_matches_follow_the_ranked_ones(engine: Engine) -> None:
+def test_unranked_matches_follow_the_ranked_ones(engine: Engine, make_queries: MakeQueries) -> None:
     chance = random.Random(6)
     twins = Twins.made(engine, chance)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real, naive = PostgresQueries(engine, limits=SMALL_LIMITS), MemoryQueries(_memory(twins))
+    real, naive = make_queries(SMALL_LIMITS), MemoryQueries(_memory(twins))
     was_cut = False
     for wanted, size in _walks():
         pages = _walk(real, wanted, size)
@@ -282,7 +311,7 @@ def test_unranked_matches_follow_the_ranked_ones(engine: Engine) -> None:
     assert was_cut
 
 
-def test_the_total_of_a_single_page_is_exact(engine: Engine) -> None:
+def test_the_total_of_a_single_page_is_exact(engine: Engine, make_queries: MakeQueries) -> None:
     """The planner's estimate may be wrong, for instance for two common words that rarely occur together."""
     stage = Stage(PostgresStore(engine))
     for number in range(60):
@@ -290,7 +319,7 @@ def test_the_total_of_a_single_page_is_exact(engine: Engine) -> None:
     both = stage.product(name="Lamp and kettle")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real = PostgresQueries(engine, limits=evolve(SMALL_LIMITS, rank_all=2, target_candidates=2))
+    real = make_queries(evolve(SMALL_LIMITS, rank_all=2, target_candidates=2))
     for search, expected in (("lamp kettle", [both]), ("lamp -lamp", [])):
         for sort_order in SortOrder:
             answer = real.search(ProductFilter(search=search, sort_order=sort_order), PageRequest())
@@ -298,11 +327,13 @@ def test_the_total_of_a_single_page_is_exact(engine: Engine) -> None:
             assert (answer.total, answer.is_exact) == (len(expected), True), (search, sort_order)
 
 
-def test_the_total_is_zero_if_all_matches_are_deactivated_during_a_walk(engine: Engine) -> None:
+def test_the_total_is_zero_if_all_matches_are_deactivated_during_a_walk(
+    engine: Engine, make_queries: MakeQueries
+) -> None:
     stage = Stage(PostgresStore(engine))
     for _ in range(3):
         stage.product(name="Lamp")
-    real = PostgresQueries(engine)
+    real = make_queries(None)
     wanted = [
         ProductFilter(search=search, sort_order=sort_order) for search in (None, "lamp") for sort_order in SortOrder
     ]
@@ -349,12 +380,14 @@ def test_approximate_facets_count_matches_of_the_lowest_tier(engine: Engine) -> 
     assert len(counts(seller=new)) == len(counts(seller=new, in_stock=True)) == 2
 
 
-def test_unchanged_products_appear_once_in_a_walk_during_concurrent_changes(engine: Engine) -> None:
+def test_unchanged_products_appear_once_in_a_walk_during_concurrent_changes(
+    engine: Engine, make_queries: MakeQueries
+) -> None:
     chance = random.Random(7)
     twins = Twins.made(engine, chance)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real, naive = PostgresQueries(engine, limits=SMALL_LIMITS), MemoryQueries(_memory(twins))
+    real, naive = make_queries(SMALL_LIMITS), MemoryQueries(_memory(twins))
     still = {ProductId(id_) for id_ in range(1, PRODUCTS + 1) if id_ % 2}
     over, failures = threading.Event(), list[BaseException]()
 

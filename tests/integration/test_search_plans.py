@@ -15,6 +15,7 @@ from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery, ParameterNames, QueryShape
 from adapters.db.queries.search.statements import ProductSelection, ids_statement
+from adapters.db.queries.search.text_queries import TextQueries
 from adapters.db.store import PostgresStore
 from scalecommerce_core.domain.identifiers import AccountId
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
@@ -282,7 +283,7 @@ def test_estimates_from_statistics_are_those_of_the_planner(
     shape = QueryShape(RELEVANT, required=named("required", required), excluded=named("excluded", excluded))
     executor = QueryExecutor(engine)
     with recorded_statements() as statements:
-        estimate = ProductCounts(executor, SearchLimits()).estimate(BoundQuery(shape, values))
+        estimate = ProductCounts(executor, SearchLimits(), TextQueries(executor)).estimate(BoundQuery(shape, values))
     assert not [sql for sql, _ in statements if sql.startswith("EXPLAIN")]
     assert estimate == executor.estimate_rows(ids_statement(ProductSelection(shape)), values)
 

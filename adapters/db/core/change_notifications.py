@@ -290,6 +290,14 @@ class _Read:
         )
 
 
+@frozen
+class LogPosition:
+    """All changes with numbers below `number` had been committed, on the `instance` of the server (`INSTANCE`)."""
+
+    number: int
+    instance: bytes
+
+
 class LogReader:
     """Reads of the change log on one connection, each of which returns what the read before did not see.
 
@@ -319,6 +327,18 @@ class LogReader:
     @property
     def timeline(self) -> int:
         return self._latest.timeline
+
+    @property
+    def position(self) -> "LogPosition":
+        """The position of the latest read."""
+        return LogPosition(change_number(self._latest.timeline, self._latest.snapshot.xmin), self._latest.instance)
+
+    def read_since(self, position: "LogPosition") -> Sequence[Mapping[str, Any]] | None:
+        """The rows of the changes from a position on; None if some of them may be missing."""
+        timeline, xid = position.number >> _XID_BITS, position.number & (1 << _XID_BITS) - 1
+        found = self._execute(Snapshot(xid, xid, ()))
+        begin = _Read(timeline, position.instance, Snapshot(xid, xid, ()), 0, ())
+        return found.changes if found.continues(begin) else None
 
     def read(self) -> Sequence[Mapping[str, Any]]:
         """The rows of the changes that were committed since the read before.
@@ -405,6 +425,8 @@ class PostgresCatalogFeed:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_error = ""
+        self.position: LogPosition | None = None
+        """All changes below it have been reported, or preceded the start of the feed."""
 
     def follow(self, listener: ChangeListener) -> None:
         if self._thread is not None:
@@ -426,6 +448,18 @@ class PostgresCatalogFeed:
     def keep_alive(self) -> None:
         if not self._keep_alive.is_set():
             self._keep_alive.set()
+
+    def report_since(self, position: LogPosition, listener: ChangeListener) -> bool:
+        """Report the logged changes from a position on, once; return False if some of them may be missing.
+
+        Raise `MarketError` or `psycopg.Error` if the database cannot be read.
+        """
+        with translate_errors(), closing(self._connect()) as connection:
+            log = LogReader(connection, self._log_schema())
+            rows = log.read_since(position)
+            if rows is not None:
+                report_changes(rows, log.timeline, listener)
+            return rows is not None
 
     def close(self) -> None:
         self._stopping.set()
@@ -464,16 +498,19 @@ class PostgresCatalogFeed:
         connection.autocommit = True
         return connection
 
-    def _fetch_schema(self) -> str:
-        """The schema of the log in the search path of the engine.
+    def _log_schema(self) -> str | None:
+        """The schema of the log in the search path of the engine, if it must be named.
 
         A pooler of transactions does not keep the path for statements outside of a transaction.
         """
+        if not has_transaction_pooler(self._engine):
+            return None
         with translate_errors(self._engine), self._engine.connect() as connection:
             return str(connection.scalar(_SCHEMA))
 
     def _read_log(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
-        log = LogReader(connection, self._fetch_schema() if has_transaction_pooler(self._engine) else None)
+        log = LogReader(connection, self._log_schema())
+        self.position = log.position
         listener.on_start(log.start_number)
         self._last_error = ""
         used_at = time.monotonic()
@@ -484,6 +521,7 @@ class PostgresCatalogFeed:
                 self._keep_alive.clear()
                 used_at = begun_at
             report_changes(log.read(), log.timeline, listener)
+            self.position = log.position
             listener.on_heartbeat(begun_at)
             if begun_at >= purge_at:
                 purge_at, is_purging = begun_at + PURGE_SECONDS, log.advance_purge()

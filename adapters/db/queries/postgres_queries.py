@@ -15,6 +15,7 @@ from adapters.db.queries.operations import OperationsQueries
 from adapters.db.queries.pricing import PricingQueries
 from adapters.db.queries.products import ProductQueries
 from adapters.db.queries.promotions import PromotionQueries
+from adapters.db.queries.search.index.execution import CurrentIndex
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.sessions import SessionQueries
 from adapters.db.queries.statistics import StatisticsQueries
@@ -39,7 +40,14 @@ class PostgresQueries(
 ):
     """All queries. `currency` is the market's: of price facets, and of sellers without a sale or a product."""
 
-    def __init__(self, engine: Engine, *, currency: str = "USD", limits: SearchLimits | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        currency: str = "USD",
+        limits: SearchLimits | None = None,
+        index: CurrentIndex | None = None,
+    ) -> None:
         executor = QueryExecutor(engine)
-        ProductQueries.__init__(self, executor, limits, currency)
+        ProductQueries.__init__(self, executor, limits, currency, index)
         StatisticsQueries.__init__(self, executor, currency)

@@ -30,8 +30,10 @@ from adapters.db.queries.keyset import Keyset, build_page, page_direction, page_
 from adapters.db.queries.search.counts import ProductCounts
 from adapters.db.queries.search.facets import FacetCounter
 from adapters.db.queries.search.fetching import PageFetcher
+from adapters.db.queries.search.index.execution import CurrentIndex, IndexExecution
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SearchPlanner
+from adapters.db.queries.search.text_queries import TextQueries
 from adapters.db.queries.search.understanding import SearchInterpreter
 from adapters.db.queries.statement_cache import CachedStatement
 from adapters.db.repositories.products import CATEGORIES, category_of
@@ -247,13 +249,24 @@ _ALL_BY_STATE: Final = {
 
 
 class ProductQueries:
-    def __init__(self, executor: QueryExecutor, limits: SearchLimits | None = None, currency: str = "USD") -> None:
+    """`index` answers searches by relevance while it is current."""
+
+    def __init__(
+        self,
+        executor: QueryExecutor,
+        limits: SearchLimits | None = None,
+        currency: str = "USD",
+        index: CurrentIndex | None = None,
+    ) -> None:
         limits = limits or SearchLimits()
-        counts = ProductCounts(executor, limits)
+        texts = TextQueries(executor)
+        execution = None if index is None else IndexExecution(index, executor, texts)
+        counts = ProductCounts(executor, limits, texts, execution)
         planner = SearchPlanner(counts, limits)
         self._executor = executor
-        self._interpreter = SearchInterpreter(executor, planner, PageFetcher(executor, counts), currency)
-        self._facets = FacetCounter(executor, self._interpreter, planner, limits, currency)
+        self._index = index
+        self._interpreter = SearchInterpreter(executor, planner, PageFetcher(executor, counts, execution), currency)
+        self._facets = FacetCounter(executor, self._interpreter, planner, limits, currency=currency, index=execution)
 
     def search(self, criteria: ProductFilter, page: PageRequest) -> ProductSearchPage:
         found = self._interpreter.find_page(criteria, page)
@@ -306,8 +319,13 @@ class ProductQueries:
         return [category_of(row) for row in self._executor.fetch(CATEGORIES)]
 
     def visibility_horizon(self) -> int:
-        ((timeline, xid),) = self._executor.fetch(VISIBILITY_HORIZON)
-        return change_number(timeline, xid)
+        horizon = None if self._index is None else self._index.choose_list_horizon()
+        if horizon is None:
+            ((timeline, xid),) = self._executor.fetch(VISIBILITY_HORIZON)
+            horizon = change_number(timeline, xid)
+            if self._index is not None:
+                self._index.use_list_horizon(horizon)
+        return horizon
 
     def snapshot(self, ids: Collection[ProductId]) -> tuple[int, Mapping[ProductId, ProductView]]:
         rows = self._executor.fetch(_SNAPSHOT, {"ids": id_array(ids)})

@@ -13,6 +13,7 @@ from adapters.db.core.standby_freshness import Fallback, StandbyFreshness
 from adapters.db.core.standby_monitor import AWAY_SECONDS, CONFLICT_SECONDS, StandbyMonitor
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.products import ProductQueries
+from adapters.db.queries.search.index.execution import CurrentIndex
 from adapters.db.queries.search.limits import SearchLimits
 from scalecommerce_core import queries
 from scalecommerce_core.domain.category import Category
@@ -52,12 +53,15 @@ class StandbyProductQueries:
         *,
         currency: str = "USD",
         limits: SearchLimits | None = None,
+        index: CurrentIndex | None = None,
     ) -> None:
         self._primary = primary
         self._monitor = monitor
         self._freshness = freshness
+        self._index = index
         self._standbys = {
-            standby: ProductQueries(QueryExecutor(standby.engine), limits, currency) for standby in monitor.standbys
+            standby: ProductQueries(QueryExecutor(standby.engine), limits, currency, index)
+            for standby in monitor.standbys
         }
         self.standby_reads = 0
         """Queries that standbys answered since the process started."""
@@ -74,13 +78,20 @@ class StandbyProductQueries:
         return self._read_list(lambda source: source.categories())
 
     def visibility_horizon(self) -> int:
-        chosen = self._monitor.choose()
-        if chosen is not None and self._freshness.refuse_lists(chosen[1].number) is None:
-            horizon = chosen[1].number
-        else:
-            horizon = self._primary.visibility_horizon()
+        # The horizon of the index is the lowest one if all are recent.
+        horizon = None if self._index is None else self._index.choose_list_horizon()
+        if horizon is None:
+            horizon = self._choose_horizon()
+            if self._index is not None:
+                self._index.use_list_horizon(horizon)
         self._freshness.use_list_horizon(horizon)
         return horizon
+
+    def _choose_horizon(self) -> int:
+        chosen = self._monitor.choose()
+        if chosen is not None and self._freshness.refuse_lists(chosen[1].number) is None:
+            return chosen[1].number
+        return self._primary.visibility_horizon()
 
     def products(self, ids: Collection[ProductId]) -> Mapping[ProductId, ProductView]:
         return self._read_products(ids, lambda source, horizon: _products(source, ids, horizon))

@@ -1,4 +1,7 @@
-"""How many products match: counted in a small catalog, else estimated by PostgreSQL's planner and cached."""
+"""How many products match: counted by the index or in a small catalog, else estimated by PostgreSQL's planner.
+
+Estimates are cached.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,9 +10,11 @@ from attrs import evolve, frozen
 from sqlalchemy import text
 
 from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.search.index.execution import IndexExecution
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.query_shape import BoundQuery, QueryShape
 from adapters.db.queries.search.statements import ProductSelection, count_statement, ids_statement
+from adapters.db.queries.search.text_queries import TextQueries
 from adapters.db.queries.search.text_statistics import TextStatistics
 from adapters.db.queries.search.ttl_cache import TtlCache, cache_key
 from adapters.db.queries.statement_cache import CachedStatement
@@ -37,15 +42,18 @@ class CatalogSize:
 
 
 class ProductCounts:
-    def __init__(self, executor: QueryExecutor, limits: SearchLimits) -> None:
+    def __init__(
+        self, executor: QueryExecutor, limits: SearchLimits, texts: TextQueries, index: IndexExecution | None = None
+    ) -> None:
         self._executor = executor
         self._exact_count_bytes = limits.exact_count_bytes
-        self._texts = TextStatistics(executor)
+        self._texts = TextStatistics(executor, texts)
+        self._index = index
         self._estimates: TtlCache[int] = TtlCache(MAX_CACHED_ESTIMATES, COUNT_STALENESS_SECONDS)
         self._catalog_size: TtlCache[CatalogSize] = TtlCache(1, COUNT_STALENESS_SECONDS)
 
     def estimate(self, query: BoundQuery) -> int:
-        """Return the number of matches that the planner expects. The query does not run."""
+        """Return the number of matches, counted by the index, or the one that the planner expects."""
         return self._estimate(query.shape, query.values)
 
     def estimate_without_filters(self, query: BoundQuery) -> int:
@@ -66,6 +74,9 @@ class ProductCounts:
 
     def total(self, query: BoundQuery, at_least: int) -> tuple[int, bool]:
         """Return how many products match, and whether the number is exact; an estimate is never below `at_least`."""
+        counted = None if self._index is None else self._index.count(query.shape, query.values)
+        if counted is not None:
+            return counted, True
         if self.is_catalog_small:
             ((count,),) = self._executor.fetch(count_statement(query.shape), query.values, plan_each_time=True)
             return count, True
@@ -84,6 +95,9 @@ class ProductCounts:
         return found
 
     def _estimate(self, shape: QueryShape, values: Mapping[str, object]) -> int:
+        counted = None if self._index is None else self._index.count(shape, values)
+        if counted is not None:
+            return counted
         if shape.has_required_terms and not shape.has_filters:
             by_statistics = self._texts.estimate(shape, values)
             if by_statistics is not None:

@@ -1,7 +1,8 @@
 """Facets: matches counted by category, brand and price bucket.
 
-They are exact up to `SearchLimits.facet_cap` matches (`FACET_CAP`). Of more, a sample of that size is counted and
-scaled up to the estimated total; such counts are cached for `COUNT_STALENESS_SECONDS`.
+The index counts all matches. Statements are exact up to `SearchLimits.facet_cap` matches (`FACET_CAP`). Of more, a
+sample of that size is counted and scaled up to the estimated total; such counts are cached for
+`COUNT_STALENESS_SECONDS`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -10,8 +11,9 @@ from typing import Any, Final
 from attrs import evolve, frozen
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, cast, func, literal, select, union_all
 
-from adapters.db.queries.executor import QueryExecutor, Rows
+from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.counts import COUNT_STALENESS_SECONDS
+from adapters.db.queries.search.index.execution import IndexExecution
 from adapters.db.queries.search.limits import SearchLimits
 from adapters.db.queries.search.planning import SamplePlan, SearchPlanner
 from adapters.db.queries.search.statements import ProductSelection
@@ -46,13 +48,16 @@ class FacetCounter:
         interpreter: SearchInterpreter,
         planner: SearchPlanner,
         limits: SearchLimits,
+        *,
         currency: str,
+        index: IndexExecution | None = None,
     ) -> None:
         self._executor = executor
         self._interpreter = interpreter
         self._planner = planner
         self._facet_cap = limits.facet_cap
         self._currency = currency
+        self._index = index
         self._approximate: TtlCache[FacetCounts] = TtlCache(MAX_CACHED_FACETS, COUNT_STALENESS_SECONDS)
 
     def count(self, criteria: ProductFilter, facets: Collection[Facet]) -> FacetCounts:
@@ -100,7 +105,7 @@ class FacetCounter:
 
     def _scale(self, sample: "_Sample") -> FacetCounts:
         plan = sample.group.plan
-        is_exact = plan.is_unrestricted and sample.size <= self._facet_cap
+        is_exact = sample.is_complete or (plan.is_unrestricted and sample.size <= self._facet_cap)
         factor = 1.0 if is_exact else max(1.0, plan.total / max(sample.size, 1))
         scaled = [(*row[:-1], round(row[-1] * factor)) for row in sample.rows]
         values = {
@@ -113,6 +118,9 @@ class FacetCounter:
         """Return the sample of each group, in order."""
         if not groups:
             return []
+        counted = [sample for group in groups if (sample := self._count_by_index(group)) is not None]
+        if len(counted) == len(groups):
+            return counted
         parts = tuple((group.plan.selection, group.facets) for group in groups)
         plan_each_time = any(group.plan.plan_each_time for group in groups)
         # All groups use the typed text, or all the same corrected text, so that no parameter has two values.
@@ -129,6 +137,20 @@ class FacetCounter:
         }
         return _replaced(samples, untiered, self._fetch)
 
+    def _count_by_index(self, group: "_Group") -> "_Sample | None":
+        """All matches as a sample; None if the index cannot answer."""
+        if self._index is None:
+            return None
+        found = self._index.facets(group.plan.selection.shape, group.plan.values, self._currency)
+        if found is None:
+            return None
+        rows = [
+            *((Facet.CATEGORY, id_, found.categories[id_], count) for id_, count in found.sample.categories.items()),
+            *((Facet.BRAND, 0, brand, count) for brand, count in found.sample.brands),
+            *((Facet.PRICE, bucket, "", count) for bucket, count in found.sample.prices.items()),
+        ]
+        return _Sample(group, rows, found.sample.size, is_complete=True)
+
 
 @frozen
 class _Group:
@@ -141,11 +163,15 @@ class _Group:
 
 @frozen
 class _Sample:
-    """The sample that was taken for a group: its number of products, and the rows of all facets of the statement."""
+    """The sample that was taken for a group: its number of products, and the rows of all facets of the statement.
+
+    It has all matches if `is_complete`.
+    """
 
     group: _Group
-    rows: Rows
+    rows: Sequence[Sequence[Any]]
     size: int
+    is_complete: bool = False
 
 
 def _replaced(

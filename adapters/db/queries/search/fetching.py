@@ -7,6 +7,7 @@ from attrs import define, field, frozen
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.keyset import build_page, cursor_params, encode_key
 from adapters.db.queries.search.counts import ProductCounts
+from adapters.db.queries.search.index.execution import IndexExecution
 from adapters.db.queries.search.planning import RANKED, UNRANKED, RankedPlan, SortedPlan
 from adapters.db.queries.search.statements import ProductSelection, ranked_slice, unranked_slice
 from scalecommerce_core.queries import Key
@@ -33,9 +34,12 @@ class _FoundRows:
 
 
 class PageFetcher:
-    def __init__(self, executor: QueryExecutor, counts: ProductCounts) -> None:
+    """`index` executes plans by relevance if it can, and statements do it otherwise."""
+
+    def __init__(self, executor: QueryExecutor, counts: ProductCounts, index: IndexExecution | None = None) -> None:
         self._executor = executor
         self._counts = counts
+        self._index = index
 
     def fetch_page(self, plan: SortedPlan | RankedPlan) -> SearchPage:
         return self._fetch_sorted(plan) if isinstance(plan, SortedPlan) else self._fetch_ranked(plan)
@@ -116,6 +120,9 @@ class PageFetcher:
         """Append rows of a section, until one more than the page holds."""
         selection, backwards = plan.ranking.selection, plan.request.before is not None
         cursor = plan.cursor if section == plan.section else ()
+        limit = plan.request.size + 1 - len(found.rows)
+        if self._fetch_from_index(plan, section, cursor, limit, found):
+            return
         plan_each_time = True
         if section == RANKED:
             statement = ranked_slice(plan.ranking, has_cursor=bool(cursor), backwards=backwards)
@@ -124,9 +131,28 @@ class PageFetcher:
             # A cursor is below the tier. With both as upper bounds, the index scan would start at the looser one.
             below = ProductSelection(selection.shape, below_tier=None if cursor and not backwards else plan.tier)
             statement = unranked_slice(below, has_cursor=bool(cursor), backwards=backwards)
-        limit = plan.request.size + 1 - len(found.rows)
         parameters = {**plan.query.values, **cursor_params(cursor, limit)}
         rows = self._executor.fetch(statement, parameters, plan_each_time=plan_each_time)
         if section == RANKED:
             found.candidates = rows[0][-1] if rows else None if cursor else 0
         found.rows += [(section, value, id_) for value, id_, *_ in rows]
+
+    def _fetch_from_index(
+        self, plan: RankedPlan, section: int, cursor: Sequence[int], limit: int, found: _FoundRows
+    ) -> bool:
+        """Append the rows that the index finds; return whether it could answer."""
+        if self._index is None:
+            return False
+        backwards = plan.request.before is not None
+        if section == UNRANKED:
+            rows = self._index.unranked_rows(plan.query, plan.tier, cursor, limit, backwards=backwards)
+        else:
+            bound = plan.ranking.max_candidates
+            ranked = self._index.ranked_rows(plan.query, (plan.tier, bound), cursor, limit, backwards=backwards)
+            rows = None
+            if ranked is not None:
+                rows, found.candidates = ranked.rows, ranked.candidates
+        if rows is None:
+            return False
+        found.rows += [(section, value, id_) for value, id_ in rows]
+        return True

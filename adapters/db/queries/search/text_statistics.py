@@ -11,28 +11,18 @@ from typing import Final
 from attrs import frozen
 from sqlalchemy import text
 
-from adapters.db.core.bulk_statements import int_array, text_array
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.query_shape import ParameterNames, QueryShape
-from adapters.db.queries.search.ttl_cache import TtlCache, cache_key
+from adapters.db.queries.search.text_queries import TextQueries
+from adapters.db.queries.search.ttl_cache import TtlCache
 from adapters.db.queries.statement_cache import CachedStatement
 
-MAX_KNOWN_TEXTS: Final = 20_000
-"""Texts whose lexemes are kept, of about 400 bytes each."""
-LEXEMES_SECONDS: Final = 3600.0
-"""Only an upgrade of the database changes the lexemes of a text. Outdated ones merely spoil an estimate."""
 STATISTICS_SECONDS: Final = 30.0
 """The age up to which the statistics of the table are reused; autovacuum renews them less often."""
 DEFAULT_FREQUENCY: Final = 0.005
 """The most that the planner assumes for a lexeme without statistics (`DEFAULT_TS_MATCH_SEL` in PostgreSQL)."""
 
 _LEXEME: Final = pattern(r"'((?:[^']|'')*)'")
-_LEXEMES: Final = CachedStatement.compile(
-    text("""
-    SELECT place, CAST(phraseto_tsquery('market', search_terms(folded(given.words))) AS text)
-    FROM unnest(CAST(:places AS int[]), CAST(:texts AS text[])) AS given(place, words)
-""")
-)
 # PostgreSQL appends the lowest and the highest frequency to those of the elements.
 _STATISTICS: Final = CachedStatement.compile(
     text("""
@@ -71,9 +61,9 @@ class LexemeFrequencies:
 
 
 class TextStatistics:
-    def __init__(self, executor: QueryExecutor) -> None:
+    def __init__(self, executor: QueryExecutor, queries: TextQueries) -> None:
         self._executor = executor
-        self._lexemes: TtlCache[Sequence[str]] = TtlCache(MAX_KNOWN_TEXTS, LEXEMES_SECONDS)
+        self._queries = queries
         self._frequencies: TtlCache[Sequence[LexemeFrequencies]] = TtlCache(1, STATISTICS_SECONDS)
 
     def estimate(self, shape: QueryShape, values: Mapping[str, object]) -> int | None:
@@ -98,14 +88,10 @@ class TextStatistics:
         return max(1, round(frequencies.active_products * share))
 
     def _read_lexemes(self, texts: Collection[str]) -> Mapping[str, Sequence[str]]:
-        known = {each: self._lexemes.get(cache_key(each)) for each in texts}
-        if missing := [each for each, lexemes in known.items() if lexemes is None]:
-            parameters = {"places": int_array(range(len(missing))), "texts": text_array(missing)}
-            for place, query in self._executor.fetch(_LEXEMES, parameters):
-                lexemes = [lexeme.replace("''", "'") for lexeme in _LEXEME.findall(query)]
-                self._lexemes.put(cache_key(missing[place]), lexemes)
-                known[missing[place]] = lexemes
-        return {each: lexemes or () for each, lexemes in known.items()}
+        return {
+            each: [lexeme.replace("''", "'") for lexeme in _LEXEME.findall(query)]
+            for each, query in self._queries.read(texts).items()
+        }
 
     def _read_frequencies(self) -> LexemeFrequencies | None:
         found = self._frequencies.get("")

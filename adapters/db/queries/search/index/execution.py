@@ -1,0 +1,178 @@
+"""Executes the plans of searches on the index of the process, instead of statements.
+
+Each method returns None if the index cannot answer: it is not built, lacks recent changes, or does not have what a
+condition is about. Then the statement is executed, also in the middle of a walk: the rows are the same.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, TypeVar, cast
+
+from attrs import frozen
+from sqlalchemy import text
+
+from adapters.db.core.bulk_statements import id_array
+from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.search.index.product_index import FacetSample, ProductIndex
+from adapters.db.queries.search.index.query import (
+    Phrase,
+    ProductFilters,
+    ProductQuery,
+    TermQuery,
+    UnsupportedTextQuery,
+)
+from adapters.db.queries.search.index.ranked_page import ranked_page
+from adapters.db.queries.search.query_shape import BoundQuery, ParameterNames, QueryShape
+from adapters.db.queries.search.text_queries import TextQueries
+from adapters.db.queries.statement_cache import CachedStatement
+
+T = TypeVar("T")
+
+_IN_STOCK: Final = CachedStatement.compile(
+    text("SELECT product_id FROM stock WHERE product_id = ANY (CAST(:ids AS bigint[])) AND on_hand - reserved > 0")
+)
+_CATEGORY_NAMES: Final = CachedStatement.compile(
+    text("SELECT id, name FROM categories WHERE id = ANY (CAST(:ids AS bigint[]))")
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CurrentIndex(Protocol):
+    """The index of the process, from the point of view of queries."""
+
+    def current(self) -> ProductIndex | None:
+        """The index, if it includes all changes that an answer must include now."""
+        ...
+
+    def choose_list_horizon(self) -> int | None:
+        """The horizon with which lists that are read from now on are cached, if the index may answer, else None."""
+        ...
+
+    def use_list_horizon(self, horizon: int) -> None:
+        """Record a horizon with which lists that are read from now on are cached: they include all earlier changes."""
+        ...
+
+
+@frozen
+class RankedRows:
+    """Rows (score, id), and the number of candidates."""
+
+    rows: Sequence[tuple[int, int]]
+    candidates: int
+
+
+@frozen
+class CountedFacets:
+    """Counts of all matches; category names by id."""
+
+    sample: FacetSample
+    categories: Mapping[int, str]
+
+
+class IndexExecution:
+    """`executor` reads from the server that answers the rest of the query; `texts` from any."""
+
+    def __init__(self, index: CurrentIndex, executor: QueryExecutor, texts: TextQueries) -> None:
+        self._index = index
+        self._executor = executor
+        self._texts = texts
+
+    def count(self, shape: QueryShape, values: Mapping[str, object]) -> int | None:
+        """The number of matches."""
+        return self._execute(shape, values, lambda index, query: index.count(query))
+
+    def ranked_rows(
+        self, bound: BoundQuery, tiers: tuple[int, int | None], cursor: Sequence[int], limit: int, *, backwards: bool
+    ) -> RankedRows | None:
+        """As the statement `ranked_slice`; `tiers` are the lowest tier and the most candidates.
+
+        Without rows if there are more candidates.
+        """
+        min_tier, max_candidates = tiers
+
+        def execute(index: ProductIndex, query: ProductQuery) -> RankedRows:
+            ranking = index.rank(query, min_tier, max_candidates)
+            if not len(ranking.ids):
+                return RankedRows((), ranking.count)
+            rows = ranked_page(ranking, limit, _pair(cursor), self._find_in_stock, backwards=backwards)
+            return RankedRows(rows, ranking.count)
+
+        return self._execute(bound.shape, bound.values, execute)
+
+    def unranked_rows(
+        self, bound: BoundQuery, below_tier: int, cursor: Sequence[int], limit: int, *, backwards: bool
+    ) -> Sequence[tuple[int, int]] | None:
+        """Rows (popularity tier, id), as the statement `unranked_slice`."""
+        return self._execute(
+            bound.shape,
+            bound.values,
+            lambda index, query: index.unranked(query, below_tier, limit, _pair(cursor), backwards=backwards),
+        )
+
+    def facets(self, shape: QueryShape, values: Mapping[str, object], currency: str) -> CountedFacets | None:
+        """The facets of all matches; prices in `currency`."""
+        sample = self._execute(shape, values, lambda index, query: index.facets(query, currency))
+        if sample is None:
+            return None
+        rows = self._executor.fetch(_CATEGORY_NAMES, {"ids": id_array(sample.categories)}) if sample.categories else ()
+        return CountedFacets(sample, {row[0]: row[1] for row in rows})
+
+    def _execute(
+        self, shape: QueryShape, values: Mapping[str, object], execute: Callable[[ProductIndex, ProductQuery], T]
+    ) -> T | None:
+        query = self._to_query(shape, values)
+        if query is None:
+            return None
+        # After the texts, which may take a round trip.
+        index = self._index.current()
+        return None if index is None else execute(index, query)
+
+    def _to_query(self, shape: QueryShape, values: Mapping[str, object]) -> ProductQuery | None:
+        """The query in the terms of the index; None if it has other conditions."""
+        if not shape.required or shape.in_stock is not None:
+            return None
+        excluded, forms = shape.excluded or (), shape.phrase_forms or ()
+        names = {name for term in (*shape.required, *excluded) for name in term}
+        queries = self._texts.read({str(values[name]) for name in names})
+        try:
+            parsed = {name: Phrase.parse(queries[str(values[name])]) for name in names}
+        except UnsupportedTextQuery:
+            return None
+
+        def terms(given: ParameterNames) -> list[tuple[Phrase, ...]]:
+            return [tuple(parsed[name] for name in term) for term in given]
+
+        required = zip(terms(shape.required), terms(forms), strict=True)
+        return ProductQuery(
+            tuple(TermQuery(texts, phrases) for texts, phrases in required),
+            tuple(map(TermQuery, terms(excluded))),
+            _filters(shape, values),
+        )
+
+    def _find_in_stock(self, ids: list[int]) -> Collection[int]:
+        return {id_ for (id_,) in self._executor.fetch(_IN_STOCK, {"ids": id_array(ids)})}
+
+
+def _filters(shape: QueryShape, values: Mapping[str, object]) -> ProductFilters:
+    given: dict[str, Any] = {name: values[name] for name in shape.filters}
+    return ProductFilters(
+        given.get("price_min"),
+        given.get("price_max"),
+        given.get("price_currency"),
+        given.get("categories"),
+        given.get("brands"),
+        given.get("seller"),
+        _microseconds(given.get("created_after")),
+        _microseconds(given.get("created_before")),
+    )
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    elapsed = moment - _EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+def _pair(cursor: Sequence[int]) -> tuple[int, int] | None:
+    return cast("tuple[int, int]", tuple(cursor)) if cursor else None
