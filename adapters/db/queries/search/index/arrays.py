@@ -16,6 +16,15 @@ def narrow(values: Array) -> Array:
     return values.astype(np.uint32 if is_small else np.int64)
 
 
+def insertion_place(ascending: Array, value: int) -> int:
+    """Return how many values of an ascending array are below `value`."""
+    limits = np.iinfo(ascending.dtype)
+    if not limits.min <= value <= limits.max:
+        return 0 if value < limits.min else len(ascending)
+    # In the type of the array, which would otherwise be converted.
+    return int(ascending.searchsorted(ascending.dtype.type(value)))
+
+
 def ranges(starts: Array, lengths: Array) -> NDArray[np.int64]:
     """Return the concatenated numbers of the ranges that begin at `starts`."""
     ends = np.cumsum(lengths)
@@ -31,6 +40,16 @@ def is_member(values: Array, of: Array) -> NDArray[np.bool_]:
     places = of.searchsorted(values)
     # A value above the last element is compared with that element, which differs from it.
     return of.take(places, mode="clip") == values  # type: ignore[no-any-return]
+
+
+def without(values: Array, removed: Array) -> Array:
+    """Return the ascending values that are not in the ascending array `removed`."""
+    if not len(removed) or not len(values):
+        return values
+    if len(removed) * 8 > len(values):
+        return values[~is_member(values, removed)]
+    places = values.searchsorted(removed)
+    return np.delete(values, places[values.take(places, mode="clip") == removed])
 
 
 def union(parts: Sequence[Array], size: int) -> Array:

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from adapters.db.queries.search.index.arrays import Array, narrow
+from adapters.db.queries.search.index.product_row import ProductRow
 from adapters.db.queries.search.index.query import unescaped
 from adapters.db.queries.search.index.segment import (
     MAX_DOCUMENTS,
@@ -30,6 +31,9 @@ _INVERTED: Final = 0b11 << POSITION_BITS
 """Inverts the weight of an occurrence, so that the highest weight sorts first."""
 
 
+MAX_KEPT_OCCURRENCES: Final = 100_000
+
+
 class SegmentBuilder:
     """Collects products and builds a segment of them.
 
@@ -38,62 +42,49 @@ class SegmentBuilder:
 
     def __init__(self, names: tuple[Numbering, Numbering] | None = None) -> None:
         self._names = names
-        self._columns = {name: array("q") for name in ("id", "category_id", "seller_id", "price", "created_at", "tier")}
-        self._brands, self._currencies = _Collector(), _Collector()
-        self._lexemes: dict[str, int] = {}
-        self._lexeme_numbers, self._lengths, self._occurrences = array("I"), array("I"), array("H")
-        # The occurrences of most texts are the same few: a dict look-up takes less than parsing.
-        self._parsed: dict[str, tuple[int, ...]] = {}
+        self._columns = {name: array("q") for name in ProductRow._fields if name != "document"}
+        self._brands, self._currencies = _NumberOf(), _NumberOf()
+        self._lexemes, self._parsed = _NumberOf(), _OccurrencesOf()
+        # For each lexeme of each document its number and its number of occurrences, and for each document its lexemes.
+        self._lexeme_numbers, self._counts, self._lengths = array("I"), array("I"), array("I")
+        self._occurrences = array("H")
 
     def add(self, rows: Iterable[Sequence[Any]]) -> Self:
         """Add products, of which no two may have the same id: the values of `ProductRow`, in its order."""
-        columns, brands, currencies = self._columns, self._brands, self._currencies
-        ids, categories, sellers = columns["id"], columns["category_id"], columns["seller_id"]
-        prices, created, tiers = columns["price"], columns["created_at"], columns["tier"]
+        columns, brands, currencies = [*self._columns.values()], self._brands, self._currencies
         for id_, category, brand, seller, price, currency, created_at, tier, document in rows:
-            ids.append(id_)
-            categories.append(category)
-            brands.append(brand)
-            sellers.append(seller)
-            prices.append(price)
-            currencies.append(currency)
-            created.append(created_at)
-            tiers.append(tier)
-            self._lengths.append(self._add_document(document))
+            values = id_, category, brands[brand], seller, price, currencies[currency], created_at, tier
+            for column, value in zip(columns, values, strict=True):
+                column.append(value)
+            self._add_document(document)
         return self
 
-    def _add_document(self, document: str) -> int:
-        """Add the occurrences of a document and return their number."""
-        lexemes, parsed, count = self._lexemes, self._parsed, 0
-        add_number, add_occurrences = self._lexeme_numbers.append, self._occurrences.extend
-        for lexeme, positions in _LEXEME.findall(document):
-            number = lexemes.setdefault(lexeme, len(lexemes))
-            occurrences = parsed.get(positions)
-            if occurrences is None:
-                occurrences = _parse_positions(positions)
-                if len(parsed) < 100_000:
-                    parsed[positions] = occurrences
-            for _ in occurrences:
-                add_number(number)
-            add_occurrences(occurrences)
-            count += len(occurrences)
-        return count
+    def _add_document(self, document: str) -> None:
+        found = _LEXEME.findall(document)
+        self._lengths.append(len(found))
+        if found:
+            lexemes, positions = zip(*found, strict=True)
+            occurrences = [self._parsed[each] for each in positions]
+            self._lexeme_numbers.extend(map(self._lexemes.__getitem__, lexemes))
+            self._counts.extend(map(len, occurrences))
+            self._occurrences.extend(chain.from_iterable(occurrences))
 
     def build(self) -> Segment:
         """Return the segment of the products that were added; it may be empty."""
         columns = {name: np.array(values, np.int64) for name, values in self._columns.items()}
         lexicon, lexeme_numbers = StringTable.build([unescaped(lexeme) for lexeme in self._lexemes])
         if self._names is None:
-            brand_table, brand_numbers = StringTable.build(self._brands.strings)
-            currency_table, currency_numbers = StringTable.build(self._currencies.strings)
+            brand_table, brand_numbers = StringTable.build([*self._brands])
+            currency_table, currency_numbers = StringTable.build([*self._currencies])
             names = Numbering(brand_table), Numbering(currency_table)
         else:
             names = self._names
-            brand_numbers = _add_all(names[0], self._brands.strings)
-            currency_numbers = _add_all(names[1], self._currencies.strings)
-        brands = brand_numbers[np.array(self._brands.numbers, np.int64)]
-        currencies = currency_numbers[np.array(self._currencies.numbers, np.int64)]
-        documents = np.repeat(np.arange(len(columns["id"])), np.array(self._lengths, np.int64))
+            brand_numbers = _add_all(names[0], self._brands)
+            currency_numbers = _add_all(names[1], self._currencies)
+        brands = brand_numbers[columns["brand"]]
+        currencies = currency_numbers[columns["currency"]]
+        counts = np.array(self._counts, np.int64)
+        documents = np.repeat(np.arange(len(columns["id"]), dtype=np.uint32), np.array(self._lengths, np.int64))
         return _build_segment(
             _Documents(
                 Columns(
@@ -107,8 +98,8 @@ class SegmentBuilder:
                     price_buckets(columns["price"]),
                     columns["tier"].astype(np.int8),
                 ),
-                documents,
-                lexeme_numbers[np.array(self._lexeme_numbers, np.int64)],
+                np.repeat(documents, counts),
+                np.repeat(lexeme_numbers[np.array(self._lexeme_numbers, np.int64)], counts),
                 np.array(self._occurrences, np.uint16),
             ),
             lexicon,
@@ -234,29 +225,28 @@ def _narrowed(columns: Columns) -> Columns:
     )
 
 
-class _Collector:
-    """Numbers distinct strings in the order of their first appearance."""
+class _NumberOf(dict[str, int]):
+    """Numbers distinct strings in the order of their first look-up."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self.numbers = array("I")
+    def __missing__(self, string: str) -> int:
+        self[string] = number = len(self)
+        return number
 
-    @property
-    def strings(self) -> list[str]:
-        return list(self._numbers)
 
-    def append(self, string: str) -> None:
-        self.numbers.append(self._numbers.setdefault(string, len(self._numbers)))
+class _OccurrencesOf(dict[str, tuple[int, ...]]):
+    """Occurrences by their text, such as `1A,5B,7`, which most documents share; other texts are not kept."""
+
+    def __missing__(self, positions: str) -> tuple[int, ...]:
+        found = []
+        # A lexeme without positions is in no phrase.
+        for each in positions.split(",") if positions else ["0"]:
+            weight = _WEIGHTS.get(each[-1], 0)
+            found.append(weight << POSITION_BITS | int(each.rstrip("ABCD")))
+        occurrences = tuple(found)
+        if len(self) < MAX_KEPT_OCCURRENCES:
+            self[positions] = occurrences
+        return occurrences
 
 
 def _add_all(names: Numbering, strings: Iterable[str]) -> NDArray[np.uint32]:
     return np.array([names.add(string) for string in strings], np.uint32)
-
-
-def _parse_positions(positions: str) -> tuple[int, ...]:
-    """Return the occurrences of `1A,5B,7`; a lexeme without positions has one at 0, which is in no phrase."""
-    found = []
-    for each in positions.split(",") if positions else ["0"]:
-        weight = _WEIGHTS.get(each[-1], 0)
-        found.append(weight << POSITION_BITS | int(each.rstrip("ABCD")))
-    return tuple(found)

@@ -11,7 +11,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
-from adapters.db.queries.search.index.arrays import NO_DOCUMENTS, Array
+from adapters.db.queries.search.index.arrays import NO_DOCUMENTS, Array, insertion_place, is_member, union, without
 from adapters.db.queries.search.index.building import SegmentBuilder, merge_segments
 from adapters.db.queries.search.index.matching import Scope, matches, points
 from adapters.db.queries.search.index.query import NO_FILTERS, ProductFilters, ProductQuery
@@ -32,11 +32,12 @@ MERGE_RATIO: Final = 8
 
 @frozen
 class FacetSample:
-    """Counts over `size` products: by category, by brand (the most frequent ones), and by price bucket.
+    """Counts over `size` of all `matches`: by category, by brand (the most frequent ones), and by price bucket.
 
     Buckets are numbered as `width_bucket` does it, from 1, and hold products in one currency.
     """
 
+    matches: int
     size: int
     categories: Mapping[int, int]
     brands: Sequence[tuple[str, int]]
@@ -47,19 +48,20 @@ class FacetSample:
 class _LiveSegment:
     """A segment and the present tiers of its documents, `DELETED` for those that are not live.
 
-    `risen` has, for each tier, the documents that are now in it or above and were below when the segment was built.
-    `is_changed` says whether any document is deleted or has another tier.
+    `deleted` has the documents that are not live, `moved` those whose tier has changed since the segment was built.
     """
 
     segment: Segment
     tiers: NDArray[np.int8]
-    live: int
-    is_changed: bool = False
-    risen: tuple[Array, ...] = (NO_DOCUMENTS,) * (TOP_TIER + 1)
+    deleted: Array = NO_DOCUMENTS
+    moved: Array = NO_DOCUMENTS
 
     @classmethod
     def of(cls, segment: Segment) -> "_LiveSegment":
-        return cls(segment, segment.columns.tiers, len(segment))
+        return cls(segment, segment.columns.tiers)
+
+    def __len__(self) -> int:
+        return len(self.segment) - len(self.deleted)
 
     def without(self, ids: NDArray[np.int64]) -> "_LiveSegment":
         """Mark the documents of these products as deleted."""
@@ -68,7 +70,7 @@ class _LiveSegment:
             return self
         tiers = self.tiers.copy()
         tiers[documents] = DELETED
-        return evolve(self, tiers=tiers, live=self.live - len(documents), is_changed=True)
+        return evolve(self, tiers=tiers, deleted=union((self.deleted, np.sort(documents)), len(self.segment)))
 
     def with_prices(self, ids: NDArray[np.int64], prices: NDArray[np.int64]) -> "_LiveSegment":
         """Change the prices of the documents of these products, whose ids ascend."""
@@ -86,18 +88,54 @@ class _LiveSegment:
             tiers[documents] = new[ids.searchsorted(self.segment.columns.ids[documents])]
         if np.array_equal(tiers, self.tiers):
             return self
-        ends = self.segment.tier_ends
-        risen = (np.flatnonzero(tiers[end:] >= tier) + end for tier, end in enumerate(ends))
-        return evolve(self, tiers=tiers, is_changed=True, risen=tuple(each.astype(np.uint32) for each in risen))
+        is_moved = (tiers != self.segment.columns.tiers) & (tiers != DELETED)
+        return evolve(self, tiers=tiers, moved=np.flatnonzero(is_moved).astype(np.uint32))
 
     def find(self, query: ProductQuery, min_tier: int, names: "_NumberedFilters") -> Array:
         """Return the live documents of a tier and above that match, ascending."""
         segment = self.segment
-        scope = Scope(segment.tier_ends[min_tier], self.risen[min_tier])
+        scope = Scope(segment.tier_ends[min_tier], self._risen[min_tier])
         documents = matches(segment, query.required, query.excluded, scope)
-        if self.is_changed and len(documents):
+        if not len(documents):
+            return documents
+        if min_tier > 0 and len(self.moved):
             documents = documents[self.tiers[documents] >= min_tier]
-        return names.apply(segment, documents) if len(documents) else documents
+        else:
+            documents = without(documents, self.deleted)
+        return names.apply(segment, documents)
+
+    def first_below(
+        self, documents: Array, below: int, limit: int, cursor: tuple[int, int] | None, *, backwards: bool
+    ) -> Array:
+        """Return those of the live documents that may be among the first `limit` below a tier and beyond the cursor.
+
+        Documents of one tier are in the order of their ids, except those that have moved.
+        """
+        moved = documents[is_member(documents, self.moved)] if len(self.moved) else NO_DOCUMENTS
+        documents = without(documents, moved)
+        parts, missing = [moved], limit
+        tiers = range(min(below, TOP_TIER + 1))
+        ends = (*self.segment.tier_ends, 0)
+        for tier in tiers if backwards else reversed(tiers):
+            start, end = ends[tier + 1], ends[tier]
+            if cursor is not None and tier == cursor[0]:
+                ids = self.segment.columns.ids[start:end]
+                place = start + insertion_place(ids, cursor[1] + backwards)
+                start, end = (place, end) if backwards else (start, place)
+            elif cursor is not None and (tier < cursor[0]) == backwards:
+                continue
+            first, last = documents.searchsorted(np.array([start, end], np.uint32)).tolist()
+            found = documents[first:last]
+            found = found[:missing] if backwards else found[len(found) - min(len(found), missing) :]
+            parts.append(found)
+            missing -= len(found)
+        return np.concatenate(parts)
+
+    @cached_property
+    def _risen(self) -> Sequence[Array]:
+        """For each tier, the documents that are now in it or above and were below when the segment was built."""
+        tiers, ends = self.tiers[self.moved], self.segment.tier_ends
+        return [self.moved[(tiers >= tier) & (self.moved >= end)] for tier, end in enumerate(ends)]
 
     def _find(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         documents = self.segment.find_documents(ids)
@@ -154,17 +192,17 @@ class ProductIndex:
     @cached_property
     def documents(self) -> int:
         """The number of products."""
-        return sum(each.live for each in self._segments)
+        return sum(map(len, self._segments))
 
     @cached_property
     def added(self) -> int:
         """The number of products in segments that were built in this process."""
-        return sum(each.live for each in self._segments[1:])
+        return sum(map(len, self._segments[1:]))
 
     @cached_property
     def deleted(self) -> int:
         """The number of documents that are marked as deleted."""
-        return sum(len(each.segment) - each.live for each in self._segments)
+        return sum(len(each.deleted) for each in self._segments)
 
     @property
     def segments(self) -> int:
@@ -174,7 +212,7 @@ class ProductIndex:
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all arrays, mapped files included."""
-        return sum(each.segment.nbytes + each.tiers.nbytes * each.is_changed for each in self._segments)
+        return sum(each.segment.nbytes + each.tiers.nbytes for each in self._segments)
 
     # --- queries
 
@@ -209,12 +247,16 @@ class ProductIndex:
 
         With `backwards`, those above the cursor, lowest first.
         """
-        found = self._find(query)
+        below = TOP_TIER + 1 if below_tier is None else below_tier
+        found = [
+            (part, part.first_below(documents, below, limit, cursor, backwards=backwards))
+            for part, documents in self._find(query)
+        ]
         if not found:
             return []
         tiers = _concatenated([part.tiers[documents] for part, documents in found]).astype(np.int64)
         ids = _concatenated([part.segment.columns.ids[documents].astype(np.int64) for part, documents in found])
-        kept = np.ones(len(ids), bool) if below_tier is None else tiers < below_tier
+        kept = tiers < below
         if cursor is not None:
             tier, id_ = cursor
             if backwards:
@@ -226,9 +268,16 @@ class ProductIndex:
         order = order[:limit] if backwards else order[::-1][:limit]
         return list(zip(tiers[order].tolist(), ids[order].tolist(), strict=True))
 
-    def facets(self, query: ProductQuery, currency: str, min_tier: int = 0) -> FacetSample:
-        """Count the matches of a tier and above by category, brand and price; prices of one currency only."""
-        found = self._find(query, min_tier)
+    def facets(self, query: ProductQuery, currency: str, at_most: int | None = None) -> FacetSample:
+        """Count the matches by category, brand and price; prices of one currency only.
+
+        Of more than `at_most` matches, only each second one, or third one, and so on, is counted, in the order of tiers
+        and ids.
+        """
+        found = self._find(query)
+        matches = sum(len(documents) for _, documents in found)
+        if at_most is not None and matches > at_most:
+            found = [(part, documents[:: -(-matches // at_most)]) for part, documents in found]
         names = self._segments[0].segment
         wanted, currency_count = names.currencies.find(currency), len(names.currencies)
         categories, brands, buckets = _Counts(), _Counts(), _Counts()
@@ -244,6 +293,7 @@ class ProductIndex:
                 if wanted != MISSING:
                     buckets.add(columns.price_buckets.take(places), len(PRICE_BUCKETS) + 1)
         return FacetSample(
+            matches,
             sum(len(documents) for _, documents in found),
             categories.totals(),
             _most_frequent(brands.totals(), names.brands),
@@ -259,8 +309,8 @@ class ProductIndex:
 
 def _merged(added: Sequence[_LiveSegment]) -> list[_LiveSegment]:
     """Merge segments from the newest one on, and leave out those without live documents."""
-    kept = [each for each in added if each.live]
-    while len(kept) > 1 and kept[-2].live < MERGE_RATIO * kept[-1].live:
+    kept = [each for each in added if len(each)]
+    while len(kept) > 1 and len(kept[-2]) < MERGE_RATIO * len(kept[-1]):
         older, newer = kept[-2:]
         merged = merge_segments([(older.segment, older.tiers), (newer.segment, newer.tiers)])
         kept[-2:] = [_LiveSegment.of(merged)]

@@ -55,13 +55,14 @@ class NaiveIndex:
         found = self.find(query)
         return sorted(((row.tier, row.id) for row in found if below is None or row.tier < below), reverse=True)
 
-    def facets(self, query: ProductQuery, currency: str, min_tier: int) -> FacetSample:
-        found = self.find(query, min_tier)
+    def facets(self, query: ProductQuery, currency: str) -> FacetSample:
+        found = self.find(query)
         brands = Counter(row.brand for row in found if row.brand)
         prices = Counter(
             sum(row.price >= bound for bound in PRICE_BUCKETS) for row in found if row.currency == currency
         )
         return FacetSample(
+            len(found),
             len(found),
             Counter(row.category_id for row in found),
             sorted(brands.items(), key=lambda each: (-each[1], each[0]))[:MAX_FACET_VALUES],

@@ -126,6 +126,7 @@ def columns(values: Mapping[int, int]) -> tuple[Any, Any]:
 def check(index: ProductIndex, naive: NaiveIndex, queries: list[ProductQuery]) -> None:
     for query in queries:
         assert index.count(query) == len(naive.find(query))
+        assert index.facets(query, "USD") == naive.facets(query, "USD")
         for tier in range(TOP_TIER + 1):
             ranking, expected = index.rank(query, tier), naive.ranked(query, tier)
             assert ranking.count == len(expected)
@@ -133,7 +134,6 @@ def check(index: ProductIndex, naive: NaiveIndex, queries: list[ProductQuery]) -
             if expected:
                 assert index.rank(query, tier, len(expected) - 1).count == len(expected)
                 assert not len(index.rank(query, tier, len(expected) - 1).ids)
-            assert index.facets(query, "USD", tier) == naive.facets(query, "USD", tier)
         for below in (None, 0, 1, TOP_TIER):
             rows = naive.unranked(query, below)
             assert index.unranked(query, below, 100) == rows
@@ -225,6 +225,16 @@ def test_many_changes_leave_few_segments() -> None:
     assert (index.documents, index.added) == (2000, 600)
     assert index.segments <= 2 + 3  # 600 < MERGE_RATIO ** 4
     assert MERGE_RATIO**4 > 600
+
+
+def test_a_sample_of_facets_is_evenly_chosen() -> None:
+    rows = [row(id_, "'tea':1A")._replace(tier=id_ % 5, category_id=id_ % 10) for id_ in range(1, 10_001)]
+    index = ProductIndex.of(SegmentBuilder().add(rows).build())
+    sample = index.facets(QUERY, "USD", at_most=1_500)
+    assert (sample.matches, sample.size) == (10_000, 1_429)
+    assert sum(sample.categories.values()) == sum(sample.prices.values()) == 1_429
+    assert min(sample.categories.values()) >= 140
+    assert index.facets(QUERY, "USD", at_most=10_000) == index.facets(QUERY, "USD")
 
 
 def test_positions_up_to_the_highest_of_postgresql_are_distinguished() -> None:
