@@ -48,6 +48,7 @@ def main() -> int:
         seconds=arguments.seconds or (4 if quick else ReadBenchOptions().seconds),
         connections=arguments.connections,
         open_seconds=arguments.open_seconds or (10 if quick else ReadBenchOptions().open_seconds),
+        search_indexes=arguments.search_index or ["postgresql"],
         checkout=Checkout(arguments.engine.resolve()) if arguments.engine else THIS,
     )
     console = Console(stderr=True, highlight=False)
@@ -107,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, help="length of a run (default 8)")
     parser.add_argument("--open-seconds", type=float, help="length of a run in an open loop (default 30)")
     parser.add_argument("--connections", type=int, default=128, help="persistent connections of wrk (default 128)")
+    parser.add_argument(
+        "--search-index",
+        action="append",
+        choices=["postgresql", "memory"],
+        help="the value of SEARCH_INDEX (default postgresql); repeated: open loops with each, side by side",
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the seeded catalog there, or use it again")
     parser.add_argument(
         "--engine", type=Path, metavar="DIR", help="measure the engine of this checkout (with its .venv), not our own"
@@ -180,6 +187,7 @@ def _table(figures: Sequence[dict[str, Any]]) -> Table:
 def _steady_table(steady: Sequence[Steady]) -> Table:
     names = (
         "open loop",
+        "search index",
         "saturated/s",
         "at /s",
         "p50 ms",
@@ -199,6 +207,7 @@ def _steady_table(steady: Sequence[Steady]) -> Table:
     for each in steady:
         table.add_row(
             each.kind,
+            each.search_index,
             f"{each.saturated:,.0f}",
             f"{each.rate:,.0f}",
             *(f"{value:.1f}" for value in (each.p50, each.p95, each.p99)),

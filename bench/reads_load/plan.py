@@ -22,7 +22,7 @@ from adapters.db.core.connection_parameters import open_connection
 from adapters.embedded.redis import EmbeddedRedis
 from bench.orders_load.checkout import ROOT as ROOT_DIRECTORY
 from bench.orders_load.checkout import THIS, Checkout
-from bench.orders_load.engine import MeasuredEngine, running_engine
+from bench.orders_load.engine import EngineFailed, MeasuredEngine, running_engine
 from bench.orders_load.market import SERVER_SETTINGS, access_tokens
 from bench.orders_load.saturation import Answers, find_wrk
 from bench.orders_load.server import BenchPostgres
@@ -48,6 +48,8 @@ TERMS: Final = 20_000
 """Search terms, drawn as often as the words occur: common ones hit the cache often, rare ones seldom."""
 EDITED: Final = 500
 """Products that the edits change in turns."""
+INDEX_READY: Final = "the search index is ready"
+INDEX_SECONDS: Final = 900.0
 SETTLE_SECONDS: Final = 5
 WARM_SECONDS: Final = 2
 ROOT: Final = "/products/api/v1/"
@@ -67,6 +69,8 @@ class ReadBenchOptions:
     open_seconds: float = 30
     checkout: Checkout = THIS
     """The engine that is measured."""
+    search_indexes: Sequence[str] = ("postgresql",)
+    """Values of `SEARCH_INDEX`. The open loops are measured with each of them, the rounds with the first."""
 
 
 @frozen
@@ -117,6 +121,7 @@ class Steady:
     failed: int
     edits_per_second: float = 0.0
     failed_edits: int = 0
+    search_index: str = ""
 
 
 class ReadBench:
@@ -142,7 +147,7 @@ class ReadBench:
             return []
         self._write()
         found = []
-        with self.engine() as engine, ExitStack() as stack:
+        with self.engine(options.search_indexes[0]) as engine, ExitStack() as stack:
             yardsticks = {name: stack.enter_context(self._yardstick(name)) for name in YARDSTICKS}
             for kind in options.kinds:
                 self._read(engine, kind, WARM_SECONDS)
@@ -202,21 +207,27 @@ class ReadBench:
             return []
         self._write()
         found = []
-        with self.engine() as engine:
+        with ExitStack() as stack:
+            engines = {index: stack.enter_context(self.engine(index)) for index in options.search_indexes}
             for kind in options.open_kinds:
-                self._read(engine, kind, WARM_SECONDS)
-                found.append(self._steady(engine, kind, kind))
-                begun = time.monotonic()
-                with editing(engine, self._seller_token, self._edited) as edits:
-                    made = self._steady(engine, kind, with_edits(kind))
-                per_second = edits.done / (time.monotonic() - begun)
-                found.append(evolve(made, edits_per_second=per_second, failed_edits=edits.failed))
-                for each in found[-2:]:
-                    self._say(
-                        f"{each.kind}: {each.saturated:,.0f}/s saturate it; at {each.rate:,.0f}/s "
-                        f"p99 {each.p99:.1f} ms, {each.cost:.0f} µs of the API"
-                    )
+                for index, engine in engines.items():
+                    for each in self._steady_pair(engine, kind):
+                        found.append(evolve(each, search_index=index))
+                        self._say(
+                            f"{each.kind}, {index}: {each.saturated:,.0f}/s saturate it; at {each.rate:,.0f}/s "
+                            f"p99 {each.p99:.1f} ms, {each.cost:.0f} µs of the API"
+                        )
         return found
+
+    def _steady_pair(self, engine: MeasuredEngine, kind: str) -> Iterator[Steady]:
+        """Measure a read without edits and with them."""
+        self._read(engine, kind, WARM_SECONDS)
+        yield self._steady(engine, kind, kind)
+        begun = time.monotonic()
+        with editing(engine, self._seller_token, self._edited) as edits:
+            made = self._steady(engine, kind, with_edits(kind))
+        per_second = edits.done / (time.monotonic() - begun)
+        yield evolve(made, edits_per_second=per_second, failed_edits=edits.failed)
 
     def _steady(self, engine: MeasuredEngine, kind: str, name: str) -> Steady:
         """Measure the saturating rate of a read, and its latencies at half of it."""
@@ -242,10 +253,25 @@ class ReadBench:
         )
 
     @contextmanager
-    def engine(self) -> Iterator[MeasuredEngine]:
+    def engine(self, search_index: str = "postgresql") -> Iterator[MeasuredEngine]:
         settings = {"DATABASE_URL": self.url, "REDIS_URL": self._redis_url, "JWT_SECRET": self._secret}
-        with running_engine(self._directory, settings, self._options.checkout) as engine:
+        if search_index != "postgresql":
+            settings |= {"SEARCH_INDEX": search_index, "SEARCH_INDEX_DIR": str(self._directory / "search-index")}
+        directory = self._directory / f"engine-{search_index}"
+        directory.mkdir(exist_ok=True)
+        begun = time.monotonic()
+        with running_engine(directory, settings, self._options.checkout) as engine:
+            if search_index != "postgresql":
+                self._await_index(directory / "serve.log")
+                self._say(f"The search index was ready after {time.monotonic() - begun:,.0f} s.")
             yield engine
+
+    def _await_index(self, log: Path) -> None:
+        deadline = time.monotonic() + INDEX_SECONDS
+        while INDEX_READY not in (text := log.read_text(errors="replace")):
+            if time.monotonic() > deadline:
+                raise EngineFailed(f"The search index was not ready after {INDEX_SECONDS:,.0f} s:\n{text[-4000:]}")
+            time.sleep(0.5)
 
     @contextmanager
     def _yardstick(self, name: str) -> Iterator[MeasuredEngine]:

@@ -21,9 +21,18 @@ class EagerIndex:
         builder.add(self._rows.values())
         builder.build().write(directory)
         self._index = ProductIndex.of(Segment.open(directory))
+        self._seen = ""
         self.answers = 0
 
     def current(self) -> ProductIndex | None:
+        self.answers += 1
+        snapshot, before = self._snapshot(), self._seen
+        if snapshot != before:
+            self._update()
+            self._seen = snapshot
+        return self._index
+
+    def _update(self) -> None:
         rows = self._read()
         changed = [row for id_, row in rows.items() if row != self._rows.get(id_)]
         removed = self._rows.keys() - rows.keys()
@@ -31,8 +40,11 @@ class EagerIndex:
             self._index = self._index.with_changes(changed, removed)
         self._index = self._index.with_tiers(*self._source.read_tiers())
         self._rows = rows
-        self.answers += 1
-        return self._index
+
+    def _snapshot(self) -> str:
+        """PostgreSQL's snapshot, which changes with each transaction that writes."""
+        with self._engine.connect() as connection:
+            return str(connection.exec_driver_sql("SELECT CAST(pg_current_snapshot() AS text)").scalar_one())
 
     def choose_list_horizon(self) -> None:
         """The index has no horizon."""

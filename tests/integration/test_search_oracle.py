@@ -8,6 +8,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from scalecommerce_core.services.search_index import SearchIndex
 from scalecommerce_core.testing import MemoryQueries, MemoryStore
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.eager_index import EagerIndex
+from tests.integration.followed_index import followed_index
 
 COMBINATIONS: Final = int(os.environ.get("SEARCH_COMBINATIONS", "300"))
 SEED: Final = int(os.environ.get("SEARCH_SEED", "5"))
@@ -380,14 +382,26 @@ def test_approximate_facets_count_matches_of_the_lowest_tier(engine: Engine) -> 
     assert len(counts(seller=new)) == len(counts(seller=new, in_stock=True)) == 2
 
 
-def test_unchanged_products_appear_once_in_a_walk_during_concurrent_changes(
-    engine: Engine, make_queries: MakeQueries
+@pytest.mark.parametrize("has_index", [False, True])
+def test_unchanged_products_appear_once_in_a_walk_during_changes(
+    engine: Engine, tmp_path: Path, *, has_index: bool
 ) -> None:
     chance = random.Random(7)
     twins = Twins.made(engine, chance)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    real, naive = make_queries(SMALL_LIMITS), MemoryQueries(_memory(twins))
+    with ExitStack() as stack:
+        index = stack.enter_context(followed_index(engine, tmp_path / "index")) if has_index else None
+        real = PostgresQueries(engine, limits=SMALL_LIMITS, index=None if index is None else index.fresh)
+        if index is not None:
+            index.await_ready()
+        _check_walks(real, twins)
+        assert index is None or index.fresh.answers > 0
+
+
+def _check_walks(real: Queries, twins: Twins) -> None:
+    """Walk through lists while other products change."""
+    naive = MemoryQueries(_memory(twins))
     still = {ProductId(id_) for id_ in range(1, PRODUCTS + 1) if id_ % 2}
     over, failures = threading.Event(), list[BaseException]()
 

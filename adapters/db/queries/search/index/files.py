@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from attrs import field, frozen
@@ -71,7 +72,7 @@ class IndexDirectory:
     def newest(self, instance: bytes) -> IndexFiles | None:
         """The newest build from this instance of the server; None if there is none."""
         found = [each for each in self._complete() if each.position.instance == instance]
-        return max(found, key=lambda each: each.position.number, default=None)
+        return max(found, key=lambda each: (each.position.number, each.built_at), default=None)
 
     def build(self, engine: Engine) -> IndexFiles:
         """Read all products and write their index; the caller holds the lock.
@@ -84,7 +85,8 @@ class IndexDirectory:
         builder = SegmentBuilder()
         with catalog_snapshot(engine) as snapshot:
             builder.add(snapshot.rows)
-        unfinished = self._directory / f"{_UNFINISHED}{self._prefix}{os.getpid()}"
+        name = f"{self._prefix}{token_hex(8)}"
+        unfinished = self._directory / f"{_UNFINISHED}{name}"
         builder.build().write(unfinished)
         position, built_at = snapshot.position, time.time()
         about = {"number": str(position.number), "instance": position.instance.decode(), "built_at": built_at}
@@ -92,14 +94,14 @@ class IndexDirectory:
         # Before the rename: after a power failure, a directory with its final name must have its content.
         for path in (*unfinished.iterdir(), unfinished):
             _flush(path)
-        final = self._directory / f"{self._prefix}{position.number:x}-{os.getpid()}"
+        final = self._directory / name
         unfinished.rename(final)
         _flush(self._directory)
         self._remove(self._prefix, keep=final)
         return IndexFiles(final, position, built_at)
 
     def _complete(self) -> Iterator[IndexFiles]:
-        for path in self._directory.glob(f"{self._prefix}*-*"):
+        for path in self._directory.glob(f"{self._prefix}*"):
             # Another process may be removing it.
             with suppress(OSError, ValueError, KeyError):
                 about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))

@@ -275,6 +275,7 @@ class FreshIndex:
             if horizon <= self._everything or horizon < self._recorded_from:
                 return False
             self._recorded = {product: number for product, number in self._recorded.items() if number >= horizon}
+            self._recorded_from = max(self._recorded_from, horizon)
             self._close()
             self._products.update(self._recorded)
             self._index, self._has_gap = index, False
