@@ -1,7 +1,5 @@
 """The products on sale as a list of segments, and the answers to queries over all of them."""
 
-import heapq
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, reduce
 from operator import or_
@@ -103,6 +101,12 @@ class _LiveSegment:
         else:
             documents = without(documents, self.deleted)
         return names.apply(segment, documents)
+
+    def count(self, query: ProductQuery) -> int:
+        """Return how many live documents match a query without filters."""
+        segment = self.segment
+        documents = matches(segment, query.required, query.excluded, Scope(len(segment)))
+        return len(documents) - int(np.count_nonzero(is_member(self.deleted, documents)))
 
     def first_below(
         self, documents: Array, below: int, limit: int, cursor: tuple[int, int] | None, *, backwards: bool
@@ -218,6 +222,8 @@ class ProductIndex:
 
     def count(self, query: ProductQuery) -> int:
         """Return the number of matches."""
+        if query.filters == NO_FILTERS:
+            return sum(each.count(query) for each in self._segments)
         return sum(len(documents) for _, documents in self._find(query))
 
     def rank(self, query: ProductQuery, min_tier: int = 0, max_candidates: int | None = None) -> Ranking:
@@ -295,9 +301,9 @@ class ProductIndex:
         return FacetSample(
             matches,
             sum(len(documents) for _, documents in found),
-            categories.totals(),
-            _most_frequent(brands.totals(), names.brands),
-            buckets.totals(),
+            categories.as_mapping(),
+            _most_frequent(*brands.totals(), names.brands),
+            buckets.as_mapping(),
         )
 
     def _find(self, query: ProductQuery, min_tier: int = 0) -> list[tuple[_LiveSegment, Array]]:
@@ -370,7 +376,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self._dense = np.zeros(0, np.int64)
-        self._sparse: Counter[int] = Counter()
+        self._sparse: list[Array] = []
 
     def add(self, numbers: Array, bound: int) -> None:
         """Count numbers below `bound`."""
@@ -379,24 +385,39 @@ class _Counts:
             counts[: len(self._dense)] += self._dense
             self._dense = counts
         else:
-            distinct, counts = np.unique(numbers, return_counts=True)
-            self._sparse.update(dict(zip(distinct.tolist(), counts.tolist(), strict=True)))
+            self._sparse.append(numbers)
 
-    def totals(self) -> Mapping[int, int]:
-        """Return how often each number was counted."""
+    def totals(self) -> tuple[Array, Array]:
+        """Return the numbers that were counted, ascending, and how often."""
         (numbers,) = self._dense.nonzero()
-        totals = dict(zip(numbers.tolist(), self._dense[numbers].tolist(), strict=True))
-        return totals if not self._sparse else self._sparse + Counter(totals)
+        counts = self._dense[numbers]
+        if not self._sparse:
+            return numbers, counts
+        sparse, sparse_counts = np.unique(np.concatenate(self._sparse), return_counts=True)
+        if not len(numbers):
+            return sparse, sparse_counts
+        all_numbers, places = np.unique(np.concatenate((numbers, sparse)), return_inverse=True)
+        return all_numbers, np.bincount(places, np.concatenate((counts, sparse_counts))).astype(np.int64)
+
+    def as_mapping(self) -> dict[int, int]:
+        """Return how often each number was counted."""
+        numbers, counts = self.totals()
+        return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
-def _most_frequent(counts: Mapping[int, int], names: Numbering) -> list[tuple[str, int]]:
+def _most_frequent(numbers: Array, counts: Array, names: Numbering) -> list[tuple[str, int]]:
     """Return the `MAX_FACET_VALUES` most frequent names; of equally frequent ones, the first in their order."""
-    unnamed = names.find("")
-    rows = [(number, count) for number, count in counts.items() if number != unnamed]
-    if len(rows) > MAX_FACET_VALUES:
-        least = heapq.nlargest(MAX_FACET_VALUES, (count for _, count in rows))[-1]
-        rows = [row for row in rows if row[1] >= least]
-    named = [(names[number], count) for number, count in rows]
+    is_named = numbers != names.find("")
+    numbers, counts = numbers[is_named], counts[is_named]
+    if len(numbers) > MAX_FACET_VALUES:
+        least = np.partition(counts, -MAX_FACET_VALUES)[-MAX_FACET_VALUES]
+        (last,) = (counts == least).nonzero()
+        # The numbers of the table are in the order of the names, those of added names are not.
+        in_order = int(numbers[last].searchsorted(len(names.table)))
+        last = np.concatenate((last[: min(in_order, MAX_FACET_VALUES)], last[in_order:]))
+        chosen = np.concatenate(((counts > least).nonzero()[0], last))
+        numbers, counts = numbers[chosen], counts[chosen]
+    named = [(names[number], count) for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)]
     return sorted(named, key=lambda row: (-row[1], row[0]))[:MAX_FACET_VALUES]
 
 

@@ -17,6 +17,7 @@ from adapters.db.queries.search.index.query import Phrase, ProductFilters, Produ
 from adapters.db.queries.search.index.ranked_page import ranked_page
 from adapters.db.queries.search.index.segment import Segment
 from scalecommerce_core.domain.popularity import TOP_TIER
+from scalecommerce_core.queries import MAX_FACET_VALUES
 from tests.unit.adapters.db.queries.search.index.naive_index import NaiveIndex
 
 LEXEMES = ("tea", "blue", "чай", "it's", "pot")
@@ -225,6 +226,15 @@ def test_many_changes_leave_few_segments() -> None:
     assert (index.documents, index.added) == (2000, 600)
     assert index.segments <= 2 + 3  # 600 < MERGE_RATIO ** 4
     assert MERGE_RATIO**4 > 600
+
+
+def test_equally_frequent_brands_are_those_first_in_their_order() -> None:
+    rows = [row(id_, "'tea':1A")._replace(brand=f"Brand {id_ % 200:03}") for id_ in range(1, 401)]
+    added = [row(id_, "'tea':1A")._replace(brand=brand) for id_, brand in enumerate(("Alpha", "Omega") * 2, start=1000)]
+    more = [row(2000, "'tea':1A")._replace(brand="Brand 199"), row(2001, "'tea':1A")._replace(brand="Beta")]
+    index = ProductIndex.of(SegmentBuilder().add(rows).build()).with_changes(added).with_changes(more)
+    brands = ["Alpha", *(f"Brand {number:03}" for number in range(MAX_FACET_VALUES - 2))]
+    assert index.facets(QUERY, "USD").brands == [("Brand 199", 3), *((brand, 2) for brand in brands)]
 
 
 def test_a_sample_of_facets_is_evenly_chosen() -> None:
