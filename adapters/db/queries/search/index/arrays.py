@@ -34,7 +34,7 @@ def ranges(starts: Array, lengths: Array) -> NDArray[np.int64]:
 
 
 def is_member(values: Array, of: Array) -> NDArray[np.bool_]:
-    """Return for each value whether it is in the ascending array `of`."""
+    """Return for each value whether it is in the ascending array `of`; both have the same type."""
     if not len(of):
         return np.zeros(len(values), bool)
     places = of.searchsorted(values)

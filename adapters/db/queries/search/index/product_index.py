@@ -68,7 +68,8 @@ class _LiveSegment:
             return self
         tiers = self.tiers.copy()
         tiers[documents] = DELETED
-        return evolve(self, tiers=tiers, deleted=union((self.deleted, np.sort(documents)), len(self.segment)))
+        deleted = union((self.deleted, np.sort(documents).astype(np.uint32)), len(self.segment))
+        return evolve(self, tiers=tiers, deleted=deleted)
 
     def with_prices(self, ids: NDArray[np.int64], prices: NDArray[np.int64]) -> "_LiveSegment":
         """Change the prices of the documents of these products, whose ids ascend."""
@@ -115,7 +116,7 @@ class _LiveSegment:
 
         Documents of one tier are in the order of their ids, except those that have moved.
         """
-        moved = documents[is_member(documents, self.moved)] if len(self.moved) else NO_DOCUMENTS
+        moved = self.moved[is_member(self.moved, documents)]
         documents = without(documents, moved)
         parts, missing = [moved], limit
         tiers = range(min(below, TOP_TIER + 1))
