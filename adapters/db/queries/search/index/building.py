@@ -32,6 +32,8 @@ _INVERTED: Final = 0b11 << POSITION_BITS
 
 
 MAX_KEPT_OCCURRENCES: Final = 100_000
+OCCURRENCES_AT_ONCE: Final = 1_000_000
+"""Occurrences of which copies are made at once, so that they take little memory."""
 
 
 class SegmentBuilder:
@@ -46,7 +48,7 @@ class SegmentBuilder:
         self._brands, self._currencies = _NumberOf(), _NumberOf()
         self._lexemes, self._parsed = _NumberOf(), _OccurrencesOf()
         # For each lexeme of each document its number and its number of occurrences, and for each document its lexemes.
-        self._lexeme_numbers, self._counts, self._lengths = array("I"), array("I"), array("I")
+        self._lexeme_numbers, self._counts, self._lengths = array("I"), array("H"), array("I")
         self._occurrences = array("H")
 
     def add(self, rows: Iterable[Sequence[Any]]) -> Self:
@@ -83,8 +85,9 @@ class SegmentBuilder:
             currency_numbers = _add_all(names[1], self._currencies)
         brands = brand_numbers[columns["brand"]]
         currencies = currency_numbers[columns["currency"]]
-        counts = np.array(self._counts, np.int64)
-        documents = np.repeat(np.arange(len(columns["id"]), dtype=np.uint32), np.array(self._lengths, np.int64))
+        # Without copies: these arrays have an item for each lexeme of each document.
+        counts, lexemes = np.frombuffer(self._counts, np.uint16), np.frombuffer(self._lexeme_numbers, np.uint32)
+        documents = np.repeat(np.arange(len(columns["id"]), dtype=np.uint32), self._lengths)
         return _build_segment(
             _Documents(
                 Columns(
@@ -99,8 +102,8 @@ class SegmentBuilder:
                     columns["tier"].astype(np.int8),
                 ),
                 np.repeat(documents, counts),
-                np.repeat(lexeme_numbers[np.array(self._lexeme_numbers, np.int64)], counts),
-                np.array(self._occurrences, np.uint16),
+                np.repeat(lexeme_numbers[lexemes], counts),
+                np.frombuffer(self._occurrences, np.uint16),
             ),
             lexicon,
             names,
@@ -167,48 +170,57 @@ def _build_segment(found: _Documents, lexicon: StringTable, names: tuple[Numberi
         raise ValueError(f"{len(order)} products: a segment has at most {MAX_DOCUMENTS}.")
     numbers = np.empty(len(order), np.uint32)
     numbers[order] = np.arange(len(order), dtype=np.uint32)
-    columns = (getattr(found.columns, name)[order] for name in names_of(Columns))
-    return Segment(
-        _narrowed(Columns(*columns)),
-        _sort_postings(found, numbers, len(lexicon)),
-        lexicon,
-        *names,
-    )
+    columns = _narrowed(Columns(*(getattr(found.columns, name)[order] for name in names_of(Columns))))
+    keys = _sorted_keys(found, numbers, len(lexicon))
+    # The keys have all that the postings need.
+    del found
+    return Segment(columns, _to_postings(keys, _document_bits(len(numbers)), len(lexicon)), lexicon, *names)
 
 
-def _sort_postings(found: _Documents, numbers: NDArray[np.uint32], lexeme_count: int) -> Postings:
-    """Sort occurrences by lexeme, document, and weight (highest first). `numbers` maps the documents."""
-    document_bits = max(len(numbers) - 1, 1).bit_length()
+def _sorted_keys(found: _Documents, numbers: NDArray[np.uint32], lexeme_count: int) -> NDArray[np.uint64]:
+    """Return one number for each occurrence: lexeme, document, and where it is, the highest weight first.
+
+    `numbers` maps the documents. Sorting these numbers is many times faster than sorting by several arrays.
+    """
+    document_bits = _document_bits(len(numbers))
     if document_bits + max(lexeme_count - 1, 1).bit_length() + _OCCURRENCE_BITS > 64:
         raise ValueError(f"{len(numbers)} products with {lexeme_count} lexemes: the index does not support so many.")
-    # One number for each occurrence: sorting these is many times faster than sorting by several arrays.
-    keys = found.lexemes.astype(np.uint64)
-    keys <<= np.uint64(document_bits)
-    keys |= numbers[found.documents]
-    keys <<= np.uint64(_OCCURRENCE_BITS)
-    keys |= found.occurrences ^ np.uint16(_INVERTED)
+    keys = np.empty(len(found.occurrences), np.uint64)
+    for start in range(0, len(keys), OCCURRENCES_AT_ONCE):
+        part = slice(start, start + OCCURRENCES_AT_ONCE)
+        keys[part] = found.lexemes[part]
+        keys[part] <<= np.uint64(document_bits)
+        keys[part] |= numbers[found.documents[part]]
+        keys[part] <<= np.uint64(_OCCURRENCE_BITS)
+        keys[part] |= found.occurrences[part] ^ np.uint16(_INVERTED)
     keys.sort()
+    return keys
+
+
+def _document_bits(documents: int) -> int:
+    return max(documents - 1, 1).bit_length()
+
+
+def _to_postings(keys: NDArray[np.uint64], document_bits: int, lexeme_count: int) -> Postings:
+    """Divide the keys, which are overwritten."""
     occurrences = keys.astype(np.uint16) ^ np.uint16(_INVERTED)
     keys >>= np.uint64(_OCCURRENCE_BITS)
     is_first = np.ones(len(keys), bool)
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
-    documents = (keys & np.uint64(2**document_bits - 1)).astype(np.uint32)
+    documents = keys.astype(np.uint32) & np.uint32(2**document_bits - 1)
     keys >>= np.uint64(document_bits)
-    lexemes = keys.astype(np.uint32)
-    del keys
-    is_more = ~is_first
+    lists = keys.searchsorted(np.arange(lexeme_count + 1, dtype=np.uint64))
+    (more,) = (~is_first).nonzero()
+    # Of the occurrences before a list, those that are not the first ones of their document.
+    more_offsets = more.searchsorted(lists)
     return Postings(
-        _offsets(lexemes[is_first], lexeme_count),
+        narrow(lists - more_offsets),
         documents[is_first],
         occurrences[is_first],
-        _offsets(lexemes[is_more], lexeme_count),
-        documents[is_more],
-        occurrences[is_more],
+        narrow(more_offsets),
+        documents[more],
+        occurrences[more],
     )
-
-
-def _offsets(lexemes: NDArray[np.uint32], lexeme_count: int) -> Array:
-    return narrow(np.concatenate(([0], np.cumsum(np.bincount(lexemes, minlength=lexeme_count)))))
 
 
 def _narrowed(columns: Columns) -> Columns:

@@ -1,6 +1,7 @@
 """A page of ranked candidates, whose stock is looked up for about as many as the page shows."""
 
 from collections.abc import Callable, Collection
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,8 @@ from scalecommerce_core.domain.relevance import IN_STOCK_FACTOR, SOLD_OUT_FACTOR
 
 FindInStock = Callable[[list[int]], Collection[int]]
 """Returns those of the given products that have available units."""
+FIRST_LOOK_UP: Final = 1.5
+"""How many times as many products as the page shows are looked up first: a statement costs more than some products."""
 LOOK_UP_GROWTH: Final = 4
 """How many times as many products each further look-up has, while the page is not full."""
 
@@ -45,7 +48,7 @@ def ranked_page(
     stock = _StockLookUp(find_in_stock)
     in_stock = _beyond(points * IN_STOCK_FACTOR, ids, cursor, backwards=backwards)
     rows: list[tuple[int, int]] = []
-    start, size = 0, limit
+    start, size = 0, ceil(limit * FIRST_LOOK_UP)
     while len(rows) < limit and start < len(in_stock):
         places = in_stock[start : start + size]
         chunk = ids[places].tolist()

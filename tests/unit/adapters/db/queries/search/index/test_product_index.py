@@ -174,17 +174,20 @@ def test_pages_of_candidates_with_their_stock_are_those_of_the_rules(
     assert found == naive.page(query, 0, in_stock, None, len(catalog))
 
 
-def test_stock_of_one_page_is_looked_up_when_all_candidates_are_in_stock() -> None:
+@pytest.mark.parametrize(("sold_out", "look_ups"), [(0, 1), (10, 1), (11, 2), (200, 3)])
+def test_stock_is_looked_up_for_about_a_page(sold_out: int, look_ups: int) -> None:
     rows = [row(number, "'tea':1A") for number in range(1, 201)]
     ranking = ProductIndex.of(SegmentBuilder().add(rows).build()).rank(QUERY)
     looked_up: list[list[int]] = []
 
     def find_in_stock(ids: list[int]) -> list[int]:
         looked_up.append(ids)
-        return ids
+        return [id_ for id_ in ids if id_ <= 200 - sold_out]
 
-    ranked_page(ranking, 21, None, find_in_stock)
-    assert looked_up == [list(range(200, 179, -1))]
+    page = ranked_page(ranking, 20, None, find_in_stock)
+    assert [id_ for _, id_ in page] == list(range(200 - sold_out % 200, 180 - sold_out % 200, -1))
+    assert looked_up[0] == list(range(200, 170, -1))
+    assert len(looked_up) == look_ups
 
 
 @given(CATALOGS, CHANGES, st.lists(QUERIES, min_size=1, max_size=3))
