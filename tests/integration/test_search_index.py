@@ -293,9 +293,11 @@ def test_an_api_process_has_the_index_built_and_uses_it(
     engine = database_engine(url)
     product = Stage(PostgresStore(engine)).product(name="Lamp")
     engine.dispose()
-    settings = {"SEARCH_INDEX": "memory", "SEARCH_INDEX_DIR": str(tmp_path / "index"), "CACHE_MEGABYTES": "0"}
-    with Deployment(tmp_path / "engine", url, redis_url, **settings) as running:
+    directory = tmp_path / "index"
+    with Deployment(
+        tmp_path / "engine", url, redis_url, SEARCH_INDEX="memory", SEARCH_INDEX_DIR=str(directory), CACHE_MEGABYTES="0"
+    ) as running:
         running.commands["serve"].says("the search index is ready: 1 products")
         answer = httpx2.get(f"{running.url}/products/api/v1/", params={"search": "lamp"})
         assert [each["id"] for each in answer.json()["results"]] == [product]
-    assert [path for path in (tmp_path / "index").iterdir() if path.is_dir()]
+    assert [path for path in directory.iterdir() if path.is_dir()]

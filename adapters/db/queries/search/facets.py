@@ -1,7 +1,7 @@
 """Facets: matches counted by category, brand and price bucket.
 
-The index counts all matches. Statements are exact up to `SearchLimits.facet_cap` matches (`FACET_CAP`). Of more, a
-sample of that size is counted and scaled up to the estimated total; such counts are cached for
+The index counts up to `MAX_COUNTED` matches, statements up to `SearchLimits.facet_cap` (`FACET_CAP`). Of more
+matches, a sample of about that size is counted and scaled up to the total. Such counts of statements are cached for
 `COUNT_STALENESS_SECONDS`.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from attrs import evolve, frozen
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, cast, func, literal, select, union_all
 
-from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.executor import QueryExecutor, Rows
 from adapters.db.queries.search.counts import COUNT_STALENESS_SECONDS
 from adapters.db.queries.search.index.execution import IndexExecution
 from adapters.db.queries.search.limits import SearchLimits
@@ -74,14 +74,33 @@ class FacetCounter:
             without = criteria.without_filter_of(facet)
             number = 0 if without == criteria else len(by_criteria) + 1
             by_criteria.setdefault(number, (without, []))[1].append(facet)
-        groups = [
-            _Group(each, tuple(of), self._planner.plan_sample(binder.bind(each))) for each, of in by_criteria.values()
-        ]
-        found = self._count_groups(binder, groups)
+        wanted = list(by_criteria.values())
+        found = self._count_by_index(binder, wanted) or self._count_groups(
+            binder,
+            [_Group(each, tuple(of), self._planner.plan_sample(binder.bind(each))) for each, of in wanted],
+        )
         return FacetCounts(
             {facet: each.values[facet] for facet in facets for each in found if facet in each.values},
             is_exact=all(each.is_exact for each in found),
         )
+
+    def _count_by_index(
+        self, binder: FilterBinder, wanted: Sequence[tuple[ProductFilter, Collection[Facet]]]
+    ) -> list[FacetCounts] | None:
+        """Count the facets of each filter; None if the index cannot answer."""
+        if self._index is None:
+            return None
+        found = []
+        for criteria, facets in wanted:
+            counted = self._index.facets(binder.bind(criteria), facets, self._currency)
+            if counted is not None and not counted.size and (query := binder.bind_corrected(criteria)) is not None:
+                counted = self._index.facets(query, facets, self._currency)
+            if counted is None:
+                return None
+            is_exact = counted.size == counted.matches
+            factor = 1.0 if is_exact else counted.matches / counted.size
+            found.append(FacetCounts(self._values(counted.rows, facets, factor), is_exact=is_exact))
+        return found
 
     def _count_groups(self, binder: FilterBinder, groups: Sequence["_Group"]) -> list[FacetCounts]:
         keys = [cache_key(group.plan.selection, group.plan.values, group.facets) for group in groups]
@@ -105,22 +124,23 @@ class FacetCounter:
 
     def _scale(self, sample: "_Sample") -> FacetCounts:
         plan = sample.group.plan
-        is_exact = sample.is_complete or (plan.is_unrestricted and sample.size <= self._facet_cap)
+        is_exact = plan.is_unrestricted and sample.size <= self._facet_cap
         factor = 1.0 if is_exact else max(1.0, plan.total / max(sample.size, 1))
-        scaled = [(*row[:-1], round(row[-1] * factor)) for row in sample.rows]
-        values = {
-            facet: _FACETS[facet][1]((row[1:] for row in scaled if row[0] == facet), self._currency)
-            for facet in sample.group.facets
+        return FacetCounts(self._values(sample.rows, sample.group.facets, factor), is_exact=is_exact)
+
+    def _values(
+        self, rows: Sequence[Sequence[Any]], facets: Collection[Facet], factor: float
+    ) -> Mapping[Facet, Sequence[FacetValue]]:
+        """The values of the facets, whose counts are multiplied by a factor."""
+        scaled = [(*row[:-1], round(row[-1] * factor)) for row in rows]
+        return {
+            facet: _FACETS[facet][1]((row[1:] for row in scaled if row[0] == facet), self._currency) for facet in facets
         }
-        return FacetCounts(values, is_exact=is_exact)
 
     def _fetch(self, groups: Sequence["_Group"]) -> list["_Sample"]:
         """Return the sample of each group, in order."""
         if not groups:
             return []
-        counted = [sample for group in groups if (sample := self._count_by_index(group)) is not None]
-        if len(counted) == len(groups):
-            return counted
         parts = tuple((group.plan.selection, group.facets) for group in groups)
         plan_each_time = any(group.plan.plan_each_time for group in groups)
         # All groups use the typed text, or all the same corrected text, so that no parameter has two values.
@@ -137,20 +157,6 @@ class FacetCounter:
         }
         return _replaced(samples, untiered, self._fetch)
 
-    def _count_by_index(self, group: "_Group") -> "_Sample | None":
-        """All matches as a sample; None if the index cannot answer."""
-        if self._index is None:
-            return None
-        found = self._index.facets(group.plan.selection.shape, group.plan.values, self._currency)
-        if found is None:
-            return None
-        rows = [
-            *((Facet.CATEGORY, id_, found.categories[id_], count) for id_, count in found.sample.categories.items()),
-            *((Facet.BRAND, 0, brand, count) for brand, count in found.sample.brands),
-            *((Facet.PRICE, bucket, "", count) for bucket, count in found.sample.prices.items()),
-        ]
-        return _Sample(group, rows, found.sample.size, is_complete=True)
-
 
 @frozen
 class _Group:
@@ -163,15 +169,11 @@ class _Group:
 
 @frozen
 class _Sample:
-    """The sample that was taken for a group: its number of products, and the rows of all facets of the statement.
-
-    It has all matches if `is_complete`.
-    """
+    """The sample that was taken for a group: its number of products, and the rows of all facets of the statement."""
 
     group: _Group
-    rows: Sequence[Sequence[Any]]
+    rows: Rows
     size: int
-    is_complete: bool = False
 
 
 def _replaced(

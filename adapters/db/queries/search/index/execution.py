@@ -4,6 +4,7 @@ Each method returns None if the index cannot answer: it is not built, lacks rece
 condition is about. Then the statement is executed, also in the middle of a walk: the rows are the same.
 """
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -13,7 +14,7 @@ from sqlalchemy import text
 
 from adapters.db.core.bulk_statements import id_array
 from adapters.db.queries.executor import QueryExecutor
-from adapters.db.queries.search.index.product_index import FacetSample, ProductIndex
+from adapters.db.queries.search.index.product_index import ProductIndex
 from adapters.db.queries.search.index.query import (
     Phrase,
     ProductFilters,
@@ -25,6 +26,7 @@ from adapters.db.queries.search.index.ranked_page import ranked_page
 from adapters.db.queries.search.query_shape import BoundQuery, ParameterNames, QueryShape
 from adapters.db.queries.search.text_queries import TextQueries
 from adapters.db.queries.statement_cache import CachedStatement
+from scalecommerce_core.queries import Facet
 
 T = TypeVar("T")
 
@@ -34,6 +36,8 @@ _IN_STOCK: Final = CachedStatement.compile(
 _CATEGORY_NAMES: Final = CachedStatement.compile(
     text("SELECT id, name FROM categories WHERE id = ANY (CAST(:ids AS bigint[]))")
 )
+MAX_COUNTED: Final = 20_000
+"""Facets of more matches are those of a sample of about this size, and are scaled up."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -63,10 +67,22 @@ class RankedRows:
 
 @frozen
 class CountedFacets:
-    """Counts of all matches; category names by id."""
+    """Rows (facet, id or bucket, text, count) over `size` of the matches."""
 
-    sample: FacetSample
-    categories: Mapping[int, str]
+    rows: Sequence[tuple[Facet, int, str, int]]
+    size: int
+    matches: int
+
+
+class _Latest(threading.local):
+    """The last query of a thread, which the steps of a search ask for one after the other, and its matches."""
+
+    def __init__(self) -> None:
+        self.shape: QueryShape | None = None
+        self.values: Mapping[str, object] | None = None
+        self.query: ProductQuery | None = None
+        self.index: ProductIndex | None = None
+        self.count = 0
 
 
 class IndexExecution:
@@ -76,10 +92,18 @@ class IndexExecution:
         self._index = index
         self._executor = executor
         self._texts = texts
+        self._latest = _Latest()
 
     def count(self, shape: QueryShape, values: Mapping[str, object]) -> int | None:
         """The number of matches."""
-        return self._execute(shape, values, lambda index, query: index.count(query))
+
+        def execute(index: ProductIndex, query: ProductQuery) -> int:
+            latest = self._latest
+            if latest.index is not index:
+                latest.index, latest.count = index, index.count(query)
+            return latest.count
+
+        return self._execute(shape, values, execute)
 
     def ranked_rows(
         self, bound: BoundQuery, tiers: tuple[int, int | None], cursor: Sequence[int], limit: int, *, backwards: bool
@@ -109,13 +133,20 @@ class IndexExecution:
             lambda index, query: index.unranked(query, below_tier, limit, _pair(cursor), backwards=backwards),
         )
 
-    def facets(self, shape: QueryShape, values: Mapping[str, object], currency: str) -> CountedFacets | None:
-        """The facets of all matches; prices in `currency`."""
-        sample = self._execute(shape, values, lambda index, query: index.facets(query, currency))
+    def facets(self, bound: BoundQuery, facets: Collection[Facet], currency: str) -> CountedFacets | None:
+        """Count facets over at most `MAX_COUNTED` matches; prices in `currency`."""
+        sample = self._execute(
+            bound.shape, bound.values, lambda index, query: index.facets(query, currency, MAX_COUNTED)
+        )
         if sample is None:
             return None
-        rows = self._executor.fetch(_CATEGORY_NAMES, {"ids": id_array(sample.categories)}) if sample.categories else ()
-        return CountedFacets(sample, {row[0]: row[1] for row in rows})
+        rows: list[tuple[Facet, int, str, int]] = []
+        if Facet.CATEGORY in facets and sample.categories:
+            names = dict(map(tuple, self._executor.fetch(_CATEGORY_NAMES, {"ids": id_array(sample.categories)})))
+            rows += ((Facet.CATEGORY, id_, names[id_], count) for id_, count in sample.categories.items())
+        rows += ((Facet.BRAND, 0, brand, count) for brand, count in sample.brands)
+        rows += ((Facet.PRICE, bucket, "", count) for bucket, count in sample.prices.items())
+        return CountedFacets(rows, sample.size, sample.matches)
 
     def _execute(
         self, shape: QueryShape, values: Mapping[str, object], execute: Callable[[ProductIndex, ProductQuery], T]
@@ -129,6 +160,13 @@ class IndexExecution:
 
     def _to_query(self, shape: QueryShape, values: Mapping[str, object]) -> ProductQuery | None:
         """The query in the terms of the index; None if it has other conditions."""
+        latest = self._latest
+        if latest.shape is not shape or latest.values is not values:
+            latest.query = self._parse_query(shape, values)
+            latest.shape, latest.values, latest.index = shape, values, None
+        return latest.query
+
+    def _parse_query(self, shape: QueryShape, values: Mapping[str, object]) -> ProductQuery | None:
         if not shape.required or shape.in_stock is not None:
             return None
         excluded, forms = shape.excluded or (), shape.phrase_forms or ()

@@ -26,6 +26,7 @@ MAX_PENDING: Final = 50_000
 """If more products than this have changed, building the index anew takes less time than reading them again."""
 MAX_RECORDED: Final = 500_000
 """Changed products that are recorded for the index that is built meanwhile."""
+MAX_OWN_CHANGES: Final = 10_000
 _NOT_STARTED: Final = 2**127
 """Larger than the number of any change."""
 _INDEXED: Final = frozenset({ProductAspect.MEMBERSHIP, ProductAspect.TEXT, ProductAspect.PRICE})
@@ -78,6 +79,8 @@ class FreshIndex:
         self._prices: set[ProductId] = set()
         self._is_taken = False
         self._heartbeat: tuple[float, int] | None = None
+        self._own_changes: set[int] = set()
+        """The numbers of changes by this process that the feed has not reported yet."""
         self._local_changes = 0
         self._included_local_changes = 0
         self._is_stopping = False
@@ -90,6 +93,7 @@ class FreshIndex:
     def on_start(self, number: int) -> None:
         with self._condition:
             self._starts += 1
+            self._own_changes.clear()
             self._recorded_from = number
             self._heartbeat = None
             self._has_gap = True
@@ -97,12 +101,19 @@ class FreshIndex:
 
     def on_change(self, change: CatalogChange) -> None:
         with self._condition:
-            self._record(change)
+            if change.number in self._own_changes:
+                # Recorded at once after its commit.
+                self._own_changes.discard(change.number)
+            else:
+                self._record(change)
 
     def on_local_change(self, change: CatalogChange) -> None:
         with self._condition:
             if self._record(change):
                 self._local_changes += 1
+                self._own_changes.add(change.number)
+                if len(self._own_changes) > MAX_OWN_CHANGES:
+                    self._own_changes.clear()
 
     def on_events(self) -> None:
         """Ignored: the index has no events."""
