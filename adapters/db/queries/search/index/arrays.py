@@ -60,10 +60,10 @@ def union(parts: Sequence[Array], size: int) -> Array:
         return NO_DOCUMENTS
     if sum(map(len, parts)) * 32 > size:
         # Many documents: marking them costs less than sorting.
-        marks = np.zeros(size, bool)
+        is_present = np.zeros(size, bool)
         for part in parts:
-            marks[part] = True
-        return np.flatnonzero(marks).astype(np.uint32)
+            is_present[part] = True
+        return np.flatnonzero(is_present).astype(np.uint32)
     merged = np.concatenate(parts)
     merged.sort()
     return merged[np.concatenate(([True], merged[1:] != merged[:-1]))] if len(merged) else merged
