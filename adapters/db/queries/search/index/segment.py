@@ -10,7 +10,7 @@ import numpy as np
 from attrs import evolve, field, fields, frozen
 from numpy.typing import NDArray
 
-from adapters.db.queries.search.index.arrays import Array, narrow
+from adapters.db.queries.search.index.arrays import Array
 from adapters.db.queries.search.index.string_table import MISSING, Numbering, StringTable
 from scalecommerce_core.domain.popularity import TOP_TIER
 from scalecommerce_core.queries import PRICE_BUCKETS
@@ -111,9 +111,13 @@ class Segment:
     def with_prices(self, documents: Array, prices: NDArray[np.int64]) -> "Segment":
         """Return the segment with other prices of some documents."""
         columns = self.columns
-        changed, buckets = columns.prices.astype(np.int64), columns.price_buckets.copy()
+        # In the present type if the prices fit: conversions of a million prices take many milliseconds.
+        limits = np.iinfo(columns.prices.dtype)
+        is_wide = len(prices) > 0 and (prices.min() < limits.min or prices.max() > limits.max)
+        changed = columns.prices.astype(np.int64) if is_wide else columns.prices.copy()
+        buckets = columns.price_buckets.copy()
         changed[documents], buckets[documents] = prices, price_buckets(prices)
-        return evolve(self, columns=evolve(columns, prices=narrow(changed), price_buckets=buckets))
+        return evolve(self, columns=evolve(columns, prices=changed, price_buckets=buckets))
 
     # --- files
 
