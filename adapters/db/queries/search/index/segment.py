@@ -70,12 +70,12 @@ class Segment:
     lexicon: StringTable
     brands: Numbering
     currencies: Numbering
-    tier_ends: tuple[int, ...] = field(init=False)
+    tier_ends: tuple[int, ...] = field()
 
-    def __attrs_post_init__(self) -> None:
-        tiers = self.columns.tiers
-        counts = np.bincount(tiers, minlength=TOP_TIER + 1)[: TOP_TIER + 1]
-        object.__setattr__(self, "tier_ends", tuple(np.cumsum(counts[::-1])[::-1].tolist()))
+    @tier_ends.default
+    def _count_tiers(self) -> tuple[int, ...]:
+        counts = np.bincount(self.columns.tiers, minlength=TOP_TIER + 1)
+        return tuple(np.cumsum(counts[::-1])[::-1].tolist())
 
     def __len__(self) -> int:
         return len(self.columns.ids)
