@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -44,7 +45,7 @@ from adapters.db.validation_backlog import Backlog, read_backlog
 from adapters.db.waiting_work import read_waiting_work
 from adapters.email.console import ConsoleSender, NoSender
 from adapters.email.smtp import SmtpSender, SmtpServer
-from adapters.embedded.file_lock import FileLock, is_locked
+from adapters.embedded.file_lock import FileLock
 from adapters.metrics import definitions
 from adapters.metrics.exporter import DatabaseCollector
 from adapters.payments.sandbox import SandboxGateway
@@ -105,6 +106,9 @@ from scalecommerce_core.services.webhooks import WebhookRules
 UNFLUSHED_VIEWS: Final = UNFLUSHED
 """Keys in Redis of which one exists while views wait to be written to the database."""
 METRICS_TIMEOUT: Final = timedelta(seconds=2)
+MAX_REPORTED_AGE: Final = 3600.0
+RECENT_BUILD_SECONDS: Final = 5.0
+"""A search index that was built more recently than this may not have been opened yet by the process that wants one."""
 """How long a statement for `/metrics` may take; a scrape usually has 10 s."""
 
 
@@ -284,7 +288,7 @@ def _search_index(settings: Settings, database: DatabaseEngine, feed: PostgresCa
         IndexSource(database),
         feed,
         lambda: _index_directory(settings, database),
-        partial(_start_index_build, settings),
+        partial(start_index_build, settings),
     )
     return SearchIndex(fresh, maintainer)
 
@@ -295,19 +299,26 @@ def _index_directory(settings: Settings, database: DatabaseEngine) -> IndexDirec
     return IndexDirectory(chosen, read_installation(database))
 
 
-def _start_index_build(settings: Settings, directory: IndexDirectory) -> "subprocess.Popen[bytes] | None":
-    """Start `entrypoints.search_index_main`, unless another process of this host builds the index at the moment."""
-    if is_locked(directory.lock_path):
-        return None
-    command = [sys.executable, "-P", "-m", "entrypoints.search_index_main", str(os.getpid())]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    with process.stdin as channel:  # type: ignore[union-attr] # it is a pipe
+def start_index_build(settings: Settings, directory: IndexDirectory) -> "subprocess.Popen[bytes] | None":
+    """Start `entrypoints.search_index_main`, unless another process of this host builds or has just built the index."""
+    directory.prepare()
+    lock = FileLock(directory.lock_path)
+    try:
+        if not lock.try_acquire() or time.time() - directory.last_built_at < RECENT_BUILD_SECONDS:
+            return None
+        command = [sys.executable, "-P", "-m", "entrypoints.search_index_main", str(os.getpid())]
+        # The build inherits the lock, which is free when it ends.
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[lock.descriptor])
+    finally:
+        lock.close()
+    # If the build has ended already, its status says so.
+    with suppress(BrokenPipeError), process.stdin as channel:  # type: ignore[union-attr] # it is a pipe
         channel.write(json.dumps(to_environment(settings)).encode())
     return process
 
 
 def build_search_index(settings: Settings) -> None:
-    """Build the index of this host; returns at once if another process does. Raise `MarketError` or OSError."""
+    """Build the index of this host; the caller holds the lock. Raise `MarketError` or OSError."""
     database = database_engine(
         settings.database_url.reveal(),
         pool_size=1,
@@ -316,14 +327,7 @@ def build_search_index(settings: Settings) -> None:
         application_name="scalecommerce search index",
     )
     try:
-        directory = _index_directory(settings, database)
-        directory.prepare()
-        lock = FileLock(directory.lock_path)
-        try:
-            if lock.try_acquire():
-                directory.build(database)
-        finally:
-            lock.close()
+        _index_directory(settings, database).build(database)
     finally:
         database.dispose()
 
@@ -565,6 +569,8 @@ def _watch_search_index(metrics: ProcessMetrics, index: SearchIndex) -> None:
     watch(definitions.SEARCH_INDEX_PRODUCTS, lambda: 0 if (found := fresh.index) is None else found.documents)
     watch(definitions.SEARCH_INDEX_BYTES, lambda: 0 if (found := fresh.index) is None else found.nbytes)
     watch(definitions.SEARCH_INDEX_PENDING, lambda: fresh.pending)
+    # Before the first proof the age is infinite.
+    watch(definitions.SEARCH_INDEX_AGE, lambda: 0 if fresh.index is None else min(fresh.age, MAX_REPORTED_AGE))
     watch(definitions.SEARCH_INDEX_ANSWERS, lambda: fresh.answers, "index")
     watch(definitions.SEARCH_INDEX_ANSWERS, lambda: fresh.refusals, "statement")
 

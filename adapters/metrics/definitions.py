@@ -178,6 +178,13 @@ SEARCH_INDEX_BYTES: Final = _gauge(
 SEARCH_INDEX_PENDING: Final = _gauge(
     _API, "search_index_pending_products", "Changed products that the search index is to read again."
 )
+SEARCH_INDEX_AGE: Final = _gauge(
+    _API,
+    "search_index_age_seconds",
+    "Time since the search index was last known to have all changes, of the API process that is furthest behind; at"
+    " most an hour, and 0 without an index. It grows while nobody searches.",
+    Merge.MAX,
+)
 SEARCH_INDEX_ANSWERS: Final = _counter(
     _API,
     "search_index_answers_total",
@@ -238,7 +245,8 @@ METRICS: Final = (
     ORDERS_RECEIVED, INTAKE_ORDERS, INTAKE_SECONDS, INTAKE_WAITING, VERDICT_SECONDS, ORDERS_DEFERRED, REJECTIONS,
     UNDECIDED, OLDEST_UNDECIDED, REQUESTS, RESPONSE_SECONDS, LIVE_STREAMS, CACHE_LOOKUPS, CACHE_INVALIDATIONS,
     POOL_CONNECTIONS, POOL_LIMIT, POOL_CHECKOUTS, POOL_WAIT_SECONDS, STANDBY_READS,
-    STANDBY_FALLBACKS, SEARCH_INDEX_PRODUCTS, SEARCH_INDEX_BYTES, SEARCH_INDEX_PENDING, SEARCH_INDEX_ANSWERS,
+    STANDBY_FALLBACKS, SEARCH_INDEX_PRODUCTS, SEARCH_INDEX_BYTES, SEARCH_INDEX_PENDING, SEARCH_INDEX_AGE,
+    SEARCH_INDEX_ANSWERS,
     OUTBOX, OLDEST_OUTBOX, CONSUMER_EVENTS,
     CONSUMER_SECONDS, PENDING_STATISTICS, OPEN_PAYMENTS, OPEN_REFUNDS, WAITING_EMAILS, WAITING_DELIVERIES, TROUBLES,
     FIGURES_READ,

@@ -1,10 +1,13 @@
 """The search index of a process: how it follows changes, is replaced, and survives interruptions."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Final
 import httpx2
 import psycopg
 import pytest
+from attrs import evolve
 from sqlalchemy import Engine, text
 
 from adapters.db.core.change_notifications import PostgresCatalogFeed
@@ -25,12 +29,16 @@ from adapters.db.queries.search.index.freshness import FreshIndex
 from adapters.db.queries.search.index.maintenance import IndexMaintainer
 from adapters.db.queries.search.index.source import IndexSource
 from adapters.db.store import PostgresStore
+from adapters.embedded.file_lock import is_locked
+from entrypoints import settings
+from entrypoints.wiring import start_index_build
 from scalecommerce_core.domain.identifiers import CategoryId, ProductId
 from scalecommerce_core.queries import Facet, PageRequest, ProductFilter, SortOrder
 from scalecommerce_core.testing.contracts.stage import NOW, SECOND, Stage
 from tests.integration.deployment import Deployment
 from tests.integration.engine_process import eventually
 from tests.integration.followed_index import followed_index
+from tests.integration.pgbouncer import needs_pgbouncer, running_pgbouncer
 
 WORDS: Final = ("lamp", "kettle", "teapot", "samovar", "garden", "copper")
 LAMPS: Final = ProductFilter(search="lamp", sort_order=SortOrder.RELEVANCE)
@@ -301,3 +309,102 @@ def test_an_api_process_has_the_index_built_and_uses_it(
         answer = httpx2.get(f"{running.url}/products/api/v1/", params={"search": "lamp"})
         assert [each["id"] for each in answer.json()["results"]] == [product]
     assert [path for path in directory.iterdir() if path.is_dir()]
+
+
+@needs_pgbouncer
+def test_the_index_is_built_through_a_pooler_of_transactions(
+    engine: Engine, database: str, postgres_url: str, tmp_path: Path
+) -> None:
+    stage = Stage(PostgresStore(engine))
+    product = stage.product(name="Lamp")
+    name = database.partition("@")[2].partition("?")[0].rpartition("/")[2]
+    with running_pgbouncer(postgres_url, "transaction") as address:
+        pooled = database_engine(
+            address.set(database=name, query={"pool_mode": "transaction"}).render_as_string(hide_password=False)
+        )
+        try:
+            files = _directory(pooled, tmp_path).build(pooled)
+            assert files.open().columns.ids.tolist() == [product]
+            with followed_index(pooled, tmp_path) as followed:
+                eventually(lambda: followed.fresh.index is not None, "the index")
+                found = followed.fresh.index
+                assert found is not None
+                assert found.documents == 1
+        finally:
+            pooled.dispose()
+
+
+def test_a_link_instead_of_the_directory_is_refused(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir(mode=0o700)
+    _directory(engine, tmp_path / "files").build(engine)
+    (tmp_path / "link").symlink_to(tmp_path / "files")
+    linked = _directory(engine, tmp_path / "link")
+    for act in (linked.prepare, lambda: linked.newest(b""), lambda: linked.build(engine), lambda: linked.last_built_at):
+        with pytest.raises(UnsafeDirectory, match="not to a link"):
+            act()
+
+
+def test_each_use_of_the_directory_checks_it_anew(engine: Engine, tmp_path: Path) -> None:
+    directory = _directory(engine, tmp_path / "files")
+    files = directory.build(engine)
+    assert directory.newest(files.position.instance) == files
+    assert files.path.stat().st_mode & 0o777 == 0o700
+    # A program that cleans up removes it, and another user creates it.
+    shutil.rmtree(tmp_path / "files")
+    assert directory.newest(files.position.instance) is None
+    (tmp_path / "files").chmod(0o777)
+    with pytest.raises(UnsafeDirectory, match="Other users can write"):
+        directory.newest(files.position.instance)
+
+
+def test_builds_by_other_releases_are_removed_after_a_day(engine: Engine, tmp_path: Path) -> None:
+    directory = _directory(engine, tmp_path)
+    installation = directory.lock_path.name.partition("-")[0]
+    names = (f"{installation}-0001-1-ab", f"unfinished-{installation}-0001-1-ab", "0123456789abcdef-0001-1-ab")
+    for name in (*names, f"{installation}-0002-1-cd"):
+        (tmp_path / name).mkdir()
+    two_days_ago = time.time() - 2 * 86_400
+    for name in names:
+        os.utime(tmp_path / name, (two_days_ago, two_days_ago))
+    files = directory.build(engine)
+    left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    # Those of another installation are not touched, and a release that still runs during an upgrade keeps its files.
+    assert left == {files.path.name, names[2], f"{installation}-0002-1-cd"}
+
+
+def test_a_build_that_does_not_fit_on_the_disk_leaves_nothing(engine: Engine, database: str, tmp_path: Path) -> None:
+    Stage(PostgresStore(engine)).product(name="Lamp")
+    program = (
+        "import resource, sys; from pathlib import Path; from adapters.db.core.engine import database_engine;"
+        "from adapters.db.installation import read_installation;"
+        "from adapters.db.queries.search.index.files import IndexDirectory;"
+        "engine = database_engine(sys.argv[1], statement_timeout=None);"
+        "directory = IndexDirectory(Path(sys.argv[2]), read_installation(engine));"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
+        "directory.build(engine)"
+    )
+    command = [sys.executable, "-P", "-c", program, database, str(tmp_path)]
+    build = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert build.returncode == 1
+    assert "OSError" in build.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_of_many_processes_that_want_an_index_one_starts_a_build(
+    engine: Engine, database: str, redis_url: str, tmp_path: Path
+) -> None:
+    chosen = settings.load({"DATABASE_URL": database, "REDIS_URL": redis_url, "JWT_SECRET": "x" * 32})
+    directory = _directory(engine, tmp_path)
+    chosen = evolve(chosen, search_index_dir=str(tmp_path))
+    with open_connection(database) as blocker:
+        # The build waits for the table.
+        blocker.execute("LOCK TABLE products")
+        build = start_index_build(chosen, directory)
+        assert build is not None
+        assert [start_index_build(chosen, directory) for _ in range(3)] == [None] * 3
+    assert build.wait(120) == 0
+    assert not is_locked(directory.lock_path)
+    (about,) = tmp_path.glob("*/about.json")
+    # A process that looked for files just before this build was complete.
+    about.write_text(json.dumps({**json.loads(about.read_text()), "built_at": time.time() + 3_600}))
+    assert start_index_build(chosen, directory) is None

@@ -250,7 +250,7 @@ class _OccurrencesOf(dict[str, tuple[int, ...]]):
 
     def __missing__(self, positions: str) -> tuple[int, ...]:
         found = []
-        # A lexeme without positions is in no phrase.
+        # A lexeme without positions has the position 0.
         for each in positions.split(",") if positions else ["0"]:
             weight = _WEIGHTS.get(each[-1], 0)
             found.append(weight << POSITION_BITS | int(each.rstrip("ABCD")))

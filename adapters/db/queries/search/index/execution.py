@@ -1,10 +1,13 @@
 """Executes the plans of searches on the index of the process, instead of statements.
 
 Each method returns None if the index cannot answer: it is not built, lacks recent changes, or does not have what a
-condition is about. Then the statement is executed, also in the middle of a walk: the rows are the same.
+condition is about. Then the statement is executed, also in the middle of a walk: for the same products in the same
+popularity tiers, the rows are the same.
 """
 
+import logging
 import threading
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -29,6 +32,8 @@ from adapters.db.queries.statement_cache import CachedStatement
 from scalecommerce_core.queries import Facet
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _IN_STOCK: Final = CachedStatement.compile(
     text("SELECT product_id FROM stock WHERE product_id = ANY (CAST(:ids AS bigint[])) AND on_hand - reserved > 0")
@@ -74,6 +79,10 @@ class CountedFacets:
     matches: int
 
 
+def _no_index() -> None:
+    return None
+
+
 class _Latest(threading.local):
     """The last query of a thread, which the steps of a search ask for one after the other, and its matches."""
 
@@ -81,7 +90,8 @@ class _Latest(threading.local):
         self.shape: QueryShape | None = None
         self.values: Mapping[str, object] | None = None
         self.query: ProductQuery | None = None
-        self.index: ProductIndex | None = None
+        self.index: Callable[[], ProductIndex | None] = _no_index
+        """A weak reference, so that an idle thread keeps no replaced index in memory."""
         self.count = 0
 
 
@@ -93,14 +103,15 @@ class IndexExecution:
         self._executor = executor
         self._texts = texts
         self._latest = _Latest()
+        self._last_error = ""
 
     def count(self, shape: QueryShape, values: Mapping[str, object]) -> int | None:
         """The number of matches."""
 
         def execute(index: ProductIndex, query: ProductQuery) -> int:
             latest = self._latest
-            if latest.index is not index:
-                latest.index, latest.count = index, index.count(query)
+            if latest.index() is not index:
+                latest.index, latest.count = weakref.ref(index), index.count(query)
             return latest.count
 
         return self._execute(shape, values, execute)
@@ -114,14 +125,15 @@ class IndexExecution:
         """
         min_tier, max_candidates = tiers
 
-        def execute(index: ProductIndex, query: ProductQuery) -> RankedRows:
-            ranking = index.rank(query, min_tier, max_candidates)
-            if not len(ranking.ids):
-                return RankedRows((), ranking.count)
-            rows = ranked_page(ranking, limit, _pair(cursor), self._find_in_stock, backwards=backwards)
-            return RankedRows(rows, ranking.count)
-
-        return self._execute(bound.shape, bound.values, execute)
+        ranking = self._execute(
+            bound.shape, bound.values, lambda index, query: index.rank(query, min_tier, max_candidates)
+        )
+        if ranking is None:
+            return None
+        if not len(ranking.ids):
+            return RankedRows((), ranking.count)
+        rows = ranked_page(ranking, limit, _pair(cursor), self._find_in_stock, backwards=backwards)
+        return RankedRows(rows, ranking.count)
 
     def unranked_rows(
         self, bound: BoundQuery, below_tier: int, cursor: Sequence[int], limit: int, *, backwards: bool
@@ -143,7 +155,10 @@ class IndexExecution:
         rows: list[tuple[Facet, int, str, int]] = []
         if Facet.CATEGORY in facets and sample.categories:
             names = dict(map(tuple, self._executor.fetch(_CATEGORY_NAMES, {"ids": id_array(sample.categories)})))
-            rows += ((Facet.CATEGORY, id_, names[id_], count) for id_, count in sample.categories.items())
+            # A standby may not have a new category yet.
+            rows += (
+                (Facet.CATEGORY, id_, names[id_], count) for id_, count in sample.categories.items() if id_ in names
+            )
         rows += ((Facet.BRAND, 0, brand, count) for brand, count in sample.brands)
         rows += ((Facet.PRICE, bucket, "", count) for bucket, count in sample.prices.items())
         return CountedFacets(rows, sample.size, sample.matches)
@@ -156,14 +171,23 @@ class IndexExecution:
             return None
         # After the texts, which may take a round trip.
         index = self._index.current()
-        return None if index is None else execute(index, query)
+        if index is None:
+            return None
+        try:
+            return execute(index, query)
+        except Exception as error:
+            # Such as files that another program has changed. The statement answers.
+            if str(error) != self._last_error:
+                logger.exception("the search index failed, statements answer searches")
+            self._last_error = str(error)
+            return None
 
     def _to_query(self, shape: QueryShape, values: Mapping[str, object]) -> ProductQuery | None:
         """The query in the terms of the index; None if it has other conditions."""
         latest = self._latest
         if latest.shape is not shape or latest.values is not values:
             latest.query = self._parse_query(shape, values)
-            latest.shape, latest.values, latest.index = shape, values, None
+            latest.shape, latest.values, latest.index = shape, values, _no_index
         return latest.query
 
     def _parse_query(self, shape: QueryShape, values: Mapping[str, object]) -> ProductQuery | None:

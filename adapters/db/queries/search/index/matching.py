@@ -199,7 +199,11 @@ def _lexeme_spans(segment: Segment, lexeme: int, documents: Array) -> _Spans:
         owners = np.concatenate((owners, np.repeat(np.arange(len(documents)), counts)))
         further = postings.more_occurrences[start:end][ranges(firsts, counts)]
         occurrences = np.concatenate((occurrences, further))
-    keys = (owners << _KEY_BITS) + (occurrences & MAX_POSITION)
+    positions = occurrences & MAX_POSITION
+    if not positions.all():
+        # A lexeme without positions is in no phrase.
+        owners, occurrences, positions = owners[positions > 0], occurrences[positions > 0], positions[positions > 0]
+    keys = (owners << _KEY_BITS) + positions
     weights = (occurrences >> POSITION_BITS).astype(np.int8)
     if end > start:
         order = keys.argsort()

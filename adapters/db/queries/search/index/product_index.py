@@ -32,6 +32,7 @@ MERGE_RATIO: Final = 8
 class FacetSample:
     """Counts over `size` of all `matches`: by category, by brand (the most frequent ones), and by price bucket.
 
+    Of equally frequent brands, those first by their code points are kept; statements use the collation of the database.
     Buckets are numbered as `width_bucket` does it, from 1, and hold products in one currency.
     """
 

@@ -122,8 +122,8 @@ class Segment:
     # --- files
 
     def write(self, directory: Path) -> None:
-        """Write the files of the segment into a new directory."""
-        directory.mkdir()
+        """Write the files of the segment into a new directory, which only its owner may enter."""
+        directory.mkdir(mode=0o700)
         for name, array in self._arrays().items():
             np.save(directory / f"{name}.npy", array, allow_pickle=False)
 

@@ -56,7 +56,8 @@ class CatalogSnapshot:
 def catalog_snapshot(engine: Engine) -> Iterator[CatalogSnapshot]:
     """Read all active products; raise `MarketError`. The statement may take minutes: the engine has no time limit."""
     with translate_errors(engine), engine.connect() as connection:
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # By BEGIN: through a pooler of transactions, settings are made in the transaction before any statement here.
+        connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         timeline, xmin, instance = connection.execute(_POSITION).one()
         position = LogPosition(change_number(timeline, xmin), instance.encode())
         with _driver(connection).cursor() as cursor, cursor.copy(_ALL.encode()) as copy:

@@ -257,6 +257,13 @@ def test_positions_up_to_the_highest_of_postgresql_are_distinguished() -> None:
     assert index.rank(ProductQuery((phrase,))).ids.tolist() == [3, 1]
 
 
+def test_lexemes_without_positions_are_in_no_phrase() -> None:
+    index = ProductIndex.of(SegmentBuilder().add([row(1, "'pot':1A 'tea'"), row(2, "'pot' 'tea'")]).build())
+    assert index.count(QUERY) == 2
+    for phrase in ("'tea' <-> 'pot'", "'tea' <0> 'pot'"):
+        assert index.count(ProductQuery((TermQuery((Phrase.parse(phrase),)),))) == 0
+
+
 def row(id_: int, document: str) -> ProductRow:
     return ProductRow(id_, 1, "Acme", 1, 500, "USD", 1_700_000_000_000_000, 0, document)
 
