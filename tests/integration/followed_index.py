@@ -32,7 +32,11 @@ class ThreadBuild:
         return None if self._thread.is_alive() else 0
 
     def kill(self) -> None:
+        """A thread cannot be ended."""
+
+    def wait(self) -> int:
         self._thread.join()
+        return 0
 
 
 @frozen

@@ -426,7 +426,8 @@ class PostgresCatalogFeed:
         self._thread: threading.Thread | None = None
         self._last_error = ""
         self.position: LogPosition | None = None
-        """All changes below it have been reported, or preceded the start of the feed."""
+        """All changes below it have been reported, or preceded the last start of the feed. None: the feed is
+        interrupted."""
 
     def follow(self, listener: ChangeListener) -> None:
         if self._thread is not None:
@@ -482,6 +483,7 @@ class PostgresCatalogFeed:
                 # No caller could handle the error, and without this thread the cache stays off.
                 if self._is_new(error):
                     logger.exception("the feed of changes failed and restarts")
+            self.position = None
             self._stopping.wait(RECONNECT_SECONDS)
 
     def _is_new(self, error: Exception) -> bool:
@@ -510,8 +512,8 @@ class PostgresCatalogFeed:
 
     def _read_log(self, connection: "psycopg.Connection[Any]", listener: ChangeListener) -> None:
         log = LogReader(connection, self._log_schema())
-        self.position = log.position
         listener.on_start(log.start_number)
+        self.position = log.position
         self._last_error = ""
         used_at = time.monotonic()
         purge_at, is_purging = used_at + PURGE_SECONDS, False

@@ -24,6 +24,8 @@ LOCAL_CHANGE_SECONDS: Final = 0.02
 """How long a reader waits until the index includes the changes by this process."""
 MAX_PENDING: Final = 50_000
 """If more products than this have changed, building the index anew takes less time than reading them again."""
+PRICES_PER_PRODUCT: Final = 10
+"""About so many prices are read in the time of one product."""
 MAX_RECORDED: Final = 500_000
 """Changed products that are recorded for the index that is built meanwhile."""
 MAX_OWN_CHANGES: Final = 10_000
@@ -140,12 +142,13 @@ class FreshIndex:
         for product in change.products:
             self._recorded[product] = max(self._recorded.get(product, -1), change.number)
         if len(self._recorded) > MAX_RECORDED:
-            self._require_new_index(max(self._recorded.values()))
+            # The open index has what it lacks in other sets; earlier files cannot be opened any more.
+            self._recorded_from = max(self._recorded_from, *(number + 1 for number in self._recorded.values()))
             self._recorded.clear()
-        elif self._index is not None:
+        if self._index is not None:
             is_price = change.aspects is not None and _PRICE_ONLY.issuperset(change.aspects)
             (self._prices if is_price else self._products).update(change.products)
-            if len(self._products) > MAX_PENDING:
+            if len(self._products) + len(self._prices) // PRICES_PER_PRODUCT > MAX_PENDING:
                 self._require_new_index(change.number)
             self._condition.notify_all()
         return True
@@ -157,6 +160,7 @@ class FreshIndex:
 
     def _close(self) -> None:
         self._index = None
+        self._is_taken = False
         self._products.clear()
         self._prices.clear()
 
@@ -280,10 +284,17 @@ class FreshIndex:
         with self._condition:
             return frozenset(product for product, number in self._recorded.items() if number >= horizon)
 
-    def open_at(self, horizon: int, index: ProductIndex) -> bool:
-        """Begin to use an index with this horizon; return False if it is too old for that."""
+    def is_too_old(self, base: int) -> bool:
+        """Whether no reading of single products can bring files of this number up to date."""
         with self._condition:
-            if horizon <= self._everything or horizon < self._recorded_from:
+            return base <= self._everything
+
+    def open_at(self, horizon: int, index: ProductIndex, *, base: int, feed_starts: int) -> bool:
+        """Begin to use an index with this horizon, whose files have the number `base`; return False if it is too old
+        for that, or if the feed has started again since it had started `feed_starts` times.
+        """
+        with self._condition:
+            if base <= self._everything or horizon < self._recorded_from or feed_starts != self._starts:
                 return False
             self._recorded = {product: number for product, number in self._recorded.items() if number >= horizon}
             self._recorded_from = max(self._recorded_from, horizon)

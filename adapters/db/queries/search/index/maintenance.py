@@ -59,6 +59,8 @@ class Build(Protocol):
 
     def kill(self) -> None: ...
 
+    def wait(self) -> int: ...
+
 
 class IndexMaintainer:
     """Changes `fresh`, which must follow the same feed as `log`.
@@ -104,8 +106,9 @@ class IndexMaintainer:
         self._fresh.stop()
         if self._thread is not None:
             self._thread.join(timeout=5)
-        if self._build is not None and self._build.poll() is None:
+        if self._build is not None:
             self._build.kill()
+            self._build.wait()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -146,6 +149,8 @@ class IndexMaintainer:
 
     def refresh_tiers(self) -> None:
         """Read the popularity tiers of all products."""
+        # A failed reading is not repeated at once.
+        self._tiers_at = self._clock() + RETRY_SECONDS
         index = self._fresh.index
         if index is not None:
             self._fresh.replace(index.with_tiers(*self._source.read_tiers()))
@@ -155,6 +160,7 @@ class IndexMaintainer:
         while (due := self._fresh.take()) is not None:
             index = self._fresh.index
             if index is None:
+                self._fresh.give_back(due)
                 return
             try:
                 index = self._read_again(index, due.products)
@@ -203,20 +209,38 @@ class IndexMaintainer:
         opened = self._opened if self._fresh.index is not None else None
         if opened is not None and found.position.number <= opened.position.number:
             return
-        # Damaged files are not opened twice: others are built.
-        self._unusable.add(found.path.name)
-        if self._open(found):
+        starts = self._fresh.feed_starts
+        try:
+            is_open = self._open(found, starts)
+        except (MarketError, psycopg.Error):
+            # The next attempt may succeed.
+            raise
+        except Exception:
+            # Damaged files are not opened twice: others are built.
+            self._unusable.add(found.path.name)
+            raise
+        if is_open:
             self._opened = found
             self._unusable.clear()
+        elif starts == self._fresh.feed_starts:
+            self._unusable.add(found.path.name)
 
-    def _open(self, files: IndexFiles) -> bool:
-        """Replace the index by that of the files; return whether the changes that they lack are known."""
-        begun, horizon, starts = self._clock(), files.position.number, self._fresh.feed_starts
-        if not self._fresh.records_from(horizon):
+    def _open(self, files: IndexFiles, starts: int) -> bool:
+        """Replace the index by that of the files; return whether the changes that they lack are known.
+
+        Without success if the feed does not have the given number of starts any more: the changes that it has missed
+        could be among them.
+        """
+        begun, base = self._clock(), files.position.number
+        if self._fresh.is_too_old(base):
+            return False
+        if not self._fresh.records_from(base):
             if not self._log.report_since(files.position, self._fresh):
                 return False
-            self._fresh.fill_gap(horizon, starts)
-        index = ProductIndex.of(files.open())
+            self._fresh.fill_gap(base, starts)
+        if self._fresh.is_too_old(base):
+            return False
+        index, horizon = ProductIndex.of(files.open()), base
         for _ in range(MAX_ROUNDS):
             # Everything below this number has been reported before the products are chosen.
             position = self._log.position
@@ -226,7 +250,7 @@ class IndexMaintainer:
             index = self._read_again(index, changed)
             horizon = max(horizon, position.number)
         index = index.with_tiers(*self._source.read_tiers())
-        if not self._fresh.open_at(horizon, index):
+        if not self._fresh.open_at(horizon, index, base=base, feed_starts=starts):
             return False
         self._tiers_at = self._clock() + TIERS_SECONDS
         logger.info(
@@ -243,7 +267,8 @@ class IndexMaintainer:
             self._build = None
             if status != 0:
                 logger.error("the search index was not built (exit status %d); the next attempt follows", status)
-        if self._is_build_due() and self._directory is not None and self._clock() >= self._build_at:
+        is_due = self._is_build_due() and self._clock() >= self._build_at
+        if is_due and self._directory is not None and not self._stopping.is_set():
             self._build_at = self._clock() + RETRY_SECONDS
             self._build = self._start_build(self._directory)
 

@@ -33,7 +33,11 @@ class Site:
         self.fresh.on_heartbeat(self.now)
 
     def open(self, horizon: int = 10) -> None:
-        assert self.fresh.open_at(horizon, INDEX)
+        assert self.opens_at(horizon)
+
+    def opens_at(self, horizon: int, base: int | None = None) -> bool:
+        files = horizon if base is None else base
+        return self.fresh.open_at(horizon, INDEX, base=files, feed_starts=self.fresh.feed_starts)
 
     def apply(self) -> None:
         due = self.fresh.take()
@@ -68,7 +72,7 @@ def ready(site: Site) -> Site:
 
 
 def test_nothing_is_answered_before_a_heartbeat(site: Site) -> None:
-    assert not site.fresh.open_at(10, INDEX)
+    assert not site.opens_at(10)
     site.start()
     site.open()
     assert not site.answers()
@@ -206,10 +210,46 @@ def test_an_index_that_lacks_too_much_is_replaced(ready: Site, act: Callable[[Si
     act(ready)
     assert not ready.answers()
     assert ready.fresh.index is None
-    assert not ready.fresh.open_at(25, INDEX)
-    assert ready.fresh.open_at(26, INDEX)
+    assert not ready.opens_at(25)
+    assert ready.opens_at(26)
     ready.beat(30)
     assert ready.answers()
+
+
+def test_files_from_before_a_change_of_everything_are_not_opened(ready: Site) -> None:
+    _change_everything(ready)
+    ready.fresh.on_change(change(27, 1))
+    ready.beat(30)
+    assert ready.fresh.is_too_old(20)
+    # Although the products that are known to have changed were read again.
+    assert not ready.opens_at(30, base=20)
+
+
+def test_an_index_is_not_opened_if_the_feed_was_interrupted_meanwhile(ready: Site) -> None:
+    starts = ready.fresh.feed_starts
+    ready.start(40)
+    ready.beat(40)
+    assert not ready.fresh.open_at(40, INDEX, base=20, feed_starts=starts)
+
+
+def test_a_change_of_everything_during_the_reading_does_not_block_the_next_index(ready: Site) -> None:
+    ready.fresh.on_change(change(24, 1))
+    assert ready.fresh.take() is not None
+    _change_everything(ready)
+    ready.open(26)
+    ready.beat(30)
+    assert ready.answers()
+
+
+def test_too_many_recorded_changes_leave_the_index_open(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.db.queries.search.index.freshness.MAX_RECORDED", 3)
+    for number in range(21, 26):
+        ready.fresh.on_change(change(number, number, aspects=[ProductAspect.PRICE]))
+        ready.apply()
+    ready.beat(30)
+    assert ready.answers()
+    assert not ready.fresh.records_from(21)
+    assert ready.fresh.records_from(30)
 
 
 def test_a_new_index_lacks_the_changes_since_it_was_built(ready: Site) -> None:
@@ -217,11 +257,11 @@ def test_a_new_index_lacks_the_changes_since_it_was_built(ready: Site) -> None:
         ready.fresh.on_change(change(number, number))
         ready.apply()
     assert ready.fresh.changed_since(25) == {25, 29}
-    assert ready.fresh.open_at(25, INDEX)
+    assert ready.opens_at(25)
     due = ready.fresh.take()
     assert due is not None
     assert due.products == {25, 29}
-    assert not ready.fresh.open_at(9, INDEX)
+    assert not ready.opens_at(9)
 
 
 def test_an_interruption_of_the_feed_leaves_a_gap(ready: Site) -> None:
@@ -291,7 +331,7 @@ def test_the_horizon_is_never_above_a_change_that_is_missing() -> None:
                 due = None
             elif act == 4 and due is None and chance.random() < 0.2:
                 snapshot = chance.randint(max(1, site.fresh.horizon - 5), number + 1)
-                if site.fresh.open_at(snapshot, INDEX):
+                if site.opens_at(snapshot):
                     included = {product: each for each, product in committed if each < snapshot}
             for each, product in committed:
                 assert each >= site.fresh.horizon or included.get(product, -1) >= each, seed
