@@ -44,7 +44,7 @@ from entrypoints.tracing import ProcessTracing, start_tracing
 from entrypoints.wiring import (
     ApiMonitor,
     Engine,
-    SearchIndex,
+    MemoryIndex,
     StandbyReads,
     standby_reads,
     watch_pool,
@@ -159,7 +159,7 @@ def build(chosen: Settings, traces: ProcessTracing | None = None) -> Starlette:
 
 
 def _listeners(
-    hub: LiveHub, standbys: StandbyReads | None, search_index: SearchIndex | None
+    hub: LiveHub, standbys: StandbyReads | None, search_index: MemoryIndex | None
 ) -> Sequence[ChangeListener]:
     """The parts of the process that follow the feed besides its caches."""
     found: list[ChangeListener] = [hub]

@@ -129,7 +129,7 @@ class Engine:
     security_counters: RedisSecurityCounters
     security_log: LoggingSecurityLog
     background: ThreadPoolExecutor
-    search_index: "SearchIndex | None" = None
+    search_index: "MemoryIndex | None" = None
     """It must follow the feed of changes, and is started by the process that uses it."""
 
     @property
@@ -271,14 +271,14 @@ def wire(
 
 
 @frozen
-class SearchIndex:
+class MemoryIndex:
     """The search index of a process and the thread that maintains it."""
 
     fresh: FreshIndex
     maintainer: IndexMaintainer
 
 
-def _search_index(settings: Settings, database: DatabaseEngine, feed: PostgresCatalogFeed) -> SearchIndex | None:
+def _search_index(settings: Settings, database: DatabaseEngine, feed: PostgresCatalogFeed) -> MemoryIndex | None:
     if settings.search_index != MEMORY_INDEX:
         return None
     fresh = FreshIndex(lambda: None if feed.position is None else feed.position.number)
@@ -290,7 +290,7 @@ def _search_index(settings: Settings, database: DatabaseEngine, feed: PostgresCa
         lambda: _index_directory(settings, database),
         partial(start_index_build, settings),
     )
-    return SearchIndex(fresh, maintainer)
+    return MemoryIndex(fresh, maintainer)
 
 
 def _index_directory(settings: Settings, database: DatabaseEngine) -> IndexDirectory:
@@ -547,7 +547,7 @@ def watch_pool(metrics: ProcessMetrics, database: DatabaseEngine) -> None:
     watch(definitions.POOL_WAIT_SECONDS, read(lambda pool: pool.wait_seconds))
 
 
-def watch_reads(metrics: ProcessMetrics, standbys: StandbyReads | None, search_index: SearchIndex | None) -> None:
+def watch_reads(metrics: ProcessMetrics, standbys: StandbyReads | None, search_index: MemoryIndex | None) -> None:
     """Sample what standbys and the search index answer, if the process has them."""
     if standbys is not None:
         _watch_standbys(metrics, standbys)
@@ -563,7 +563,7 @@ def _watch_standbys(metrics: ProcessMetrics, reads: StandbyReads) -> None:
         watch(definitions.STANDBY_FALLBACKS, partial(queries.fallbacks.__getitem__, reason), reason.value)
 
 
-def _watch_search_index(metrics: ProcessMetrics, index: SearchIndex) -> None:
+def _watch_search_index(metrics: ProcessMetrics, index: MemoryIndex) -> None:
     """Sample the size and the age of the search index, and how often it answers."""
     watch, fresh = metrics.sampler.watch, index.fresh
     watch(definitions.SEARCH_INDEX_PRODUCTS, lambda: 0 if (found := fresh.index) is None else found.documents)

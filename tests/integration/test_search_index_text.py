@@ -15,7 +15,7 @@ import pytest
 from adapters.db.queries.search.index.building import SegmentBuilder
 from adapters.db.queries.search.index.product_index import ProductIndex
 from adapters.db.queries.search.index.product_row import ProductRow
-from adapters.db.queries.search.index.query import Phrase, ProductQuery, TermQuery
+from adapters.db.queries.search.index.query import IndexQuery, Phrase, TermQuery
 from scalecommerce_core.domain.relevance import BRAND_WEIGHT, DESCRIPTION_WEIGHT, NAME_WEIGHT, PHRASE_WEIGHT
 
 COMBINATIONS: Final = int(os.environ.get("SEARCH_COMBINATIONS", "300"))
@@ -83,12 +83,12 @@ def _alternative(chance: random.Random) -> str:
     return " ".join(chance.choices((*WORDS, *WORDS, *STOP_WORDS), k=chance.choice((1, 1, 1, 2, 3))))
 
 
-def _query(connection: psycopg.Connection, required: Sequence[Term], excluded: Sequence[Term]) -> ProductQuery:
+def _query(connection: psycopg.Connection, required: Sequence[Term], excluded: Sequence[Term]) -> IndexQuery:
     def parsed(term: Term) -> TermQuery:
         texts = tuple(Phrase.parse(text) for (text,) in connection.execute(_TEXTS, (list(term),)))
         return TermQuery(texts, texts)
 
-    return ProductQuery(tuple(map(parsed, required)), tuple(map(parsed, excluded)))
+    return IndexQuery(tuple(map(parsed, required)), tuple(map(parsed, excluded)))
 
 
 def _by_postgresql(

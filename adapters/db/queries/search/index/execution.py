@@ -1,7 +1,7 @@
 """Executes the plans of searches on the index of the process, instead of statements.
 
-Each method returns None if the index cannot answer: it is not built, lacks recent changes, or does not have what a
-condition is about. Then the statement is executed, also in the middle of a walk: for the same products in the same
+Each method returns None if the index cannot answer: it is not built, lacks recent changes, or does not store the column
+of a filter (stock). Then the statement is executed, also in the middle of a walk: for the same products in the same
 popularity tiers, the rows are the same.
 """
 
@@ -19,9 +19,9 @@ from adapters.db.core.bulk_statements import id_array
 from adapters.db.queries.executor import QueryExecutor
 from adapters.db.queries.search.index.product_index import ProductIndex
 from adapters.db.queries.search.index.query import (
+    IndexFilters,
+    IndexQuery,
     Phrase,
-    ProductFilters,
-    ProductQuery,
     TermQuery,
     UnsupportedTextQuery,
 )
@@ -89,7 +89,7 @@ class _Latest(threading.local):
     def __init__(self) -> None:
         self.shape: QueryShape | None = None
         self.values: Mapping[str, object] | None = None
-        self.query: ProductQuery | None = None
+        self.query: IndexQuery | None = None
         self.index: Callable[[], ProductIndex | None] = _no_index
         """A weak reference, so that an idle thread keeps no replaced index in memory."""
         self.count = 0
@@ -108,7 +108,7 @@ class IndexExecution:
     def count(self, shape: QueryShape, values: Mapping[str, object]) -> int | None:
         """The number of matches."""
 
-        def execute(index: ProductIndex, query: ProductQuery) -> int:
+        def execute(index: ProductIndex, query: IndexQuery) -> int:
             latest = self._latest
             if latest.index() is not index:
                 latest.index, latest.count = weakref.ref(index), index.count(query)
@@ -164,7 +164,7 @@ class IndexExecution:
         return CountedFacets(rows, sample.size, sample.matches)
 
     def _execute(
-        self, shape: QueryShape, values: Mapping[str, object], execute: Callable[[ProductIndex, ProductQuery], T]
+        self, shape: QueryShape, values: Mapping[str, object], execute: Callable[[ProductIndex, IndexQuery], T]
     ) -> T | None:
         query = self._to_query(shape, values)
         if query is None:
@@ -178,11 +178,11 @@ class IndexExecution:
         except Exception as error:
             # Such as files that another program has changed. The statement answers.
             if str(error) != self._last_error:
-                logger.exception("the search index failed, statements answer searches")
+                logger.exception("the search index failed; searches run in PostgreSQL")
             self._last_error = str(error)
             return None
 
-    def _to_query(self, shape: QueryShape, values: Mapping[str, object]) -> ProductQuery | None:
+    def _to_query(self, shape: QueryShape, values: Mapping[str, object]) -> IndexQuery | None:
         """The query in the terms of the index; None if it has other conditions."""
         latest = self._latest
         if latest.shape is not shape or latest.values is not values:
@@ -190,7 +190,7 @@ class IndexExecution:
             latest.shape, latest.values, latest.index = shape, values, _no_index
         return latest.query
 
-    def _parse_query(self, shape: QueryShape, values: Mapping[str, object]) -> ProductQuery | None:
+    def _parse_query(self, shape: QueryShape, values: Mapping[str, object]) -> IndexQuery | None:
         if not shape.required or shape.in_stock is not None:
             return None
         excluded, forms = shape.excluded or (), shape.phrase_forms or ()
@@ -205,7 +205,7 @@ class IndexExecution:
             return [tuple(parsed[name] for name in term) for term in given]
 
         required = zip(terms(shape.required), terms(forms), strict=True)
-        return ProductQuery(
+        return IndexQuery(
             tuple(TermQuery(texts, phrases) for texts, phrases in required),
             tuple(map(TermQuery, terms(excluded))),
             _filters(shape, values),
@@ -215,9 +215,9 @@ class IndexExecution:
         return {id_ for (id_,) in self._executor.fetch(_IN_STOCK, {"ids": id_array(ids)})}
 
 
-def _filters(shape: QueryShape, values: Mapping[str, object]) -> ProductFilters:
+def _filters(shape: QueryShape, values: Mapping[str, object]) -> IndexFilters:
     given: dict[str, Any] = {name: values[name] for name in shape.filters}
-    return ProductFilters(
+    return IndexFilters(
         given.get("price_min"),
         given.get("price_max"),
         given.get("price_currency"),

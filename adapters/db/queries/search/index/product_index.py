@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from adapters.db.queries.search.index.arrays import NO_DOCUMENTS, Array, insertion_place, is_member, union, without
 from adapters.db.queries.search.index.building import SegmentBuilder, merge_segments
 from adapters.db.queries.search.index.matching import Scope, matches, points
-from adapters.db.queries.search.index.query import NO_FILTERS, ProductFilters, ProductQuery
-from adapters.db.queries.search.index.ranked_page import Ranking
+from adapters.db.queries.search.index.query import NO_FILTERS, IndexFilters, IndexQuery
+from adapters.db.queries.search.index.ranked_page import RankedCandidates
 from adapters.db.queries.search.index.segment import Segment
 from adapters.db.queries.search.index.string_table import MISSING, Numbering
 from scalecommerce_core.domain.popularity import TOP_TIER
@@ -25,7 +25,7 @@ DELETED: Final = -1
 TIER_FACTORS: Final = 100 + TIER_PERCENT * np.arange(TOP_TIER + 1)
 """Percent by which a tier multiplies the points of a text."""
 MERGE_RATIO: Final = 8
-"""A new segment is merged with an older one, unless that has at least this many times as many documents."""
+"""Segments are merged while the older one has less than this many times the documents of the newer one."""
 
 
 @frozen
@@ -91,7 +91,7 @@ class _LiveSegment:
         is_moved = (tiers != self.segment.columns.tiers) & (tiers != DELETED)
         return evolve(self, tiers=tiers, moved=np.flatnonzero(is_moved).astype(np.uint32))
 
-    def find(self, query: ProductQuery, min_tier: int, names: "_NumberedFilters") -> Array:
+    def find(self, query: IndexQuery, min_tier: int, names: "_NumberedFilters") -> Array:
         """Return the live documents of a tier and above that match, ascending."""
         segment = self.segment
         scope = Scope(segment.tier_ends[min_tier], self._risen[min_tier])
@@ -104,7 +104,7 @@ class _LiveSegment:
             documents = without(documents, self.deleted)
         return names.apply(segment, documents)
 
-    def count(self, query: ProductQuery) -> int:
+    def count(self, query: IndexQuery) -> int:
         """Return how many live documents match a query without filters."""
         segment = self.segment
         documents = matches(segment, query.required, query.excluded, Scope(len(segment)))
@@ -222,29 +222,29 @@ class ProductIndex:
 
     # --- queries
 
-    def count(self, query: ProductQuery) -> int:
+    def count(self, query: IndexQuery) -> int:
         """Return the number of matches."""
         if query.filters == NO_FILTERS:
             return sum(each.count(query) for each in self._segments)
         return sum(len(documents) for _, documents in self._find(query))
 
-    def rank(self, query: ProductQuery, min_tier: int = 0, max_candidates: int | None = None) -> Ranking:
+    def rank(self, query: IndexQuery, min_tier: int = 0, max_candidates: int | None = None) -> RankedCandidates:
         """Rank the matches of a tier and above, unless they are more than `max_candidates`."""
         found = self._find(query, min_tier)
         count = sum(len(documents) for _, documents in found)
         if not count or (max_candidates is not None and count > max_candidates):
-            return Ranking(count, np.empty(0, np.int64), np.empty(0, np.int64))
+            return RankedCandidates(count, np.empty(0, np.int64), np.empty(0, np.int64))
         total = _concatenated([
             points(part.segment, query.required, documents) * TIER_FACTORS[part.tiers[documents]]
             for part, documents in found
         ])  # fmt: skip
         ids = _concatenated([part.segment.columns.ids[documents].astype(np.int64) for part, documents in found])
         order = np.lexsort((ids, total))[::-1]
-        return Ranking(count, total[order], ids[order])
+        return RankedCandidates(count, total[order], ids[order])
 
     def unranked(
         self,
-        query: ProductQuery,
+        query: IndexQuery,
         below_tier: int | None,
         limit: int,
         cursor: tuple[int, int] | None = None,
@@ -276,7 +276,7 @@ class ProductIndex:
         order = order[:limit] if backwards else order[::-1][:limit]
         return list(zip(tiers[order].tolist(), ids[order].tolist(), strict=True))
 
-    def facets(self, query: ProductQuery, currency: str, at_most: int | None = None) -> FacetSample:
+    def facets(self, query: IndexQuery, currency: str, at_most: int | None = None) -> FacetSample:
         """Count the matches by category, brand and price; prices of one currency only.
 
         Of more than `at_most` matches, only each second one, or third one, and so on, is counted, in the order of tiers
@@ -308,7 +308,7 @@ class ProductIndex:
             buckets.as_mapping(),
         )
 
-    def _find(self, query: ProductQuery, min_tier: int = 0) -> list[tuple[_LiveSegment, Array]]:
+    def _find(self, query: IndexQuery, min_tier: int = 0) -> list[tuple[_LiveSegment, Array]]:
         """Return the matches by segment; segments without matches are left out."""
         names = _NumberedFilters.of(query.filters, self._segments[0].segment)
         found = ((each, each.find(query, min_tier, names)) for each in self._segments)
@@ -329,12 +329,12 @@ def _merged(added: Sequence[_LiveSegment]) -> list[_LiveSegment]:
 class _NumberedFilters:
     """Filters whose strings are replaced by the numbers that all segments share."""
 
-    filters: ProductFilters
+    filters: IndexFilters
     brands: Sequence[int] = ()
     currency: int = MISSING
 
     @classmethod
-    def of(cls, filters: ProductFilters, segment: Segment) -> "_NumberedFilters":
+    def of(cls, filters: IndexFilters, segment: Segment) -> "_NumberedFilters":
         if filters == NO_FILTERS:
             return cls(filters)
         currency = MISSING if filters.currency is None else segment.currencies.find(filters.currency)
@@ -343,7 +343,7 @@ class _NumberedFilters:
     def apply(self, segment: Segment, documents: Array) -> Array:
         """Return the documents that meet the filters."""
         given, columns = self.filters, segment.columns
-        if given is NO_FILTERS:
+        if given == NO_FILTERS:
             return documents
         if given.categories is not None:
             documents = documents[_equals_any(columns.categories[documents], list(given.categories))]

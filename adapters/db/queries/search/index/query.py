@@ -1,4 +1,4 @@
-"""What the index is asked for: terms of a text, and filters."""
+"""Queries of the search index: terms of a text, and filters."""
 
 import re
 from collections.abc import Collection
@@ -63,10 +63,10 @@ class TermQuery:
 
 
 @frozen
-class ProductFilters:
+class IndexFilters:
     """Conditions on columns; None is no condition.
 
-    Prices are bounded inclusively, the times exclusively, which are in microseconds since the epoch.
+    Prices (minor units) are inclusive bounds, times (µs since 1970, UTC) exclusive ones.
     """
 
     price_min: int | None = None
@@ -79,16 +79,16 @@ class ProductFilters:
     created_before: int | None = None
 
 
-NO_FILTERS: Final = ProductFilters()
+NO_FILTERS: Final = IndexFilters()
 
 
 @frozen
-class ProductQuery:
+class IndexQuery:
     """Products that match each of the required terms, at least one, no excluded term, and the filters."""
 
     required: tuple[TermQuery, ...]
     excluded: tuple[TermQuery, ...] = ()
-    filters: ProductFilters = NO_FILTERS
+    filters: IndexFilters = NO_FILTERS
 
 
 def unescaped(lexeme: str) -> str:

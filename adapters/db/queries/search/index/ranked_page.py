@@ -19,7 +19,7 @@ LOOK_UP_GROWTH: Final = 4
 
 
 @frozen(eq=False)
-class Ranking:
+class RankedCandidates:
     """Candidates in the order of (points, id), highest first; `points` lacks the factor for stock.
 
     If `count`, the number of candidates, exceeds the maximum of the ranking, `points` and `ids` are empty.
@@ -31,7 +31,7 @@ class Ranking:
 
 
 def ranked_page(
-    ranking: Ranking,
+    ranking: RankedCandidates,
     limit: int,
     cursor: tuple[int, int] | None,
     find_in_stock: FindInStock,

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from adapters.db.queries.search.index.product_index import FacetSample
 from adapters.db.queries.search.index.product_row import ProductRow
-from adapters.db.queries.search.index.query import Phrase, ProductFilters, ProductQuery, TermQuery
+from adapters.db.queries.search.index.query import IndexFilters, IndexQuery, Phrase, TermQuery
 from scalecommerce_core.domain.relevance import (
     BRAND_WEIGHT,
     DESCRIPTION_WEIGHT,
@@ -34,16 +34,16 @@ class NaiveIndex:
             self.rows.pop(id_, None)
         self.rows |= {row.id: row for row in rows}
 
-    def find(self, query: ProductQuery, min_tier: int = 0) -> list[ProductRow]:
+    def find(self, query: IndexQuery, min_tier: int = 0) -> list[ProductRow]:
         return [row for row in self.rows.values() if row.tier >= min_tier and _matches(row, query)]
 
-    def ranked(self, query: ProductQuery, min_tier: int) -> list[tuple[int, int]]:
+    def ranked(self, query: IndexQuery, min_tier: int) -> list[tuple[int, int]]:
         """(points, id), without the factor for stock."""
         found = ((text_points(row.document, query.required), row) for row in self.find(query, min_tier))
         return sorted(((text * (100 + TIER_PERCENT * row.tier), row.id) for text, row in found), reverse=True)
 
     def page(
-        self, query: ProductQuery, min_tier: int, in_stock: Collection[int], cursor: tuple[int, int] | None, limit: int
+        self, query: IndexQuery, min_tier: int, in_stock: Collection[int], cursor: tuple[int, int] | None, limit: int
     ) -> list[tuple[int, int]]:
         rows = [
             (relevance(text_points(row.document, query.required), row.tier, in_stock=row.id in in_stock), row.id)
@@ -51,11 +51,11 @@ class NaiveIndex:
         ]
         return sorted((row for row in rows if cursor is None or row < cursor), reverse=True)[:limit]
 
-    def unranked(self, query: ProductQuery, below: int | None) -> list[tuple[int, int]]:
+    def unranked(self, query: IndexQuery, below: int | None) -> list[tuple[int, int]]:
         found = self.find(query)
         return sorted(((row.tier, row.id) for row in found if below is None or row.tier < below), reverse=True)
 
-    def facets(self, query: ProductQuery, currency: str) -> FacetSample:
+    def facets(self, query: IndexQuery, currency: str) -> FacetSample:
         found = self.find(query)
         brands = Counter(row.brand for row in found if row.brand)
         prices = Counter(
@@ -88,7 +88,7 @@ def text_points(document: str, required: Sequence[TermQuery]) -> int:
     return points + PHRASE_WEIGHT * (len(required) > 1 and spans is not None and bool(spans.ends))
 
 
-def _matches(row: ProductRow, query: ProductQuery) -> bool:
+def _matches(row: ProductRow, query: IndexQuery) -> bool:
     words = _words(row.document)
     required = [term for term in query.required if any(each.lexemes for each in term.texts)]
     excluded = [term for term in query.excluded if any(each.lexemes for each in term.texts)]
@@ -101,7 +101,7 @@ def _matches(row: ProductRow, query: ProductQuery) -> bool:
     )
 
 
-def _meets(row: ProductRow, filters: ProductFilters) -> bool:
+def _meets(row: ProductRow, filters: IndexFilters) -> bool:
     return (
         (filters.price_min is None or row.price >= filters.price_min)
         and (filters.price_max is None or row.price <= filters.price_max)

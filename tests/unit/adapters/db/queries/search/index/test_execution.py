@@ -70,7 +70,7 @@ def test_a_failed_index_leaves_searches_to_statements_and_is_logged_once(caplog:
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
             assert execution.count(TEA.shape, TEA.values) is None
-    assert [record.message for record in caplog.records] == ["the search index failed, statements answer searches"]
+    assert [record.message for record in caplog.records] == ["the search index failed; searches run in PostgreSQL"]
     assert execution.ranked_rows(TEA, (0, None), (), 10, backwards=False) is None
     assert execution.unranked_rows(TEA, 1, (), 10, backwards=False) is None
     assert execution.facets(TEA, [Facet.BRAND], "USD") is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.db.queries.search.index.building import SegmentBuilder
 from adapters.db.queries.search.index.product_index import MERGE_RATIO, ProductIndex
 from adapters.db.queries.search.index.product_row import ProductRow
-from adapters.db.queries.search.index.query import Phrase, ProductFilters, ProductQuery, TermQuery
+from adapters.db.queries.search.index.query import IndexFilters, IndexQuery, Phrase, TermQuery
 from adapters.db.queries.search.index.ranked_page import ranked_page
 from adapters.db.queries.search.index.segment import Segment
 from scalecommerce_core.domain.popularity import TOP_TIER
@@ -75,12 +75,12 @@ def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 QUERIES = st.builds(
-    ProductQuery,
+    IndexQuery,
     required=st.lists(terms(), min_size=1, max_size=3).map(tuple),
     excluded=st.lists(terms(), max_size=1).map(tuple),
-    filters=st.builds(ProductFilters)
+    filters=st.builds(IndexFilters)
     | st.builds(
-        ProductFilters,
+        IndexFilters,
         price_min=optional(st.sampled_from((500, 1000))),
         price_max=optional(st.sampled_from((1000, 99_00))),
         currency=optional(st.sampled_from((*CURRENCIES, "GBP"))),
@@ -96,7 +96,7 @@ QUERIES = st.builds(
 @given(CATALOGS, CHANGES, st.lists(QUERIES, min_size=1, max_size=3))
 @settings(deadline=None)
 def test_results_after_changes_are_those_of_the_rules(
-    catalog: list[ProductRow], changes: list[Any], queries: list[ProductQuery]
+    catalog: list[ProductRow], changes: list[Any], queries: list[IndexQuery]
 ) -> None:
     index, naive = ProductIndex.of(SegmentBuilder().add(catalog).build()), NaiveIndex()
     naive.change(catalog, ())
@@ -124,7 +124,7 @@ def columns(values: Mapping[int, int]) -> tuple[Any, Any]:
     return np.array([*values], np.int64), np.array([*values.values()], np.int64)
 
 
-def check(index: ProductIndex, naive: NaiveIndex, queries: list[ProductQuery]) -> None:
+def check(index: ProductIndex, naive: NaiveIndex, queries: list[IndexQuery]) -> None:
     for query in queries:
         assert index.count(query) == len(naive.find(query))
         assert index.facets(query, "USD") == naive.facets(query, "USD")
@@ -147,7 +147,7 @@ def check(index: ProductIndex, naive: NaiveIndex, queries: list[ProductQuery]) -
 @given(CATALOGS, QUERIES, st.frozensets(IDS), st.integers(1, 5))
 @settings(deadline=None)
 def test_pages_of_candidates_with_their_stock_are_those_of_the_rules(
-    catalog: list[ProductRow], query: ProductQuery, in_stock: frozenset[int], limit: int
+    catalog: list[ProductRow], query: IndexQuery, in_stock: frozenset[int], limit: int
 ) -> None:
     index, naive = ProductIndex.of(SegmentBuilder().add(catalog).build()), NaiveIndex()
     naive.change(catalog, ())
@@ -193,7 +193,7 @@ def test_stock_is_looked_up_for_about_a_page(sold_out: int, look_ups: int) -> No
 @given(CATALOGS, CHANGES, st.lists(QUERIES, min_size=1, max_size=3))
 @settings(deadline=None, max_examples=20)
 def test_a_segment_from_its_files_is_the_one_that_was_written(
-    tmp_path_factory: pytest.TempPathFactory, catalog: list[ProductRow], changes: list[Any], queries: list[ProductQuery]
+    tmp_path_factory: pytest.TempPathFactory, catalog: list[ProductRow], changes: list[Any], queries: list[IndexQuery]
 ) -> None:
     directory = tmp_path_factory.mktemp("segment") / "files"
     SegmentBuilder().add(catalog).build().write(directory)
@@ -209,14 +209,14 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     SegmentBuilder().add([row(1, "'tea':1A")]).build().write(tmp_path / "files")
     file = tmp_path / "files" / "columns.ids.npy"
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
-    with pytest.raises(ValueError, match=r"columns\.ids\.npy is damaged: delete its directory"):
+    with pytest.raises(ValueError, match=r"columns\.ids\.npy is damaged; the index is rebuilt"):
         Segment.open(tmp_path / "files")
 
 
 def test_a_directory_that_lacks_a_file_is_refused(tmp_path: Path) -> None:
     SegmentBuilder().add([row(1, "'tea':1A")]).build().write(tmp_path / "files")
     (tmp_path / "files" / "brands.text.npy").unlink()
-    with pytest.raises(ValueError, match=r"lacks brands\.text: delete the directory"):
+    with pytest.raises(ValueError, match=r"lacks brands\.text; the index is rebuilt"):
         Segment.open(tmp_path / "files")
 
 
@@ -254,14 +254,14 @@ def test_positions_up_to_the_highest_of_postgresql_are_distinguished() -> None:
     rows = [row(1, "'pot':16383C 'tea':16382C"), row(2, "'pot':16383C 'tea':16381C"), row(3, "'pot':256C 'tea':255C")]
     index = ProductIndex.of(SegmentBuilder().add(rows).build())
     phrase = TermQuery((Phrase.parse("'tea' <-> 'pot'"),))
-    assert index.rank(ProductQuery((phrase,))).ids.tolist() == [3, 1]
+    assert index.rank(IndexQuery((phrase,))).ids.tolist() == [3, 1]
 
 
 def test_lexemes_without_positions_are_in_no_phrase() -> None:
     index = ProductIndex.of(SegmentBuilder().add([row(1, "'pot':1A 'tea'"), row(2, "'pot' 'tea'")]).build())
     assert index.count(QUERY) == 2
     for phrase in ("'tea' <-> 'pot'", "'tea' <0> 'pot'"):
-        assert index.count(ProductQuery((TermQuery((Phrase.parse(phrase),)),))) == 0
+        assert index.count(IndexQuery((TermQuery((Phrase.parse(phrase),)),))) == 0
 
 
 def row(id_: int, document: str) -> ProductRow:
@@ -273,4 +273,4 @@ def term(lexeme: str) -> TermQuery:
     return TermQuery((phrase,), (phrase,))
 
 
-QUERY = ProductQuery((term("tea"),))
+QUERY = IndexQuery((term("tea"),))
