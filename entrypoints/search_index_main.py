@@ -1,4 +1,4 @@
-"""The program that builds the search index of a host, so that no API process computes for minutes.
+"""Builds the search index of a host in a separate process, because a build takes minutes of processor time.
 
 `python -P -m entrypoints.search_index_main OWNER` reads its settings as a JSON object from standard input. An API
 process starts it, and it ends with that process.

@@ -407,14 +407,14 @@ class Settings:
     )
     search_index: str = _setting(
         "postgresql",
-        "`memory`: API processes answer searches by relevance from an index in memory, which the processes of a host"
-        " share, about 150 MB for a million products. `postgresql`: statements answer all searches.",
+        "`memory`: searches by relevance use an index in the memory of the API processes (about 150 MB for a million"
+        " products, shared by the processes of a host). `postgresql`: all searches run in PostgreSQL.",
         validator=_choice("postgresql", MEMORY_INDEX),
     )
     search_index_dir: str = _setting(
         "",
-        "Directory of the files of that index, on a local disk, for the user of the API processes alone. Empty: a"
-        " directory in that of temporary files.",
+        "Directory of the index files: on a local disk, owned by the user that runs the API, and writable by no other."
+        " Empty: `scalecommerce-search-<uid>` in the temporary directory.",
     )
     event_retention_days: int = _setting(
         30, "How long the event feed keeps events; a request for older ones is answered with 410.", validator=_days

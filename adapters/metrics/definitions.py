@@ -176,7 +176,7 @@ SEARCH_INDEX_BYTES: Final = _gauge(
     "Size of the search index, of all API processes together; those of a host share most of it.",
 )
 SEARCH_INDEX_PENDING: Final = _gauge(
-    _API, "search_index_pending_products", "Changed products that the search index is to read again."
+    _API, "search_index_pending_products", "Changed products that the search index has not read again yet."
 )
 SEARCH_INDEX_AGE: Final = _gauge(
     _API,
@@ -188,8 +188,8 @@ SEARCH_INDEX_AGE: Final = _gauge(
 SEARCH_INDEX_ANSWERS: Final = _counter(
     _API,
     "search_index_answers_total",
-    "Parts of searches, such as a page, a number of matches or facets, that the search index could answer, and those"
-    " that a statement answered because the index was not ready or lacked recent changes.",
+    "Steps of searches (page, total, facets) that used the search index, and those that ran as a statement in"
+    " PostgreSQL because the index was not ready or lacked recent changes.",
     by=("index", "statement"),
 )
 TASK_SECONDS: Final = _histogram(_WORKER, "task_seconds", "Duration of background tasks.", _TASK_SECONDS, task=TASKS)

@@ -1,11 +1,9 @@
 """A search index that its own thread keeps up to date, as in an API process; it is built in a thread of the test."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from attrs import frozen
 from sqlalchemy import Engine
@@ -17,8 +15,7 @@ from adapters.db.queries.search.index.freshness import FreshIndex
 from adapters.db.queries.search.index.maintenance import IndexMaintainer
 from adapters.db.queries.search.index.source import IndexSource
 from adapters.db.store import PostgresStore
-
-DEADLINE_SECONDS: Final = 120.0
+from tests.integration.engine_process import eventually
 
 
 class ThreadBuild:
@@ -50,10 +47,7 @@ class FollowedIndex:
 
     def await_ready(self) -> None:
         """Wait until the index answers."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while self.fresh.current() is None:
-            assert time.monotonic() < deadline, "the index is not ready"
-            threading.Event().wait(0.01)
+        eventually(lambda: self.fresh.current() is not None, "the index")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ earlier, which adds up to one second."""
 LOCAL_CHANGE_SECONDS: Final = 0.02
 """How long a reader waits until the index includes the changes by this process."""
 MAX_PENDING: Final = 50_000
-"""If more products than this have changed, building the index anew takes less time than reading them again."""
+"""If more products than this have changed, the index is rebuilt."""
 PRICES_PER_PRODUCT: Final = 10
 """About so many prices are read in the time of one product."""
 MAX_RECORDED: Final = 500_000

@@ -30,11 +30,11 @@ RETRY_SECONDS: Final = 30.0
 """Pause between two attempts to build."""
 REBUILD_SECONDS: Final = 3600.0
 REBUILD_SHARE: Final = 0.02
-"""An index of this age is built anew if more than this share of its products has changed."""
+"""An index of this age is rebuilt if more than this share of its products has changed."""
 REBUILD_SHARE_AT_ONCE: Final = 0.1
-"""An index of any age is built anew if more than this share of its products has changed."""
+"""An index of any age is rebuilt if more than this share of its products has changed."""
 MIN_CHANGED: Final = 2_000
-"""An index is not built anew for fewer changed products."""
+"""An index is not rebuilt for fewer changed products."""
 CHANGES_AT_OPENING: Final = 500
 """An index that lacks more changes than this is brought up to date before it replaces the former one."""
 
@@ -121,7 +121,7 @@ class IndexMaintainer:
             except Exception as error:
                 # No caller could handle the error. Searches are answered by statements meanwhile.
                 if str(error) != self._last_error:
-                    logger.exception("the search index failed and is built anew")
+                    logger.exception("the search index failed and is rebuilt")
                 self._last_error = str(error)
                 self._discard()
                 self._stopping.wait(WAIT_SECONDS)
@@ -130,7 +130,7 @@ class IndexMaintainer:
 
     def _report(self, error: Exception) -> None:
         if str(error) != self._last_error:
-            logger.warning("the search index is not brought up to date, statements answer searches: %s", error)
+            logger.warning("the search index is not updated; searches run in PostgreSQL: %s", error)
         self._last_error = str(error)
 
     def step(self) -> None:
@@ -186,7 +186,7 @@ class IndexMaintainer:
         if self._log.report_since(position, self._fresh):
             self._fresh.fill_gap(position.number, starts)
         else:
-            logger.info("the search index is built anew, because changes may have been missed")
+            logger.info("the search index is rebuilt, because changes may have been missed")
             self._discard()
 
     def _discard(self) -> None:

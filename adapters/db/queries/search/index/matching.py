@@ -232,7 +232,7 @@ def _either(first: _Spans, second: _Spans) -> _Spans:
     first, second = _padded(first, second), _padded(second, first)
     keys, places = np.unique(np.concatenate((first.keys, second.keys)), return_index=True)
     widths = np.concatenate((first.widths, second.widths))[places]
-    # Only phrases have weights, not their alternatives.
+    # Callers do not use these weights.
     return _Spans(keys, widths, np.concatenate((first.weights, second.weights))[places])
 
 

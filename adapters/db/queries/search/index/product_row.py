@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 
 class ProductRow(NamedTuple):
-    """A product on sale. `created_at` is in microseconds since the epoch, `tier` is the popularity tier.
+    """A product on sale. `price` is in minor units, `created_at` in microseconds since the epoch.
+
+    `tier` is the popularity tier.
 
     `document` is the text form of the tsvector: `'blue':1A,7C 'tea':2A`.
     """

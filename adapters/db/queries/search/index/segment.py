@@ -135,7 +135,7 @@ class Segment:
         """
         arrays = {path.stem: _map(path) for path in directory.glob("*.npy")}
         if missing := _FILES - arrays.keys():
-            raise ValueError(f"{directory} lacks {', '.join(sorted(missing))}: delete the directory.")
+            raise ValueError(f"{directory} lacks {', '.join(sorted(missing))}; the index is rebuilt.")
         part = _part(arrays)
         return cls(
             Columns(**part("columns")),
@@ -195,4 +195,4 @@ def _map(path: Path) -> Array:
         # As a plain array: each slice of a memmap costs several times as much.
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (EOFError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: delete its directory.") from error
+        raise ValueError(f"{path} is damaged; the index is rebuilt.") from error
