@@ -31,7 +31,7 @@ def main(owner: int) -> int:
     chosen = settings.load()
     logs.configure(chosen, "search index")
     from entrypoints.wiring import build_search_index  # noqa: PLC0415 - its log must be configured
-    from scalecommerce_core.domain.errors import MarketError  # noqa: PLC0415
+    from scalecommerce_core.domain.errors import MarketError  # noqa: PLC0415 - as above
 
     try:
         build_search_index(chosen)

@@ -39,7 +39,7 @@ def is_member(values: Array, of: Array) -> NDArray[np.bool_]:
         return np.zeros(len(values), bool)
     places = of.searchsorted(values)
     # A value above the last element is compared with that element, which differs from it.
-    return of.take(places, mode="clip") == values  # type: ignore[no-any-return]
+    return of.take(places, mode="clip") == values  # type: ignore[no-any-return] # of arrays of any type
 
 
 def without(values: Array, removed: Array) -> Array:
