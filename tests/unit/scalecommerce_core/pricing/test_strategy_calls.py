@@ -159,7 +159,7 @@ def test_an_unusable_price_keeps_the_price_and_is_explained(price: float) -> Non
 
 def test_nan_without_a_motive_is_an_error_and_nan_with_one_is_a_decision() -> None:
     holds = np.full(3, MOTIVES.index(Motive.WAITING))
-    for motive, said, count in ((None, "the strategy proposed no price", 1), (holds, "too little is known", 0)):
+    for motive, said, count in ((None, "the strategy proposed no price", 1), (holds, "not enough demand data", 0)):
         rules = proposing(lambda seen, motive=motive: Proposal(np.array([np.nan, 1.0, 1.0]) * seen.price, motive))()
         decisions = decide(policy(guardrails=RAILS), State(), SEEN, 0, strategy=rules)
         assert not decisions.moves.any()
