@@ -336,6 +336,9 @@ def test_the_log_is_purged_in_steps_of_what_was_visible_minutes_ago(
         with engine.connect() as connection:
             return list(connection.exec_driver_sql("SELECT products[1] FROM change_log ORDER BY 1").scalars())
 
+    with engine.begin() as connection:
+        # The database is a copy of one that may have been migrated minutes ago.
+        connection.exec_driver_sql("UPDATE change_log_state SET next_at = now()")
     for product in range(1, 6):
         with engine.begin() as connection:
             log_change(connection, product)
