@@ -281,7 +281,7 @@ class MemoryIndex:
 def _search_index(settings: Settings, database: DatabaseEngine, feed: PostgresCatalogFeed) -> MemoryIndex | None:
     if settings.search_index != MEMORY_INDEX:
         return None
-    fresh = FreshIndex(lambda: None if feed.position is None else feed.position.number)
+    fresh = FreshIndex(lambda: feed.reported_below)
     fresh.keep_alive = feed.keep_alive
     maintainer = IndexMaintainer(
         fresh,

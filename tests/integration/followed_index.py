@@ -54,7 +54,7 @@ class FollowedIndex:
 def followed_index(engine: Engine, directory: Path) -> Iterator[FollowedIndex]:
     """Start the feed and the thread of an index whose files are in the directory."""
     feed = PostgresCatalogFeed(engine)
-    fresh = FreshIndex(lambda: None if feed.position is None else feed.position.number)
+    fresh = FreshIndex(lambda: feed.reported_below)
     fresh.keep_alive = feed.keep_alive
     maintainer = IndexMaintainer(
         fresh,

@@ -143,7 +143,7 @@ def test_statements_answer_while_no_index_is_built(engine: Engine, tmp_path: Pat
 def _unbuilt(engine: Engine, directory: Path) -> Iterator[FreshIndex]:
     """An index that opens files but builds none."""
     feed = PostgresCatalogFeed(engine)
-    fresh = FreshIndex(lambda: None if feed.position is None else feed.position.number)
+    fresh = FreshIndex(lambda: feed.reported_below)
     fresh.keep_alive = feed.keep_alive
     source = IndexSource(engine)
     maintainer = IndexMaintainer(fresh, source, feed, lambda: _directory(engine, directory), lambda _: None)

@@ -429,6 +429,12 @@ class PostgresCatalogFeed:
         """All changes below it have been reported, or preceded the last start of the feed. None: the feed is
         interrupted."""
 
+    @property
+    def reported_below(self) -> int | None:
+        """The number below which all changes have been reported, as `position`."""
+        position = self.position
+        return None if position is None else position.number
+
     def follow(self, listener: ChangeListener) -> None:
         if self._thread is not None:
             raise RuntimeError("This feed already has a listener.")

@@ -5,13 +5,13 @@ The planner would need a statement (EXPLAIN) for each search, which takes as lon
 
 from collections.abc import Collection, Mapping, Sequence
 from math import prod
-from re import compile as pattern
 from typing import Final
 
 from attrs import frozen
 from sqlalchemy import text
 
 from adapters.db.queries.executor import QueryExecutor
+from adapters.db.queries.search.index.query import Phrase
 from adapters.db.queries.search.query_shape import ParameterNames, QueryShape
 from adapters.db.queries.search.text_queries import TextQueries
 from adapters.db.queries.search.ttl_cache import TtlCache
@@ -22,7 +22,6 @@ STATISTICS_SECONDS: Final = 30.0
 DEFAULT_FREQUENCY: Final = 0.005
 """The most that the planner assumes for a lexeme without statistics (`DEFAULT_TS_MATCH_SEL` in PostgreSQL)."""
 
-_LEXEME: Final = pattern(r"'((?:[^']|'')*)'")
 # PostgreSQL appends the lowest and the highest frequency to those of the elements.
 _STATISTICS: Final = CachedStatement.compile(
     text("""
@@ -88,10 +87,7 @@ class TextStatistics:
         return max(1, round(frequencies.active_products * share))
 
     def _read_lexemes(self, texts: Collection[str]) -> Mapping[str, Sequence[str]]:
-        return {
-            each: [lexeme.replace("''", "'") for lexeme in _LEXEME.findall(query)]
-            for each, query in self._queries.read(texts).items()
-        }
+        return {each: Phrase.parse(query).lexemes for each, query in self._queries.read(texts).items()}
 
     def _read_frequencies(self) -> LexemeFrequencies | None:
         found = self._frequencies.get("")

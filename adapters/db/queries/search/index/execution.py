@@ -29,6 +29,7 @@ from adapters.db.queries.search.index.ranked_page import ranked_page
 from adapters.db.queries.search.query_shape import BoundQuery, ParameterNames, QueryShape
 from adapters.db.queries.search.text_queries import TextQueries
 from adapters.db.queries.statement_cache import CachedStatement
+from scalecommerce_core.domain.errors import MarketError
 from scalecommerce_core.queries import Facet
 
 T = TypeVar("T")
@@ -175,6 +176,9 @@ class IndexExecution:
             return None
         try:
             return execute(index, query)
+        except MarketError:
+            # The database does not respond, so a statement would fail, too.
+            raise
         except Exception as error:
             # Such as files that another program has changed. The statement answers.
             if str(error) != self._last_error:
